@@ -1,0 +1,226 @@
+"""Every way in which a call can fail.
+
+LumaError
+ ├─ ConfigurationError          the client was set up wrongly: no key, a base URL that is none
+ ├─ InvalidRequestError         found here, before anything was sent
+ ├─ APIError                    the server answered, and the answer was no
+ │   ├─ BadRequestError         400, 413, 422: the request itself is refused
+ │   ├─ AuthenticationError     401: the key is refused
+ │   ├─ InsufficientCreditsError  402, or 403 with a code that says so
+ │   ├─ PermissionDeniedError   403: the key is good, but not for this
+ │   ├─ NotFoundError           404: no such job, or no such call on this gateway
+ │   ├─ RateLimitError          429: too many requests, or too many jobs at once
+ │   └─ ServerError             5xx
+ ├─ APIConnectionError          no answer: never connected, or cut off on the way
+ │   └─ APITimeoutError         no answer in time
+ ├─ ResponseError               an answer that nobody can read
+ ├─ SubmissionUncertainError    the job may have been taken and billed; nobody here can know
+ ├─ GenerationFailedError       the server worked on the job, and failed
+ ├─ TaskTimeoutError            not finished in time; the job may go on (also a TimeoutError)
+ ├─ TaskForgottenError          somebody called forget() on the handle
+ ├─ ClientClosedError           the client was closed first
+ └─ DownloadError               the file did not arrive whole
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from luma_async.models import ExtendRequest, GenerateRequest, Generation
+    from luma_async.tasks.task import VideoTask
+
+
+class LumaError(Exception):
+    """Whatever this library raises on purpose. Can be pickled and copied."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self._portable_state())
+
+    def _portable_state(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def _rebuild(cls: type[LumaError], args: tuple[Any, ...], state: dict[str, Any]) -> LumaError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(LumaError):
+    """The client cannot work as it was set up."""
+
+
+class InvalidRequestError(LumaError):
+    """The request breaks a rule that can be checked without the server; nothing was sent.
+
+    The text names each field and what is allowed there. `fields` maps them: name -> what is wrong.
+    """
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {problem}" for name, problem in fields.items()))
+        self.fields = fields
+
+    @classmethod
+    def of(cls, field: str, problem: str) -> Self:
+        return cls({field: problem})
+
+
+class APIError(LumaError):
+    """The server answered, and the answer was no.
+
+    Attributes:
+        status: the HTTP status.
+        code: the server's own code for it, if it gave one.
+        message: the server's own words.
+        request_id: what to quote to the gateway's support, if it gave one.
+        call: which call it was, such as ``POST /luma/generations``.
+
+    """
+
+    advice = "See what the gateway's documentation says about it"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        call: str = "the server",
+        code: str | None = None,
+        request_id: str | None = None,
+        next_step: str | None = None,
+    ) -> None:
+        marks = [f"code {code}" if code else "", f"request id {request_id}" if request_id else ""]
+        marked = ", ".join(mark for mark in marks if mark)
+        step = self.advice if next_step is None else next_step
+        said = message.rstrip(". ") or "no explanation"
+        super().__init__(
+            f"HTTP {status} from {call}: {said}{f' ({marked})' if marked else ''}."
+            f"{f' {step}.' if step else ''}"
+        )
+        self.status = status
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.call = call
+
+
+class BadRequestError(APIError):
+    advice = "Change the request: sent again as it is, it will be refused again"
+
+
+class AuthenticationError(APIError):
+    advice = "Check the key (LUMA_API_KEY), and that base_url is the host that gave it out"
+
+
+class InsufficientCreditsError(APIError):
+    advice = "Top up the account"
+
+
+class PermissionDeniedError(APIError):
+    advice = "Ask the gateway what this key may do"
+
+
+class NotFoundError(APIError):
+    advice = "Check the id, and that base_url is the host that made it"
+
+
+class RateLimitError(APIError):
+    """Too many requests, or too many jobs at once, and waiting did not help.
+
+    `retry_after` is what the server asked for, in seconds, if it said.
+    """
+
+    advice = "Ask for less at once: lower max_requests or max_tasks"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class ServerError(APIError):
+    advice = "Try again later"
+
+
+class APIConnectionError(LumaError):
+    """There was no answer."""
+
+
+class APITimeoutError(APIConnectionError):
+    """There was no answer in time."""
+
+
+class ResponseError(LumaError):
+    """The server answered something that is not an answer to what it was asked."""
+
+
+class SubmissionUncertainError(LumaError):
+    """The request had left, and no answer told what became of it.
+
+    The job may have been taken, and billed. It is not sent again unless `retry_uncertain=True`
+    asked for that. `request` is what was asked for, `cause` is how the answer was lost, `times` is
+    how often it was sent; for an extension, `source_id` is the id of the extended job.
+    """
+
+    def __init__(
+        self,
+        cause: LumaError,
+        *,
+        request: GenerateRequest | ExtendRequest,
+        source_id: str | None = None,
+        times: int = 1,
+    ) -> None:
+        prompt = request.prompt if len(request.prompt) <= 60 else request.prompt[:57] + "..."
+        sent = (
+            "so it was not sent again"
+            if times == 1
+            else f"and it was sent {times} times as you wanted, so more than one may have been"
+        )
+        super().__init__(
+            f"{cause} The job may have been taken and billed (prompt {prompt!r}), {sent}. "
+            "Look for it in your gateway's list of tasks; ask for it anew only if it is not there, "
+            "or pass retry_uncertain=True to have such a request repeated."
+        )
+        self.cause = cause
+        self.request = request
+        self.source_id = source_id
+        self.times = times
+
+
+class GenerationFailedError(LumaError):
+    """The server worked on the job and failed; `generation` is its last word."""
+
+    def __init__(self, generation: Generation) -> None:
+        reason = generation.failure_reason or "no reason given"
+        super().__init__(f"Generation {generation.id} failed: {reason}")
+        self.generation = generation
+
+
+class TaskTimeoutError(LumaError, TimeoutError):
+    """The job was not finished in time.
+
+    `task` is its handle (`None` after pickling) and `task_id` its id. After a `wait(timeout)`
+    the job is still watched; after the client's `task_timeout` it is not, and
+    `LumaClient.watch(task_id)` takes it up again.
+    """
+
+    def __init__(self, message: str, *, task: VideoTask) -> None:
+        super().__init__(message)
+        self.task: VideoTask | None = task
+        self.task_id = task.id
+
+    def _portable_state(self) -> dict[str, Any]:
+        return {**self.__dict__, "task": None}
+
+
+class TaskForgottenError(LumaError):
+    """`forget()` was called on the handle; the job itself goes on at the server."""
+
+
+class ClientClosedError(LumaError):
+    """The client was closed; jobs that were running go on at the server."""
+
+
+class DownloadError(LumaError):
+    """The file did not arrive whole; nothing stands under its name."""
