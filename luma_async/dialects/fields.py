@@ -1,0 +1,130 @@
+"""Single fields of an answer, read leniently.
+
+Servers differ in how they write a time, a number or an asset, and a job that was paid for is
+never given up over one of them: what cannot be read is `None`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from luma_async.models import Asset, State
+
+JSONObject = Mapping[str, Any]
+Value = TypeVar("Value")
+
+_WORDS = {
+    State.PENDING: "pending queued submitted not_start throttled",
+    State.PROCESSING: "processing in_progress dreaming running generating",
+    State.COMPLETED: "completed success succeed succeeded",
+    State.FAILED: "failed failure error expired canceled cancelled rejected",
+}
+STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
+"""Every word seen for a state, in lower case."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS_FROM = 1e11
+"""An epoch time above this is in milliseconds: as seconds it would lie beyond the year 5000."""
+
+
+def as_object(value: Any) -> JSONObject:
+    """Return a JSON object, an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_text(value: Any) -> str | None:
+    """Return a string that says something."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def as_number(value: Any) -> float | None:
+    """Return a finite number, written as a number or as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_count(value: Any) -> int | None:
+    """Return a whole number above zero, such as a width in pixels."""
+    number = as_number(value)
+    return int(number) if number is not None and 1 <= number < 2**63 else None
+
+
+def as_seconds(value: Any) -> float | None:
+    """Return a length of time that is not negative."""
+    number = as_number(value)
+    return number if number is not None and number >= 0 else None
+
+
+def as_fraction(value: Any) -> float | None:
+    """Return a progress from 0 to 1, written as `"40%"`, `40` or `0.4`."""
+    is_text = isinstance(value, str)
+    number = as_number(value.strip().removesuffix("%") if is_text else value)
+    if number is None:
+        return None
+    is_percent = isinstance(value, int) or number > 1 or (is_text and "%" in value)
+    return min(max(number / 100 if is_percent else number, 0.0), 1.0)
+
+
+def as_time(value: Any) -> datetime | None:
+    """Return a moment, written as RFC 3339 (UTC where no zone is given) or epoch (milli)seconds.
+
+    The zero time of a server written in Go, `0001-01-01T00:00:00Z`, and 0 are no time.
+    """
+    if isinstance(value, str) and not value.strip().lstrip("-").replace(".", "", 1).isdigit():
+        return _written_time(value.strip())
+    number = as_number(value)
+    if number is None or number <= 0:
+        return None
+    try:
+        return _EPOCH + timedelta(seconds=number / 1000 if number > _MILLISECONDS_FROM else number)
+    except OverflowError:
+        return None
+
+
+def _written_time(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.year > 1 else None
+
+
+def asset(places: Iterable[JSONObject], name: str) -> Asset | None:
+    """Return an asset from its copies: the first wins, the others fill its gaps.
+
+    A copy is an object, or the bare URL. An asset without any link is none.
+    """
+    values = (value for place in places if (value := place.get(name)))
+    copies = [{"url": value} if isinstance(value, str) else as_object(value) for value in values]
+    if not copies:
+        return None
+    found = Asset(
+        url=first(copies, as_text, "url"),
+        width=first(copies, as_count, "width"),
+        height=first(copies, as_count, "height"),
+        duration=first(copies, as_seconds, "duration"),
+        download_url=first(copies, as_text, "download_url"),
+        media_type=first(copies, as_text, "media_type"),
+    )
+    return found if found.url or found.download_url else None
+
+
+def first(
+    places: Iterable[JSONObject], read: Callable[[Any], Value | None], *names: str
+) -> Value | None:
+    """Return the first readable value under any of the names, place by place."""
+    for place in places:
+        for name in names:
+            value = read(place.get(name))
+            if value is not None:
+                return value
+    return None

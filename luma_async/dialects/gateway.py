@@ -1,0 +1,241 @@
+"""The gateway's own format: `/luma/generations` and `/luma/tasks`, with every variant known."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from luma_async.dialects.fields import (
+    STATES,
+    JSONObject,
+    as_fraction,
+    as_object,
+    as_seconds,
+    as_text,
+    as_time,
+    asset,
+    first,
+)
+from luma_async.errors import InvalidRequestError, ResponseError
+from luma_async.models import ExtendRequest, GenerateRequest, Generation, State
+from luma_async.transport.call import Call
+from luma_async.transport.refusal import SUCCESS_CODES
+
+logger = logging.getLogger("luma_async")
+
+_NAMES_ON_THE_WIRE = {
+    "prompt": "user_prompt",
+    "image": "image_url",
+    "image_end": "image_end_url",
+    "model": "model_name",
+}
+_ID_NAMES = ("task_id", "taskId", "id")
+_STATE_NAMES = ("state", "status", "task_status")
+
+
+class GatewayDialect:
+    """The format that API gateways sell Luma in."""
+
+    default_base_url = "https://api.gpt.ge"
+    supports_batch = True
+
+    def __init__(self) -> None:
+        self._strange_words: set[str] = set()
+
+    def generate(self, request: GenerateRequest) -> Call[Generation]:
+        """Submit a new job: `POST /luma/generations`."""
+        return Call(
+            "POST",
+            "/luma/generations",
+            self._read_generation,
+            body=_body(request),
+            submits=True,
+            missing="Check base_url: this host does not offer Luma generation",
+        )
+
+    def extend(self, source_id: str, request: ExtendRequest) -> Call[Generation]:
+        """Add about five seconds to a finished video: `POST /luma/generations/{id}/extend`."""
+        return Call(
+            "POST",
+            f"/luma/generations/{_escaped(source_id)}/extend",
+            self._read_generation,
+            body=_body(request),
+            submits=True,
+            missing="Either it does not know the job, or this gateway no longer offers extend",
+        )
+
+    def get(self, id: str) -> Call[Generation]:
+        """Look at one job: `GET /luma/generations/{id}`."""
+        return Call("GET", f"/luma/generations/{_escaped(id)}", self._read_generation)
+
+    def get_many(self, ids: Sequence[str]) -> Call[dict[str, Generation]]:
+        """Look at many jobs: `POST /luma/tasks`, which only reads in spite of its verb."""
+        return Call(
+            "POST",
+            "/luma/tasks",
+            self._read_generations,
+            body=to_json({"ids": list(ids)}),
+            missing="This gateway has no call for many jobs at once",
+        )
+
+    def watermark_free_url(self, id: str) -> Call[str]:
+        """Ask for a signed link: `GET /luma/generations/{id}/download_video_url`."""
+        return Call("GET", f"/luma/generations/{_escaped(id)}/download_video_url", _read_link)
+
+    def _read_generation(self, body: bytes) -> Generation:
+        generation = self._generation(_unwrapped(_parse(body)))
+        if generation is None:
+            raise ResponseError("it names no task")
+        return generation
+
+    def _read_generations(self, body: bytes) -> dict[str, Generation]:
+        found = (self._generation(as_object(row)) for row in _rows(_parse(body)))
+        return {generation.id: generation for generation in found if generation is not None}
+
+    def _generation(self, row: JSONObject) -> Generation | None:
+        """Read a task object, or a row that wraps one; `None` if it names no task."""
+        inner = as_object(row.get("data"))
+        id = _id(row) or _id(inner)
+        if id is None:
+            return None
+        tasks = (inner, row) if inner else (row,)
+        requests = [as_object(task.get("request")) for task in tasks]
+        places = (*tasks, *(task["artifact"] for task in tasks if as_object(task.get("artifact"))))
+        video = asset(places, "video")
+        raw = asset(places, "video_raw")
+        in_assets = asset([as_object(task.get("assets")) for task in tasks], "video")
+        of_video = [as_object(place.get("video")) for place in places]
+        try:
+            return Generation(
+                id=id,
+                state=self._state(row, inner, has_video=bool(video or in_assets or raw)),
+                prompt=first((*tasks, *requests), as_text, "prompt", "user_prompt"),
+                video=video or in_assets or raw,
+                video_raw=raw,
+                thumbnail=asset((*places, *of_video), "thumbnail"),
+                last_frame=asset(places, "last_frame"),
+                created_at=first(tasks, as_time, "created_at", "submit_time"),
+                failure_reason=first(tasks, as_text, "failure_reason", "fail_reason"),
+                progress=first((row, inner), as_fraction, "progress"),
+                queue_state=first(tasks, as_text, "queue_state"),
+                estimate_wait_seconds=first(tasks, as_seconds, "estimate_wait_seconds"),
+                raw=row,
+            )
+        except ValidationError as error:
+            raise ResponseError(f"its task cannot be read: {error.error_count()} faults") from None
+
+    def _state(self, row: JSONObject, inner: JSONObject, *, has_video: bool) -> State:
+        """Return where a job stands.
+
+        A row decides over the task it wraps, which may be stale, unless that one is there already:
+        finished with its video while the row has yet to be told.
+        """
+        words = [self._word(place) for place in (row, inner)]
+        of_row, of_inner = (STATES.get(word) if word else None for word in words)
+        if of_inner is State.COMPLETED and has_video and not (of_row and of_row.terminal):
+            return of_inner
+        return of_row or of_inner or (State.PROCESSING if any(words) else State.PENDING)
+
+    def _word(self, place: JSONObject) -> str | None:
+        word = first((place,), as_text, *_STATE_NAMES)
+        if word is None:
+            return None
+        word = word.strip().lower()
+        if word not in STATES and word not in self._strange_words and len(self._strange_words) < 99:
+            self._strange_words.add(word)
+            logger.warning("The server says %.60r of a job: taken as still running.", word)
+        return word
+
+
+def _body(request: GenerateRequest | ExtendRequest) -> bytes:
+    fields = dict(request)
+    extra = fields.pop("extra")
+    named = {
+        _NAMES_ON_THE_WIRE.get(name, name): value
+        for name, value in fields.items()
+        if value is not None
+    }
+    return to_json({**named, **extra})
+
+
+def _escaped(id: str) -> str:
+    if not id.strip("."):
+        raise InvalidRequestError.of("id", f"{id!r} names no task")
+    return quote(id, safe="")
+
+
+def _parse(body: bytes) -> Any:
+    """Read JSON, and where it is not quite JSON (half a character, a byte order mark) what it says.
+
+    A job that was paid for is worth more than the letter of the format.
+    """
+    try:
+        return from_json(body, cache_strings="keys")
+    except ValueError:
+        pass
+    try:
+        document = json.loads(body.decode("utf-8-sig", "replace"), strict=False)
+        return from_json(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise ResponseError("it is no JSON") from None
+
+
+def _says_well(answer: JSONObject) -> bool:
+    """Return whether an envelope's code, if it has one, is one of success."""
+    code = answer.get("code", "success")
+    return isinstance(code, str | int) and f"{code}".lower() in SUCCESS_CODES
+
+
+def _unwrapped(document: Any) -> JSONObject:
+    """Return the task object or row of an answer, out of its envelope if it has one.
+
+    An envelope may hold a bare id in place of an object. With a code of failure only what names
+    itself a task is one: an `id` there is a request's, and a text the failure's.
+    """
+    answer = as_object(document)
+    if "code" not in answer:
+        return answer
+    well, data = _says_well(answer), answer.get("data")
+    if first((answer,), as_text, "task_id", "taskId") or (well and _id(answer) is not None):
+        return answer
+    return {"id": data} if well and isinstance(data, str) else as_object(data)
+
+
+def _rows(document: Any) -> Iterator[Any]:
+    """Return the rows of a batch answer: a bare array, or an envelope around one."""
+    if isinstance(document, list):
+        return iter(document)
+    answer = as_object(document)
+    if _says_well(answer) and "data" in answer and answer["data"] is None:
+        return iter(())
+    if not isinstance(answer.get("data"), list):
+        raise ResponseError("it lists no tasks")
+    return iter(answer["data"])
+
+
+def _id(place: JSONObject) -> str | None:
+    """Return the task's id: text before numbers, for a row counts itself in an integer `id`."""
+    text = first((place,), as_text, *_ID_NAMES)
+    return text if text is not None else first((place,), _as_counted_id, *_ID_NAMES)
+
+
+def _as_counted_id(value: Any) -> str | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number and 0 < value < 10**40 else None
+
+
+def _read_link(body: bytes) -> str:
+    document = _parse(body)
+    answer = as_object(document)
+    link = first((answer, as_object(answer.get("data"))), as_text, "url", "download_url")
+    if link is None and isinstance(answer.get("data"), str):
+        link = as_text(answer["data"])
+    if link is None or not link.lower().startswith(("http://", "https://")):
+        raise ResponseError("it holds no link")
+    return link

@@ -1,0 +1,29 @@
+"""One HTTP call, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What to send, and how to read the answer.
+
+    `path` comes escaped and begins with a slash. `read` turns the body of a good answer into
+    the result, or raises `ResponseError`. `submits` marks a call that costs money when it is
+    repeated. `missing` says what a 404 or 405 means here, where that is not plain.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    body: bytes | None = None
+    submits: bool = False
+    missing: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"

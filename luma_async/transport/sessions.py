@@ -1,0 +1,68 @@
+"""The aiohttp sessions that requests travel on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from luma_async.errors import ConfigurationError
+
+_CLOSING = {"Connection": "close"}
+_PLAIN = {"Accept-Encoding": "identity"}
+
+
+class Sessions:
+    """One session for reads, whose connections are kept, and one for submissions, whose are not.
+
+    A server may close an idle connection at the moment a request leaves on it, and nobody can tell
+    whether it was read. A read is sent again then; a submission would be uncertain, so each gets a
+    connection of its own.
+
+    A session of the caller's serves both, and is never closed here; requests on it ask the server
+    to close their connection, so that none of them is left idle.
+    """
+
+    def __init__(self, given: aiohttp.ClientSession | None) -> None:
+        self.given = given
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._own: dict[bool, aiohttp.ClientSession] = {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a session of the caller's needs said with every request."""
+        if self.given is None:
+            return {}
+        return _CLOSING if self.given.auto_decompress else {**_CLOSING, **_PLAIN}
+
+    def open(self, *, submits: bool) -> aiohttp.ClientSession:
+        """Return the session for a request, opened at the first one.
+
+        Raises:
+            ConfigurationError: it was opened in another event loop, or the caller's is closed.
+
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            raise ConfigurationError(
+                "This client belongs to another event loop. "
+                "Make one LumaClient for each asyncio.run()."
+            )
+        if self.given is not None:
+            if self.given.closed:
+                raise ConfigurationError("The aiohttp session given to this client is closed.")
+            return self.given
+        if submits not in self._own:
+            self._own[submits] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=submits),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._own[submits]
+
+    async def aclose(self) -> None:
+        """Close what was opened here."""
+        while self._own:
+            _, session = self._own.popitem()
+            await session.close()

@@ -1,0 +1,54 @@
+"""What a user sets, checked before anything is sent."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from luma_async.errors import ConfigurationError
+
+
+class Secret(str):
+    """Text that a traceback with local variables does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def checked_key(api_key: str) -> Secret:
+    """Return the key without the line end that files and pastes leave on it.
+
+    Raises:
+        ConfigurationError: it is empty, or no header could carry it. The text does not show it.
+
+    """
+    key = Secret(api_key.strip())
+    if not key:
+        raise ConfigurationError("The API key is empty. Set LUMA_API_KEY, or pass api_key.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            "The API key holds characters that no key has. Was something else pasted into it?"
+        )
+    return key
+
+
+def checked_base_url(base_url: str) -> str:
+    """Return the URL that calls are appended to, without a slash at its end.
+
+    Raises:
+        ConfigurationError: it is no http(s) URL of a host, or holds more than host and prefix.
+
+    """
+    url = base_url.strip()
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(
+            "base_url is not usable. It looks like https://host or https://host/prefix, "
+            "without a user, a query or a fragment."
+        )
+    return url.rstrip("/")
