@@ -1,0 +1,15 @@
+"""Jobs on their way: the handle, the poller that moves it, and when the poller looks next."""
+
+from luma_async.tasks.looks import Looks
+from luma_async.tasks.manager import TaskManager
+from luma_async.tasks.schedule import ExponentialSchedule, FixedSchedule, PollSchedule
+from luma_async.tasks.task import VideoTask
+
+__all__ = [
+    "ExponentialSchedule",
+    "FixedSchedule",
+    "Looks",
+    "PollSchedule",
+    "TaskManager",
+    "VideoTask",
+]

@@ -1,0 +1,206 @@
+"""Looking at several jobs: many with one request where the gateway can, one by one where not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+import anyio
+
+from luma_async.dialects import Dialect
+from luma_async.errors import (
+    APIError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    LumaError,
+    NotFoundError,
+)
+from luma_async.models import Generation, State
+from luma_async.transport import Transport
+
+logger = logging.getLogger("luma_async")
+Item = TypeVar("Item")
+Seen = dict[str, Generation | LumaError]
+
+_OF_NO_ONE_CALL = (AuthenticationError, ClientClosedError, ConfigurationError)
+"""Errors that a single look would meet just the same."""
+
+_BROKEN_BATCHES = 3
+"""So many failed batches in a row, with single looks that succeed, put the call aside."""
+
+_ASIDE_FOR = (60.0, 3600.0)
+"""Seconds that it stays aside at first and at most, twice as long each time."""
+
+_GOOD_BATCHES = 50
+"""So many good batches earn twice the size after it was made smaller; twice as many each time."""
+
+
+class Looks:
+    """Asks the server how jobs stand, and remembers what the server cannot do.
+
+    `batch_size` is how many ids go into one request, `concurrency` how many requests one question
+    may have under way.
+    """
+
+    def __init__(
+        self, transport: Transport, dialect: Dialect, *, batch_size: int, concurrency: int
+    ) -> None:
+        self._transport = transport
+        self._dialect = dialect
+        self._largest_batch = batch_size if dialect.supports_batch else 1
+        self._batch_size = self._largest_batch
+        self._concurrency = concurrency
+        self._good_batches = 0
+        self._good_enough = _GOOD_BATCHES
+        self._broken_batches = 0
+        self._aside_until = 0.0
+        self._aside_for = _ASIDE_FOR[0]
+
+    @property
+    def batch_size(self) -> int:
+        """How many jobs one request can look at now."""
+        is_aside = asyncio.get_running_loop().time() < self._aside_until
+        return 1 if is_aside else self._batch_size
+
+    async def one(self, id: str) -> Generation:
+        """Look at one job.
+
+        Raises:
+            NotFoundError: the server does not know it.
+            LumaError: there was no usable answer.
+
+        """
+        generation = await self._transport.call(self._dialect.get(id))
+        # A gateway may answer with its upstream's id; the job keeps the one it was submitted under.
+        return generation if generation.id == id else generation.model_copy(update={"id": id})
+
+    async def many(self, ids: Iterable[str]) -> dict[str, Generation]:
+        """Look at any number of jobs; those that the server does not know are absent.
+
+        Raises:
+            LumaError: some look got no usable answer.
+
+        """
+        found: dict[str, Generation] = {}
+
+        async def look(batch: Sequence[str]) -> None:
+            for id, seen in (await self._batch(batch)).items():
+                if isinstance(seen, Generation):
+                    found[id] = seen
+                elif not isinstance(seen, NotFoundError):
+                    raise seen
+
+        unique = list(dict.fromkeys(ids))
+        size = self._batch_size
+        await self._concurrently(
+            look, [unique[start : start + size] for start in range(0, len(unique), size)]
+        )
+        return found
+
+    async def closely(self, ids: Sequence[str]) -> dict[str, Generation | LumaError]:
+        """Look at one batch of jobs, then singly at each that its answer leaves open.
+
+        Open are jobs that it leaves out, and completed ones whose video it does not name (a row
+        may be ahead of the task that it wraps). Every id gets a generation, or the error that its
+        look ended in: one job's trouble spoils no other's look.
+        """
+        seen = await self._batch(ids)
+        if len(ids) > 1:
+            await self._singly([id for id in ids if _is_open(seen.get(id))], seen)
+        return seen
+
+    async def _batch(self, ids: Sequence[str]) -> Seen:
+        """Look with one request where the gateway can, else singly.
+
+        A batch that fails tells nothing of the jobs in it. Where a single look succeeds it is the
+        call that is at fault: it is made smaller, or given up.
+        """
+        seen: Seen = {}
+        if self.batch_size < 2 or len(ids) < 2:
+            await self._singly(ids, seen)
+            return seen
+        try:
+            found = await self._transport.call(self._dialect.get_many(ids))
+        except _OF_NO_ONE_CALL as error:
+            return dict.fromkeys(ids, error)
+        except LumaError as error:
+            batch_error = error
+        else:
+            self._praise_batch()
+            return {**found}
+        await self._singly(ids[:1], seen)
+        if isinstance(seen[ids[0]], Generation):
+            self._blame_batch(batch_error, len(ids))
+        elif not isinstance(seen[ids[0]], NotFoundError):
+            return dict.fromkeys(ids, batch_error)
+        await self._singly(ids[1:], seen)
+        return seen
+
+    def _praise_batch(self) -> None:
+        self._broken_batches = 0
+        self._aside_for = _ASIDE_FOR[0]
+        self._good_batches += 1
+        if self._good_batches >= self._good_enough:
+            self._good_batches = 0
+            self._batch_size = min(self._batch_size * 2, self._largest_batch)
+
+    def _blame_batch(self, error: LumaError, size: int) -> None:
+        """Remember that a batch failed where a single look succeeds."""
+        status = error.status if isinstance(error, APIError) else None
+        self._good_batches = 0
+        if status in (400, 413, 414, 422) and size > 2:
+            self._batch_size = min(self._batch_size, size // 2)
+            self._good_enough *= 2
+            logger.info("This gateway refuses %d jobs in one look: asking for less.", size)
+            return
+        self._broken_batches += 1
+        is_missing = status in (404, 405, 501)
+        if self.batch_size > 1 and (is_missing or self._broken_batches >= _BROKEN_BATCHES):
+            self._aside_until = asyncio.get_running_loop().time() + self._aside_for
+            if self._aside_for == _ASIDE_FOR[0]:
+                logger.info("No looks at many jobs at once here; looking one by one. (%s)", error)
+            self._aside_for = min(self._aside_for * 2, _ASIDE_FOR[1])
+
+    async def _singly(self, ids: Sequence[str], seen: Seen) -> None:
+        async def look(id: str) -> None:
+            try:
+                seen[id] = await self.one(id)
+            except LumaError as error:
+                if not (isinstance(error, NotFoundError) and id in seen):
+                    seen[id] = error
+
+        await self._concurrently(look, ids)
+
+    async def _concurrently(
+        self, look: Callable[[Item], Awaitable[None]], items: Sequence[Item]
+    ) -> None:
+        """Run looks side by side; the first error ends the others, and is raised as it is."""
+        first_error: LumaError | None = None
+        left = iter(items)
+
+        async def work() -> None:
+            nonlocal first_error
+            try:
+                for item in left:
+                    await look(item)
+            except LumaError as error:
+                first_error = first_error or error
+                group.cancel_scope.cancel()
+
+        if len(items) == 1:
+            await look(items[0])
+            return
+        async with anyio.create_task_group() as group:
+            for _ in range(min(self._concurrency, len(items))):
+                group.start_soon(work)
+        if first_error is not None:
+            raise first_error
+
+
+def _is_open(seen: Generation | LumaError | None) -> bool:
+    if isinstance(seen, Generation):
+        return seen.state is State.COMPLETED and seen.video is None
+    return seen is None

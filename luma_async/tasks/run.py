@@ -1,0 +1,160 @@
+"""run_many: any number of requests, so many at a time, finished as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
+from functools import partial
+from typing import Any
+
+from luma_async.errors import ClientClosedError, LumaError
+from luma_async.models import GenerateRequest, Outcome
+from luma_async.tasks.task import VideoTask
+
+RequestLike = str | GenerateRequest | Mapping[str, Any]
+"""A prompt, a request, or the fields of one."""
+
+Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
+Submit = Callable[[GenerateRequest], Awaitable[VideoTask]]
+
+
+async def run_many(
+    requests: Requests, submit: Submit, *, max_tasks: int, submitters: int
+) -> AsyncGenerator[Outcome, None]:
+    """Submit requests as places come free, and yield each outcome when its job ends.
+
+    At most `max_tasks` jobs run at once, and at most as many outcomes wait to be taken: a slow
+    reader slows the reading of requests, so memory stays flat however many there are. An error of
+    the requests' own iterator is raised once the jobs already submitted have ended.
+    """
+    run = _Run(requests, submit, max_tasks=max_tasks)
+    workers = [
+        asyncio.create_task(run.work(), name="luma-async run_many")
+        for _ in range(min(submitters, max_tasks))
+    ]
+    try:
+        while (outcome := await run.next_outcome()) is not None:
+            yield outcome
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await run.aclose()
+
+
+class _Run:
+    """The state of one `run_many`: what is running, what has ended, what is still to be read."""
+
+    def __init__(self, requests: Requests, submit: Submit, *, max_tasks: int) -> None:
+        self._requests = _lazily(requests)
+        self._submit = submit
+        self._max_tasks = max_tasks
+        self._running = 0
+        self._ended: deque[Outcome] = deque()
+        self._all_read = False
+        self._error: BaseException | None = None
+        self._one_reader = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._news = asyncio.Event()
+
+    async def work(self) -> None:
+        """Submit one request after another until there are no more."""
+        while not self._all_read:
+            try:
+                item = await self._next_request()
+                await self._start(item)
+            except StopAsyncIteration:
+                self._stop(None)
+            except Exception as error:  # noqa: BLE001  the reader of outcomes gets it
+                self._stop(error)
+            except BaseException as error:
+                self._stop(error)  # an iterable can raise these as well, and must not hang the run
+                raise
+
+    async def next_outcome(self) -> Outcome | None:
+        """Return the next job that has ended, `None` after the last."""
+        while not self._ended:
+            if self._all_read and not self._running:
+                if self._error is not None:
+                    raise self._error
+                return None
+            self._news.clear()
+            await self._news.wait()
+        self._room.set()
+        return self._ended.popleft()
+
+    async def aclose(self) -> None:
+        """Let go of the requests."""
+        await self._requests.aclose()
+
+    async def _next_request(self) -> RequestLike:
+        async with self._one_reader:
+            while self._running >= self._max_tasks or len(self._ended) >= self._max_tasks:
+                self._room.clear()
+                await self._room.wait()
+            if self._all_read:
+                raise StopAsyncIteration
+            item = await anext(self._requests)
+            self._running += 1
+            return item
+
+    async def _start(self, item: RequestLike) -> None:
+        request: Any = item
+        try:
+            request = _as_request(item)
+            task = await self._submit(request)
+        except LumaError as error:
+            self._end(Outcome(request, error=error))
+            if isinstance(error, ClientClosedError):
+                raise
+        except BaseException:
+            self._running -= 1
+            raise
+        else:
+            task.add_done_callback(partial(self._end_of, request))
+
+    def _end_of(self, request: GenerateRequest, task: VideoTask) -> None:
+        self._end(_outcome(request, task))
+
+    def _end(self, outcome: Outcome) -> None:
+        self._running -= 1
+        self._ended.append(outcome)
+        self._room.set()
+        self._news.set()
+
+    def _stop(self, error: BaseException | None) -> None:
+        self._all_read = True
+        self._error = self._error or error
+        self._news.set()
+
+
+def _as_request(item: RequestLike) -> GenerateRequest:
+    if isinstance(item, Mapping):
+        return GenerateRequest.from_mapping(item)
+    return GenerateRequest.of(item)
+
+
+def _outcome(request: GenerateRequest, task: VideoTask) -> Outcome:
+    error = task.error
+    return Outcome(request, task.generation if error is None else None, error, task.id)
+
+
+async def _lazily(requests: Requests) -> AsyncGenerator[RequestLike, None]:
+    if not isinstance(requests, AsyncIterable):
+        for item in requests:
+            yield item
+        return
+    try:
+        async for item in requests:
+            yield item
+    finally:
+        if isinstance(requests, AsyncGenerator):
+            await requests.aclose()  # nobody else has it in hand

@@ -1,0 +1,121 @@
+"""Submitter: turns requests into watched jobs, so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import anyio
+
+from luma_async.dialects import Dialect
+from luma_async.errors import SubmissionUncertainError
+from luma_async.models import ExtendRequest, GenerateRequest, Generation
+from luma_async.tasks.manager import TaskManager
+from luma_async.tasks.task import VideoTask
+from luma_async.transport import Call, Failed, Transport, UncertainSubmission
+
+logger = logging.getLogger("luma_async")
+
+
+class Submitter:
+    """Submits jobs, and waits for a free place first where `max_tasks` bounds the running ones.
+
+    A job takes its place before it is submitted and gives it back when its handle is done, or
+    when the submission fails. A submission whose caller is cancelled while it is on its way is
+    seen through: if the job was taken it is watched, and the log says so.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        dialect: Dialect,
+        manager: TaskManager,
+        *,
+        max_tasks: int | None,
+    ) -> None:
+        self._transport = transport
+        self._dialect = dialect
+        self._manager = manager
+        self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
+
+    async def generate(self, request: GenerateRequest, *, retry_uncertain: bool) -> VideoTask:
+        """Submit a new job and watch it."""
+        return await self._submit(
+            self._dialect.generate(request), request, retry_uncertain=retry_uncertain
+        )
+
+    async def extend(
+        self, source_id: str, request: ExtendRequest, *, retry_uncertain: bool
+    ) -> VideoTask:
+        """Submit the extension of a finished job and watch it."""
+        return await self._submit(
+            self._dialect.extend(source_id, request),
+            request,
+            source_id=source_id,
+            retry_uncertain=retry_uncertain,
+        )
+
+    async def _submit(
+        self,
+        call: Call[Generation],
+        request: GenerateRequest | ExtendRequest,
+        *,
+        retry_uncertain: bool,
+        source_id: str | None = None,
+    ) -> VideoTask:
+        await self._take_place()
+        keeps_place = False
+
+        def adopt(delivery: asyncio.Task[Generation]) -> None:
+            nonlocal keeps_place
+            keeps_place = True
+            delivery.add_done_callback(lambda done: self._adopt(request, done))
+
+        try:
+            generation = await self._transport.call(
+                call, repeat_uncertain=retry_uncertain, adopt=adopt
+            )
+        except BaseException as error:
+            if not keeps_place:
+                self._give_back()
+            if not isinstance(error, UncertainSubmission):
+                raise
+            uncertain = error
+        else:
+            return self._watch(generation)
+        raise SubmissionUncertainError(
+            uncertain.cause, request=request, source_id=source_id, times=uncertain.times
+        )
+
+    def _adopt(
+        self, request: GenerateRequest | ExtendRequest, delivery: asyncio.Task[Generation]
+    ) -> None:
+        """Take in the end of a submission whose caller was cancelled while it was on its way."""
+        prompt = request.prompt[:60]
+        failed = None if delivery.cancelled() else delivery.exception()
+        if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_unclear):
+            logger.warning("Cancelled on its way, the job may have been taken: %r", prompt)
+        if delivery.cancelled() or failed is not None:
+            self._give_back()
+            return
+        task = self._watch(delivery.result())
+        logger.warning(
+            "Cancelled on its way, the job was taken: %r is task %s, and %s.",
+            prompt,
+            task.id,
+            "done" if task.done else f"watched; watch({task.id!r}) gives its handle",
+        )
+
+    def _watch(self, generation: Generation) -> VideoTask:
+        task = self._manager.add(generation, submitted_here=True)
+        if self._places is not None:
+            task.add_done_callback(self._give_back)
+        return task
+
+    async def _take_place(self) -> None:
+        if self._places is not None:
+            await self._places.acquire()
+
+    def _give_back(self, _: VideoTask | None = None) -> None:
+        if self._places is not None:
+            self._places.release()
