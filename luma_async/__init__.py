@@ -1,0 +1,65 @@
+"""Asyncio client and polling task manager for Luma video generation."""
+
+from luma_async.client import LumaClient
+from luma_async.dialects import GatewayDialect
+from luma_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConfigurationError,
+    DownloadError,
+    GenerationFailedError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    LumaError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseError,
+    ServerError,
+    SubmissionUncertainError,
+    TaskForgottenError,
+    TaskTimeoutError,
+)
+from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, Outcome, State
+from luma_async.tasks import ExponentialSchedule, FixedSchedule, PollSchedule, VideoTask
+from luma_async.version import __version__
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APITimeoutError",
+    "Asset",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "DownloadError",
+    "ExponentialSchedule",
+    "ExtendRequest",
+    "FixedSchedule",
+    "GatewayDialect",
+    "GenerateRequest",
+    "Generation",
+    "GenerationFailedError",
+    "InsufficientCreditsError",
+    "InvalidRequestError",
+    "LumaClient",
+    "LumaError",
+    "NotFoundError",
+    "Outcome",
+    "PermissionDeniedError",
+    "PollSchedule",
+    "RateLimitError",
+    "ResponseError",
+    "ServerError",
+    "State",
+    "SubmissionUncertainError",
+    "TaskForgottenError",
+    "TaskTimeoutError",
+    "VideoTask",
+    "__version__",
+]

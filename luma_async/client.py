@@ -1,0 +1,321 @@
+"""LumaClient: the front door. It owns the parts of the house and contains no logic of theirs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+import aiohttp
+
+from luma_async.dialects import Dialect, GatewayDialect
+from luma_async.errors import ConfigurationError, GenerationFailedError, LumaError
+from luma_async.media.downloads import Downloader, Progress, What, chosen_asset, target_path
+from luma_async.models import (
+    ExtendFields,
+    ExtendRequest,
+    GenerateFields,
+    GenerateRequest,
+    Generation,
+    Outcome,
+    State,
+)
+from luma_async.tasks import ExponentialSchedule, Looks, PollSchedule, TaskManager, VideoTask
+from luma_async.tasks.run import Requests, run_many
+from luma_async.tasks.submitter import Submitter
+from luma_async.transport import Transport
+from luma_async.transport.settings import Secret
+
+DEFAULT_RUN_TASKS = 100
+"""How many jobs `run_many` keeps running where neither it nor the client is told."""
+
+
+class LumaClient:
+    """Generates videos with Luma, through a gateway that sells it.
+
+    >>> async with LumaClient() as luma:                    # doctest: +SKIP
+    ...     task = await luma.generate("a cat dances")
+    ...     video = await task
+    ...     await luma.download(video, "cat.mp4")
+
+    It may be opened in one asyncio task and closed in another, and used without `async with`, too:
+    call `aclose()` at the end then. It belongs to the event loop that it is first used in.
+
+    Args:
+        api_key: the gateway's key; `LUMA_API_KEY` from the environment if not given.
+        base_url: where the gateway is; `LUMA_BASE_URL` if not given, else the dialect's default.
+        dialect: the words the server speaks; `GatewayDialect()` if not given.
+        max_requests: HTTP requests in flight.
+        max_tasks: jobs running at the server that were submitted here; `generate()` and `extend()`
+            wait for a free place. No bound if not given.
+        timeout: seconds for one HTTP request.
+        max_tries: of one request that is safe to repeat.
+        task_timeout: seconds before an unfinished job is no longer watched.
+        schedule: when to look at a job; `ExponentialSchedule()` if not given.
+        batch_size: ids in one status request.
+        session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
+            It is never closed here, and keeps no connection open after a request of this client.
+
+    Raises:
+        ConfigurationError: there is no key, or a setting makes no sense.
+
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        dialect: Dialect | None = None,
+        max_requests: int = 16,
+        max_tasks: int | None = None,
+        timeout: float = 30.0,
+        max_tries: int = 5,
+        task_timeout: float = 3600.0,
+        schedule: PollSchedule | None = None,
+        batch_size: int = 100,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        api_key = Secret(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
+        _check_positive(
+            max_requests=max_requests,
+            max_tasks=max_tasks,
+            timeout=timeout,
+            max_tries=max_tries,
+            task_timeout=task_timeout,
+            batch_size=batch_size,
+        )
+        dialect = dialect or GatewayDialect()
+        self._max_requests = max_requests
+        self._max_tasks = max_tasks
+        self._dialect = dialect
+        self._transport = Transport(
+            api_key=api_key,
+            base_url=base_url or os.environ.get("LUMA_BASE_URL") or dialect.default_base_url,
+            max_requests=max_requests,
+            timeout=timeout,
+            max_tries=max_tries,
+            session=session,
+        )
+        self._looks = Looks(
+            self._transport, dialect, batch_size=batch_size, concurrency=max_requests
+        )
+        self._manager = TaskManager(
+            self._looks,
+            schedule or ExponentialSchedule(),
+            max_looks=max_requests,
+            task_timeout=task_timeout,
+        )
+        self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)
+        self._downloader = Downloader()
+
+    def __repr__(self) -> str:
+        transport = vars(self).get("_transport")  # absent while the settings are checked
+        return f"<LumaClient {transport.base_url if transport else 'unfinished'}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def generate(
+        self,
+        prompt: str | GenerateRequest,
+        *,
+        retry_uncertain: bool = False,
+        **fields: Unpack[GenerateFields],
+    ) -> VideoTask:
+        """Submit a new job and return its handle; await that for the video.
+
+        >>> task = await luma.generate("a cat dances", aspect_ratio="16:9")    # doctest: +SKIP
+
+        `fields` are those of `GenerateRequest`. `retry_uncertain=True` has a submission repeated
+        even where the first may have been taken, at the risk of paying for both.
+
+        Raises:
+            InvalidRequestError: a field breaks a rule; nothing was sent.
+            SubmissionUncertainError: the job may have been taken; it was not sent again.
+            APIError: the server refused; the job was not taken.
+            APIConnectionError: the server could not be reached; the job was not taken.
+            ClientClosedError: the client is closed; the job was not taken.
+
+        """
+        request = GenerateRequest.of(prompt, **fields)
+        return await self._submitter.generate(request, retry_uncertain=retry_uncertain)
+
+    async def extend(
+        self,
+        source: VideoTask | Generation | str,
+        prompt: str | ExtendRequest,
+        *,
+        retry_uncertain: bool = False,
+        **fields: Unpack[ExtendFields],
+    ) -> VideoTask:
+        """Submit a job that adds about five seconds to a video; a source on its way is awaited.
+
+        >>> longer = await (await luma.extend(video, "the cat takes a bow"))   # doctest: +SKIP
+
+        `source` is a handle, a generation or an id; `fields` are those of `ExtendRequest`.
+
+        Raises:
+            GenerationFailedError: the source failed, so there is nothing to extend.
+            LumaError: as `generate()`.
+
+        """
+        request = ExtendRequest.of(prompt, **fields)
+        finished = await self._finished(source)
+        return await self._submitter.extend(finished.id, request, retry_uncertain=retry_uncertain)
+
+    async def get(self, id: str) -> Generation:
+        """Look at one job now.
+
+        Raises:
+            NotFoundError: the server does not know it.
+            LumaError: there was no usable answer.
+
+        """
+        return await self._looks.one(id)
+
+    async def get_many(self, ids: Iterable[str]) -> dict[str, Generation]:
+        """Look at any number of jobs now, with as few requests as the gateway allows.
+
+        Ids that the server does not know are absent from the result.
+
+        Raises:
+            LumaError: there was no usable answer to some request.
+
+        """
+        return await self._looks.many(ids)
+
+    async def watermark_free_url(self, id: str) -> str:
+        """Ask for a link to the video without a watermark. It expires, so fetch it when needed.
+
+        Raises:
+            NotFoundError: the server does not know the job, or does not offer such links.
+            LumaError: there was no usable answer.
+
+        """
+        return await self._transport.call(self._dialect.watermark_free_url(id))
+
+    async def watch(self, id: str) -> VideoTask:
+        """Return a handle on a job submitted elsewhere, or before.
+
+        The job is looked at once, at once; while it is watched, the same id gives the same handle.
+
+        Raises:
+            NotFoundError: the server does not know it.
+            LumaError: there was no usable answer.
+
+        """
+        known = self._manager.find(id)
+        if known is not None:
+            return known
+        return self._manager.add(await self._looks.one(id), submitted_here=False)
+
+    def run_many(
+        self, requests: Requests, *, max_tasks: int | None = None
+    ) -> AsyncGenerator[Outcome, None]:
+        """Submit any number of requests, and yield each one's outcome as its job ends.
+
+        >>> async for outcome in luma.run_many(["a cat", "a dog"]):   # doctest: +SKIP
+        ...     print(outcome.request.prompt, outcome.generation or outcome.error)
+
+        `requests` is an iterable or async iterable of prompts, `GenerateRequest`s or mappings of
+        their fields. It is read lazily: no more than `max_tasks` jobs run at once (the client's
+        `max_tasks` if not given, else 100), and a slow reader of outcomes slows it down. A request
+        that is refused or fails is an outcome with an error and spoils no other. To leave early
+        for good, close it (`contextlib.aclosing`): while it is open it goes on submitting until
+        `max_tasks` outcomes wait to be taken. Jobs that were submitted stay watched.
+
+        Raises:
+            ClientClosedError: the client was closed before all requests were read.
+
+        """
+        _check_positive(max_tasks=max_tasks)
+        return run_many(
+            requests,
+            lambda request: self._submitter.generate(request, retry_uncertain=False),
+            max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
+            submitters=self._max_requests,
+        )
+
+    async def download(
+        self,
+        source: VideoTask | Generation | str,
+        path: str | os.PathLike[str],
+        *,
+        what: What = "video",
+        watermark_free: bool = True,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write a video to a file, or into a folder under its id, and return the file's path.
+
+        The file appears under its name when it is whole, replacing what was there; until then it
+        is `name.part`. A source on its way is awaited. `what` may ask for `"raw"`, `"thumbnail"`
+        or `"last_frame"` instead. `progress` is called with the bytes so far, and the bytes in all
+        (`None` if the server does not say).
+
+        Raises:
+            DownloadError: there is no such file, or it did not arrive whole.
+            LumaError: as awaiting the source.
+
+        """
+        generation = await self._finished(source)
+        url = None
+        if what == "video" and (watermark_free or generation.video is None):
+            url = await self._link_without_watermark(generation)
+        if url is None:
+            asset = chosen_asset(generation, what)
+            url = asset.url or asset.download_url
+        return await self._downloader.fetch(
+            url or "", target_path(path, generation, what), progress=progress
+        )
+
+    async def aclose(self) -> None:
+        """End every wait at once with `ClientClosedError`, and close the connections.
+
+        Submissions that have left get their answer first, for at most `timeout` seconds, so that
+        no paid job goes unnoticed. Jobs that run go on at the server.
+        """
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._downloader.aclose)
+            last_first.push_async_callback(self._transport.aclose)
+            last_first.push_async_callback(self._manager.aclose)
+
+    async def _finished(self, source: VideoTask | Generation | str) -> Generation:
+        if isinstance(source, Generation):
+            if source.state is State.COMPLETED:
+                return source
+            if source.state is State.FAILED:
+                raise GenerationFailedError(source)
+            source = source.id
+        return await (await self.watch(source) if isinstance(source, str) else source)
+
+    async def _link_without_watermark(self, generation: Generation) -> str | None:
+        for asset in (generation.video, generation.video_raw):
+            if asset is not None and asset.download_url:
+                return asset.download_url
+        if generation.video_raw is not None and generation.video_raw.url:
+            return generation.video_raw.url
+        try:
+            return await self.watermark_free_url(generation.id)
+        except LumaError:
+            return None
+
+
+def _check_positive(**settings: float | None) -> None:
+    for name, value in settings.items():
+        if value is not None and not value > 0:
+            raise ConfigurationError(f"{name} must be above 0, not {value!r}.")
+        if value == math.inf and name != "task_timeout":
+            raise ConfigurationError(f"{name} must be a number, not {value!r}.")
