@@ -1,0 +1,208 @@
+"""Jobs in the server's words, in each of the variants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from luma_async.simulator.jobs import Clock, Job
+from luma_async.simulator.variant import Variant
+
+_WORDS = {
+    "luma": ("pending", "processing", "completed", "failed"),
+    "task": ("NOT_START", "IN_PROGRESS", "SUCCESS", "FAILURE"),
+    "official": ("queued", "dreaming", "completed", "failed"),
+    "odd": ("warming_up", "almost_there", "Succeeded", "CANCELED"),
+}
+_PHASES = ("pending", "processing", "completed", "failed")
+
+
+class Answers:
+    """Writes answers as one variant of the gateway does."""
+
+    def __init__(self, variant: Variant, clock: Clock, links: Links) -> None:
+        self._variant = variant
+        self._clock = clock
+        self.links = links
+
+    def taken(self, job: Job) -> Any:
+        """Return the answer to a submission."""
+        moment = self._time(job.taken_at)
+        match self._variant.submission:
+            case "envelope":
+                data = {
+                    "task_id": job.id,
+                    "task_status": "submitted",
+                    "created_at": moment,
+                    "updated_at": moment,
+                }
+                return {"code": 0, "message": "success", "request_id": "r-1", "data": data}
+            case "id":
+                return {"code": "success", "message": "", "data": job.id}
+        return {
+            self._variant.id_name: job.id,
+            "prompt": "" if job.parent else job.prompt,
+            "state": self._word("pending"),
+            "queue_state": None,
+            "created_at": moment,
+            "batch_id": "",
+            "video": None,
+            "video_raw": None,
+            "liked": None,
+            "estimate_wait_seconds": None,
+            "thumbnail": None,
+            "last_frame": None,
+        }
+
+    def one(self, job: Job) -> Any:
+        """Return the answer to "get one"."""
+        if self._variant.one == "row":
+            return {"code": "success", "message": "", "data": self.row(job)}
+        return self.task(job)
+
+    def many(self, jobs: list[Job]) -> Any:
+        """Return the answer to "get many"."""
+        if self._variant.batch == "rows":
+            return {"code": "success", "message": "", "data": [self.row(job) for job in jobs]}
+        return [self.task(job) for job in jobs]
+
+    def task(self, job: Job) -> dict[str, Any]:
+        """Return the task object as it stands now."""
+        now = self._clock.now()
+        phase = job.phase(now)
+        task: dict[str, Any] = {
+            self._variant.id_name: job.id,
+            "state": self._word(phase),
+            "failure_reason": job.failure if phase == "failed" else None,
+            "request": {
+                "prompt": job.prompt,
+                "aspect_ratio": job.request.get("aspect_ratio", "16:9"),
+            },
+            "created_at": self._time(job.taken_at),
+            "estimate_wait_seconds": None,
+            "video": None,
+        }
+        if phase == "completed":
+            task |= self._assets(job)
+        return task
+
+    def row(self, job: Job) -> dict[str, Any]:
+        """Return the row that wraps the task object."""
+        now = self._clock.now()
+        phase = job.phase(now)
+        data: Mapping[str, Any] | None = self.task(job)
+        if self._variant.row_data == "null":
+            data = None
+        elif self._variant.row_data == "stale":
+            data = {**self.task(job), "state": "pending", "video": None}
+            data = {name: value for name, value in data.items() if name in _STALE_FIELDS}
+        finished = phase in ("completed", "failed")
+        return {
+            "id": 13000 + job.number,
+            "task_id": job.id,
+            "platform": "luma",
+            "action": "LUMA_VIDEO",
+            "status": _WORDS["task"][_PHASES.index(phase)],
+            "progress": f"{job.progress(now):.0%}",
+            "fail_reason": job.failure if phase == "failed" else "",
+            "submit_time": int(self._clock.real(job.taken_at)),
+            "start_time": int(self._clock.real(job.starts_at)) if phase != "pending" else 0,
+            "finish_time": int(self._clock.real(job.ends_at)) if finished else 0,
+            "created_at": self._time(job.taken_at),
+            "updated_at": self._time(now),
+            "data": data,
+        }
+
+    def _assets(self, job: Job) -> dict[str, Any]:
+        size = {"width": job.width, "height": job.height}
+        clean = self.links.to(job, "clean.mp4")
+        video = {"url": self.links.to(job, "video.mp4"), **size, "download_url": clean}
+        raw = {"url": clean, **size, "duration": job.frames / 24, "media_type": "video"}
+        thumbnail = {"url": self.links.to(job, "thumbnail.jpg"), **size, "media_type": "image"}
+        last = {"url": self.links.to(job, "last.jpg"), **size, "media_type": "image"}
+        match self._variant.video:
+            case "text":
+                return {"video": video["url"], "thumbnail": thumbnail["url"]}
+            case "artifact":
+                parts = {"video": video, "video_raw": raw, "thumbnail": thumbnail}
+                artifact = {"created_at": "0001-01-01T00:00:00Z", **parts, "last_frame": last}
+                return {"artifact": artifact}
+            case "raw":
+                return {"video_raw": raw, "thumbnail": thumbnail}
+            case "assets":
+                return {"assets": {"video": video["url"]}}
+        return {"video": video, "video_raw": raw, "thumbnail": thumbnail, "last_frame": last}
+
+    def _word(self, phase: str) -> str:
+        return _WORDS[self._variant.words][_PHASES.index(phase)]
+
+    def _time(self, moment: float) -> Any:
+        seconds = self._clock.real(moment)
+        when = datetime.fromtimestamp(seconds, UTC)
+        match self._variant.times:
+            case "no_fraction":
+                return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+            case "no_zone":
+                return when.strftime("%Y-%m-%dT%H:%M:%S.%f")
+            case "epoch":
+                return int(seconds)
+            case "epoch_ms":
+                return int(seconds * 1000)
+            case "zero":
+                return "0001-01-01T00:00:00Z"
+        return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def refusal(self, status: int, code: str, message: str) -> web.Response:
+        """Return an error in the family's form."""
+        match self._variant.errors:
+            case "task":
+                body: Any = {"code": code, "message": message, "data": None}
+            case "task_200":
+                return _json({"code": code, "message": message, "data": None}, 200)
+            case "detail":
+                body = {"detail": message}
+            case "reason":
+                body = {"detail": {"reason": message, "code": 1}}
+            case "list":
+                body = {"detail": [{"loc": ["body", "user_prompt"], "msg": message}]}
+            case "page":
+                page = f"<html><title>{status} {message}</title></html>"
+                return web.Response(status=status, text=page, content_type="text/html")
+            case _:
+                error = {"message": message, "type": "luma_error", "param": "", "code": code}
+                body = {"error": error}
+        return _json(body, status)
+
+
+class Links:
+    """Signed links to the files of a job, which expire."""
+
+    def __init__(self, clock: Clock, *, lifetime: float) -> None:
+        self._clock = clock
+        self._lifetime = lifetime
+        self.host = ""
+
+    def to(self, job: Job, name: str) -> str:
+        """Return a link that is good from now on for its lifetime, in simulated seconds."""
+        until = self._clock.now() + self._lifetime
+        return f"{self.host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.3f}"
+
+    def is_good(self, until: str) -> bool:
+        """Return whether a link has not expired."""
+        try:
+            return float(until) >= self._clock.now()
+        except ValueError:
+            return False
+
+
+_STALE_FIELDS = ("id", "task_id", "taskId", "state", "request", "created_at", "video")
+
+
+def _json(document: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=json.dumps(document).encode(), status=status, content_type="application/json"
+    )

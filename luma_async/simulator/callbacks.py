@@ -1,0 +1,54 @@
+"""Calls to the `notify_hook` of a job when it moves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from luma_async.simulator.jobs import Clock, Job
+
+logger = logging.getLogger("luma_async.simulator")
+
+
+class Callbacks:
+    """Posts what became of a job: when it starts and when it ends, 3 tries each, 100 ms apart."""
+
+    def __init__(self, clock: Clock, describe: Callable[[Job], Any]) -> None:
+        self._clock = clock
+        self._describe = describe
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, job: Job) -> None:
+        """Call the job's hook, if it has one."""
+        url = job.request.get("notify_hook")
+        if url:
+            task = asyncio.create_task(self._tell(job, str(url)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Call nobody any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _tell(self, job: Job, url: str) -> None:
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            for moment in (job.starts_at, job.ends_at):
+                await asyncio.sleep(max(moment - self._clock.now(), 0) / self._clock.speed)
+                await self._post(session, url, self._describe(job))
+
+    async def _post(self, session: aiohttp.ClientSession, url: str, body: Any) -> None:
+        for _ in range(3):
+            try:
+                async with session.post(url, json=body) as response:
+                    if response.ok:
+                        return
+            except (aiohttp.ClientError, TimeoutError) as error:
+                logger.debug("The hook %s did not answer: %s", url, error)
+            await asyncio.sleep(0.1)

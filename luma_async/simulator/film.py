@@ -1,0 +1,141 @@
+"""Real MP4s: frames that show the prompt and move, and extensions that go on where it ended."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+import random
+import textwrap
+from pathlib import Path
+
+import av
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from luma_async.simulator.jobs import Job
+
+FRAMES_PER_SECOND = 24
+_FADE_FRAMES = 12
+
+
+def save_video(job: Job, path: Path, *, watermark: bool) -> None:
+    """Render the video of a job."""
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
+        stream.width, stream.height = job.width, job.height
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "26"}
+        scene = _Scene(job, watermark=watermark)
+        for number in range(job.frames):
+            container.mux(stream.encode(_frame(scene.draw(number))))
+        container.mux(stream.encode(None))
+
+
+def save_frame(job: Job, path: Path, *, last: bool) -> None:
+    """Render the first or the last frame of a job as a JPEG."""
+    picture = _Scene(job).draw(job.frames - 1 if last else 0)
+    picture.save(path, "JPEG", quality=88)
+
+
+def _frame(picture: Image.Image) -> av.VideoFrame:
+    return av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Scene:
+    """Coloured discs that drift over a gradient, above a caption with the prompt.
+
+    An extension has its parent's discs and colours and goes on at the parent's time, so its first
+    frame is the parent's last, and its own caption fades in over it.
+    """
+
+    def __init__(self, job: Job, *, watermark: bool = False) -> None:
+        self._size = (job.width, job.height)
+        self._first = _first_moment(job)
+        root = job
+        while root.parent is not None:
+            root = root.parent
+        chance = random.Random(root.id)
+        self._backdrop = _backdrop(self._size, chance.random())
+        self._discs = [_Disc(self._size, chance) for _ in range(5)]
+        self._caption = _caption(job.prompt, self._size, watermark=watermark)
+        self._start = (
+            _Scene(job.parent, watermark=watermark).draw(job.parent.frames - 1)
+            if job.parent is not None
+            else None
+        )
+
+    def draw(self, number: int) -> Image.Image:
+        """Return a frame by its number in this video."""
+        if number == 0 and self._start is not None:
+            return self._start
+        width, height = self._size
+        moment = (self._first + number) / FRAMES_PER_SECOND
+        shift = round((math.sin(moment * 0.25) + 1) / 2 * self._backdrop.width / 3)
+        picture = self._backdrop.crop((shift, 0, shift + width, height))
+        for disc in self._discs:
+            disc.paste(picture, moment)
+        top = height - self._caption.height
+        picture.paste(self._caption, (0, top), self._caption)
+        if self._start is not None and number < _FADE_FRAMES:
+            picture = Image.blend(self._start, picture, number / _FADE_FRAMES)
+        return picture
+
+
+def _first_moment(job: Job) -> int:
+    """Return the frame of the scene that a video begins at."""
+    return 0 if job.parent is None else _first_moment(job.parent) + job.parent.frames - 1
+
+
+class _Disc:
+    """One soft disc on its way."""
+
+    def __init__(self, size: tuple[int, int], chance: random.Random) -> None:
+        self._width, self._height = size
+        radius = round(min(size) * chance.uniform(0.08, 0.2))
+        self._mask = Image.new("L", (radius * 2, radius * 2), 0)
+        ImageDraw.Draw(self._mask).ellipse((2, 2, radius * 2 - 3, radius * 2 - 3), fill=215)
+        self._mask = self._mask.filter(ImageFilter.GaussianBlur(max(radius / 30, 1)))
+        self._colour = _colour(chance.random(), 0.55, 0.98)
+        self._speed = [chance.uniform(0.35, 0.9) for _ in range(2)]
+        self._phase = [chance.uniform(0, 2 * math.pi) for _ in range(2)]
+        self._radius = radius
+
+    def paste(self, picture: Image.Image, moment: float) -> None:
+        """Draw it where it is at a moment in seconds."""
+        across = (math.sin(moment * self._speed[0] + self._phase[0]) + 1) / 2
+        down = (math.cos(moment * self._speed[1] + self._phase[1]) + 1) / 2
+        place = (
+            round(across * self._width) - self._radius,
+            round(down * self._height * 0.8) - self._radius,
+        )
+        picture.paste(self._colour, (*place,), self._mask)
+
+
+def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _backdrop(size: tuple[int, int], hue: float) -> Image.Image:
+    width, height = size
+    small = Image.new("RGB", (4, 3))
+    for x in range(4):
+        for y in range(3):
+            small.putpixel((x, y), _colour(hue + x * 0.06, 0.6, 0.55 - y * 0.16))
+    return small.resize((width * 3 // 2, height), Image.Resampling.BICUBIC)
+
+
+def _caption(prompt: str, size: tuple[int, int], *, watermark: bool) -> Image.Image:
+    width, height = size
+    font_size = max(height // 24, 11)
+    font = ImageFont.load_default(size=font_size)
+    lines = textwrap.wrap(" ".join(prompt.split()), max(int(width / font_size * 1.8), 8))
+    lines = [*lines[:4], "..."] if len(lines) > 5 else lines
+    line_height = round(font_size * 1.3)
+    band = Image.new("RGBA", (width, line_height * len(lines) + font_size), (0, 0, 0, 120))
+    draw = ImageDraw.Draw(band)
+    for index, line in enumerate(lines):
+        where = (font_size, font_size // 2 + index * line_height)
+        draw.text(where, line, font=font, fill=(255, 255, 255, 255))
+    if watermark:
+        draw.text((width - 5 * font_size, font_size // 2), "LUMA", font=font, fill=(255, 255, 255))
+    return band

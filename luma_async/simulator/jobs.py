@@ -1,0 +1,138 @@
+"""Jobs as the server sees them: each one's whole life is decided when it is taken."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from luma_async.simulator.durations import Durations
+
+Phase = Literal["pending", "processing", "completed", "failed"]
+
+CLIP_SECONDS = 121 / 24
+"""A new video has 121 frames at 24 a second; so has what an extension adds, less its first."""
+
+_RATIOS = {
+    "16:9": (16, 9),
+    "9:16": (9, 16),
+    "1:1": (1, 1),
+    "4:3": (4, 3),
+    "3:4": (3, 4),
+    "21:9": (21, 9),
+    "9:21": (9, 21),
+}
+
+
+class Clock:
+    """Simulated time: `speed` seconds pass in each real one."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._start = time.monotonic()
+
+    def now(self) -> float:
+        """Return simulated seconds since the start."""
+        return (time.monotonic() - self._start) * self.speed
+
+    def real(self, moment: float) -> float:
+        """Return when a simulated moment is, in seconds of the Unix epoch."""
+        return time.time() + (moment - self.now()) / self.speed
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. Times are simulated seconds, sizes pixels."""
+
+    id: str
+    number: int
+    request: Mapping[str, Any]
+    parent: Job | None
+    taken_at: float
+    starts_at: float
+    ends_at: float
+    failure: str | None
+    width: int
+    height: int
+    frames: int
+
+    @property
+    def prompt(self) -> str:
+        """What was asked for."""
+        return str(self.request.get("user_prompt", ""))
+
+    def phase(self, now: float) -> Phase:
+        """Return where the job stands."""
+        if now < self.starts_at:
+            return "pending"
+        if now < self.ends_at:
+            return "processing"
+        return "failed" if self.failure else "completed"
+
+    def progress(self, now: float) -> float:
+        """Return how far it is, from 0 to 1."""
+        if self.ends_at <= self.starts_at:
+            return 1.0
+        return min(max((now - self.starts_at) / (self.ends_at - self.starts_at), 0.0), 1.0)
+
+
+class JobMaker:
+    """Takes requests and decides what becomes of them."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        chance: random.Random,
+        *,
+        durations: Durations,
+        failure_rate: float,
+        short_side: int,
+    ) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._durations = durations
+        self._failure_rate = failure_rate
+        self._short_side = short_side
+        self._count = 0
+
+    def make(self, request: Mapping[str, Any], parent: Job | None = None) -> Job:
+        """Take a request."""
+        now = self._clock.now()
+        duration = self._durations.draw(self._chance)
+        failed = self._chance.random() < self._failure_rate
+        self._count += 1
+        width, height = self._size(request, parent)
+        return Job(
+            id=str(uuid.UUID(int=self._chance.getrandbits(128), version=4)),
+            number=self._count,
+            request=request,
+            parent=parent,
+            taken_at=now,
+            starts_at=now + 0.1 * duration,
+            ends_at=now + duration,
+            failure="the prompt could not be rendered" if failed else None,
+            width=width,
+            height=height,
+            frames=121 if parent is None else parent.frames + 120,
+        )
+
+    def _size(self, request: Mapping[str, Any], parent: Job | None) -> tuple[int, int]:
+        if parent is not None:
+            return parent.width, parent.height
+        across, down = _RATIOS[request.get("aspect_ratio") or "16:9"]
+        resolution = str(request.get("resolution") or "").removesuffix("p")
+        side = int(resolution) if resolution in ("540", "720", "1080") else self._short_side
+        scale = side / min(across, down)
+        return _even(across * scale), _even(down * scale)
+
+
+def is_known_ratio(ratio: Any) -> bool:
+    """Return whether the gateway makes videos of this shape."""
+    return ratio is None or ratio in _RATIOS
+
+
+def _even(pixels: float) -> int:
+    return round(pixels / 2) * 2

@@ -1,0 +1,252 @@
+"""Simulator: the gateway and its media host, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.callbacks import Callbacks
+from luma_async.simulator.durations import Durations, LogNormal
+from luma_async.simulator.faults import Fault, Faults
+from luma_async.simulator.gateway import Gateway
+from luma_async.simulator.jobs import Clock, JobMaker
+from luma_async.simulator.ledger import Ledger
+from luma_async.simulator.media import Media
+from luma_async.simulator.variant import Variant
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Simulator:
+    """A gateway on loopback.
+
+    >>> async with Simulator(speed=20) as sim:      # doctest: +SKIP
+    ...     print(sim.url)
+
+    Args:
+        api_key: the one key that is accepted; any key if not given.
+        speed: how many simulated seconds pass in a real one.
+        durations: how long jobs take in simulated seconds.
+        failure_rate: the part of the jobs that fail.
+        credits: jobs until the balance is used up; no end if not given.
+        max_jobs: running jobs beyond which submissions get 429.
+        link_lifetime: simulated seconds until a media link expires.
+        short_side: pixels of the shorter side of a video whose request names no resolution.
+        variant: which of its known ways the gateway answers in.
+        seed: what chance is drawn from; the same seed gives the same ids, durations and faults.
+        host, port: where to listen; a free port if 0.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        speed: float = 1.0,
+        durations: Durations | None = None,
+        failure_rate: float = 0.0,
+        credits: int | None = None,
+        max_jobs: int | None = None,
+        link_lifetime: float = 3600.0,
+        short_side: int = 720,
+        variant: Variant | None = None,
+        seed: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        chance = random.Random(seed)
+        variant = variant or Variant()
+        clock = Clock(speed)
+        self.ledger = Ledger(clock)
+        self.faults = Faults(random.Random(seed))
+        self._api_key = api_key
+        self._host = host
+        self._port = port
+        self._links = Links(clock, lifetime=link_lifetime)
+        self._answers = Answers(variant, clock, self._links)
+        self._callbacks = Callbacks(clock, self._answers.one)
+        self._media = Media(clock, self.ledger, self._links)
+        self._gateway = Gateway(
+            variant=variant,
+            clock=clock,
+            chance=chance,
+            ledger=self.ledger,
+            maker=JobMaker(
+                clock,
+                chance,
+                durations=durations or LogNormal(),
+                failure_rate=failure_rate,
+                short_side=short_side,
+            ),
+            answers=self._answers,
+            callbacks=self._callbacks,
+            credits=credits,
+            max_jobs=max_jobs,
+        )
+        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._closing = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """The base URL to give to a client."""
+        return f"http://{self._host}:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+
+        """
+        self._closing.clear()
+        await self._media.open()
+        app = web.Application(client_max_size=64 * 2**20, middlewares=[self._middleware])
+        app.add_routes([*self._gateway.routes(), *self._media.routes()])
+        app.add_routes([web.get("/simulator/ledger", self._show_ledger)])
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await self._listen()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop listening, cut what is under way, and remove the files."""
+        self._closing.set()
+        await self._callbacks.aclose()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._media.aclose()
+
+    @contextlib.asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[None]:
+        """Refuse new connections meanwhile, as a host does where nothing listens."""
+        assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
+        await self._site.stop()
+        try:
+            yield
+        finally:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        assert self._runner is not None  # noqa: S101
+        self._site = web.TCPSite(
+            self._runner, self._host, self._port, reuse_address=True, backlog=4096
+        )
+        await self._site.start()
+        self._port = self._runner.addresses[-1][1]
+        self._links.host = self.url
+
+    @web.middleware
+    async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        call = request.match_info.route.name
+        if call is None:
+            return await handler(request)
+        reused = request.transport in self._connections
+        if not reused:
+            self._connections.add(request.transport)
+            self.ledger.connections += 1
+        if call == "media":
+            return await self._with_faults(request, handler, call, reused=reused)
+        with self.ledger.request(call):
+            response = await self._with_faults(request, handler, call, reused=reused)
+        self.ledger.statuses[response.status] += 1
+        return response
+
+    async def _with_faults(
+        self, request: web.Request, handler: Handler, call: str, *, reused: bool
+    ) -> web.StreamResponse:
+        try:
+            await request.read()  # before anything goes wrong: a proxy reads the request whole, too
+        except ConnectionError:
+            return _Dropped()
+        if call != "media" and (refused := self._check_key(request)) is not None:
+            return refused
+        for fault in self.faults.due(call, after=False, reused=reused):
+            if (broken := await self._befall(request, fault)) is not None:
+                return broken
+        response = await handler(request)
+        for fault in self.faults.due(call, after=True, reused=reused):
+            if (broken := await self._befall(request, fault)) is not None:
+                return broken
+            if fault.cut_at is not None or fault.bytes_per_second is not None:
+                return await _drip(request, response, fault)
+        return response
+
+    def _check_key(self, request: web.Request) -> web.Response | None:
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if key and self._api_key in (None, key):
+            return None
+        return self._answers.refusal(
+            401, "invalid_api_key", f"the key {key or '(none)'} is not valid"
+        )
+
+    async def _befall(self, request: web.Request, fault: Fault) -> web.Response | None:
+        """Let a fault happen; `None` if the call goes on."""
+        if fault.delay:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), fault.delay)
+        if fault.drop:
+            if request.transport is not None:
+                request.transport.abort()
+            return _Dropped()
+        if fault.status is None:
+            return None
+        response = web.Response(status=fault.status, body=fault.body)
+        response.content_type = "application/json"
+        response.headers.update(fault.headers)
+        return response
+
+    async def _show_ledger(self, _: web.Request) -> web.Response:
+        return web.json_response(self.ledger.summary())
+
+
+class _Dropped(web.Response):
+    """What a handler returns whose connection is cut: 444 in the ledger, seen by nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(status=444)
+
+
+async def _drip(
+    request: web.Request, whole: web.StreamResponse, fault: Fault
+) -> web.StreamResponse:
+    """Send a file slowly, or not to its end."""
+    assert isinstance(whole, web.FileResponse)  # noqa: S101
+    content = await asyncio.to_thread(Path(whole._path).read_bytes)  # noqa: SLF001
+    response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
+    response.content_length = len(content)
+    await response.prepare(request)
+    end = len(content) if fault.cut_at is None else fault.cut_at
+    piece = 4096
+    for start in range(0, end, piece):
+        await response.write(content[start : min(start + piece, end)])
+        if fault.bytes_per_second is not None:
+            await asyncio.sleep(piece / fault.bytes_per_second)
+    if end < len(content) and request.transport is not None:
+        request.transport.abort()
+    return response

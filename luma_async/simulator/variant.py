@@ -1,0 +1,40 @@
+"""In which of its known ways a gateway answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One gateway's habits; the defaults are those of the documented examples.
+
+    Args:
+        submission: a task object, the envelope around one, or an envelope with the bare id.
+        one: what "get one" answers: a task object, or an envelope around a row.
+        extend: whether the call is still offered, or answers 404 or 405.
+        batch: what "get many" answers: an array, an envelope of rows, or that it is not there.
+        largest_batch: ids in one request before the gateway refuses it.
+        forgets: the part of the ids that "get many" leaves out of its answers.
+        row_data: what a row wraps: the task as it is, as it was when it was taken, or null.
+        times: how moments are written.
+        video: where and how the video is named.
+        id_name: what an id is called.
+        words: the family of state words; "odd" ones are in nobody's documentation.
+        errors: the family of error bodies.
+
+    """
+
+    submission: Literal["object", "envelope", "id"] = "object"
+    one: Literal["object", "row"] = "object"
+    extend: Literal["offered", "404", "405"] = "offered"
+    batch: Literal["array", "rows", "404", "405"] = "array"
+    largest_batch: int | None = None
+    forgets: float = 0.0
+    row_data: Literal["fresh", "stale", "null"] = "fresh"
+    times: Literal["rfc3339", "no_fraction", "no_zone", "epoch", "epoch_ms", "zero"] = "rfc3339"
+    video: Literal["object", "text", "artifact", "raw", "assets"] = "object"
+    id_name: Literal["id", "task_id", "taskId"] = "id"
+    words: Literal["luma", "task", "official", "odd"] = "luma"
+    errors: Literal["openai", "task", "task_200", "detail", "reason", "list", "page"] = "openai"

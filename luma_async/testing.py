@@ -1,0 +1,57 @@
+"""For the tests of those who build on this: the simulator as a pytest fixture.
+
+In a `conftest.py`:
+
+>>> pytest_plugins = ["luma_async.testing"]
+
+Then, whichever way the tests run their event loops:
+
+>>> async def test_bot(luma_simulator):                       # doctest: +SKIP
+...     await my_bot.answer("/video a cat dances")
+...     assert len(luma_simulator.ledger.jobs) == 1
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from luma_async.simulator import Fixed, Simulator
+
+
+@contextmanager
+def running_simulator(**settings: Any) -> Iterator[Simulator]:
+    """Run a `Simulator` in a thread of its own, for code that runs its own event loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="luma simulator", daemon=True)
+    thread.start()
+
+    async def start() -> Simulator:
+        simulator = Simulator(**settings)
+        await simulator.start()
+        return simulator
+
+    try:
+        simulator = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        try:
+            yield simulator
+        finally:
+            asyncio.run_coroutine_threadsafe(simulator.stop(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def luma_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """Run a gateway that a `LumaClient()` without arguments finds; its jobs take a second."""
+    with running_simulator(durations=Fixed(1.0), short_side=180) as simulator:
+        monkeypatch.setenv("LUMA_BASE_URL", simulator.url)
+        monkeypatch.setenv("LUMA_API_KEY", "sk-simulated")
+        yield simulator
