@@ -1,0 +1,44 @@
+"""How to keep a client in a bot: opened when the bot starts, closed when it stops.
+
+The bot here reads its messages from standard input; aiogram, discord.py and the like call the same
+three functions from tasks of their own, which is fine: the client may be opened in one asyncio
+task, used in many, and closed in another.
+
+    (echo a cat; echo a dog) | python examples/bot.py
+"""
+
+import asyncio
+import sys
+
+from luma_async import LumaClient, LumaError
+
+
+class VideoBot:
+    def __init__(self) -> None:
+        self.luma = LumaClient(max_tasks=10)
+
+    async def on_message(self, text: str) -> None:
+        try:
+            task = await self.luma.generate(text)
+            self.reply(f"{text}: working on it ({task.id})")
+            video = await task.wait(timeout=600)
+        except LumaError as error:
+            self.reply(f"{text}: {error}")
+        else:
+            self.reply(f"{text}: {await self.luma.watermark_free_url(video.id)}")
+
+    async def on_stop(self) -> None:
+        await self.luma.aclose()
+
+    def reply(self, text: str) -> None:
+        print(text)
+
+
+async def main() -> None:
+    bot = VideoBot()
+    messages = [line.strip() for line in sys.stdin if line.strip()]
+    await asyncio.gather(*(bot.on_message(text) for text in messages))
+    await bot.on_stop()
+
+
+asyncio.run(main())

@@ -1,0 +1,31 @@
+"""A line of prompt in, a video out, for any number of lines, twenty at a time.
+
+    python examples/many_videos.py prompts.txt videos/
+
+The file is read as places come free, so it may be as long as you like.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from luma_async import LumaClient, LumaError
+
+
+async def main(prompts: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    async with LumaClient(max_tasks=20) as luma:
+        with prompts.open(encoding="utf-8") as lines:
+            wanted = (line.strip() for line in lines if line.strip())
+            async for outcome in luma.run_many(wanted):
+                if outcome.generation is None:
+                    print(f"no video of {outcome.request.prompt!r}: {outcome.error}")
+                    continue
+                try:
+                    print("saved as", await luma.download(outcome.generation, f"{folder}/"))
+                except LumaError as error:
+                    print(f"{outcome.id} is made but not here yet: {error}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
