@@ -1,0 +1,150 @@
+"""`luma-async demo` and `simulate`, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import av
+import pytest
+
+COMMAND = [sys.executable, "-W", "error", "-m", "luma_async.cli"]
+SHAPES = {
+    "1-16x9": 16 / 9,
+    "2-4x3": 4 / 3,
+    "3-1x1": 1,
+    "4-9x16": 9 / 16,
+    "5-21x9": 21 / 9,
+    "6-3x4": 3 / 4,
+    "7-extension": 16 / 9,
+}
+
+
+def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
+    """In a pipe: plain lines, a table, the folder's path, and files that a decoder plays."""
+    folder = tmp_path / "videos"
+    start = time.monotonic()
+    done = subprocess.run(
+        [*COMMAND, "demo", "--folder", str(folder), "--speed", "30"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert time.monotonic() - start < 60
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert f"7 videos in {folder}" in done.stdout
+    assert done.stdout.count(" saved ") == 7
+    lengths = {}
+    for name, ratio in SHAPES.items():
+        with av.open(str(folder / f"{name}.mp4"), "r") as film:
+            sizes = [(frame.width, frame.height) for frame in film.decode(video=0)]
+        assert all(w / h == pytest.approx(ratio, rel=0.01) for w, h in sizes)
+        assert len(sizes) > 100
+        lengths[name] = len(sizes)
+    assert lengths["7-extension"] == lengths["1-16x9"] + 120
+
+
+def test_the_demo_is_alive_on_a_terminal(tmp_path: Path) -> None:
+    """One line per job with prompt, state and elapsed time, drawn again as they move."""
+    screen, stdout = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "40"}
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--folder", str(tmp_path), "--speed", "60"],
+        stdout=stdout,
+        stderr=stdout,
+        env=environment,
+    )
+    os.close(stdout)
+    shown = b""
+    try:
+        while chunk := os.read(screen, 65536):
+            shown += chunk
+    except OSError:
+        pass  # the other end is closed
+    finally:
+        os.close(screen)
+
+    text = shown.decode()
+    assert process.wait() == 0
+    assert text.count("a cat dances on a moonlit roof") > 5
+    for state in ("pending", "processing", "downloading", "saved"):
+        assert state in text
+    assert f"7 videos in {tmp_path}" in text.replace("\r\n", "")
+
+
+def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C ends it at once with 130 and one line, no traceback, nothing half-written."""
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--folder", str(tmp_path), "--speed", "5"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "processing" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert complaints.strip().splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in complaints
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_simulator_serves_until_it_is_stopped() -> None:
+    """It says where it listens, answers there, and ends with Ctrl-C without a traceback."""
+    process = subprocess.Popen(
+        [*COMMAND, "simulate", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[-1]
+    with urllib.request.urlopen(f"{url}/simulator/ledger") as answer:  # noqa: S310  our own
+        assert json.load(answer)["jobs"] == []
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert complaints == ""
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    """One line, exit code 1."""
+    first = subprocess.Popen(
+        [*COMMAND, "simulate", "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    port = first.stdout.readline().strip().rsplit(":", 1)[1]
+    second = subprocess.run(
+        [*COMMAND, "simulate", "--port", port], capture_output=True, text=True, check=False
+    )
+    first.terminate()
+    first.communicate()
+
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}")
+    assert len(second.stderr.splitlines()) == 1
+
+
+def test_it_says_its_version_and_what_it_can_do() -> None:
+    """`--version`, and help when nothing is asked for."""
+    version = subprocess.run(
+        [*COMMAND, "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    help_text = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+
+    assert version.startswith("luma-async 0.")
+    assert "simulate" in help_text.stdout + help_text.stderr

@@ -1,0 +1,51 @@
+"""Every test runs in asyncio's debug mode, and none may leave a trace."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["luma_async.testing"]
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"debug": True}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_what_is_new_is_collected() -> None:
+    """Set aside what imports left behind, for each test collects garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+class _Complaints(logging.Handler):
+    """What asyncio and aiohttp's server say of things gone wrong behind everybody's back."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_wrong_unseen(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No "never retrieved", no "was destroyed but it is pending", no traceback of the server's."""
+    complaints = _Complaints()
+    loggers = [logging.getLogger(name) for name in ("asyncio", "aiohttp.server")]
+    for logger in loggers:
+        logger.addHandler(complaints)
+    yield
+    if inspect.iscoroutinefunction(request.function):
+        gc.collect()  # what nobody retrieved speaks up when it is collected
+    for logger in loggers:
+        logger.removeHandler(complaints)
+    assert complaints.texts == []

@@ -1,0 +1,121 @@
+"""Whatever a server says, the decoder yields what it should or raises `ResponseError`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import GatewayDialect, Generation, ResponseError
+from luma_async.transport.refusal import page_text, read_refusal
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["completed", "IN_PROGRESS", "failed", "2024-12-24T18:01:25Z", "40%"])
+)
+NAMES = st.sampled_from(
+    [
+        "id",
+        "task_id",
+        "taskId",
+        "state",
+        "status",
+        "task_status",
+        "data",
+        "code",
+        "message",
+        "video",
+        "video_raw",
+        "thumbnail",
+        "last_frame",
+        "artifact",
+        "assets",
+        "request",
+        "prompt",
+        "url",
+        "width",
+        "height",
+        "duration",
+        "download_url",
+        "media_type",
+        "created_at",
+        "submit_time",
+        "failure_reason",
+        "fail_reason",
+        "progress",
+        "queue_state",
+        "error",
+        "detail",
+        "estimate_wait_seconds",
+    ]
+)
+ANY_JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(NAMES, inner, max_size=12)
+        | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=30,
+)
+
+
+@given(ANY_JSON)
+def test_any_json_is_a_generation_or_a_response_error(document: Any) -> None:
+    """Nothing else comes out of "get one", and every generation has an id."""
+    with suppress(ResponseError):
+        generation = GatewayDialect().get("a").read(json.dumps(document).encode())
+        assert isinstance(generation, Generation)
+        assert generation.id
+
+
+@given(ANY_JSON)
+def test_any_json_is_generations_or_a_response_error(document: Any) -> None:
+    """Nothing else comes out of "get many", and each generation stands under its own id."""
+    with suppress(ResponseError):
+        found = GatewayDialect().get_many(["a"]).read(json.dumps(document).encode())
+        assert all(generation.id == id for id, generation in found.items())
+
+
+@given(ANY_JSON)
+def test_any_json_is_a_link_or_a_response_error(document: Any) -> None:
+    """Nothing else comes out of the link call."""
+    with suppress(ResponseError):
+        link = GatewayDialect().watermark_free_url("a").read(json.dumps(document).encode())
+        assert link.lower().startswith("http")
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """No bytes crash a reader."""
+    with suppress(ResponseError):
+        GatewayDialect().get("a").read(body)
+    assert isinstance(page_text(body), str)
+    read_refusal(body, status=500)
+
+
+@given(ANY_JSON, st.sampled_from([200, 400, 500]))
+def test_any_json_can_be_looked_at_for_a_refusal(document: Any, status: int) -> None:
+    """The reader of refusals finds one or none, and a refusal says something."""
+    refusal = read_refusal(json.dumps(document).encode(), status=status)
+
+    assert refusal is None or refusal.message or refusal.code
+
+
+@given(st.dictionaries(NAMES, ANY_JSON, max_size=12), st.text(min_size=1))
+def test_a_named_task_is_never_missed(fields: dict[str, Any], id: str) -> None:
+    """An object with a readable string id is a generation, whatever else it holds."""
+    if not id.strip() or "\ud800" <= max(id) <= "\udfff":
+        return
+    fields = {name: value for name, value in fields.items() if name not in ("id", "taskId")}
+
+    generation = GatewayDialect().get("a").read(json.dumps({**fields, "task_id": id}).encode())
+
+    assert generation.id == id

@@ -1,0 +1,86 @@
+"""What the gateway dialect sends: method, path and body, as data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from luma_async import ExtendRequest, GatewayDialect, GenerateRequest, InvalidRequestError
+
+DIALECT = GatewayDialect()
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ({}, {}),
+        ({"expand_prompt": False}, {"expand_prompt": False}),
+        ({"image": "https://h/a.png"}, {"image_url": "https://h/a.png"}),
+        ({"image_end": "https://h/b.png"}, {"image_end_url": "https://h/b.png"}),
+        ({"notify_hook": "https://h/hook"}, {"notify_hook": "https://h/hook"}),
+        ({"aspect_ratio": "9:21"}, {"aspect_ratio": "9:21"}),
+        ({"resolution": "720p"}, {"resolution": "720p"}),
+        ({"duration": "5s"}, {"duration": "5s"}),
+        ({"model": "ray-v2"}, {"model_name": "ray-v2"}),
+        ({"extra": {"seed": 7, "nothing": None}}, {"seed": 7, "nothing": None}),
+        ({"model": "ray-v1", "extra": {"model_name": "ray-v9"}}, {"model_name": "ray-v9"}),
+    ],
+    ids=repr,
+)
+def test_each_field_has_its_name_on_the_wire(fields: dict[str, Any], body: dict[str, Any]) -> None:
+    """What is set is sent under the server's name, what is not set is left out."""
+    generate = DIALECT.generate(GenerateRequest("a cat", **fields))
+    extend = DIALECT.extend("job-1", ExtendRequest("a cat", **fields))
+
+    assert (generate.method, generate.path) == ("POST", "/luma/generations")
+    assert (extend.method, extend.path) == ("POST", "/luma/generations/job-1/extend")
+    for call in (generate, extend):
+        assert call.submits
+        assert json.loads(call.body or b"") == {"user_prompt": "a cat", **body}
+
+
+def test_loop_is_sent_with_generate() -> None:
+    """`loop` is a field of generate alone."""
+    call = DIALECT.generate(GenerateRequest("a cat", loop=True))
+
+    assert json.loads(call.body or b"") == {"user_prompt": "a cat", "loop": True}
+
+
+def test_the_reading_calls() -> None:
+    """Looks and links only read, whatever their verb."""
+    one, many, link = (
+        DIALECT.get("a"),
+        DIALECT.get_many(["a", "b"]),
+        DIALECT.watermark_free_url("a"),
+    )
+
+    assert [str(call) for call in (one, many, link)] == [
+        "GET /luma/generations/a",
+        "POST /luma/tasks",
+        "GET /luma/generations/a/download_video_url",
+    ]
+    assert json.loads(many.body or b"") == {"ids": ["a", "b"]}
+    assert not any(call.submits for call in (one, many, link))
+
+
+@pytest.mark.parametrize(
+    ("id", "path"),
+    [
+        ("a/b?c#d", "a%2Fb%3Fc%23d"),
+        ("../x", "..%2Fx"),
+        ("100%", "100%25"),
+        ("ä b\n", "%C3%A4%20b%0A"),
+    ],
+)
+def test_ids_are_escaped(id: str, path: str) -> None:
+    """No id reaches another path than its own."""
+    assert DIALECT.get(id).path == f"/luma/generations/{path}"
+
+
+@pytest.mark.parametrize("id", ["", ".", ".."])
+def test_ids_that_no_path_can_hold_are_refused(id: str) -> None:
+    """An empty id would ask for the list, dots for the folder above."""
+    with pytest.raises(InvalidRequestError, match="id: "):
+        DIALECT.get(id)

@@ -1,0 +1,289 @@
+"""The simulator is honest: it refuses, counts and answers as a gateway does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import av
+import pytest
+from aiohttp import web
+from PIL import Image, ImageChops, ImageStat
+
+from luma_async.simulator import Exponential, Fault, Fixed, LogNormal, Simulator, Variant
+from tests.clients import until
+
+HEADERS = {"Authorization": "Bearer any-key"}
+
+
+async def post(sim: Simulator, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession(headers={**HEADERS, **headers}) as session:
+        async with session.post(sim.url + path, json=body) as response:
+            return response.status, await response.json(content_type=None)
+
+
+async def get(sim: Simulator, path: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        async with session.get(sim.url + path) as response:
+            return response.status, await response.json(content_type=None)
+
+
+async def test_a_job_goes_its_way() -> None:
+    """Pending, processing, completed with its assets."""
+    async with Simulator(durations=Fixed(1.0)) as sim:
+        _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+        states = [job["state"]]
+        while states[-1] != "completed":
+            _, look = await get(sim, f"/luma/generations/{job['id']}")
+            states.append(look["state"])
+            await asyncio.sleep(0.02)
+
+        assert list(dict.fromkeys(states)) == ["pending", "processing", "completed"]
+        assert look["video"]["url"].startswith(f"{sim.url}/media/")
+        assert (await post(sim, "/luma/tasks", {"ids": [job["id"], "x"]}))[1][0]["id"] == job["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({}, "user_prompt"),
+        ({"user_prompt": " "}, "user_prompt"),
+        ({"user_prompt": "x" * 5001}, "5000"),
+        ({"user_prompt": "x", "aspect_ratio": "7:7"}, "aspect_ratio"),
+        ({"user_prompt": "x", "loop": True, "image_end_url": "http://a/b"}, "loop"),
+        ({"user_prompt": "x", "image_url": None}, "null"),
+    ],
+    ids=str,
+)
+async def test_it_refuses_what_a_gateway_refuses(body: Any, problem: str) -> None:
+    """And bills nothing for it."""
+    async with Simulator() as sim:
+        status, answer = await post(sim, "/luma/generations", body)
+
+        assert status == 422
+        assert problem in answer["error"]["message"]
+        assert not sim.ledger.jobs
+
+
+async def test_keys_credit_and_places_are_limited() -> None:
+    """401, then 403 when the balance is used up, 429 when too many jobs run."""
+    body = {"user_prompt": "a cat"}
+    async with Simulator(api_key="good", credits=1) as sim:
+        assert (await post(sim, "/luma/generations", body))[0] == 401
+        good = {"Authorization": "Bearer good"}
+        assert (await post(sim, "/luma/generations", body, **good))[0] == 200
+        status, answer = await post(sim, "/luma/generations", body, **good)
+        assert (status, answer["error"]["code"]) == (403, "insufficient_user_quota")
+    async with Simulator(max_jobs=1) as sim:
+        statuses = [(await post(sim, "/luma/generations", body))[0] for _ in range(2)]
+        assert statuses == [200, 429]
+
+
+async def test_an_unfinished_job_cannot_be_extended() -> None:
+    """Nor an unknown one."""
+    async with Simulator() as sim:
+        _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+        path = f"/luma/generations/{job['id']}/extend"
+
+        assert (await post(sim, path, {"user_prompt": "on"}))[0] == 400
+        assert (await post(sim, "/luma/generations/x/extend", {"user_prompt": "on"}))[0] == 404
+
+
+async def test_the_ledger_can_be_read_from_elsewhere() -> None:
+    """For tests that kill processes."""
+    async with Simulator() as sim:
+        await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+
+        _, books = await get(sim, "/simulator/ledger")
+
+        assert books["jobs"][0]["request"] == {"user_prompt": "a cat"}
+        assert books["requests"] == {"generate": 1}
+
+
+async def test_the_same_seed_gives_the_same_jobs() -> None:
+    """Chance is repeatable."""
+    seen = []
+    for _ in range(2):
+        async with Simulator(seed=7, durations=LogNormal(), failure_rate=0.5) as sim:
+            for number in range(5):
+                await post(sim, "/luma/generations", {"user_prompt": str(number)})
+            seen.append(
+                [
+                    (job.id, round(job.ends_at - job.taken_at, 6), job.failure)
+                    for job in sim.ledger.jobs
+                ]
+            )
+    assert seen[0] == seen[1]
+
+
+def test_durations_are_what_they_are_called() -> None:
+    """The median and the mean of many draws are as set."""
+    import random  # noqa: PLC0415
+    from statistics import mean, median  # noqa: PLC0415
+
+    chance = random.Random(1)
+    assert median(LogNormal(60, 0.35).draw(chance) for _ in range(4000)) == pytest.approx(60, 0.03)
+    assert mean(Exponential(60).draw(chance) for _ in range(4000)) == pytest.approx(60, 0.05)
+    assert Fixed(5).draw(chance) == 5
+
+
+async def test_a_hook_is_called_when_the_job_moves() -> None:
+    """With the object of "get one", tried again if it does not answer well."""
+    calls: list[dict[str, Any]] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        calls.append(await request.json())
+        return web.Response(status=500 if len(calls) == 1 else 200)
+
+    app = web.Application()
+    app.add_routes([web.post("/hook", hook)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    try:
+        async with Simulator(durations=Fixed(0.5)) as sim:
+            await post(sim, "/luma/generations", {"user_prompt": "a cat", "notify_hook": url})
+            await until(lambda: len(calls) == 3)
+    finally:
+        await runner.cleanup()
+
+    assert [call["state"] for call in calls] == ["processing", "processing", "completed"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_cut_comes_before_or_after_the_job_is_taken(after: bool) -> None:
+    """The difference that costs money."""
+    async with Simulator() as sim:
+        sim.faults.add(Fault.cut(after=after))
+
+        with pytest.raises(aiohttp.ClientError):
+            await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+
+        assert len(sim.ledger.jobs) == after
+
+
+async def test_faults_come_as_often_as_they_should() -> None:
+    """So many times, such a share of the calls, on these calls."""
+    body = {"user_prompt": "a cat"}
+    async with Simulator() as sim:
+        sim.faults.add(Fault.page(502, times=2), Fault.page(503, share=0.5))
+        statuses = [(await _status(sim, body)) for _ in range(60)]
+
+        assert statuses.count(502) == 2
+        assert 15 < statuses.count(503) < 45
+        sim.faults.clear()
+        assert await _status(sim, body) == 200
+
+
+async def _status(sim: Simulator, body: Any) -> int:
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        async with session.post(f"{sim.url}/luma/generations", json=body) as response:
+            return response.status
+
+
+def frames(data: bytes) -> list[Image.Image]:
+    import io  # noqa: PLC0415
+
+    with av.open(io.BytesIO(data), "r") as film:
+        return [frame.to_image() for frame in film.decode(video=0)]  # type: ignore[no-untyped-call]
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    return float(max(ImageStat.Stat(ImageChops.difference(one, other)).mean))
+
+
+def caption(picture: Image.Image) -> Image.Image:
+    return picture.crop((0, picture.height - 25, picture.width, picture.height))
+
+
+async def video_of(sim: Simulator, job: Any) -> bytes:
+    _, look = await get(sim, f"/luma/generations/{job['id']}")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(look["video"]["download_url"]) as response:
+            assert response.content_type == "video/mp4"
+            return await response.read()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size"),
+    [
+        ("16:9", (320, 180)),
+        ("9:16", (180, 320)),
+        ("1:1", (180, 180)),
+        ("4:3", (240, 180)),
+        ("3:4", (180, 240)),
+        ("21:9", (420, 180)),
+        ("9:21", (180, 420)),
+    ],
+)
+async def test_videos_have_the_shape_that_was_asked_for(ratio: str, size: tuple[int, int]) -> None:
+    """An independent decoder finds size and more than a hundred frames, and they move."""
+    async with Simulator(durations=Fixed(0), short_side=180) as sim:
+        body = {"user_prompt": "a cat dances", "aspect_ratio": ratio}
+        _, job = await post(sim, "/luma/generations", body)
+
+        pictures = frames(await video_of(sim, job))
+
+    assert {picture.size for picture in pictures} == {size}
+    assert len(pictures) == 121
+    assert difference(pictures[0], pictures[60]) > 3
+
+
+async def test_frames_show_the_prompt() -> None:
+    """Two jobs of one shape and seed differ where the prompt stands."""
+    captions = []
+    for prompt in ("a cat", "a completely different dog"):
+        async with Simulator(durations=Fixed(0), short_side=180, seed=1) as sim:
+            _, job = await post(sim, "/luma/generations", {"user_prompt": prompt})
+            captions.append(caption(frames(await video_of(sim, job))[0]))
+
+    assert difference(*captions) > 3
+
+
+async def test_an_extension_begins_where_its_parent_ended() -> None:
+    """Its first frame is the parent's last, and it is five seconds longer."""
+    async with Simulator(durations=Fixed(0), short_side=180) as sim:
+        _, parent = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+        path = f"/luma/generations/{parent['id']}/extend"
+        _, child = await post(sim, path, {"user_prompt": "the cat takes a bow"})
+        before, after = frames(await video_of(sim, parent)), frames(await video_of(sim, child))
+
+    assert difference(before[-1], after[0]) < 3
+    assert difference(caption(before[-1]), caption(after[0])) < 3
+    assert difference(before[-1], after[60]) > 3
+    assert len(after) - len(before) == 120
+
+
+async def test_links_expire() -> None:
+    """A signed link is good for its lifetime, and a fresh one can be asked for."""
+    async with Simulator(durations=Fixed(0), short_side=90, link_lifetime=0.2) as sim:
+        _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+        _, look = await get(sim, f"/luma/generations/{job['id']}")
+        await asyncio.sleep(0.3)
+
+        async with aiohttp.ClientSession() as session:
+            async with session.get(look["thumbnail"]["url"]) as response:
+                assert response.status == 403
+            link = (await get(sim, f"/luma/generations/{job['id']}/download_video_url"))[1]["url"]
+            async with session.get(link) as response:
+                assert response.status == 200
+
+
+async def test_variants_are_what_they_say() -> None:
+    """A few that the client's tests cannot tell from the outside."""
+    variant = Variant(batch="rows", row_data="stale", times="epoch_ms", words="task", errors="list")
+    async with Simulator(durations=Fixed(0), variant=variant) as sim:
+        _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+        _, batch = await post(sim, "/luma/tasks", {"ids": [job["id"]]})
+        _, error = await get(sim, "/luma/generations/x")
+
+    [row] = batch["data"]
+    assert job["created_at"] > 1e12
+    assert (row["status"], row["data"]["state"], row["data"]["video"]) == (
+        "SUCCESS",
+        "pending",
+        None,
+    )
+    assert error["detail"][0]["msg"] == "task not found"

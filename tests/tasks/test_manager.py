@@ -1,0 +1,525 @@
+"""The poller: every watched job is looked at until it ends, whatever the server does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from luma_async import (
+    AuthenticationError,
+    ClientClosedError,
+    FixedSchedule,
+    GatewayDialect,
+    Generation,
+    NotFoundError,
+    PollSchedule,
+    State,
+    TaskForgottenError,
+    TaskTimeoutError,
+)
+from luma_async.simulator import Durations, Fault, Fixed, LogNormal, Simulator, Variant
+from luma_async.tasks import Looks, TaskManager
+from luma_async.transport import Transport
+from tests.clients import KEY, connect, until
+
+LOOKS = ["get", "tasks"]
+
+
+def poller() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == "luma-async poller"]
+
+
+async def test_many_jobs_share_a_look() -> None:
+    """A hundred jobs that end together take a few batch calls, and no single ones."""
+    async with Simulator(durations=Fixed(0.3)) as sim:
+        async with connect(sim, schedule=FixedSchedule(0.2)) as luma:
+            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(100)))
+
+            await asyncio.gather(*tasks)
+
+            assert sim.ledger.requests["tasks"] <= 10
+            assert sim.ledger.requests["get"] <= 2
+
+
+async def test_batches_are_no_larger_than_allowed() -> None:
+    """`batch_size` bounds the ids in a request; a gateway that allows no more is content."""
+    variant = Variant(largest_batch=7)
+    async with Simulator(durations=Fixed(0.1), variant=variant) as sim:
+        async with connect(sim, batch_size=7) as luma:
+            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(30)))
+            await asyncio.gather(*tasks)
+
+            found = await luma.get_many([task.id for task in tasks])
+
+            assert len(found) == 30
+            assert 400 not in sim.ledger.statuses
+
+
+@pytest.mark.parametrize("status", ["404", "405"])
+async def test_a_gateway_without_the_batch_call_is_asked_one_by_one(
+    status: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried once, remembered, and said once."""
+    caplog.set_level(logging.INFO, "luma_async")
+    async with Simulator(durations=Fixed(0.2), variant=Variant(batch=status)) as sim:
+        async with connect(sim, max_requests=4) as luma:
+            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(10)))
+            await asyncio.gather(*tasks)
+            found = await luma.get_many([*(task.id for task in tasks), "unknown"])
+
+            assert set(found) == {task.id for task in tasks}
+            assert 1 <= sim.ledger.requests["tasks"] <= 4  # those in flight at the first answer
+            assert caplog.text.count("looking one by one") == 1
+
+
+async def test_a_gateway_that_refuses_large_batches_is_asked_for_less() -> None:
+    """The size that is refused is halved and remembered, and no job waits for it."""
+    async with Simulator(durations=Fixed(0.5), variant=Variant(largest_batch=3)) as sim:
+        async with connect(sim) as luma:
+            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(20)))
+
+            await asyncio.gather(*tasks)
+
+            assert sim.ledger.statuses[400] <= 4
+            assert sim.ledger.requests["tasks"] > 4
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.page(200, on=["tasks"]),
+        Fault.page(500, on=["tasks"]),
+        Fault.page(501, on=["tasks"]),
+        Fault.page(403, on=["tasks"]),
+        Fault.answer(b'{"code": "task_not_exist", "message": "no", "data": null}', on=["tasks"]),
+        Fault.answer(b'[{"id": "x"', on=["tasks"]),
+        Fault.cut(on=["tasks"]),
+        Fault.rate_limited(retry_after=0, on=["tasks"]),
+        Fault.slow(30, on=["tasks"]),
+    ],
+    ids=[
+        "200 page",
+        "500",
+        "501",
+        "403",
+        "one unknown",
+        "half an answer",
+        "cut",
+        "429",
+        "no answer",
+    ],
+)
+async def test_a_batch_call_that_fails_is_not_held_against_its_jobs(fault: Fault) -> None:
+    """Where single looks succeed the jobs end all the same; none counts as unknown."""
+    async with Simulator(durations=Fixed(0.3)) as sim:
+        async with connect(sim, max_tries=1, timeout=0.5) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+            sim.faults.add(fault)
+
+            videos = await asyncio.gather(*tasks)
+
+            assert [video.state for video in videos] == [State.COMPLETED] * 3
+
+
+async def test_an_outage_is_not_made_worse_by_single_looks() -> None:
+    """While nothing is answered, a batch costs one look more, not one for each of its jobs."""
+    async with Simulator(durations=Fixed(60)) as sim:
+        async with connect(sim, max_tries=1, schedule=FixedSchedule(0.2)) as luma:
+            for n in range(30):
+                await luma.generate(f"cat {n}")
+            sim.faults.add(Fault.page(503, on=LOOKS))
+            await until(lambda: sim.ledger.requests["tasks"] >= 4)
+
+            assert sim.ledger.requests["get"] <= sim.ledger.requests["tasks"] + 2
+
+
+async def test_a_batch_call_that_was_away_is_taken_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A passing trouble of it does not cost a request for each job for ever."""
+    monkeypatch.setattr("luma_async.tasks.looks._ASIDE_FOR", (0.3, 0.6))
+    async with Simulator(durations=Fixed(1.5)) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(5)]
+        sim.faults.add(Fault.page(404, on=["tasks"], times=1))
+        await until(lambda: sim.ledger.statuses[404])
+
+        await asyncio.gather(*tasks)
+
+        assert sim.ledger.requests["tasks"] > 5
+
+
+async def test_a_batch_that_was_made_smaller_grows_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After enough good ones it is tried at twice the size."""
+    monkeypatch.setattr("luma_async.tasks.looks._GOOD_BATCHES", 3)
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, batch_size=8) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(8)]
+        await asyncio.gather(*tasks)
+        sim.faults.add(Fault.page(413, on=["tasks"], times=1))
+        ids = [task.id for task in tasks]
+        await luma.get_many(ids)
+        assert luma._looks.batch_size == 4
+
+        for _ in range(3):
+            await luma.get_many(ids)  # two batches each
+
+        assert luma._looks.batch_size == 8
+
+
+async def test_a_passing_404_does_not_cost_the_batch_call() -> None:
+    """While single looks are answered 404 as well, nothing is learnt of the batch call."""
+    async with Simulator(durations=Fixed(1.0)) as sim:
+        async with connect(sim, schedule=FixedSchedule(0.4)) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(5)]
+            sim.faults.add(
+                Fault.page(404, on=["tasks"], times=1), Fault.page(404, on=["get"], times=5)
+            )
+
+            await asyncio.gather(*tasks)
+
+            assert sim.ledger.statuses[404] == 6
+            assert sim.ledger.requests["tasks"] > 1
+
+
+async def test_a_completion_without_its_video_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row may be ahead of the task for a while; after that the end is the end."""
+    monkeypatch.setattr("luma_async.tasks.manager.VIDEO_FOLLOWS_WITHIN", 0.5)
+    body = b'{"id": "job-1", "state": "completed"}'
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        late = await luma.generate("a cat")
+        sim.faults.add(Fault.answer(body, on=["get"], times=5))
+        assert (await late).video is not None
+
+        never = await luma.generate("a dog")
+        sim.faults.add(Fault.answer(body, on=["get"]))
+        start = time.monotonic()
+        assert (await never).video is None
+        assert time.monotonic() - start >= 0.5
+
+
+async def test_success_said_of_a_submission_is_not_said_of_the_job() -> None:
+    """Some envelopes are called "success" while the job has only begun."""
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        first = await luma.generate("a cat")
+        answer = f'{{"status": "success", "data": {{"task_id": "{first.id}"}}}}'
+        first.forget()
+        sim.faults.add(Fault.answer(answer.encode(), times=1))
+
+        task = await luma.generate("a dog")
+
+        assert not task.done
+        assert (await task).video is not None
+
+
+@pytest.mark.parametrize("row_data", ["stale", "null"])
+async def test_a_row_without_its_video_is_looked_at_singly(row_data: Any) -> None:
+    """A batch that knows the end but not the video does not end the wait without it."""
+    variant = Variant(batch="rows", row_data=row_data)
+    async with Simulator(durations=Fixed(0.1), variant=variant) as sim, connect(sim) as luma:
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(5)))
+
+        videos = await asyncio.gather(*tasks)
+
+        assert all(video.video and video.video.url for video in videos)
+
+
+async def test_ids_that_a_batch_leaves_out_are_looked_at_singly() -> None:
+    """A gateway that forgets half of every batch costs looks, not jobs."""
+    async with Simulator(durations=Fixed(0.2), variant=Variant(forgets=0.5)) as sim:
+        async with connect(sim) as luma:
+            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(20)))
+
+            assert len(await asyncio.gather(*tasks)) == 20
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.page(502, on=LOOKS, share=0.5),
+        Fault.cut(on=LOOKS, share=0.5),
+        Fault.answer(b"{}", on=LOOKS, share=0.5),
+        Fault.answer(b'{"detail": "not you"}', status=403, on=LOOKS, times=5),
+        Fault.answer(b'{"detail": "no money"}', status=402, on=LOOKS, times=5),
+        Fault.answer(b'{"detail": "no such task"}', status=404, on=["get"], times=3),
+    ],
+    ids=["502", "cut", "{}", "403", "402", "404"],
+)
+async def test_a_look_that_fails_costs_nobody_their_job(fault: Fault) -> None:
+    """It is made again, until the job has ended."""
+    async with Simulator(durations=Fixed(0.2)) as sim, connect(sim, max_tries=1) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+        sim.faults.add(fault)
+
+        videos = await asyncio.gather(*tasks)
+
+        assert [video.state for video in videos] == [State.COMPLETED] * 3
+
+
+async def test_a_server_that_is_away_is_reported_once_and_welcomed_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not a line for every look that failed."""
+    async with Simulator(durations=Fixed(0.6)) as sim, connect(sim, max_tries=1) as luma:
+        task = await luma.generate("a cat")
+        sim.faults.add(Fault.page(502, on=LOOKS, times=15))
+
+        await task
+
+        warnings = [
+            record.message
+            for record in caplog.records
+            if (record.name, record.levelname) == ("luma_async", "WARNING")
+        ]
+        assert len(warnings) == 2
+        assert "1 jobs stay watched" in warnings[0]
+        assert "answers again" in warnings[1]
+
+
+async def test_a_refused_key_ends_the_waits() -> None:
+    """Nobody waits an hour for a key that was revoked."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+        sim.faults.add(Fault.answer(b'{"error": {"message": "no"}}', status=401, on=LOOKS))
+
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert [type(result) for result in results] == [AuthenticationError] * 3
+
+
+async def test_a_job_that_is_not_finished_in_time_is_given_up_locally() -> None:
+    """After `task_timeout` the wait ends, and the id takes the job up again."""
+    async with Simulator(durations=Fixed(1.0)) as sim, connect(sim, task_timeout=0.3) as luma:
+        task = await luma.generate("a cat")
+
+        with pytest.raises(TaskTimeoutError, match="no longer watched") as caught:
+            await task
+        again = await luma.watch(caught.value.task_id)
+
+        assert again is not task
+        with pytest.raises(TaskTimeoutError):
+            await again
+
+
+async def test_the_poller_lives_only_while_something_is_watched() -> None:
+    """One asyncio task for all jobs, none for none."""
+    async with Simulator(durations=Fixed(0.2)) as sim, connect(sim) as luma:
+        for _ in range(2):
+            assert poller() == []
+            tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+            assert len(poller()) == 1
+            await asyncio.gather(*tasks)
+            await asyncio.sleep(0.1)
+        assert poller() == []
+
+
+async def test_cancelling_the_poller_from_outside_hangs_nobody() -> None:
+    """Programs that cancel every asyncio task at their end get their waits ended, too."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        wait = asyncio.create_task(task.wait())
+        await asyncio.sleep(0.05)
+        for each in poller():
+            each.cancel()
+
+        with pytest.raises(ClientClosedError, match=task.id):
+            await wait
+        assert (await (await luma.watch(task.id))).state is State.COMPLETED
+
+
+async def test_a_poller_that_breaks_off_starts_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever defect it met, every job is looked at all the same."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        with monkeypatch.context() as patched:
+            patched.setattr(TaskManager, "_take", None)
+            tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+            await until(lambda: "broke off" in caplog.text)
+
+        videos = await asyncio.gather(*tasks)
+
+        assert [video.state for video in videos] == [State.COMPLETED] * 3
+        caplog.clear()
+
+
+async def test_a_forgotten_job_is_not_looked_at() -> None:
+    """`forget()` stops the looks; `watch` takes the job up again, under a new handle."""
+    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        task.forget()
+        await asyncio.sleep(0.1)
+        looks = sim.ledger.requests["get"]
+        await asyncio.sleep(0.1)
+
+        assert sim.ledger.requests["get"] == looks
+        with pytest.raises(TaskForgottenError):
+            await task
+        assert (await (await luma.watch(task.id))).state is State.COMPLETED
+
+
+async def test_watching_twice_gives_the_same_handle() -> None:
+    """Also when both ask at once, and for a job submitted here."""
+    async with Simulator(durations=Fixed(0.3)) as sim:
+        async with connect(sim) as luma, connect(sim) as elsewhere:
+            id = (await elsewhere.generate("a cat")).id
+            mine = await luma.generate("a dog")
+
+            first, second = await asyncio.gather(luma.watch(id), luma.watch(id))
+
+            assert first is second
+            assert await luma.watch(mine.id) is mine
+            assert (await first).id == id
+
+
+async def test_watching_a_finished_job_gives_a_finished_handle() -> None:
+    """Nothing is watched that has ended."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        id = (await (await luma.generate("a cat"))).id
+
+        task = await luma.watch(id)
+
+        assert task.done
+        assert poller() == []
+
+
+async def test_watching_an_unknown_job_says_so_at_once() -> None:
+    """A slip of the id is not waited for."""
+    async with Simulator() as sim, connect(sim) as luma:
+        with pytest.raises(NotFoundError):
+            await luma.watch("no-such-job")
+
+
+class _Broken:
+    """A schedule of a user's with a slip in it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def next_delay(self, age: float, looks: int) -> float:
+        return self.answer[looks]  # type: ignore[no-any-return]
+
+    def observe(self, duration: float) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("answer", [[], [None], ["soon"], [0.05, None]], ids=repr)
+async def test_a_schedule_that_breaks_costs_nobody_their_job(
+    answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slip is logged, and the job is looked at all the same."""
+    monkeypatch.setattr("luma_async.tasks.manager.BROKEN_SCHEDULE_DELAY", 0.05)
+    schedule = _Broken(answer)
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, schedule=schedule) as luma:
+        assert (await (await luma.generate("a cat"))).state is State.COMPLETED
+
+    assert "The schedule broke" in caplog.text
+    assert "could not learn" in caplog.text
+
+
+class _Learner:
+    """A schedule that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.durations: list[float] = []
+        self.asked: list[tuple[float, int]] = []
+
+    def next_delay(self, age: float, looks: int) -> float:
+        self.asked.append((age, looks))
+        return 0.05
+
+    def observe(self, duration: float) -> None:
+        self.durations.append(duration)
+
+
+async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> None:
+    """Not from failed ones, and not from those of unknown age."""
+    learner = _Learner()
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim, schedule=learner) as luma:
+        task = await luma.generate("a cat")
+        async with connect(sim) as elsewhere:
+            watched = await luma.watch((await elsewhere.generate("a dog")).id)
+        await asyncio.gather(task, watched)
+
+    assert len(learner.durations) == 1
+    assert 0.3 <= learner.durations[0] < 3.0
+    assert [looks for age, looks in learner.asked][:2] == [0, 0]
+    assert max(looks for age, looks in learner.asked) >= 4
+
+
+async def test_a_server_that_hangs_does_not_stretch_the_time_of_a_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last look is cut off when the job's time is up."""
+    monkeypatch.setattr("luma_async.tasks.manager.LAST_LOOK", 0.2)
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim, task_timeout=0.5) as luma:
+        task = await luma.generate("a cat")
+        sim.faults.add(Fault.slow(30, on=LOOKS))
+        start = time.monotonic()
+
+        with pytest.raises(TaskTimeoutError):
+            await task
+
+        assert time.monotonic() - start < 10.0
+
+
+def manager(sim: Simulator, schedule: PollSchedule, **settings: Any) -> TaskManager:
+    transport = Transport(api_key=KEY, base_url=sim.url, max_tries=1)
+    looks = Looks(transport, GatewayDialect(), batch_size=100, concurrency=4)
+    return TaskManager(looks, schedule, max_looks=4, task_timeout=60, **settings)
+
+
+async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> None:
+    """The minute begins anew after a look that ended otherwise."""
+    async with Simulator() as sim:
+        tasks = manager(sim, FixedSchedule(0.1), lost_after=1.0)
+        sim.faults.add(Fault.page(503, on=["get"], share=0.4))
+        task = tasks.add(Generation(id="gone", state=State.PENDING), submitted_here=True)
+
+        with pytest.raises(TaskTimeoutError):
+            await task.wait(2.0)
+
+        assert sim.ledger.statuses[404] > 3
+        await tasks.aclose()
+        await tasks._looks._transport.aclose()
+
+
+@pytest.mark.parametrize("jobs", [1, 2], ids=["single look", "batch"])
+async def test_a_job_is_lost_only_after_a_minute_of_404(jobs: int) -> None:
+    """Shorter gaps are the server's own business (the minute is a second here)."""
+    async with Simulator() as sim:
+        tasks = manager(sim, FixedSchedule(0.05), lost_after=1.0)
+        start = time.monotonic()
+        handles = [
+            tasks.add(Generation(id=f"gone-{n}", state=State.PENDING), submitted_here=True)
+            for n in range(jobs)
+        ]
+
+        for handle in handles:
+            with pytest.raises(NotFoundError, match="for 1 s now"):
+                await handle
+
+        assert 1.0 <= time.monotonic() - start < 10.0
+        await tasks._looks._transport.aclose()
+
+
+async def test_many_durations_end_in_their_own_time() -> None:
+    """A spread of durations: each is noticed soon after its end."""
+    durations: Durations = LogNormal(median=1.0, sigma=0.5)
+    async with Simulator(durations=durations) as sim, connect(sim) as luma:
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(50)))
+        noticed: dict[str, float] = {}
+        for task in tasks:
+            task.add_done_callback(
+                lambda task: noticed.setdefault(task.id, sim.ledger._clock.now())
+            )
+
+        await asyncio.gather(*tasks)
+
+        late = [noticed[job.id] - job.ends_at for job in sim.ledger.jobs]
+        assert min(late) >= 0
+        assert sum(late) / len(late) < 1.0

@@ -1,0 +1,248 @@
+"""run_many: any number of requests, so many at a time, each with its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+
+import pytest
+
+from luma_async import (
+    ClientClosedError,
+    GenerateRequest,
+    GenerationFailedError,
+    InvalidRequestError,
+    Outcome,
+    State,
+    SubmissionUncertainError,
+)
+from luma_async.simulator import Fault, Fixed, LogNormal, Simulator
+from tests.clients import connect, until
+
+
+async def test_a_thousand_jobs_stay_within_both_limits() -> None:
+    """Never more than 16 requests or 200 jobs at once, and every one of them ends."""
+    asyncio.get_running_loop().set_debug(False)  # ten times the pace
+    durations = LogNormal(median=1.5)
+    async with Simulator(durations=durations) as sim, connect(sim, max_requests=16) as luma:
+        sim.faults.add(Fault.slow(0.05, on=["generate", "get", "tasks"]))
+        prompts = (f"cat {number}" for number in range(1000))
+
+        outcomes = [outcome async for outcome in luma.run_many(prompts, max_tasks=200)]
+
+        assert len(outcomes) == len(sim.ledger.jobs) == 1000
+        assert all(outcome.ok for outcome in outcomes)
+        assert {outcome.request.prompt for outcome in outcomes} == {
+            f"cat {number}" for number in range(1000)
+        }
+        assert sim.ledger.most_requests == 16
+        assert 100 < sim.ledger.most_jobs <= 200
+
+
+async def test_requests_come_in_many_forms() -> None:
+    """Prompts, requests and mappings, from lists and from async generators."""
+    forms = ["a cat", GenerateRequest("a dog", loop=True), {"prompt": "a cow", "duration": "5s"}]
+
+    async def over_time() -> AsyncIterator[str | GenerateRequest | dict[str, str]]:
+        for form in forms:
+            await asyncio.sleep(0.01)
+            yield form  # type: ignore[misc]
+
+    async with Simulator(durations=Fixed(0.05)) as sim, connect(sim) as luma:
+        for requests in (forms, iter(forms), over_time()):
+            outcomes = [outcome async for outcome in luma.run_many(requests)]  # type: ignore[arg-type]
+            assert {outcome.request.prompt for outcome in outcomes} == {"a cat", "a dog", "a cow"}
+
+        assert sim.ledger.jobs[-1].request in (
+            {"user_prompt": "a cat"},
+            {"user_prompt": "a dog", "loop": True},
+            {"user_prompt": "a cow", "duration": "5s"},
+        )
+
+
+async def test_a_bad_request_spoils_no_other() -> None:
+    """What is invalid, refused, lost or failed is an outcome; exactly one of the two is set."""
+    async with Simulator(durations=Fixed(0.1), failure_rate=0.3, seed=3) as sim:
+        async with connect(sim) as luma:
+            sim.faults.add(Fault.cut(after=True, times=2))
+            requests = ["", {"prompt": "a cat", "aspect_ratio": "7:7"}, 7, *map(str, range(20))]
+
+            outcomes = [outcome async for outcome in luma.run_many(requests)]  # type: ignore[arg-type]
+
+        errors = [type(outcome.error) for outcome in outcomes]
+        assert len(outcomes) == len(requests)
+        assert errors.count(InvalidRequestError) == 3
+        assert errors.count(SubmissionUncertainError) == 2
+        assert errors.count(GenerationFailedError) >= 1
+        assert errors.count(type(None)) >= 10
+        assert all((each.generation is None) != (each.error is None) for each in outcomes)
+        assert [each.request for each in outcomes if isinstance(each.request, int)] == [7]
+
+
+async def test_requests_are_read_lazily() -> None:
+    """From an endless iterable no more is read than runs and waits to be taken."""
+    read = count()
+
+    def endless() -> Iterator[str]:
+        for number in read:
+            yield f"cat {number}"
+
+    async with Simulator(durations=Fixed(0.05)) as sim, connect(sim) as luma:
+        outcomes = luma.run_many(endless(), max_tasks=5)
+        taken = [await anext(outcomes) for _ in range(12)]
+        await asyncio.sleep(0.3)
+
+        assert len(taken) == 12
+        assert len(sim.ledger.jobs) <= 12 + 10
+        await outcomes.aclose()
+        submitted = len(sim.ledger.jobs)
+        await asyncio.sleep(0.1)
+        assert len(sim.ledger.jobs) == submitted
+
+
+async def test_outcomes_come_as_jobs_finish() -> None:
+    """A slow job does not hold back a quick one."""
+    async with Simulator(durations=LogNormal(median=0.3, sigma=1.0)) as sim:
+        async with connect(sim) as luma:
+            order = [
+                outcome.generation.id
+                async for outcome in luma.run_many(map(str, range(20)))
+                if outcome.generation
+            ]
+
+        ends = {job.id: job.ends_at for job in sim.ledger.jobs}
+        assert order != [job.id for job in sim.ledger.jobs]
+        assert abs(order.index(max(ends, key=ends.__getitem__)) - 19) <= 2
+
+
+async def test_the_clients_own_limit_holds_as_well() -> None:
+    """`max_tasks` of the client bounds all jobs of it, from wherever they are submitted."""
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, max_tasks=3) as luma:
+        run = [outcome async for outcome in luma.run_many(map(str, range(12)), max_tasks=50)]
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(9)))
+        await asyncio.gather(*tasks)
+
+        assert len(run) == 12
+        assert sim.ledger.most_jobs <= 3
+
+
+async def test_places_come_back_whatever_becomes_of_a_job() -> None:
+    """Refused, uncertain, cancelled, forgotten and failed jobs free their place."""
+    async with Simulator(durations=Fixed(0.1), failure_rate=1.0) as sim:
+        async with connect(sim, max_tasks=1) as luma:
+            for fault in (Fault.page(400, times=1), Fault.cut(after=True, times=1)):
+                sim.faults.add(fault)
+                await asyncio.gather(luma.generate("a cat"), return_exceptions=True)
+            sim.faults.add(Fault.slow(0.5, times=1))
+            cancelled = asyncio.create_task(luma.generate("a cat"))
+            await asyncio.sleep(0.05)
+            waiting = asyncio.create_task(luma.generate("a cat"))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            cancelled.cancel()
+            await asyncio.gather(waiting, cancelled, return_exceptions=True)
+            (await luma.generate("a cat")).forget()
+            await asyncio.gather(await luma.generate("a cat"), return_exceptions=True)
+
+            last = await asyncio.wait_for(luma.generate("a cat"), 5)
+
+            assert last.state is State.PENDING
+
+
+async def test_an_error_of_the_iterable_comes_after_the_jobs_it_gave() -> None:
+    """What was paid for is delivered first."""
+
+    def broken() -> Iterator[str]:
+        yield "a cat"
+        yield "a dog"
+        raise OSError("the file is gone")
+
+    outcomes: list[Outcome] = []
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        with pytest.raises(OSError, match="the file is gone"):
+            async for outcome in luma.run_many(broken()):
+                outcomes.append(outcome)  # noqa: PERF401  what came before the error counts
+
+    assert [outcome.ok for outcome in outcomes] == [True, True]
+
+
+async def test_leaving_early_stops_submitting() -> None:
+    """After `break` nothing more is submitted, no asyncio task is left, jobs stay watched."""
+    async with Simulator(durations=LogNormal(median=0.2)) as sim, connect(sim) as luma:
+        outcomes = luma.run_many(map(str, range(1000)), max_tasks=10)
+        async for _ in outcomes:
+            break
+        await outcomes.aclose()
+        await asyncio.sleep(0.1)  # what has left gets its answer
+        submitted = len(sim.ledger.jobs)
+        await asyncio.sleep(0.2)
+
+        assert len(sim.ledger.jobs) == submitted < 50
+        for job in sim.ledger.jobs:
+            assert (await (await luma.watch(job.id))).state is State.COMPLETED
+        left = {task.get_name() for task in asyncio.all_tasks()}
+        assert not any("run_many" in name for name in left)
+
+
+async def test_closing_the_client_ends_the_run() -> None:
+    """Jobs in flight come out with `ClientClosedError`, and the rest is not read to its end."""
+    async with Simulator(durations=Fixed(60)) as sim:
+        luma = connect(sim)
+        outcomes = luma.run_many((f"cat {n}" for n in count()), max_tasks=5)
+        waiting = asyncio.create_task(anext(outcomes))
+        await until(lambda: len(sim.ledger.jobs) == 5)
+
+        await luma.aclose()
+
+        seen = [await waiting]
+        with pytest.raises(ClientClosedError):
+            async for outcome in outcomes:
+                seen.append(outcome)  # noqa: PERF401  what came before the error counts
+        assert len(seen) >= 5
+        assert all(isinstance(outcome.error, ClientClosedError) for outcome in seen)
+
+
+@pytest.mark.parametrize("max_tasks", [1, 5])
+async def test_an_iterable_that_raises_a_cancellation_does_not_hang_the_run(
+    max_tasks: int,
+) -> None:
+    """Whatever it raises, the reader of outcomes gets it."""
+
+    def broken() -> Iterator[str]:
+        yield "a cat"
+        raise asyncio.CancelledError
+
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        outcomes = luma.run_many(broken(), max_tasks=max_tasks)
+        async with asyncio.timeout(5):
+            assert (await anext(outcomes)).ok
+            with pytest.raises(asyncio.CancelledError):
+                await anext(outcomes)
+
+
+async def test_an_async_generator_of_requests_is_closed_with_the_run() -> None:
+    """Nobody else has it in hand."""
+    closed = []
+
+    async def prompts() -> AsyncIterator[str]:
+        try:
+            for number in count():
+                yield f"cat {number}"
+        finally:
+            closed.append(True)
+
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        outcomes = luma.run_many(prompts(), max_tasks=2)
+        await anext(outcomes)
+        await outcomes.aclose()
+
+    assert closed == [True]
+
+
+async def test_outcomes_name_their_jobs() -> None:
+    """Whatever ended the wait, the job can be found again."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim, task_timeout=0.3) as luma:
+        outcomes = [outcome async for outcome in luma.run_many(["a cat", "a dog", ""])]
+
+        assert {outcome.id for outcome in outcomes} == {job.id for job in sim.ledger.jobs} | {None}

@@ -1,0 +1,252 @@
+"""VideoTask: one handle, many who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from luma_async import (
+    ClientClosedError,
+    Generation,
+    GenerationFailedError,
+    State,
+    TaskForgottenError,
+    TaskTimeoutError,
+    VideoTask,
+)
+
+RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED: 2}
+
+
+def look(state: State, progress: float | None = None) -> Generation:
+    return Generation(id="job-1", state=state, progress=progress)
+
+
+def pending() -> VideoTask:
+    return VideoTask(look(State.PENDING), lambda _: None)
+
+
+class AnyLooksInAnyOrder(RuleBasedStateMachine):
+    """Looks come late, twice and out of order; the task only ever moves forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.task = pending()
+        self.history = [self.task.generation]
+
+    @rule(state=st.sampled_from(State), progress=st.none() | st.floats(0, 1))
+    def a_look_arrives(self, state: State, progress: float | None) -> None:
+        self.task.observe(look(state, progress))
+        self.history.append(self.task.generation)
+
+    @rule()
+    def the_client_is_closed(self) -> None:
+        was_done = self.task.done
+        error = self.task.error
+        self.task.abandon(ClientClosedError("closed"))
+        assert self.task.done
+        if was_done:
+            assert type(self.task.error) is type(error)
+
+    @invariant()
+    def it_never_moves_back(self) -> None:
+        ranks = [RANK[generation.state] for generation in self.history]
+        assert ranks == sorted(ranks)
+
+    @invariant()
+    def what_is_done_stays_as_it_is(self) -> None:
+        terminal = [each for each in self.history if each.state.terminal]
+        assert all(each is terminal[0] for each in terminal)
+
+    @invariant()
+    def progress_does_not_fall_within_a_state(self) -> None:
+        for state in State:
+            fractions = [each.progress for each in self.history if each.state is state]
+            known = [fraction for fraction in fractions if fraction is not None]
+            assert known == sorted(known)
+
+    @invariant()
+    def done_means_terminal_or_given_up(self) -> None:
+        assert self.task.done == (self.task.state.terminal or self.task.error is not None)
+
+
+TestAnyLooksInAnyOrder = AnyLooksInAnyOrder.TestCase
+TestAnyLooksInAnyOrder.settings = settings(max_examples=100, stateful_step_count=30)
+
+
+async def test_awaiting_gives_the_finished_generation_any_number_of_times() -> None:
+    """Before and after the end, from any number of places."""
+    task = pending()
+    waits = [asyncio.create_task(task.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    task.observe(look(State.COMPLETED))
+
+    results = [*await asyncio.gather(*waits), await task, await task]
+    assert results == [look(State.COMPLETED)] * 5
+    assert task.error is None
+
+
+async def test_a_failure_is_raised_wherever_it_is_awaited() -> None:
+    """Each one who awaits gets it, with the server's last word."""
+    task = pending()
+    waits = [asyncio.create_task(task.wait()) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    task.observe(Generation(id="job-1", state=State.FAILED, failure_reason="too cute"))
+
+    for error in [*await asyncio.gather(*waits, return_exceptions=True), task.error]:
+        assert isinstance(error, GenerationFailedError)
+        assert str(error) == "Generation job-1 failed: too cute"
+        assert error.generation.failure_reason == "too cute"
+
+
+async def test_a_failure_that_nobody_awaits_is_silent() -> None:
+    """No "exception was never retrieved" (the suite looks for it)."""
+    task = pending()
+    wait = asyncio.create_task(task.wait())
+    await asyncio.sleep(0)
+    wait.cancel()
+    with suppress(asyncio.CancelledError):
+        await wait
+
+    task.observe(look(State.FAILED))
+
+    assert task.done
+
+
+async def test_a_cancelled_wait_disturbs_no_other() -> None:
+    """One waiter goes, the others get their result."""
+    task = pending()
+    waits = [asyncio.create_task(task.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    waits[1].cancel()
+    await asyncio.sleep(0)
+    task.observe(look(State.COMPLETED))
+
+    first, second, third = await asyncio.gather(*waits, return_exceptions=True)
+    assert first == third == look(State.COMPLETED)
+    assert isinstance(second, asyncio.CancelledError)
+
+
+async def test_a_wait_that_times_out_leaves_the_job_running() -> None:
+    """`TaskTimeoutError` has the handle, and the next wait goes on."""
+    task = pending()
+
+    for timeout in (0.0, 0.01):
+        with pytest.raises(TaskTimeoutError, match="still watched") as caught:
+            await task.wait(timeout)
+    task.observe(look(State.COMPLETED))
+
+    assert caught.value.task is task
+    assert (await task.wait(0.0)).state is State.COMPLETED
+
+
+async def test_updates_are_every_change_of_state_or_progress() -> None:
+    """From where the job stands to its end, and nothing twice."""
+    task = pending()
+    seen: list[Generation] = []
+
+    async def follow() -> None:
+        seen.extend([generation async for generation in task.updates()])
+
+    follower = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    for each in [
+        look(State.PENDING),
+        look(State.PROCESSING),
+        look(State.PROCESSING, 0.5),
+        look(State.PROCESSING, 0.5),
+        look(State.PENDING),
+        look(State.PROCESSING, 0.4),
+        look(State.COMPLETED, 1.0),
+    ]:
+        task.observe(each)
+    await follower
+
+    assert seen == [
+        look(State.PENDING),
+        look(State.PROCESSING),
+        look(State.PROCESSING, 0.5),
+        look(State.COMPLETED, 1.0),
+    ]
+
+
+async def test_each_reader_of_updates_sees_all_of_them() -> None:
+    """Readers take nothing from one another; a late one begins at the present."""
+    task = pending()
+    readers = [task.updates() for _ in range(2)]
+    firsts = [await anext(reader) for reader in readers]
+    task.observe(look(State.FAILED))
+
+    assert [[each async for each in reader] for reader in readers] == [[look(State.FAILED)]] * 2
+    assert firsts == [look(State.PENDING)] * 2
+    assert [each async for each in task.updates()] == [look(State.FAILED)]
+
+
+async def test_updates_end_with_the_error_that_ended_the_watch() -> None:
+    """A watch that ends without a result does not look like one that has it."""
+    task = pending()
+    updates = task.updates()
+    await anext(updates)
+
+    task.abandon(ClientClosedError("closed"))
+
+    with pytest.raises(ClientClosedError):
+        await anext(updates)
+
+
+async def test_forgetting_ends_the_wait() -> None:
+    """Whoever awaits gets `TaskForgottenError`, and the manager is told."""
+    told: list[VideoTask] = []
+    task = VideoTask(look(State.PENDING), told.append)
+    wait = asyncio.create_task(task.wait())
+    await asyncio.sleep(0)
+
+    task.forget()
+    task.forget()
+
+    with pytest.raises(TaskForgottenError, match=r"watch\(id\)"):
+        await wait
+    assert told == [task]
+
+
+async def test_forgetting_what_is_done_changes_nothing() -> None:
+    """The result stays."""
+    task = pending()
+    task.observe(look(State.COMPLETED))
+
+    task.forget()
+
+    assert (await task).state is State.COMPLETED
+
+
+async def test_callbacks_are_called_once_with_the_task() -> None:
+    """Soon after the end, or soon if it has ended."""
+    task = pending()
+    called: list[VideoTask] = []
+    task.add_done_callback(called.append)
+    assert called == []
+
+    task.observe(look(State.COMPLETED))
+    task.add_done_callback(called.append)
+    assert called == []
+    await asyncio.sleep(0)
+
+    assert called == [task, task]
+
+
+async def test_a_task_shows_where_it_stands() -> None:
+    """`repr` has id, state, and why the watch ended."""
+    task = pending()
+    assert repr(task) == "<VideoTask job-1 pending>"
+
+    task.abandon(ClientClosedError("closed"))
+
+    assert repr(task) == "<VideoTask job-1 pending (ClientClosedError)>"

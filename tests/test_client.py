@@ -1,0 +1,398 @@
+"""LumaClient from the outside: the whole way of a job, settings, and bots."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import av
+import pytest
+
+from benchmarks.many import measure
+from luma_async import (
+    ClientClosedError,
+    ConfigurationError,
+    ExtendRequest,
+    FixedSchedule,
+    GenerateRequest,
+    GenerationFailedError,
+    InvalidRequestError,
+    LumaClient,
+    NotFoundError,
+    State,
+)
+from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
+from luma_async.testing import running_simulator
+from tests.clients import KEY, connect, until
+
+VARIANTS = {
+    "documented": Variant(),
+    "envelope": Variant(submission="envelope", times="epoch_ms"),
+    "bare id": Variant(submission="id"),
+    "rows": Variant(batch="rows", one="row"),
+    "rows, stale": Variant(batch="rows", row_data="stale"),
+    "rows, null": Variant(batch="rows", row_data="null"),
+    "no batch": Variant(batch="404"),
+    "batch not allowed": Variant(batch="405"),
+    "task_id": Variant(id_name="task_id", times="no_zone"),
+    "taskId": Variant(id_name="taskId", times="no_fraction"),
+    "video as text": Variant(video="text", times="epoch"),
+    "video in the artifact": Variant(video="artifact", times="zero"),
+    "video raw only": Variant(video="raw"),
+    "video in the assets": Variant(video="assets"),
+    "words of task gateways": Variant(words="task"),
+    "words of the official service": Variant(words="official"),
+    "words of nobody": Variant(words="odd"),
+    "forgetful": Variant(forgets=0.4),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+async def test_every_variant_of_the_gateway_gives_videos(variant: Variant) -> None:
+    """Generate three, extend one, look at all: whichever way the gateway speaks."""
+    async with Simulator(durations=Fixed(0.1), variant=variant) as sim, connect(sim) as luma:
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(3)))
+        videos = await asyncio.gather(*tasks)
+        longer = await (await luma.extend(videos[0], "the cat bows"))
+        found = await luma.get_many([video.id for video in videos])
+
+        for video in [*videos, longer]:
+            assert video.state is State.COMPLETED
+            assert video.video is not None
+            assert (video.video.url or "").startswith(sim.url)
+        assert set(found) <= {task.id for task in tasks}
+        assert len(found) == 3 or variant.forgets
+        assert len(sim.ledger.jobs) == 4
+
+
+@pytest.mark.parametrize("variant", [Variant(), Variant(words="odd", batch="rows")])
+async def test_a_failed_job_raises_the_servers_reason(variant: Variant) -> None:
+    """`GenerationFailedError` with the reason, in every family of words."""
+    async with Simulator(durations=Fixed(0.1), failure_rate=1.0, variant=variant) as sim:
+        async with connect(sim) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(2)]
+
+            for task in tasks:
+                with pytest.raises(GenerationFailedError, match="could not be rendered"):
+                    await task
+
+
+async def test_the_whole_way_of_a_job(tmp_path: Path) -> None:
+    """Submit, await, extend, download; what was asked for is what the server got."""
+    async with Simulator(durations=Fixed(0.3), short_side=180) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat dances", aspect_ratio="4:3", loop=True)
+        assert (task.state, task.done) == (State.PENDING, False)
+        video = await task
+        longer = await (await luma.extend(video, "the cat bows", expand_prompt=False))
+        path = await luma.download(longer, tmp_path / "cat.mp4")
+
+        assert [dict(job.request) for job in sim.ledger.jobs] == [
+            {"user_prompt": "a cat dances", "aspect_ratio": "4:3", "loop": True},
+            {"user_prompt": "the cat bows", "expand_prompt": False},
+        ]
+        assert video.prompt == "a cat dances"
+        with av.open(str(path)) as film:
+            assert film.streams.video[0].width * 3 == film.streams.video[0].height * 4
+
+
+async def test_requests_can_be_made_beforehand() -> None:
+    """A request object, with or without fields on top."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        request = GenerateRequest("a cat", aspect_ratio="1:1")
+        video = await (await luma.generate(request, loop=True))
+        await luma.extend(video, ExtendRequest("on and on"))
+
+        assert [dict(job.request) for job in sim.ledger.jobs] == [
+            {"user_prompt": "a cat", "aspect_ratio": "1:1", "loop": True},
+            {"user_prompt": "on and on"},
+        ]
+
+
+async def test_what_is_invalid_is_never_sent() -> None:
+    """The server sees nothing of it."""
+    async with Simulator() as sim, connect(sim) as luma:
+        with pytest.raises(InvalidRequestError, match="prompt: is empty"):
+            await luma.generate("")
+        with pytest.raises(InvalidRequestError, match="aspect_ratio"):
+            await luma.extend("job-1", "on", aspect_ratio="7:7")  # type: ignore[arg-type]
+
+        assert not sim.ledger.requests
+
+
+async def test_extending_an_unfinished_job_waits_for_it() -> None:
+    """A handle, a stale generation or an id: the extension begins when its source has ended."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        stale = task.generation
+
+        extensions = await asyncio.gather(
+            luma.extend(task, "one"), luma.extend(stale, "two"), luma.extend(task.id, "three")
+        )
+        await asyncio.gather(*extensions)
+
+        source, *rest = sim.ledger.jobs
+        assert len(rest) == 3
+        assert all(job.parent is source and job.taken_at >= source.ends_at for job in rest)
+
+
+async def test_extending_a_failed_job_is_not_tried() -> None:
+    """The source's failure is raised, whichever way it is named."""
+    async with Simulator(durations=Fixed(0.1), failure_rate=1.0) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+
+        for _ in range(2):
+            with pytest.raises(GenerationFailedError):
+                await luma.extend(task, "on and on")
+            with pytest.raises(GenerationFailedError):
+                await luma.extend(task.generation, "on and on")
+        assert sim.ledger.requests["extend"] == 0
+
+
+async def test_many_looks_take_few_requests() -> None:
+    """250 ids in batches of 100; unknown and repeated ids are no trouble."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(250)))
+        await asyncio.gather(*tasks)
+        before = sim.ledger.requests["tasks"]
+
+        found = await luma.get_many([*(task.id for task in tasks), "unknown", tasks[0].id])
+
+        assert set(found) == {task.id for task in tasks}
+        assert sim.ledger.requests["tasks"] == before + 3
+        assert await luma.get_many([]) == {}
+
+
+async def test_a_watermark_free_link_is_asked_for_when_needed() -> None:
+    """It is signed and fresh each time."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        video = await (await luma.generate("a cat"))
+
+        link = await luma.watermark_free_url(video.id)
+
+        assert "clean.mp4?X-Amz-Expires" in link
+        with pytest.raises(NotFoundError):
+            await luma.watermark_free_url("job-1")
+
+
+async def test_it_opens_in_one_task_and_closes_in_another() -> None:
+    """As bots do it, with jobs under way, `async with` or not."""
+    async with Simulator(durations=Fixed(0.2)) as sim:
+        luma = connect(sim)
+
+        async def on_start() -> None:
+            await luma.__aenter__()
+
+        async def on_message() -> State:
+            return (await (await luma.generate("a cat"))).state
+
+        async def on_stop() -> None:
+            await luma.__aexit__(None, None, None)
+
+        await asyncio.create_task(on_start())
+        first = await asyncio.create_task(on_message())
+        running = asyncio.create_task(on_message())
+        await asyncio.sleep(0.1)
+        await asyncio.create_task(on_stop())
+
+        assert first is State.COMPLETED
+        with pytest.raises(ClientClosedError):
+            await running
+
+
+async def test_two_clients_live_in_one_loop() -> None:
+    """Each with its own jobs, limits and end."""
+    async with Simulator(durations=Fixed(0.2)) as one, Simulator(durations=Fixed(0.2)) as two:
+        async with connect(one) as first:
+            async with connect(two) as second:
+                tasks = [await first.generate("a cat"), await second.generate("a dog")]
+                await tasks[1]
+            video = await tasks[0]
+
+        assert video.prompt == "a cat"
+        assert [len(sim.ledger.jobs) for sim in (one, two)] == [1, 1]
+
+
+async def test_closing_ends_every_wait_at_once() -> None:
+    """Awaits, updates, looks, waits for a place and retries end with `ClientClosedError`."""
+    async with Simulator(durations=Fixed(60)) as sim:
+        luma = connect(sim, max_tasks=3, schedule=FixedSchedule(30))
+        tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+        sim.faults.add(Fault.slow(30, on=["get"]), Fault.rate_limited(60, on=["link"]))
+
+        async def follow() -> None:
+            async for _ in tasks[0].updates():
+                pass
+
+        waits = [
+            *(asyncio.create_task(task.wait()) for task in tasks),
+            asyncio.create_task(follow()),
+            asyncio.create_task(luma.get(tasks[0].id)),
+            asyncio.create_task(luma.generate("one too many")),
+            asyncio.create_task(luma.watermark_free_url(tasks[0].id)),
+        ]
+        await asyncio.sleep(0.2)
+        assert not any(wait.done() for wait in waits)
+        start = time.monotonic()
+        await luma.aclose()
+        results = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert time.monotonic() - start < 5.0
+        assert [type(result) for result in results] == [ClientClosedError] * len(waits)
+        assert all(task.id in str(error) for task, error in zip(tasks, results, strict=False))
+
+
+async def test_closing_waits_for_submissions_that_have_left() -> None:
+    """The job is paid for, so its id is worth the wait."""
+    async with Simulator() as sim:
+        luma = connect(sim)
+        sim.faults.add(Fault.slow(0.3, after=True))
+        asked = asyncio.create_task(luma.generate("a cat"))
+        await until(lambda: sim.ledger.jobs)
+
+        await luma.aclose()
+
+        task = await asked
+        assert task.id == sim.ledger.jobs[0].id
+        with pytest.raises(ClientClosedError):
+            await task
+
+
+async def test_a_closed_client_says_so() -> None:
+    """Every call, at once, as often as it is closed."""
+    async with Simulator() as sim:
+        luma = connect(sim)
+        await luma.aclose()
+        await luma.aclose()
+
+        calls: list[Any] = [
+            luma.generate("a cat"),
+            luma.get("a"),
+            luma.get_many(["a", "b"]),
+            luma.watch("a"),
+            luma.download("a", "x.mp4"),
+            anext(luma.run_many(["a cat", "a dog"])),
+        ]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+
+        outcome = results.pop()
+        assert isinstance(outcome.error, ClientClosedError)  # type: ignore[union-attr]
+        assert [type(result) for result in results] == [ClientClosedError] * 5
+        assert not sim.ledger.requests
+
+
+def test_the_loop_of_a_bot_stays_responsive() -> None:
+    """While a thousand jobs run in it, nothing holds the event loop for more than 50 ms.
+
+    Counted in CPU time, for the machine of a test has others to serve; `python -m benchmarks
+    responsiveness` counts by the wall clock.
+    """
+    stalls = []
+    for _ in range(3):
+        with running_simulator(durations=LogNormal(median=2.0)) as sim:
+            measured = measure(sim.url, jobs=1000, max_tasks=1000)
+        assert measured.completed == 1000
+        stalls.append(measured.longest_stall_cpu)
+        if min(stalls) < 0.05:
+            break  # a busy machine makes a run look worse, never better
+
+    assert min(stalls) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"api_key": ""}, "LUMA_API_KEY"),
+        ({"api_key": " \n"}, "LUMA_API_KEY"),
+        ({"api_key": "two words"}, "characters that no key has"),
+        ({"api_key": "clé"}, "characters that no key has"),
+        ({"base_url": "api.gpt.ge"}, "https://host"),
+        ({"base_url": "ftp://api.gpt.ge"}, "https://host"),
+        ({"base_url": "https://user:secret@api.gpt.ge"}, "https://host"),
+        ({"base_url": "https://api.gpt.ge/?key=secret"}, "https://host"),
+        ({"base_url": "http://[::1"}, "https://host"),
+        ({"max_requests": 0}, "max_requests must be above 0"),
+        ({"max_tasks": 0}, "max_tasks must be above 0"),
+        ({"timeout": -1}, "timeout must be above 0"),
+        ({"timeout": float("nan")}, "timeout must be above 0"),
+        ({"max_tries": 0}, "max_tries must be above 0"),
+        ({"task_timeout": 0}, "task_timeout must be above 0"),
+        ({"batch_size": 0}, "batch_size must be above 0"),
+    ],
+    ids=repr,
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], problem: str) -> None:
+    """At once, with what is expected, and without showing what may be secret."""
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        LumaClient(**{"api_key": KEY, **settings})
+
+    assert "secret" not in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_key_and_place_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LUMA_API_KEY` and `LUMA_BASE_URL`; arguments win; the dialect knows the default place."""
+    monkeypatch.delenv("LUMA_API_KEY", raising=False)
+    monkeypatch.delenv("LUMA_BASE_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="LUMA_API_KEY"):
+        LumaClient()
+
+    monkeypatch.setenv("LUMA_API_KEY", KEY + "\n")
+    assert repr(LumaClient()) == "<LumaClient https://api.gpt.ge>"
+    monkeypatch.setenv("LUMA_BASE_URL", "https://my.gateway/prefix/")
+    assert repr(LumaClient()) == "<LumaClient https://my.gateway/prefix>"
+    assert repr(LumaClient(base_url="http://other")) == "<LumaClient http://other>"
+
+
+def test_one_client_serves_one_event_loop() -> None:
+    """A second `asyncio.run()` is told what to do instead of failing somewhere below."""
+    luma = LumaClient(KEY, base_url="http://127.0.0.1:1", max_tries=1)
+
+    async def look() -> str:
+        with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what is looked at
+            await luma.get("a")
+        await luma._transport._sessions.aclose()
+        return str(caught.value)
+
+    assert "no answer from 127.0.0.1:1" in asyncio.run(look())
+    assert "one LumaClient for each asyncio.run()" in asyncio.run(look())
+
+
+async def test_a_closed_session_of_the_callers_is_said_so() -> None:
+    """And jobs that were watched over it end, rather than wait for it."""
+    async with Simulator(durations=Fixed(60)) as sim:
+        async with aiohttp.ClientSession() as session, connect(sim, session=session) as luma:
+            task = await luma.generate("a cat")
+            await session.close()
+
+            with pytest.raises(ConfigurationError, match="session given to this client is closed"):
+                await task
+            with pytest.raises(ConfigurationError):
+                await luma.get(task.id)
+
+
+async def test_a_session_of_the_callers_keeps_no_connection_idle() -> None:
+    """So that submissions on it meet no dying connection either."""
+    async with Simulator(durations=Fixed(0)) as sim, aiohttp.ClientSession() as session:
+        async with connect(sim, session=session) as luma:
+            sim.faults.add(Fault.cut(reused=True))
+            for number in range(3):
+                await (await luma.generate(f"cat {number}"))
+
+        assert len(sim.ledger.jobs) == 3
+
+
+@pytest.mark.parametrize("settings", [{"raise_for_status": True}, {"auto_decompress": False}])
+async def test_a_session_of_the_callers_may_be_set_up_as_it_likes(settings: Any) -> None:
+    """What it does with refusals and compression elsewhere does not make a job uncertain."""
+    async with Simulator(durations=Fixed(0)) as sim, aiohttp.ClientSession(**settings) as session:
+        async with connect(sim, session=session) as luma:
+            sim.faults.add(Fault.rate_limited(retry_after=0, times=1))
+
+            await (await luma.generate("a cat"))
+
+            says_identity = luma._transport._headers_for(luma._dialect.get("a"))
+            assert ("identity" in says_identity.values()) is ("auto_decompress" in settings)
+        assert len(sim.ledger.jobs) == 1

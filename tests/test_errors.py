@@ -1,0 +1,101 @@
+"""Errors are one tree, can travel, and say what happened and what to do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import luma_async
+from luma_async import (
+    APIError,
+    GenerateRequest,
+    Generation,
+    GenerationFailedError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    LumaError,
+    RateLimitError,
+    ResponseError,
+    State,
+    SubmissionUncertainError,
+    TaskTimeoutError,
+    VideoTask,
+    errors,
+)
+
+FAILED = Generation(id="job-1", state=State.FAILED, failure_reason="too cute")
+TASK = VideoTask(Generation(id="job-1", state=State.PENDING), lambda _: None)
+
+EXAMPLES = [
+    LumaError("text"),
+    InvalidRequestError({"prompt": "is empty"}),
+    APIError("no", status=418, code="c", request_id="r", call="GET /x"),
+    RateLimitError("slow down", status=429, retry_after=3.0),
+    SubmissionUncertainError(ResponseError("lost"), request=GenerateRequest("a cat")),
+    GenerationFailedError(FAILED),
+    TaskTimeoutError("late", task=TASK),
+]
+
+
+def test_the_tree_at_the_top_of_the_file_is_the_tree_of_the_classes() -> None:
+    """Each error stands in the drawing, as deep as it inherits."""
+    drawn = {
+        line.strip("│├└─ ").split(" ")[0]: next(
+            index for index, character in enumerate(line) if character.isalpha()
+        )
+        for line in (errors.__doc__ or "").splitlines()
+        if "Error" in line.split("  ")[0] or line.strip("│├└─ ").split(" ")[0].endswith("Error")
+    }
+    classes = {
+        name: value
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, LumaError)
+    }
+
+    assert set(drawn) == set(classes)
+    for name, kind in classes.items():
+        depth = len([base for base in kind.__mro__ if issubclass(base, LumaError)]) - 1
+        assert drawn[name] == (0 if depth == 0 else depth * 4), name
+
+
+def test_every_error_is_public() -> None:
+    """What can be raised can be imported from the top."""
+    names = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, LumaError)
+    }
+
+    assert names <= set(luma_async.__all__)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_errors_can_be_copied_and_pickled(error: LumaError) -> None:
+    """They cross process borders with what they know (a handle does not)."""
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert vars(twin).keys() == vars(error).keys()
+
+
+def test_an_api_error_says_what_where_why_and_what_next() -> None:
+    """The text has status, call, the server's words, its code and request id, and the next step."""
+    error = InsufficientCreditsError(
+        "balance is not enough",
+        status=402,
+        code="insufficient_user_quota",
+        request_id="r-1",
+        call="POST /luma/generations",
+    )
+
+    assert str(error) == (
+        "HTTP 402 from POST /luma/generations: balance is not enough "
+        "(code insufficient_user_quota, request id r-1). Top up the account."
+    )
+
+
+def test_a_task_timeout_is_a_timeout() -> None:
+    """`except TimeoutError` catches it, as everywhere in asyncio."""
+    assert issubclass(TaskTimeoutError, TimeoutError)

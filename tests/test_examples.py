@@ -1,0 +1,78 @@
+"""The examples, and every Python block of the README, run against the simulator."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luma_async.simulator import Fixed
+from luma_async.testing import running_simulator
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+def run(program: list[str], folder: Path, text: str = "") -> str:
+    """Run a program at a simulator, in a folder; no warning, no word on stderr."""
+    with running_simulator(durations=Fixed(0.5), short_side=90) as simulator:
+        environment = {
+            **os.environ,
+            "LUMA_BASE_URL": simulator.url,
+            "LUMA_API_KEY": "sk-simulated",
+            "PYTHONASYNCIODEBUG": "1",
+        }
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *program],
+            cwd=folder,
+            env=environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+def test_there_are_blocks_to_run() -> None:
+    """The README shows Python."""
+    assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_every_python_block_of_the_readme_runs(block: str, tmp_path: Path) -> None:
+    """As it stands there, in an empty folder."""
+    (tmp_path / "block.py").write_text(block, "utf-8")
+
+    run(["block.py"], tmp_path)
+
+
+def test_one_video(tmp_path: Path) -> None:
+    """It ends with a file."""
+    told = run([str(ROOT / "examples/one_video.py")], tmp_path)
+
+    assert "completed" in told
+    assert (tmp_path / "cat.mp4").stat().st_size > 1000
+
+
+def test_many_videos(tmp_path: Path) -> None:
+    """A file for each line."""
+    (tmp_path / "prompts.txt").write_text("a cat\n\na dog\na cow\n", "utf-8")
+
+    run([str(ROOT / "examples/many_videos.py"), "prompts.txt", "videos"], tmp_path)
+
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 3
+
+
+def test_bot(tmp_path: Path) -> None:
+    """Each message gets its link."""
+    told = run([str(ROOT / "examples/bot.py")], tmp_path, "a cat\na dog\n")
+
+    assert told.count("clean.mp4") == 2

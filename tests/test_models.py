@@ -1,0 +1,144 @@
+"""Requests are checked before anything is sent, and what comes out cannot be changed."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from luma_async import ExtendRequest, GenerateRequest, Generation, InvalidRequestError, State
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "x"},
+        {"prompt": "x" * 5000},
+        {"prompt": "ein Kätzchen 🐈 tanzt"},
+        *(
+            {"aspect_ratio": ratio}
+            for ratio in ["1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21"]
+        ),
+        {"loop": True},
+        {"loop": False, "image_end": "https://host/end.png"},
+        {"image": "http://host:8080/a.png?b=c", "image_end": PNG},
+        {"image": "https://[::1]/a.png"},
+        {"notify_hook": "https://me/hook"},
+        {"model": "ray-v2", "resolution": "720p", "duration": "5s", "expand_prompt": True},
+        {"extra": {"a": [1, None, {"b": "c"}]}},
+    ],
+    ids=repr,
+)
+def test_what_is_allowed_is_taken_as_it_is(fields: dict[str, Any]) -> None:
+    """Every documented value passes unchanged."""
+    request = GenerateRequest.from_mapping({"prompt": "a cat", **fields})
+
+    assert {name: getattr(request, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "allowed"),
+    [
+        ({"prompt": ""}, "prompt", "is empty"),
+        ({"prompt": " \n "}, "prompt", "is empty"),
+        ({"prompt": "x" * 5001}, "prompt", "5001 characters; at most 5000"),
+        ({"prompt": "\ud800"}, "prompt", "half a character"),
+        ({"prompt": 7}, "prompt", "string"),
+        ({"aspect_ratio": "2:1"}, "aspect_ratio", "1:1, 4:3, 3:4, 16:9, 9:16, 21:9, 9:21"),
+        ({"loop": True, "image_end": PNG}, "loop", "loop or image_end, not both"),
+        ({"image": "cat.png"}, "image", "http(s)://host/"),
+        ({"image": "ftp://host/cat.png"}, "image", "http(s)://host/"),
+        ({"image": "https://"}, "image", "http(s)://host/"),
+        ({"image": "https://host:port/"}, "image", "http(s)://host/"),
+        ({"image": "https://ho st/"}, "image", "http(s)://host/"),
+        ({"image": "data:text/html;base64,AAAA"}, "image", "data:image/...;base64,"),
+        ({"image": "data:image/png;base64,"}, "image", "Base64"),
+        ({"image_end": "data:image/png;base64,@@@@"}, "image_end", "Base64"),
+        ({"notify_hook": "me/hook"}, "notify_hook", "http(s)://host/"),
+        ({"duration": 5}, "duration", "string"),
+        ({"loop": "yes"}, "loop", "boolean"),
+        ({"model": ""}, "model", "at least 1 character"),
+        ({"extra": {"a": ...}}, "extra", "JSON"),
+        ({"seed": 7}, "seed", "extra={...}"),
+    ],
+    ids=repr,
+)
+def test_what_is_not_allowed_is_refused_with_its_field_and_what_is(
+    fields: dict[str, Any], field: str, allowed: str
+) -> None:
+    """The error names the field and what is allowed there."""
+    with pytest.raises(InvalidRequestError) as caught:
+        GenerateRequest.from_mapping({"prompt": "a cat", **fields})
+
+    assert list(caught.value.fields) == [field]
+    assert str(caught.value).startswith(f"{field}: ")
+    assert allowed in str(caught.value)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """Two bad fields are two problems of one error."""
+    with pytest.raises(InvalidRequestError) as caught:
+        GenerateRequest("", aspect_ratio="7:7")  # type: ignore[arg-type]
+
+    assert set(caught.value.fields) == {"prompt", "aspect_ratio"}
+
+
+def test_an_extension_has_no_loop() -> None:
+    """`loop` is not a field of `ExtendRequest`."""
+    with pytest.raises(InvalidRequestError, match="loop: is not a field"):
+        ExtendRequest("on and on", loop=True)  # type: ignore[call-arg]
+
+
+def test_a_missing_prompt_in_a_mapping_is_an_invalid_request() -> None:
+    """Rows of a file may lack anything."""
+    with pytest.raises(InvalidRequestError, match="prompt: is required"):
+        GenerateRequest.from_mapping({"aspect_ratio": "1:1"})
+
+
+def test_a_request_can_be_the_beginning_of_another() -> None:
+    """`of` sets fields on top of a request, and checks the result."""
+    request = GenerateRequest("a cat", aspect_ratio="1:1")
+
+    assert GenerateRequest.of(request) is request
+    assert GenerateRequest.of(request, loop=True) == GenerateRequest(
+        "a cat", aspect_ratio="1:1", loop=True
+    )
+    with pytest.raises(InvalidRequestError, match="resolution"):
+        GenerateRequest.of(request, resolution="")
+
+
+def test_requests_are_values() -> None:
+    """They are frozen, hashable, and can be copied and pickled."""
+    request = GenerateRequest("a cat", extra={"seed": 7})
+
+    with pytest.raises(ValidationError, match="frozen"):
+        request.prompt = "a dog"  # type: ignore[misc]
+    assert {request: 1}[GenerateRequest("a cat", extra={"seed": 7})] == 1
+    assert copy.deepcopy(request) == pickle.loads(pickle.dumps(request)) == request  # noqa: S301
+
+
+def test_a_request_shows_what_is_set_and_no_whole_picture() -> None:
+    """`repr` of a request with a megabyte of Base64 fits on a screen."""
+    request = GenerateRequest("a cat", image="data:image/png;base64," + "A" * 2**20)
+
+    assert repr(GenerateRequest("a cat")) == "GenerateRequest(prompt='a cat')"
+    assert len(repr(request)) < 300
+
+
+def test_a_generation_cannot_be_changed() -> None:
+    """One look at a job stays what it was."""
+    generation = Generation(id="a", state=State.PENDING)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        generation.state = State.FAILED  # type: ignore[misc]
+    assert {generation}
+
+
+def test_terminal_states_are_the_last_two() -> None:
+    """Nothing follows completed and failed."""
+    assert [state for state in State if state.terminal] == [State.COMPLETED, State.FAILED]

@@ -1,0 +1,181 @@
+"""Requests in flight, the brake on 429, sizes and times."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.transport.brake import parse_retry_after
+from luma_async.transport.failure import Failed
+from luma_async.transport.transport import _waits
+from luma_async.transport.verdict import Failure
+from tests.clients import connect
+
+NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("3", 3.0),
+        ("0.5", 0.5),
+        (" 3 ", 3.0),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("900", 120.0),
+        ("inf", 120.0),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 20 Nov 2026 12:00:07 GMT", 7.0),
+        ("Fri, 20 Nov 2026 11:00:00 GMT", 0.0),
+        ("Fri, 20 Nov 2026 13:00:00 GMT", 120.0),
+        ("Fri, 99 Nov 2026 13:00:00 GMT", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    """Measured by the server's clock, and capped at two minutes."""
+    assert parse_retry_after(value, date=NOON) == seconds
+
+
+def test_a_date_without_the_servers_clock_is_measured_by_ours() -> None:
+    """Not every answer has a `Date`."""
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    value = soon.strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+    assert 25 < (parse_retry_after(value) or 0) <= 30
+
+
+async def test_no_more_requests_are_in_flight_than_allowed() -> None:
+    """The semaphore holds over submissions and looks together."""
+    async with Simulator(durations=Fixed(0.2)) as sim, connect(sim, max_requests=3) as luma:
+        sim.faults.add(Fault.slow(0.02, on=["generate", "get", "tasks"]))
+
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(20)))
+        await asyncio.gather(*tasks, *(luma.get(task.id) for task in tasks))
+
+        assert sim.ledger.most_requests == 3
+
+
+async def test_retry_after_is_a_floor() -> None:
+    """The next try comes no sooner than the server asked, jitter only adds."""
+    async with Simulator() as sim, connect(sim) as luma:
+        sim.faults.add(Fault.rate_limited(retry_after=1, times=1))
+        start = time.monotonic()
+
+        await luma.generate("a cat")
+
+        assert 1.0 <= time.monotonic() - start < 5.0
+
+
+async def test_retry_after_is_honoured_beside_a_503() -> None:
+    """A server that says when it is back is asked no sooner."""
+    refusal = Fault.explained(503)
+    async with Simulator() as sim, connect(sim) as luma:
+        sim.faults.add(
+            Fault(times=1, status=503, body=refusal.body, headers=(("Retry-After", "1"),))
+        )
+        start = time.monotonic()
+
+        await luma.generate("a cat")
+
+        assert time.monotonic() - start >= 1.0
+
+
+@given(st.lists(st.none() | st.floats(0, 120), min_size=1, max_size=8))
+def test_waits_grow_and_jitter_only_adds(asked: list[float | None]) -> None:
+    """Without a word of the server half of each wait is random; with one it is a floor."""
+    waits = _waits()
+    next(waits)
+    for tries, seconds in enumerate(asked):
+        pause = min(0.5 * 2**tries, 30.0)
+        failed = Failed(ServerError("no", status=503), Failure.BUSY, retry_after=seconds)
+
+        wait = waits.send(failed)
+
+        floor = pause / 2 if seconds is None else seconds
+        assert floor <= wait <= floor + pause / 2
+
+
+async def test_one_429_brakes_the_whole_client() -> None:
+    """While the server wants quiet, other requests wait as well."""
+    async with Simulator() as sim, connect(sim, max_tries=1) as luma:
+        sim.faults.add(Fault.rate_limited(retry_after=1, times=1))
+        with pytest.raises(RateLimitError) as caught:
+            await luma.generate("a cat")
+        start = time.monotonic()
+
+        await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(5)))
+
+        assert caught.value.retry_after == 1.0
+        assert time.monotonic() - start >= 0.9
+        assert sim.ledger.statuses == {429: 1, 200: 5}
+
+
+async def test_an_answer_of_megabytes_is_refused() -> None:
+    """More than 16 MiB of JSON is nothing that this API says, compressed or not."""
+    huge = b"[" + b" " * (16 * 2**20) + b"]"
+    packed = Fault(
+        on=["get"], status=200, body=zlib.compress(huge), headers=(("Content-Encoding", "deflate"),)
+    )
+    for fault in (Fault.answer(huge, on=["get"]), packed):
+        async with Simulator() as sim, connect(sim, max_tries=1) as luma:
+            sim.faults.add(fault)
+
+            with pytest.raises(ResponseError, match="larger than 16 MiB"):
+                await luma.get("job-1")
+
+
+async def test_a_body_that_cannot_be_unpacked_is_no_answer() -> None:
+    """A broken compression is an unreadable answer, not a crash."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        sim.faults.add(
+            Fault(
+                on=["get"],
+                times=1,
+                status=200,
+                body=b"no gzip at all",
+                headers=(("Content-Encoding", "gzip"),),
+            )
+        )
+
+        assert (await luma.get(task.id)).id == task.id
+
+
+async def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
+    """`timeout` bounds one request from beginning to end."""
+    async with Simulator() as sim, connect(sim, timeout=0.3, max_tries=1) as luma:
+        sim.faults.add(Fault.slow(30, on=["get"]))
+        start = time.monotonic()
+
+        with pytest.raises(APITimeoutError, match=r"no answer from .* within 0.3 s"):
+            await luma.get("job-1")
+
+        assert time.monotonic() - start < 5.0
+
+
+async def test_looks_do_not_queue_behind_submissions() -> None:
+    """A heap of submissions leaves one place to looks, so a finished job is noticed."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim, max_requests=4) as luma:
+        first = await luma.generate("a cat")
+        sim.faults.add(Fault.slow(0.4))
+        rest = asyncio.gather(*(luma.generate(f"cat {n}") for n in range(30)))
+
+        await first
+
+        assert not rest.done()
+        assert sim.ledger.requests["generate"] <= 7
+        assert sim.ledger.most_requests <= 4
+        rest.cancel()
+        await asyncio.gather(rest, return_exceptions=True)

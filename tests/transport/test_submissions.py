@@ -1,0 +1,161 @@
+"""Jobs cost money: ten asked for are ten taken, whatever becomes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from luma_async import GenerateRequest, LumaClient, State, SubmissionUncertainError, VideoTask
+from luma_async.simulator import Fault, Fixed, Simulator
+from tests.clients import connect, until
+
+
+async def ask_for_ten(luma: LumaClient) -> list[VideoTask | BaseException]:
+    asked = (luma.generate(f"cat {number}") for number in range(10))
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault.cut(after=True), id="connection cut"),
+        pytest.param(Fault.answer(b"{}", after=True), id="a 200 that is {}"),
+        pytest.param(Fault.page(502, after=True), id="a 502 page"),
+        pytest.param(Fault.page(504, after=True), id="a 504 page"),
+        pytest.param(Fault.slow(30, after=True), id="a timeout"),
+    ],
+)
+async def test_a_lost_answer_never_makes_a_second_job(fault: Fault) -> None:
+    """Ten jobs taken, ten answers lost: ten in the ledger, ten `SubmissionUncertainError`."""
+    async with Simulator() as sim, connect(sim, timeout=1) as luma:
+        sim.faults.add(fault)
+
+        results = await ask_for_ten(luma)
+
+        assert [type(result) for result in results] == [SubmissionUncertainError] * 10
+        assert len(sim.ledger.jobs) == 10
+        assert sim.ledger.requests["generate"] == 10
+
+
+async def test_refusals_before_the_job_is_taken_cost_nothing() -> None:
+    """Refused connections first, then 429: ten jobs, ten results, no error."""
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, timeout=5) as luma:
+        async with sim.unreachable():
+            asked = asyncio.create_task(ask_for_ten(luma))
+            await asyncio.sleep(0.1)
+            assert not asked.done()
+        sim.faults.add(Fault.rate_limited(retry_after=0.2, times=10))
+
+        tasks = [task for task in await asked if isinstance(task, VideoTask)]
+        videos = await asyncio.gather(*tasks)
+
+        assert len(videos) == len(sim.ledger.jobs) == 10
+        assert sim.ledger.statuses[429] == 10
+
+
+async def test_an_uncertain_submission_says_which_job_it_was() -> None:
+    """The error has the request, how the answer was lost, and what to do."""
+    request = GenerateRequest("a cat dances", aspect_ratio="1:1")
+    async with Simulator() as sim, connect(sim) as luma:
+        sim.faults.add(Fault.cut(after=True))
+
+        with pytest.raises(SubmissionUncertainError) as caught:
+            await luma.generate(request)
+
+        assert caught.value.request == request
+        for word in ("POST /luma/generations", "a cat dances", "list of tasks", "retry_uncertain"):
+            assert word in str(caught.value)
+
+
+async def test_an_uncertain_extension_says_what_it_extends() -> None:
+    """An extension is a paid job like any other."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        video = await (await luma.generate("a cat"))
+        sim.faults.add(Fault.cut(after=True))
+
+        with pytest.raises(SubmissionUncertainError) as caught:
+            await luma.extend(video, "the cat bows")
+
+        assert caught.value.source_id == video.id
+        assert len(sim.ledger.jobs) == 2
+
+
+async def test_submissions_do_not_travel_on_idle_connections() -> None:
+    """A server that cuts every reused connection makes no submission uncertain."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        sim.faults.add(Fault.cut(reused=True))
+
+        for number in range(5):
+            await (await luma.generate(f"cat {number}"))
+            await luma.get(sim.ledger.jobs[-1].id)
+
+        assert len(sim.ledger.jobs) == 5
+
+
+async def test_reads_share_connections() -> None:
+    """A hundred looks one after another need one connection."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        await task
+        before = sim.ledger.connections
+
+        for _ in range(100):
+            await luma.get(task.id)
+
+        assert sim.ledger.connections <= before + 1
+
+
+async def test_a_submission_cancelled_on_its_way_is_seen_through(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Cancellation goes through at once; the job is watched, and the log has its id."""
+    async with Simulator(durations=Fixed(1)) as sim, connect(sim, max_tasks=1) as luma:
+        sim.faults.add(Fault.slow(0.5, after=True, times=1))
+        asked = asyncio.create_task(luma.generate("a cat"))
+        await until(lambda: sim.ledger.jobs)
+
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        next_one = asyncio.create_task(luma.generate("a dog"))
+        await until(lambda: "was taken" in caplog.text)
+
+        [job] = sim.ledger.jobs
+        looks = sum(sim.ledger.requests[name] for name in ("get", "tasks"))
+        task = await luma.watch(job.id)
+        assert f"watch({job.id!r})" in caplog.text
+        assert sum(sim.ledger.requests[name] for name in ("get", "tasks")) == looks
+        assert not next_one.done()  # the first one keeps its place
+        await task
+        await (await next_one)
+        assert sim.ledger.most_jobs == 1
+
+
+async def test_a_submission_cancelled_on_its_way_and_never_answered_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where nobody can know, the log says that a job may have been taken."""
+    async with Simulator() as sim, connect(sim) as luma:
+        sim.faults.add(Fault(on=["generate"], after=True, delay=0.3, drop=True))
+        asked = asyncio.create_task(luma.generate("a cat"))
+        await until(lambda: sim.ledger.jobs)
+        asked.cancel()
+
+        await luma.aclose()
+
+        assert "the job may have been taken" in caplog.text
+
+
+async def test_a_timeout_around_a_submission_loses_no_job() -> None:
+    """`asyncio.timeout` around `generate()` gives up the wait, not the job."""
+    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim) as luma:
+        sim.faults.add(Fault.slow(0.3, after=True, times=1))
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await luma.generate("a cat")
+        await asyncio.sleep(0.4)
+
+        [job] = sim.ledger.jobs
+        assert (await (await luma.watch(job.id))).state is State.COMPLETED

@@ -1,0 +1,59 @@
+"""The public API as a type checker sees it. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import assert_type
+
+from luma_async import (
+    Asset,
+    ExtendRequest,
+    FixedSchedule,
+    GenerateRequest,
+    Generation,
+    LumaClient,
+    LumaError,
+    Outcome,
+    PollSchedule,
+    State,
+    VideoTask,
+)
+
+schedule: PollSchedule = FixedSchedule(2.0)
+luma = LumaClient("key", base_url="https://host", schedule=schedule, max_tasks=3)
+
+
+async def check() -> None:
+    task = await luma.generate("a cat", aspect_ratio="16:9", loop=True, extra={"seed": 7})
+    assert_type(task, VideoTask)
+    assert_type(task.state, State)
+    assert_type(await task, Generation)
+    assert_type(await task.wait(timeout=5), Generation)
+    assert_type(task.error, LumaError | None)
+    assert_type(task.updates(), AsyncGenerator[Generation, None])
+    async for generation in task.updates():
+        assert_type(generation.video, Asset | None)
+        assert_type(generation.progress, float | None)
+
+    await luma.generate(GenerateRequest("a cat"), retry_uncertain=True)
+    await luma.extend(task, ExtendRequest("on"))
+    await luma.extend(await task, "on", image="https://host/a.png")
+    await luma.extend("job-1", "on")
+
+    await luma.generate("a cat", aspect_ratio="7:7")  # type: ignore[arg-type]
+    await luma.generate("a cat", colour="red")  # type: ignore[call-arg]
+    await luma.extend(task, "on", loop=True)  # type: ignore[call-arg]
+
+    assert_type(await luma.get("job-1"), Generation)
+    assert_type(await luma.get_many(["job-1"]), dict[str, Generation])
+    assert_type(await luma.watch("job-1"), VideoTask)
+    assert_type(await luma.watermark_free_url("job-1"), str)
+    assert_type(await luma.download(task, "a.mp4", what="thumbnail"), Path)
+
+    async for outcome in luma.run_many(["a cat", "a dog"], max_tasks=5):
+        assert_type(outcome, Outcome)
+        assert_type(outcome.generation, Generation | None)
+        assert_type(outcome.error, LumaError | None)
+    luma.run_many([GenerateRequest("a cat"), GenerateRequest("a dog")])
+    luma.run_many({"prompt": f"cat {n}"} for n in range(3))
