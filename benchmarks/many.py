@@ -1,0 +1,103 @@
+"""A program that runs many jobs and measures itself: its memory, and how its event loop fares.
+
+It is run as a process of its own, `python -m benchmarks.many URL JOBS MAX_TASKS`, so that nothing
+but the client is in it, and prints JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import resource
+import subprocess
+import sys
+import time
+import tracemalloc
+from dataclasses import asdict, dataclass
+
+from luma_async import FixedSchedule, LumaClient
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one run cost. Times are seconds, sizes bytes."""
+
+    jobs: int
+    completed: int
+    wall: float
+    cpu: float
+    longest_stall: float
+    longest_stall_cpu: float
+    collection: float
+    peak_resident: int
+    peak_allocated: int
+
+
+class Heartbeat:
+    """Notes how late a 5 ms timer fires: the time that the event loop was held."""
+
+    INTERVAL = 0.005
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.longest_cpu = 0.0
+
+    async def beat(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            wall, cpu = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(self.INTERVAL)
+            self.longest = max(self.longest, time.perf_counter() - wall - self.INTERVAL)
+            self.longest_cpu = max(self.longest_cpu, time.thread_time() - cpu)
+
+
+async def run(url: str, jobs: int, max_tasks: int, *, trace: bool) -> Measured:
+    """Run jobs through `run_many`, keeping nothing of their outcomes.
+
+    What the imports left behind is set aside (`gc.freeze`) once it is known how long Python's
+    garbage collection of it takes: that stall is the interpreter's, whatever runs in it.
+    """
+    gc.collect()
+    start = time.perf_counter()
+    gc.collect()
+    collection = time.perf_counter() - start
+    gc.freeze()
+    if trace:
+        tracemalloc.start()
+    heartbeat = Heartbeat()
+    start, cpu, completed = time.perf_counter(), time.process_time(), 0
+    async with LumaClient(
+        "benchmark-key", base_url=url, max_requests=16, schedule=FixedSchedule(0.5)
+    ) as luma:
+        beating = asyncio.create_task(heartbeat.beat())
+        prompts = (f"cat {number}" for number in range(jobs))
+        async for outcome in luma.run_many(prompts, max_tasks=max_tasks):
+            completed += outcome.ok
+        beating.cancel()
+    return Measured(
+        jobs=jobs,
+        completed=completed,
+        wall=time.perf_counter() - start,
+        cpu=time.process_time() - cpu,
+        longest_stall=heartbeat.longest,
+        longest_stall_cpu=heartbeat.longest_cpu,
+        collection=collection,
+        peak_resident=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_allocated=tracemalloc.get_traced_memory()[1] if trace else 0,
+    )
+
+
+def measure(url: str, jobs: int, max_tasks: int, *, trace: bool = False) -> Measured:
+    """Run the program in a process of its own and return what it measured."""
+    command = [sys.executable, "-m", "benchmarks.many", url, str(jobs), str(max_tasks)]
+    done = subprocess.run(
+        [*command, "trace"] if trace else command, check=True, capture_output=True, text=True
+    )
+    return Measured(**json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    url, jobs, max_tasks, *options = sys.argv[1:]
+    measured = asyncio.run(run(url, int(jobs), int(max_tasks), trace="trace" in options))
+    print(json.dumps(asdict(measured)))
