@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -25,6 +27,28 @@ SHAPES = {
     "6-3x4": 3 / 4,
     "7-extension": 16 / 9,
 }
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that Ctrl-C reaches, whatever started the tests, and leave none behind."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
@@ -84,17 +108,11 @@ def test_the_demo_is_alive_on_a_terminal(tmp_path: Path) -> None:
 
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     """Ctrl-C ends it at once with 130 and one line, no traceback, nothing half-written."""
-    process = subprocess.Popen(
-        [*COMMAND, "demo", "--folder", str(tmp_path), "--speed", "5"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    while "processing" not in process.stdout.readline():
-        pass
-    process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=10)
+    with started("demo", "--folder", str(tmp_path), "--speed", "5") as process:
+        while "processing" not in next_line(process):
+            pass
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert complaints.strip().splitlines()[-1] == "Interrupted."
@@ -104,18 +122,12 @@ def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
 
 def test_a_simulator_serves_until_it_is_stopped() -> None:
     """It says where it listens, answers there, and ends with Ctrl-C without a traceback."""
-    process = subprocess.Popen(
-        [*COMMAND, "simulate", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    url = process.stdout.readline().split()[-1]
-    with urllib.request.urlopen(f"{url}/simulator/ledger") as answer:  # noqa: S310  our own
-        assert json.load(answer)["jobs"] == []
-    process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=10)
+    with started("simulate", "--port", "0") as process:
+        url = next_line(process).split()[-1]
+        with urllib.request.urlopen(f"{url}/simulator/ledger") as answer:  # noqa: S310  our own
+            assert json.load(answer)["jobs"] == []
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert complaints == ""
@@ -123,16 +135,11 @@ def test_a_simulator_serves_until_it_is_stopped() -> None:
 
 def test_a_port_that_is_taken_is_said() -> None:
     """One line, exit code 1."""
-    first = subprocess.Popen(
-        [*COMMAND, "simulate", "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
-    assert first.stdout is not None
-    port = first.stdout.readline().strip().rsplit(":", 1)[1]
-    second = subprocess.run(
-        [*COMMAND, "simulate", "--port", port], capture_output=True, text=True, check=False
-    )
-    first.terminate()
-    first.communicate()
+    with started("simulate", "--port", "0") as first:
+        port = next_line(first).strip().rsplit(":", 1)[1]
+        second = subprocess.run(
+            [*COMMAND, "simulate", "--port", port], capture_output=True, text=True, check=False
+        )
 
     assert second.returncode == 1
     assert second.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}")
