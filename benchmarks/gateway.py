@@ -26,6 +26,11 @@ class GatewayProcess:
         with urllib.request.urlopen(f"{self.url}/simulator/ledger") as answer:
             return dict(json.load(answer))
 
+    def jobs_looked_at(self) -> int:
+        """Return how many jobs were looked at so far, a batch counting as many as it names."""
+        with urllib.request.urlopen(f"{self.url}/simulator/ledger?jobs=none") as answer:
+            return int(json.load(answer)["jobs_looked_at"])
+
 
 @contextmanager
 def gateway(

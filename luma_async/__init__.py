@@ -25,13 +25,20 @@ from luma_async.errors import (
     TaskTimeoutError,
 )
 from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, Outcome, State
-from luma_async.tasks import ExponentialSchedule, FixedSchedule, PollSchedule, VideoTask
+from luma_async.tasks import (
+    AdaptiveSchedule,
+    ExponentialSchedule,
+    FixedSchedule,
+    PollSchedule,
+    VideoTask,
+)
 from luma_async.version import __version__
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "APITimeoutError",
+    "AdaptiveSchedule",
     "Asset",
     "AuthenticationError",
     "BadRequestError",

@@ -24,7 +24,7 @@ from luma_async.models import (
     Outcome,
     State,
 )
-from luma_async.tasks import ExponentialSchedule, Looks, PollSchedule, TaskManager, VideoTask
+from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
 from luma_async.tasks.run import Requests, run_many
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
@@ -55,7 +55,7 @@ class LumaClient:
         timeout: seconds for one HTTP request.
         max_tries: of one request that is safe to repeat.
         task_timeout: seconds before an unfinished job is no longer watched.
-        schedule: when to look at a job; `ExponentialSchedule()` if not given.
+        schedule: when to look at a job; `AdaptiveSchedule()` if not given.
         batch_size: ids in one status request.
         session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
             It is never closed here, and keeps no connection open after a request of this client.
@@ -106,7 +106,7 @@ class LumaClient:
         )
         self._manager = TaskManager(
             self._looks,
-            schedule or ExponentialSchedule(),
+            schedule or AdaptiveSchedule(),
             max_looks=max_requests,
             task_timeout=task_timeout,
         )
@@ -220,7 +220,7 @@ class LumaClient:
         known = self._manager.find(id)
         if known is not None:
             return known
-        return self._manager.add(await self._looks.one(id), submitted_here=False)
+        return self._manager.add(await self._looks.one(id))
 
     def run_many(
         self, requests: Requests, *, max_tasks: int | None = None

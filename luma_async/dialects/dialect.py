@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from luma_async.dialects.fields import JSONObject
 from luma_async.models import ExtendRequest, GenerateRequest, Generation
 from luma_async.transport.call import Call
 
@@ -29,8 +30,14 @@ class Dialect(Protocol):
     def get(self, id: str) -> Call[Generation]:
         """Look at one job."""
 
-    def get_many(self, ids: Sequence[str]) -> Call[dict[str, Generation]]:
-        """Look at many jobs; those that the server leaves out are absent."""
+    def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
+        """Look at many jobs, as rows by id; those that the server leaves out are absent.
+
+        What has not changed since the last look need not be read again, so `generation` does that.
+        """
+
+    def generation(self, row: JSONObject) -> Generation:
+        """Read a row of `get_many`; it becomes `Generation.raw`. Never raises."""
 
     def watermark_free_url(self, id: str) -> Call[str]:
         """Ask for a link to the video without a watermark."""

@@ -74,6 +74,7 @@ class Gateway:
         return self._take(body, parent)
 
     async def _get(self, request: web.Request) -> web.Response:
+        self._ledger.jobs_looked_at += 1
         job = self._ledger.find(request.match_info["id"])
         return self._unknown() if job is None else _json(self._answers.one(job))
 
@@ -86,6 +87,7 @@ class Gateway:
         largest = self._variant.largest_batch
         if largest is not None and len(ids) > largest:
             return self._answers.refusal(400, "too_many_ids", f"ids: at most {largest} are allowed")
+        self._ledger.jobs_looked_at += len(ids)
         found = (self._ledger.find(id) for id in ids if self._remembers())
         jobs = [job for job in found if job is not None]
         self._chance.shuffle(jobs)

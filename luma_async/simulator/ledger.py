@@ -20,6 +20,7 @@ class Ledger:
         statuses: how often each HTTP status was answered (444: cut off without an answer).
         most_requests: the most API requests that were in flight at once.
         most_jobs: the most jobs that were running at once.
+        jobs_looked_at: how many jobs were asked for, a batch counting as many as it names.
         connections: how many connections were opened.
         keys_seen_by_media: every `Authorization` header that reached the media host.
 
@@ -35,6 +36,7 @@ class Ledger:
         self.statuses: Counter[int] = Counter()
         self.most_requests = 0
         self.most_jobs = 0
+        self.jobs_looked_at = 0
         self.connections = 0
         self.keys_seen_by_media: list[str] = []
 
@@ -68,8 +70,9 @@ class Ledger:
         finally:
             self._in_flight -= 1
 
-    def summary(self) -> dict[str, Any]:
-        """Return the books as JSON can carry them."""
+    def summary(self, *, jobs: bool = True) -> dict[str, Any]:
+        """Return the books as JSON can carry them, with or without the jobs themselves."""
+        listed = self.jobs if jobs else []
         return {
             "jobs": [
                 {
@@ -77,11 +80,12 @@ class Ledger:
                     "request": dict(job.request),
                     "parent": job.parent.id if job.parent else None,
                 }
-                for job in self.jobs
+                for job in listed
             ],
             "requests": dict(self.requests),
             "statuses": {str(status): count for status, count in self.statuses.items()},
             "most_requests": self.most_requests,
             "most_jobs": self.most_jobs,
+            "jobs_looked_at": self.jobs_looked_at,
             "connections": self.connections,
         }

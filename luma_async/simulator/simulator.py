@@ -221,8 +221,8 @@ class Simulator:
         response.headers.update(fault.headers)
         return response
 
-    async def _show_ledger(self, _: web.Request) -> web.Response:
-        return web.json_response(self.ledger.summary())
+    async def _show_ledger(self, request: web.Request) -> web.Response:
+        return web.json_response(self.ledger.summary(jobs=request.query.get("jobs") != "none"))
 
 
 class _Dropped(web.Response):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import anyio
 
-from luma_async.dialects import Dialect
+from luma_async.dialects import Dialect, JSONObject
 from luma_async.errors import (
     APIError,
     AuthenticationError,
@@ -23,7 +23,12 @@ from luma_async.transport import Transport
 
 logger = logging.getLogger("luma_async")
 Item = TypeVar("Item")
+
 Seen = dict[str, Generation | LumaError]
+"""What a look told of each job."""
+
+Known = Mapping[str, Generation | None]
+"""The jobs to look at, with what they were seen as last, if that may stand."""
 
 _OF_NO_ONE_CALL = (AuthenticationError, ClientClosedError, ConfigurationError)
 """Errors that a single look would meet just the same."""
@@ -87,7 +92,7 @@ class Looks:
         found: dict[str, Generation] = {}
 
         async def look(batch: Sequence[str]) -> None:
-            for id, seen in (await self._batch(batch)).items():
+            for id, seen in (await self._batch(dict.fromkeys(batch))).items():
                 if isinstance(seen, Generation):
                     found[id] = seen
                 elif not isinstance(seen, NotFoundError):
@@ -100,37 +105,39 @@ class Looks:
         )
         return found
 
-    async def closely(self, ids: Sequence[str]) -> dict[str, Generation | LumaError]:
+    async def closely(self, known: Known) -> Seen:
         """Look at one batch of jobs, then singly at each that its answer leaves open.
 
         Open are jobs that it leaves out, and completed ones whose video it does not name (a row
         may be ahead of the task that it wraps). Every id gets a generation, or the error that its
-        look ended in: one job's trouble spoils no other's look.
+        look ended in: one job's trouble spoils no other's look. A job of which the server says
+        what it said before gets the very generation that is known.
         """
-        seen = await self._batch(ids)
-        if len(ids) > 1:
-            await self._singly([id for id in ids if _is_open(seen.get(id))], seen)
+        seen = await self._batch(known)
+        if len(known) > 1:
+            await self._singly([id for id in known if _is_open(seen.get(id))], seen)
         return seen
 
-    async def _batch(self, ids: Sequence[str]) -> Seen:
+    async def _batch(self, known: Known) -> Seen:
         """Look with one request where the gateway can, else singly.
 
         A batch that fails tells nothing of the jobs in it. Where a single look succeeds it is the
         call that is at fault: it is made smaller, or given up.
         """
+        ids = list(known)
         seen: Seen = {}
         if self.batch_size < 2 or len(ids) < 2:
             await self._singly(ids, seen)
             return seen
         try:
-            found = await self._transport.call(self._dialect.get_many(ids))
+            rows = await self._transport.call(self._dialect.get_many(ids))
         except _OF_NO_ONE_CALL as error:
             return dict.fromkeys(ids, error)
         except LumaError as error:
             batch_error = error
         else:
             self._praise_batch()
-            return {**found}
+            return {id: self._read(row, known.get(id)) for id, row in rows.items()}
         await self._singly(ids[:1], seen)
         if isinstance(seen[ids[0]], Generation):
             self._blame_batch(batch_error, len(ids))
@@ -138,6 +145,9 @@ class Looks:
             return dict.fromkeys(ids, batch_error)
         await self._singly(ids[1:], seen)
         return seen
+
+    def _read(self, row: JSONObject, known: Generation | None) -> Generation:
+        return known if known is not None and known.raw == row else self._dialect.generation(row)
 
     def _praise_batch(self) -> None:
         self._broken_batches = 0

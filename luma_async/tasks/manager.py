@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
+import random
+from datetime import UTC, datetime
 
 import anyio
 
@@ -18,8 +18,9 @@ from luma_async.errors import (
     TaskTimeoutError,
 )
 from luma_async.models import Generation, State
-from luma_async.tasks.looks import Looks
-from luma_async.tasks.schedule import PollSchedule
+from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.looks import Looks, Seen
+from luma_async.tasks.schedule import PollSchedule, ScheduleByKind
 from luma_async.tasks.task import VideoTask
 
 logger = logging.getLogger("luma_async")
@@ -40,6 +41,13 @@ QUIET = 60.0
 SHORTEST_DELAY = 0.01
 """Seconds between two looks at a job, whatever the schedule says."""
 
+JITTER = 0.05
+"""The part of a delay by which it is longer or shorter than the schedule says, at most: clients
+that were started together shall not look together for ever."""
+
+LONGEST_ESTIMATE = 300.0
+"""Seconds; a server's estimate of more moves the first look to here."""
+
 BROKEN_SCHEDULE_DELAY = 10.0
 RESTART_DELAY = 1.0
 
@@ -48,7 +56,10 @@ class _Watch:
     """What the poller knows of one job beside its handle. Times are the event loop's."""
 
     __slots__ = (
+        "born",
         "due",
+        "is_as_said",
+        "kind",
         "looks",
         "missing_since",
         "since",
@@ -57,10 +68,23 @@ class _Watch:
         "without_video_since",
     )
 
-    def __init__(self, task: VideoTask, since: float, *, submitted_here: bool) -> None:
+    def __init__(
+        self,
+        task: VideoTask,
+        since: float,
+        *,
+        born: float,
+        kind: str,
+        submitted_here: bool,
+        is_as_said: bool,
+    ) -> None:
         self.task = task
         self.since = since
+        self.born = born
+        self.kind = kind
         self.submitted_here = submitted_here
+        self.is_as_said = is_as_said
+        """Whether the handle shows what the server said, and not less."""
         self.due = 0.0
         self.looks = 0
         self.missing_since: float | None = None
@@ -70,9 +94,9 @@ class _Watch:
 class TaskManager:
     """Watches jobs until they end.
 
-    One asyncio task does it for all of them, alive only while something is watched. It keeps a
-    heap of (due time, job); each look takes what is due and fills the rest of its batch with what
-    is due soonest. At most `max_looks` looks run at once.
+    One asyncio task does it for all of them, alive only while something is watched. It keeps an
+    agenda of when to look at which job; each look takes what is due and fills the rest of its
+    batch with what is due soonest. At most `max_looks` looks run at once.
     """
 
     def __init__(
@@ -86,17 +110,17 @@ class TaskManager:
     ) -> None:
         self._looks = looks
         self._schedule = schedule
+        self._by_kind = schedule if isinstance(schedule, ScheduleByKind) else None
         self._max_looks = max_looks
         self._task_timeout = task_timeout
         self._lost_after = lost_after
         self._watches: dict[str, _Watch] = {}
-        self._heap: list[tuple[float, int, _Watch]] = []
-        self._order = itertools.count()
+        self._agenda: Agenda[_Watch] = Agenda(_is_over)
         self._looking = 0
         self._wake = asyncio.Event()
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
-        self._on_forget = self._forget  # one bound method for all tasks
+        self._on_end = self._let_go  # one bound method for all tasks
         self._schedule_broke = False
         self._failing = False
         self._quiet_until = 0.0
@@ -106,29 +130,48 @@ class TaskManager:
         watch = self._watches.get(id)
         return watch.task if watch is not None else None
 
-    def add(self, generation: Generation, *, submitted_here: bool) -> VideoTask:
+    def add(
+        self, generation: Generation, *, submitted_here: bool = False, kind: str = ""
+    ) -> VideoTask:
         """Watch a job, and return its handle: the one that it has already, if it is watched.
 
-        A job that was submitted here, just now, teaches the schedule how long jobs take. One that
-        is said to be completed, but has no video, is watched for a while: "success" may be said of
-        the submission, and a row may be ahead of its task.
+        A job that was submitted here, just now, teaches the schedule how long jobs of its kind
+        take. One that is said to be completed, but has no video, is watched for a while: "success"
+        may be said of the submission, and a row may be ahead of its task.
         """
         known = self.find(generation.id)
         if known is not None:
             known.observe(generation)
             return known
-        if _lacks_video(generation):
-            generation = _as_running(generation)
-        task = VideoTask(generation, self._on_forget)
+        is_as_said = not _lacks_video(generation)
+        task = VideoTask(generation if is_as_said else _as_running(generation), self._on_end)
         if self._closed:
             task.abandon(_closed(task))
         if not task.done:
-            watch = _Watch(task, self._now(), submitted_here=submitted_here)
+            now = self._now()
+            watch = _Watch(
+                task,
+                now,
+                born=now if submitted_here else now - self._age(generation),
+                kind=kind,
+                submitted_here=submitted_here,
+                is_as_said=is_as_said,
+            )
             self._watches[task.id] = watch
-            self._schedule_look(watch)
+            self._put_on_agenda([watch], now)
             self._wake.set()
             self._ensure_poller()
         return task
+
+    def _age(self, generation: Generation) -> float:
+        """Return how old a job is that was submitted elsewhere, by the server's clock and ours.
+
+        It only tells when to look, so clocks that differ cost no more than that.
+        """
+        if generation.created_at is None:
+            return 0.0
+        age = (datetime.now(UTC) - generation.created_at).total_seconds()
+        return age if 0.0 < age < self._task_timeout else 0.0
 
     async def aclose(self) -> None:
         """End every watch with `ClientClosedError`, at once, and stop the poller."""
@@ -138,9 +181,10 @@ class TaskManager:
             self._poller.cancel()
             await asyncio.wait([self._poller])
 
-    def _forget(self, task: VideoTask) -> None:
+    def _let_go(self, task: VideoTask) -> None:
         self._watches.pop(task.id, None)
-        self._wake.set()
+        if not self._watches:
+            self._wake.set()  # the poller has nothing to live for
 
     def _ensure_poller(self) -> None:
         if self._poller is None and self._watches and not self._closed:
@@ -155,16 +199,15 @@ class TaskManager:
             return
         if (error := poller.exception()) is not None:
             logger.error("The poller broke off; it starts again.", exc_info=error)
-            self._heap.clear()
-            for watch in self._watches.values():
-                self._schedule_look(watch)
+            self._agenda.clear()
+            self._put_on_agenda(list(self._watches.values()), self._now())
             poller.get_loop().call_later(RESTART_DELAY, self._ensure_poller)
             return
         self._ensure_poller()
 
     def _abandon_all(self) -> None:
         watches, self._watches = self._watches, {}
-        self._heap.clear()
+        self._agenda.clear()
         for watch in watches.values():
             watch.task.abandon(_closed(watch.task))
 
@@ -173,7 +216,9 @@ class TaskManager:
             while self._watches or self._looking:
                 self._wake.clear()
                 now = self._now()
-                while self._looking < self._max_looks and (batch := self._take(now)):
+                while self._looking < self._max_looks and (
+                    batch := self._agenda.take(now, self._looks.batch_size)
+                ):
                     self._looking += 1
                     looks.start_soon(self._look, batch)
                 with anyio.move_on_after(self._until_next(now)):
@@ -181,82 +226,70 @@ class TaskManager:
 
     def _until_next(self, now: float) -> float | None:
         """Return seconds until the next look can begin; `None` if one must end first."""
-        self._drop_ended()
-        if not self._heap or self._looking >= self._max_looks:
+        next_due = self._agenda.next_due()
+        if next_due is None or self._looking >= self._max_looks:
             return None
-        return max(self._heap[0][0] - now, 0.0)
-
-    def _take(self, now: float) -> list[_Watch]:
-        """Take what is due, and to fill the batch what is due soonest; nothing if nothing is."""
-        batch: list[_Watch] = []
-        size = self._looks.batch_size
-        while len(batch) < size:
-            self._drop_ended()
-            if not self._heap or (not batch and self._heap[0][0] > now):
-                break
-            batch.append(heapq.heappop(self._heap)[2])
-        return batch
-
-    def _drop_ended(self) -> None:
-        while self._heap and self._heap[0][2].task.done:
-            self._let_go(heapq.heappop(self._heap)[2])
-
-    def _let_go(self, watch: _Watch) -> None:
-        if self._watches.get(watch.task.id) is watch:
-            del self._watches[watch.task.id]
+        return max(next_due - now, 0.0)
 
     async def _look(self, batch: list[_Watch]) -> None:
         began = self._now()
         time_left = min(watch.since for watch in batch) + self._task_timeout - began
-        seen: dict[str, Generation | LumaError] = {}
+        seen: Seen = {}
         try:
             with anyio.move_on_after(max(time_left, 0.0) + LAST_LOOK):
-                seen = await self._looks.closely([watch.task.id for watch in batch])
+                seen = await self._looks.closely(
+                    {
+                        watch.task.id: watch.task.generation if watch.is_as_said else None
+                        for watch in batch
+                    }
+                )
+            now = self._now()
             for watch in batch:
                 if watch.due <= began:
                     watch.looks += 1
-                if watch.task.id in seen:
-                    self._take_in(watch, seen[watch.task.id])
+                if (look := seen.get(watch.task.id)) is not None:
+                    self._take_in(watch, look, now)
         except Exception:
             logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
         finally:
             self._looking -= 1
             self._wake.set()
-            for watch in batch:
-                self._carry_on(watch)
+            self._carry_on(batch)
         self._report(seen)
 
-    def _take_in(self, watch: _Watch, seen: Generation | LumaError) -> None:
-        if isinstance(seen, Generation):
+    def _take_in(self, watch: _Watch, seen: Generation | LumaError, now: float) -> None:
+        if seen is watch.task.generation:
             watch.missing_since = None
-            watch.task.observe(self._settled(watch, seen))
+        elif isinstance(seen, Generation):
+            watch.missing_since = None
+            settled = self._settled(watch, seen, now)
+            watch.is_as_said = settled is seen
+            watch.task.observe(settled)
             if watch.submitted_here and watch.task.state is State.COMPLETED:
-                self._learn(self._now() - watch.since)
+                self._learn(watch.kind, now - watch.since)
         elif isinstance(seen, AuthenticationError | ConfigurationError):
             watch.task.abandon(seen)
         elif isinstance(seen, NotFoundError):
-            self._miss(watch, seen)
+            self._miss(watch, seen, now)
         else:
             watch.missing_since = None
 
-    def _settled(self, watch: _Watch, seen: Generation) -> Generation:
+    def _settled(self, watch: _Watch, seen: Generation, now: float) -> Generation:
         """Hold back a completion without a video for a while: the rest of it may be on its way."""
         if not _lacks_video(seen):
             return seen
-        now = self._now()
         if watch.without_video_since is None:
             watch.without_video_since = now
         waited = now - watch.without_video_since
         return seen if waited >= VIDEO_FOLLOWS_WITHIN else _as_running(seen)
 
-    def _learn(self, duration: float) -> None:
+    def _learn(self, kind: str, duration: float) -> None:
         try:
-            self._schedule.observe(duration)
+            self._schedule_of(kind, 1).observe(duration)
         except Exception:
             logger.exception("The schedule could not learn that a job took %.1f s.", duration)
 
-    def _miss(self, watch: _Watch, error: NotFoundError) -> None:
-        now = self._now()
+    def _miss(self, watch: _Watch, error: NotFoundError, now: float) -> None:
         if watch.missing_since is None:
             watch.missing_since = now
         if now - watch.missing_since >= self._lost_after:
@@ -282,44 +315,56 @@ class TaskManager:
             self._quiet_until = self._now() + QUIET
             logger.warning("%s %d jobs stay watched.", error, len(self._watches))
 
-    def _carry_on(self, watch: _Watch) -> None:
-        """Put a job back on the heap, or let go of it if it has ended or its time is up."""
-        task = watch.task
-        if not task.done and self._now() >= watch.since + self._task_timeout:
-            task.abandon(
-                TaskTimeoutError(
-                    f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and no "
-                    "longer watched. It may yet finish: LumaClient.watch(id) takes it up again.",
-                    task=task,
-                )
-            )
-        if task.done:
-            self._let_go(watch)
-        elif not self._closed:
-            self._schedule_look(watch)
-
-    def _schedule_look(self, watch: _Watch) -> None:
+    def _carry_on(self, batch: list[_Watch]) -> None:
+        """Put jobs back on the agenda, but for those that have ended or whose time is up."""
         now = self._now()
-        delay = self._delay(now - watch.since, watch.looks)
-        watch.due = min(now + delay, watch.since + self._task_timeout)
-        heapq.heappush(self._heap, (watch.due, next(self._order), watch))
-
-    def _delay(self, age: float, looks: int) -> float:
-        """Ask the schedule; one that breaks must not cost a paid job its watch."""
-        try:
-            # In this order, "not a number" comes out as the shortest delay, too.
-            return max(SHORTEST_DELAY, float(self._schedule.next_delay(age, looks)))
-        except Exception:
-            if not self._schedule_broke:
-                self._schedule_broke = True
-                logger.exception(
-                    "The schedule broke; looks follow each %g s.", BROKEN_SCHEDULE_DELAY
+        for watch in batch:
+            task = watch.task
+            if not task.done and now >= watch.since + self._task_timeout:
+                task.abandon(
+                    TaskTimeoutError(
+                        f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and "
+                        "no longer watched. It may yet finish: LumaClient.watch(id) takes it up "
+                        "again.",
+                        task=task,
+                    )
                 )
-            return BROKEN_SCHEDULE_DELAY
+        if not self._closed:
+            self._put_on_agenda([watch for watch in batch if not watch.task.done], now)
+
+    def _put_on_agenda(self, watches: list[_Watch], now: float) -> None:
+        sharing = max(min(len(self._watches), self._looks.batch_size), 1)
+        schedules: dict[str, PollSchedule] = {}
+        for watch in watches:
+            try:
+                schedule = schedules.get(watch.kind)
+                if schedule is None:
+                    schedule = schedules[watch.kind] = self._schedule_of(watch.kind, sharing)
+                delay = float(schedule.next_delay(now - watch.born, watch.looks))
+            except Exception:
+                delay = BROKEN_SCHEDULE_DELAY  # it must not cost a paid job its watch
+                if not self._schedule_broke:
+                    self._schedule_broke = True
+                    logger.exception("The schedule broke; looks follow each %g s.", delay)
+            if not watch.looks and (estimate := watch.task.generation.estimate_wait_seconds):
+                delay = min(estimate, LONGEST_ESTIMATE)
+            delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
+            # In this order, "not a number" comes out as the shortest delay, too.
+            due = now + max(SHORTEST_DELAY, delay)
+            watch.due = min(due, watch.since + self._task_timeout)
+            self._agenda.add(watch, watch.due)
+
+    def _schedule_of(self, kind: str, sharing: int) -> PollSchedule:
+        by_kind = self._by_kind
+        return self._schedule if by_kind is None else by_kind.for_jobs(kind, sharing)
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _is_over(watch: _Watch) -> bool:
+    return watch.task.done
 
 
 def _lacks_video(generation: Generation) -> bool:

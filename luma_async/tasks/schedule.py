@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from luma_async.errors import ConfigurationError
 
@@ -11,7 +11,8 @@ from luma_async.errors import ConfigurationError
 class PollSchedule(Protocol):
     """What decides how long to wait before the next look at a job.
 
-    One schedule serves every job of a client. All times are seconds.
+    One schedule serves every job of a client. All times are seconds. The poller adds a jitter of
+    a few percent. A schedule that tells jobs apart is a `ScheduleByKind` as well.
     """
 
     def next_delay(self, age: float, looks: int) -> float:
@@ -19,6 +20,14 @@ class PollSchedule(Protocol):
 
     def observe(self, duration: float) -> None:
         """Learn that a job took this long from submission to being seen completed."""
+
+
+@runtime_checkable
+class ScheduleByKind(PollSchedule, Protocol):
+    """A schedule that tells kinds of request apart, and knows what a shared request is worth."""
+
+    def for_jobs(self, kind: str, sharing: int) -> PollSchedule:
+        """Return the schedule of jobs of one kind, `sharing` of which are in each request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Submitter:
                 raise
             uncertain = error
         else:
-            return self._watch(generation)
+            return self._watch(generation, request)
         raise SubmissionUncertainError(
             uncertain.cause, request=request, source_id=source_id, times=uncertain.times
         )
@@ -98,7 +98,7 @@ class Submitter:
         if delivery.cancelled() or failed is not None:
             self._give_back()
             return
-        task = self._watch(delivery.result())
+        task = self._watch(delivery.result(), request)
         logger.warning(
             "Cancelled on its way, the job was taken: %r is task %s, and %s.",
             prompt,
@@ -106,8 +106,8 @@ class Submitter:
             "done" if task.done else f"watched; watch({task.id!r}) gives its handle",
         )
 
-    def _watch(self, generation: Generation) -> VideoTask:
-        task = self._manager.add(generation, submitted_here=True)
+    def _watch(self, generation: Generation, request: GenerateRequest | ExtendRequest) -> VideoTask:
+        task = self._manager.add(generation, submitted_here=True, kind=_kind(request))
         if self._places is not None:
             task.add_done_callback(self._give_back)
         return task
@@ -119,3 +119,10 @@ class Submitter:
     def _give_back(self, _: VideoTask | None = None) -> None:
         if self._places is not None:
             self._places.release()
+
+
+def _kind(request: GenerateRequest | ExtendRequest) -> str:
+    """Return what tells how long a job may take: requests of a kind take about as long."""
+    verb = "generate" if isinstance(request, GenerateRequest) else "extend"
+    chosen = (request.model, request.resolution, request.duration)
+    return " ".join((verb, *(choice for choice in chosen if choice)))

@@ -25,11 +25,11 @@ class VideoTask:
     cancelling one wait disturbs no other. It is made by the client, never by hand.
     """
 
-    __slots__ = ("_callbacks", "_error", "_generation", "_on_forget", "_updates", "_waiters")
+    __slots__ = ("_callbacks", "_error", "_generation", "_on_end", "_updates", "_waiters")
 
-    def __init__(self, generation: Generation, on_forget: Callable[[VideoTask], None]) -> None:
+    def __init__(self, generation: Generation, on_end: Callable[[VideoTask], None]) -> None:
         self._generation = generation
-        self._on_forget = on_forget
+        self._on_end = on_end
         self._error: LumaError | None = None
         # Tuples, for most tasks have none of these, and so many empty lists are not free.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
@@ -122,7 +122,6 @@ class VideoTask:
     def forget(self) -> None:
         """Stop watching. Whoever awaits gets `TaskForgottenError`; the server has no cancel."""
         if not self.done:
-            self._on_forget(self)
             self.abandon(
                 TaskForgottenError(
                     f"Task {self.id} was forgotten while {self.state}. "
@@ -166,6 +165,7 @@ class VideoTask:
             self._waiters = tuple(each for each in self._waiters if each is not waiter)
 
     def _end(self) -> None:
+        self._on_end(self)
         for updates in self._updates:
             updates.end()
         for waiter in self._waiters:

@@ -105,7 +105,9 @@ def read_one(document: Any) -> Generation:
 
 
 def read_many(document: Any) -> dict[str, Generation]:
-    return GatewayDialect().get_many([ID]).read(json.dumps(document).encode())
+    dialect = GatewayDialect()
+    rows = dialect.get_many([ID]).read(json.dumps(document).encode())
+    return {id: dialect.generation(row) for id, row in rows.items()}
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,16 @@ def test_any_json_is_a_generation_or_a_response_error(document: Any) -> None:
         generation = GatewayDialect().get("a").read(json.dumps(document).encode())
         assert isinstance(generation, Generation)
         assert generation.id
+        Generation.model_validate(dict(generation), strict=True)
 
 
 @given(ANY_JSON)
 def test_any_json_is_generations_or_a_response_error(document: Any) -> None:
     """Nothing else comes out of "get many", and each generation stands under its own id."""
     with suppress(ResponseError):
-        found = GatewayDialect().get_many(["a"]).read(json.dumps(document).encode())
-        assert all(generation.id == id for id, generation in found.items())
+        dialect = GatewayDialect()
+        rows = dialect.get_many(["a"]).read(json.dumps(document).encode())
+        assert all(dialect.generation(row).id == id for id, row in rows.items())
 
 
 @given(ANY_JSON)

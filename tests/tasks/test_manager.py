@@ -23,6 +23,7 @@ from luma_async import (
 )
 from luma_async.simulator import Durations, Fault, Fixed, LogNormal, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
+from luma_async.tasks.agenda import Agenda
 from luma_async.transport import Transport
 from tests.clients import KEY, connect, until
 
@@ -350,7 +351,7 @@ async def test_a_poller_that_breaks_off_starts_again(
     """Whatever defect it met, every job is looked at all the same."""
     async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
         with monkeypatch.context() as patched:
-            patched.setattr(TaskManager, "_take", None)
+            patched.setattr(Agenda, "take", None)
             tasks = [await luma.generate(f"cat {n}") for n in range(3)]
             await until(lambda: "broke off" in caplog.text)
 

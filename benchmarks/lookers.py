@@ -1,0 +1,142 @@
+"""Programs that look at running jobs, and measure what a look costs them.
+
+Each is run as a process of its own, `python -m benchmarks.lookers NAME URL LOOKS`, with 64 requests
+in flight, and prints the seconds of CPU for one look at one job. All of them look at the same jobs
+of the same gateway, and all of them read the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import cycle, islice
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from benchmarks.gateway import GatewayProcess
+from luma_async import AdaptiveSchedule, LumaClient
+
+IN_FLIGHT = 64
+KEY = "benchmark-key"
+Look = Callable[[str], Awaitable[object]]
+
+
+async def measured(look: Look, ids: Sequence[str], looks: int) -> float:
+    """Return CPU seconds for each of so many looks, `IN_FLIGHT` at a time."""
+    left = islice(cycle(ids), looks)
+
+    async def work(left: Iterator[str]) -> None:
+        for id in left:
+            await look(id)
+
+    await asyncio.gather(*(look(id) for id in ids[:IN_FLIGHT]))  # connections are made
+    gc.collect()
+    start = time.process_time()
+    await asyncio.gather(*(work(left) for _ in range(IN_FLIGHT)))
+    return (time.process_time() - start) / looks
+
+
+async def lumaai(url: str, ids: Sequence[str], looks: int) -> float:
+    """Look with the official SDK."""
+    from lumaai import AsyncLumaAI  # noqa: PLC0415  each program loads its own client only
+
+    async with AsyncLumaAI(auth_token=KEY, base_url=f"{url}/luma") as client:
+        return await measured(lambda id: client.generations.get(id), ids, looks)
+
+
+async def luma_agents(url: str, ids: Sequence[str], looks: int) -> float:
+    """Look with the official agents SDK."""
+    from luma_agents import AsyncLuma  # noqa: PLC0415  each program loads its own client only
+
+    async with AsyncLuma(auth_token=KEY, base_url=f"{url}/luma") as client:
+        return await measured(lambda id: client.generations.get(id), ids, looks)
+
+
+async def bare_aiohttp(url: str, ids: Sequence[str], looks: int) -> float:
+    """Look with `aiohttp` and `json.loads`, and nothing around them."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+
+        async def look(id: str) -> object:
+            async with session.get(f"{url}/luma/generations/{id}") as response:
+                return json.loads(await response.read())
+
+        return await measured(look, ids, looks)
+
+
+async def raw_stream(url: str, ids: Sequence[str], looks: int) -> float:
+    """Look over asyncio streams, the answer taken apart by hand."""
+    host, _, port = urlsplit(url).netloc.partition(":")
+    free: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+    free = asyncio.LifoQueue()
+    for _ in range(IN_FLIGHT):
+        free.put_nowait(await asyncio.open_connection(host, port))
+
+    async def look(id: str) -> object:
+        reader, writer = await free.get()
+        writer.write(
+            f"GET /luma/generations/{id} HTTP/1.1\r\nHost: {host}\r\n"
+            f"Authorization: Bearer {KEY}\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+        answer = json.loads(await reader.readexactly(length))
+        free.put_nowait((reader, writer))
+        return answer
+
+    cost = await measured(look, ids, looks)
+    while not free.empty():
+        free.get_nowait()[1].close()
+    return cost
+
+
+async def luma_async_singly(url: str, ids: Sequence[str], looks: int) -> float:
+    """Look with `LumaClient.get`, one job at a time."""
+    async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT) as luma:
+        return await measured(luma.get, ids, looks)
+
+
+async def luma_async_polling(url: str, ids: Sequence[str], looks: int) -> float:
+    """Let the poller look at all jobs without a pause; the server counts the looks."""
+    schedule = AdaptiveSchedule(shortest=0.01, longest=0.01)
+    server = GatewayProcess(url)
+    async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=schedule) as luma:
+        await asyncio.gather(*(luma.watch(id) for id in ids))
+        gc.collect()
+        before, start = server.jobs_looked_at(), time.process_time()
+        await asyncio.sleep(looks / 20_000)
+        cpu = time.process_time() - start
+        return cpu / (server.jobs_looked_at() - before)
+
+
+PROGRAMS: dict[str, Callable[[str, Sequence[str], int], Awaitable[float]]] = {
+    "lumaai": lumaai,
+    "luma-agents": luma_agents,
+    "aiohttp": bare_aiohttp,
+    "asyncio stream": raw_stream,
+    "luma-async, one by one": luma_async_singly,
+    "luma-async, batches of 100": luma_async_polling,
+}
+
+
+def cost_of_a_look(name: str, url: str, looks: int) -> float:
+    """Run a program in a process of its own, and return CPU seconds for each look at a job."""
+    command = [sys.executable, "-m", "benchmarks.lookers", name, url, str(looks)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+async def _main(name: str, url: str, looks: int) -> None:
+    ids = [job["id"] for job in GatewayProcess(url).ledger()["jobs"]]
+    print(await PROGRAMS[name](url, ids, looks))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

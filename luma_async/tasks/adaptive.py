@@ -1,0 +1,161 @@
+"""AdaptiveSchedule: looks where jobs end, as learnt from those that have ended. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from luma_async.errors import ConfigurationError
+from luma_async.tasks.lifetime import PRIOR_SPREAD, Lifetime
+from luma_async.tasks.timetable import Timetable
+
+MOST_KINDS = 200
+"""Kinds of request that are learnt apart; further ones are taken together."""
+
+_ALL = ""
+"""The kind that every job teaches."""
+
+
+class AdaptiveSchedule:
+    """Learns how long jobs take, and looks most where they are most likely to end.
+
+    >>> schedule = AdaptiveSchedule(look_cost=0.5)
+    >>> for duration in (55, 60, 65, 58, 61, 70, 52, 63):
+    ...     schedule.observe(duration)
+    >>> 30 < schedule.next_delay(age=0, looks=0) < 60    # nothing to be seen before
+    True
+    >>> schedule.next_delay(age=60, looks=2) < 10
+    True
+
+    Args:
+        look_cost: how many seconds of lateness one request is worth. With half of it the lateness
+            is about 0.7 times what it was, and the requests 1.4 times.
+        shortest, longest: seconds between two looks at a job, whatever was learnt.
+        expected: seconds that half of the jobs take less than, until something was learnt.
+        learned: what `learned()` of an earlier schedule returned.
+
+    Raises:
+        ConfigurationError: a setting makes no sense, or `learned` is no such thing.
+
+    """
+
+    def __init__(
+        self,
+        look_cost: float = 0.5,
+        *,
+        shortest: float = 0.5,
+        longest: float = 30.0,
+        expected: float = 60.0,
+        learned: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not (0 < look_cost < math.inf and 0 < shortest <= longest < math.inf):
+            raise ConfigurationError(
+                "AdaptiveSchedule: look_cost, shortest and longest must be seconds above 0, and "
+                "shortest at most longest."
+            )
+        if not 1e-3 <= expected <= 1e6:
+            raise ConfigurationError("AdaptiveSchedule: expected must be seconds above 0.")
+        self.look_cost = look_cost
+        self.shortest = shortest
+        self.longest = longest
+        self._kinds = {_ALL: _Kind(Lifetime.expecting(expected), look_cost)}
+        for kind, state in (learned or {}).items():
+            try:
+                self._kinds[kind] = _Kind(Lifetime.from_state(state), look_cost)
+            except ValueError as error:
+                raise ConfigurationError(f"AdaptiveSchedule: learned[{kind!r}]: {error}.") from None
+
+    def __repr__(self) -> str:
+        lifetime = self._kinds[_ALL].lifetime
+        return (
+            f"AdaptiveSchedule(look_cost={self.look_cost:g}) that expects "
+            f"{lifetime.median:.3g} s, give or take a factor of {math.exp(lifetime.spread):.2g}"
+        )
+
+    def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
+        """Return how long to wait for the next look at a job of unknown kind, looked at alone."""
+        return self._delay(self._kinds[_ALL], age, 1)
+
+    def observe(self, duration: float) -> None:
+        """Learn that a job of unknown kind took this long."""
+        self._kinds[_ALL].observe(duration)
+
+    def for_jobs(self, kind: str, sharing: int) -> ScheduleOfKind:
+        """Return the schedule of jobs of one kind, `sharing` of which are in each request.
+
+        A kind that has not been seen begins with what all kinds together have taught.
+        """
+        return ScheduleOfKind(self, self._kind(kind), sharing)
+
+    def learned(self) -> dict[str, dict[str, float]]:
+        """Return what was learnt, as JSON can carry it, for `learned` of a later schedule."""
+        return {name: kind.lifetime.state() for name, kind in self._kinds.items()}
+
+    def _kind(self, name: str) -> _Kind:
+        found = self._kinds.get(name)
+        if found is None:
+            if len(self._kinds) >= MOST_KINDS:
+                return self._kinds[_ALL]
+            known = self._kinds[_ALL].lifetime
+            expected = Lifetime.expecting(known.median, max(known.spread, PRIOR_SPREAD))
+            found = self._kinds[name] = _Kind(expected, self.look_cost)
+        return found
+
+    def _delay(self, kind: _Kind, age: float, sharing: int) -> float:
+        return min(max(kind.timetable.next_delay(age, sharing), self.shortest), self.longest)
+
+    def _observe(self, kind: _Kind, duration: float) -> None:
+        kind.observe(duration)
+        if kind is not self._kinds[_ALL]:
+            self._kinds[_ALL].observe(duration)
+
+
+class ScheduleOfKind:
+    """An `AdaptiveSchedule` as it is for some jobs."""
+
+    __slots__ = ("_kind", "_schedule", "_sharing")
+
+    def __init__(self, schedule: AdaptiveSchedule, kind: _Kind, sharing: int) -> None:
+        self._schedule = schedule
+        self._kind = kind
+        self._sharing = sharing
+
+    def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
+        """Return how long to wait for the next look."""
+        return self._schedule._delay(self._kind, age, self._sharing)  # noqa: SLF001
+
+    def observe(self, duration: float) -> None:
+        """Learn that one of these jobs took this long."""
+        self._schedule._observe(self._kind, duration)  # noqa: SLF001
+
+
+class _Kind:
+    """What was learnt of one kind of request, and the timetable that follows from it."""
+
+    __slots__ = ("_basis", "_look_cost", "lifetime", "timetable")
+
+    def __init__(self, lifetime: Lifetime, look_cost: float) -> None:
+        self.lifetime = lifetime
+        self._look_cost = look_cost
+        self._draw_up()
+
+    def observe(self, duration: float) -> None:
+        self.lifetime.observe(duration)
+        if self._has_moved():
+            self._draw_up()
+
+    def _has_moved(self) -> bool:
+        """Whether a new timetable would be another one; drawing it up takes a while."""
+        mean_log, spread, memoryless = self._basis
+        now = self.lifetime
+        return (
+            abs(now.mean_log - mean_log) > 0.1 * spread
+            or abs(now.spread - spread) > 0.1 * spread
+            or abs(now.memoryless - memoryless) > 0.05
+        )
+
+    def _draw_up(self) -> None:
+        now = self.lifetime
+        self._basis = (now.mean_log, now.spread, now.memoryless)
+        self.timetable = Timetable(now, self._look_cost)
