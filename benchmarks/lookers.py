@@ -47,7 +47,7 @@ async def lumaai(url: str, ids: Sequence[str], looks: int) -> float:
     from lumaai import AsyncLumaAI  # noqa: PLC0415  each program loads its own client only
 
     async with AsyncLumaAI(auth_token=KEY, base_url=f"{url}/luma") as client:
-        return await measured(lambda id: client.generations.get(id), ids, looks)
+        return await measured(client.generations.get, ids, looks)
 
 
 async def luma_agents(url: str, ids: Sequence[str], looks: int) -> float:
@@ -55,7 +55,7 @@ async def luma_agents(url: str, ids: Sequence[str], looks: int) -> float:
     from luma_agents import AsyncLuma  # noqa: PLC0415  each program loads its own client only
 
     async with AsyncLuma(auth_token=KEY, base_url=f"{url}/luma") as client:
-        return await measured(lambda id: client.generations.get(id), ids, looks)
+        return await measured(client.generations.get, ids, looks)
 
 
 async def bare_aiohttp(url: str, ids: Sequence[str], looks: int) -> float:

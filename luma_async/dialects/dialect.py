@@ -27,17 +27,17 @@ class Dialect(Protocol):
     def extend(self, source_id: str, request: ExtendRequest) -> Call[Generation]:
         """Submit a job that continues a finished one."""
 
-    def get(self, id: str) -> Call[Generation]:
-        """Look at one job."""
+    def get(self, id: str) -> Call[JSONObject]:
+        """Look at one job, as the row that tells of it."""
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
-        """Look at many jobs, as rows by id; those that the server leaves out are absent.
-
-        What has not changed since the last look need not be read again, so `generation` does that.
-        """
+        """Look at many jobs, as rows by id; those that the server leaves out are absent."""
 
     def generation(self, row: JSONObject) -> Generation:
-        """Read a row of `get_many`; it becomes `Generation.raw`. Never raises."""
+        """Read what a row says; it becomes `Generation.raw`. Never raises.
+
+        Apart from the looks themselves, for a row that has not changed need not be read again.
+        """
 
     def watermark_free_url(self, id: str) -> Call[str]:
         """Ask for a link to the video without a watermark."""

@@ -70,9 +70,9 @@ class GatewayDialect:
             missing="Either it does not know the job, or this gateway no longer offers extend",
         )
 
-    def get(self, id: str) -> Call[Generation]:
+    def get(self, id: str) -> Call[JSONObject]:
         """Look at one job: `GET /luma/generations/{id}`."""
-        return Call("GET", f"/luma/generations/{_escaped(id)}", self._read_generation)
+        return Call("GET", f"/luma/generations/{_escaped(id)}", _read_row)
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
         """Look at many jobs: `POST /luma/tasks`, which only reads in spite of its verb."""
@@ -117,10 +117,7 @@ class GatewayDialect:
         )
 
     def _read_generation(self, body: bytes) -> Generation:
-        row = _unwrapped(_parse(body))
-        if _id_of_row(row) is None:
-            raise ResponseError("it names no task")
-        return self.generation(row)
+        return self.generation(_read_row(body))
 
     def _state(self, row: JSONObject, inner: JSONObject, *, has_video: bool) -> State:
         """Return where a job stands.
@@ -209,6 +206,13 @@ def _rows(document: Any) -> Iterator[Any]:
     if not isinstance(answer.get("data"), list):
         raise ResponseError("it lists no tasks")
     return iter(answer["data"])
+
+
+def _read_row(body: bytes) -> JSONObject:
+    row = _unwrapped(_parse(body))
+    if _id_of_row(row) is None:
+        raise ResponseError("it names no task")
+    return row
 
 
 def _read_rows(body: bytes) -> dict[str, JSONObject]:

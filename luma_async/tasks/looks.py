@@ -70,15 +70,15 @@ class Looks:
         is_aside = asyncio.get_running_loop().time() < self._aside_until
         return 1 if is_aside else self._batch_size
 
-    async def one(self, id: str) -> Generation:
-        """Look at one job.
+    async def one(self, id: str, known: Generation | None = None) -> Generation:
+        """Look at one job; if the server says what it said before, the result is `known`.
 
         Raises:
             NotFoundError: the server does not know it.
             LumaError: there was no usable answer.
 
         """
-        generation = await self._transport.call(self._dialect.get(id))
+        generation = self._read(await self._transport.call(self._dialect.get(id)), known)
         # A gateway may answer with its upstream's id; the job keeps the one it was submitted under.
         return generation if generation.id == id else generation.model_copy(update={"id": id})
 
@@ -115,7 +115,7 @@ class Looks:
         """
         seen = await self._batch(known)
         if len(known) > 1:
-            await self._singly([id for id in known if _is_open(seen.get(id))], seen)
+            await self._singly([id for id in known if _is_open(seen.get(id))], known, seen)
         return seen
 
     async def _batch(self, known: Known) -> Seen:
@@ -127,7 +127,7 @@ class Looks:
         ids = list(known)
         seen: Seen = {}
         if self.batch_size < 2 or len(ids) < 2:
-            await self._singly(ids, seen)
+            await self._singly(ids, known, seen)
             return seen
         try:
             rows = await self._transport.call(self._dialect.get_many(ids))
@@ -138,12 +138,12 @@ class Looks:
         else:
             self._praise_batch()
             return {id: self._read(row, known.get(id)) for id, row in rows.items()}
-        await self._singly(ids[:1], seen)
+        await self._singly(ids[:1], known, seen)
         if isinstance(seen[ids[0]], Generation):
             self._blame_batch(batch_error, len(ids))
         elif not isinstance(seen[ids[0]], NotFoundError):
             return dict.fromkeys(ids, batch_error)
-        await self._singly(ids[1:], seen)
+        await self._singly(ids[1:], known, seen)
         return seen
 
     def _read(self, row: JSONObject, known: Generation | None) -> Generation:
@@ -174,10 +174,10 @@ class Looks:
                 logger.info("No looks at many jobs at once here; looking one by one. (%s)", error)
             self._aside_for = min(self._aside_for * 2, _ASIDE_FOR[1])
 
-    async def _singly(self, ids: Sequence[str], seen: Seen) -> None:
+    async def _singly(self, ids: Sequence[str], known: Known, seen: Seen) -> None:
         async def look(id: str) -> None:
             try:
-                seen[id] = await self.one(id)
+                seen[id] = await self.one(id, known.get(id))
             except LumaError as error:
                 if not (isinstance(error, NotFoundError) and id in seen):
                     seen[id] = error

@@ -3,60 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
-LONGEST_WAIT = 120.0
-"""Seconds; a server that asks for more is asked again after this long."""
+from luma_async.transport.pace import Pace
 
 UNSAID_WAIT = 1.0
 """Seconds to hold still after a 429 that does not say how long."""
 
 
-def parse_retry_after(value: str | None, *, date: str | None = None) -> float | None:
-    """Return a `Retry-After` header in seconds, between 0 and `LONGEST_WAIT`.
-
-    It holds seconds or an HTTP date; a date is measured from the server's own `Date` where that
-    is given, so that a wrong clock on either side does not matter. What cannot be read is `None`.
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        until = _http_date(value)
-        if until is None:
-            return None
-        seconds = (until - (_http_date(date) or datetime.now(UTC))).total_seconds()
-    if seconds != seconds:  # noqa: PLR0124  "nan" is a float, too
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
-
-
-def _http_date(value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError, TypeError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 class Brake:
-    """Holds requests back until the moment that the last 429 asked for."""
+    """Holds requests back until the moment that the last 429 asked for, then paces them."""
 
     def __init__(self) -> None:
         self._until = 0.0
+        self._times_held = 0
+        self._pace = Pace()
 
-    def press(self, seconds: float | None) -> None:
-        """Hold everything for `seconds` from now (`UNSAID_WAIT` if the server did not say)."""
-        wait = UNSAID_WAIT if seconds is None else seconds
-        self._until = max(self._until, asyncio.get_running_loop().time() + wait)
+    @property
+    def is_off(self) -> bool:
+        """Whether requests may leave as they come."""
+        return not self._until and not self._pace.is_limited
+
+    def press(self, seconds: float | None, *, sent: float) -> None:
+        """Hold everything for `seconds` from now (`UNSAID_WAIT` if the server did not say).
+
+        `sent` is when the refused request had left, by the event loop's clock.
+        """
+        now = asyncio.get_running_loop().time()
+        self._pace.refused(now, sent=sent)
+        self.hold(UNSAID_WAIT if seconds is None else seconds)
+
+    def hold(self, seconds: float) -> None:
+        """Hold everything for `seconds` from now."""
+        self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
+        self._times_held += 1
+
+    def passed(self, now: float) -> None:
+        """Note that the server took a request."""
+        self._pace.taken(now)
 
     async def wait(self) -> None:
-        """Return once the brake is off, at once if it is."""
-        if self._until:
-            loop = asyncio.get_running_loop()
-            while (left := self._until - loop.time()) > 0:  # noqa: ASYNC110  it can be pressed again
+        """Return once it is off, and a turn has come."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            if (left := self._until - clock()) > 0:
                 await asyncio.sleep(left)
+                continue  # it may have been pressed again
+            self._until = 0.0
+            if (left := self._pace.turn(clock()) - clock()) <= 0:
+                return
+            times_held = self._times_held
+            await asyncio.sleep(left)
+            if times_held == self._times_held:  # else the turn was of an earlier pace
+                return

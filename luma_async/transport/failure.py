@@ -19,8 +19,8 @@ from luma_async.errors import (
     ServerError,
 )
 from luma_async.models import Generation
-from luma_async.transport.brake import parse_retry_after
 from luma_async.transport.call import Call
+from luma_async.transport.rate_headers import parse_retry_after, reset_in
 from luma_async.transport.refusal import Refusal, error_class, page_text, read_refusal
 from luma_async.transport.verdict import Failure, failure_of_status
 
@@ -59,7 +59,8 @@ class Answer:
     @property
     def retry_after(self) -> float | None:
         """Seconds to wait before the next try, where the server says so."""
-        return parse_retry_after(self.headers.get("Retry-After"), date=self.headers.get("Date"))
+        asked = parse_retry_after(self.headers.get("Retry-After"), date=self.headers.get("Date"))
+        return reset_in(self.headers) if asked is None and self.status == 429 else asked
 
     @property
     def request_id(self) -> str | None:

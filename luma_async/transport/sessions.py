@@ -61,8 +61,8 @@ class Sessions:
             )
         return self._own[submits]
 
-    async def aclose(self) -> None:
-        """Close what was opened here."""
-        while self._own:
-            _, session = self._own.popitem()
+    async def aclose(self, *, submits: bool) -> None:
+        """Close what was opened here for such requests; those that are under way fail."""
+        session = self._own.pop(submits, None)
+        if session is not None:
             await session.close()

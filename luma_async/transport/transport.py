@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from luma_async.errors import (
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
+from luma_async.transport.rate_headers import used_up_for
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
 from luma_async.transport.verdict import Verdict, verdict
@@ -32,6 +32,7 @@ from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
+R = TypeVar("R")
 
 ANSWER_LIMIT = 16 * 2**20
 """Bytes of JSON after decompression; a larger answer is refused."""
@@ -57,9 +58,12 @@ class _Sending(Generic[T]):
     """One call on its way through its tries."""
 
     call: Call[T]
-    scope: anyio.CancelScope
     repeat_uncertain: bool
     adopt: Callable[[asyncio.Task[T]], None] | None
+    failed: Failed | None = None
+    """How the first try went wrong, if it may be made again."""
+    scope: anyio.CancelScope | None = None
+    """What `aclose()` ends this with, while there is something to end."""
     times: int = 0
     """How often it was sent."""
     unclear: LumaError | None = None
@@ -97,19 +101,24 @@ class Transport:
         self._host = urlsplit(self.base_url).netloc
         self._key = checked_key(api_key)
         self._is_secret = len(self._key) >= SHORTEST_SECRET
+        self._key_bytes = self._key.encode()
+        self._sessions = Sessions(session)
         self._headers = {
             "Authorization": Secret(f"Bearer {self._key}"),
             "Accept": "application/json",
             "User-Agent": f"luma-async/{__version__}",
+            **self._sessions.headers,
         }
+        self._headers_with_body = {**self._headers, "Content-Type": "application/json"}
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=min(CONNECT_TIMEOUT, timeout / 2)
         )
-        self._places = anyio.Semaphore(max_requests, fast_acquire=True)
+        requests = anyio.Semaphore(max_requests, fast_acquire=True)
         # A queue of submissions leaves one place to looks, so that finished jobs are noticed.
-        self._submission_places = anyio.Semaphore(max(max_requests - 1, 1), fast_acquire=True)
+        submissions = anyio.Semaphore(max(max_requests - 1, 1), fast_acquire=True)
+        self._for_read = (requests,)
+        self._for_submission = (submissions, requests)
         self._brake = Brake()
-        self._sessions = Sessions(session)
         self._closed = False
         self._interruptible: set[anyio.CancelScope] = set()
         self._deliveries: set[asyncio.Task[Any]] = set()
@@ -121,7 +130,7 @@ class Transport:
             jitter=None,
             logger=None,
             on_backoff=_log_retry,
-        )(self._try)
+        )(self._try_again)
 
     def __repr__(self) -> str:
         return f"<Transport {self.base_url}>"
@@ -147,20 +156,24 @@ class Transport:
         """
         if self._closed:
             raise _closed(call)
-        error: LumaError = _closed(call)
-        with anyio.CancelScope() as scope:
-            sending = _Sending(call, scope, repeat_uncertain, adopt)
-            self._allow_interruption(scope)
+        sending = _Sending(call, repeat_uncertain, adopt)
+        error: LumaError
+        try:
             try:
-                return cast("T", await self._persist(sending))
+                return await self._try(sending)
             except Failed as failed:
-                error = failed.error
-            except asyncio.CancelledError:
-                if sending.unclear is not None and not scope.cancel_called:
-                    logger.warning("%s The job may have been taken.", sending.unclear)
-                raise
-            finally:
-                self._interruptible.discard(scope)
+                if not failed.may_repeat:
+                    raise
+                sending.failed = failed
+            return await self._interruptibly(sending, self._persist(sending))
+        except Failed as failed:
+            error = _closed(call) if self._is_closed() and not call.submits else failed.error
+        except ClientClosedError as closed:
+            error = closed
+        except asyncio.CancelledError:
+            if sending.unclear is not None:
+                logger.warning("%s The job may have been taken.", sending.unclear)
+            raise
         # Raised out here, so that no exception of aiohttp's hangs on it as its context: those
         # carry the request's headers, and so the key.
         try:
@@ -176,52 +189,91 @@ class Transport:
         for scope in self._interruptible.copy():
             scope.cancel()
         try:
+            await self._sessions.aclose(submits=False)
             while self._deliveries:
                 await asyncio.wait(self._deliveries)
         finally:
-            await self._sessions.aclose()
+            await self._sessions.aclose(submits=True)
+
+    async def _try_again(self, sending: _Sending[T]) -> T:
+        """Send once more; the first time, go on from how the first try went wrong."""
+        failed, sending.failed = sending.failed, None
+        if failed is None:
+            return await self._try(sending)
+        try:
+            raise failed
+        finally:
+            del failed
 
     async def _try(self, sending: _Sending[T]) -> T:
-        """Send once when a place is free and the brake is off."""
+        """Send once, when a place is free and the brake is off."""
         call = sending.call
-        await self._brake.wait()
-        with ExitStack() as places:
-            for semaphore in self._semaphores(call):
-                await semaphore.acquire()
-                places.callback(semaphore.release)
-            await self._brake.wait()
-            sending.times += 1
-            try:
-                if call.submits:
-                    return await self._deliver(sending, places.pop_all())
-                return await self._once(call)
-            except Failed as caught:
-                failed = caught
-            if isinstance(failed.error, RateLimitError):
-                self._brake.press(failed.retry_after)
+        places = self._places_for(call)
+        if self._brake.is_off and all(place.value for place in places):
+            for place in places:
+                place.acquire_nowait()
+        else:
+            await self._interruptibly(sending, self._enter(places))
+        if self._is_closed():
+            _leave(places)
+            raise _closed(call)
+        sent = asyncio.get_running_loop().time()
+        sending.times += 1
+        try:
+            if call.submits:
+                return await self._deliver(sending, places)
+            return await self._read(sending, places)
+        except Failed as caught:
+            failed = caught
+        if isinstance(failed.error, RateLimitError):
+            self._brake.press(failed.retry_after, sent=sent)
         decided = verdict(failed.failure, submits=call.submits)
         if decided is Verdict.UNCERTAIN and sending.unclear is None:
             sending.unclear = failed.error
-        failed.may_repeat = decided is Verdict.REPEAT or (
-            decided is Verdict.UNCERTAIN and sending.repeat_uncertain
+        failed.may_repeat = not self._is_closed() and (
+            decided is Verdict.REPEAT or (decided is Verdict.UNCERTAIN and sending.repeat_uncertain)
         )
         try:
             raise failed
         finally:
             del failed
 
-    def _semaphores(self, call: Call[Any]) -> Iterator[anyio.Semaphore]:
-        if call.submits:
-            yield self._submission_places
-        yield self._places
+    def _is_closed(self) -> bool:
+        """Whether `aclose()` was called, which may be so at any return from a wait."""
+        return self._closed
 
-    async def _deliver(self, sending: _Sending[T], places: ExitStack) -> T:
+    def _places_for(self, call: Call[Any]) -> tuple[anyio.Semaphore, ...]:
+        return self._for_submission if call.submits else self._for_read
+
+    async def _enter(self, places: tuple[anyio.Semaphore, ...]) -> None:
+        """Wait for a free place and for the brake."""
+        taken: tuple[anyio.Semaphore, ...] = ()
+        try:
+            for place in places:
+                await place.acquire()
+                taken = (*taken, place)
+            await self._brake.wait()
+        except BaseException:
+            _leave(taken)
+            raise
+
+    async def _read(self, sending: _Sending[T], places: tuple[anyio.Semaphore, ...]) -> T:
+        try:
+            if self._sessions.given is None:
+                return await self._once(sending.call)  # ended by closing the session
+            return await self._interruptibly(sending, self._once(sending.call))
+        finally:
+            _leave(places)
+
+    async def _deliver(self, sending: _Sending[T], places: tuple[anyio.Semaphore, ...]) -> T:
         """Send a submission in a task of its own, which outlives the wait for it."""
         delivery = asyncio.create_task(self._once(sending.call), name="luma-async submission")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
-        delivery.add_done_callback(lambda _: places.close())
-        self._interruptible.discard(sending.scope)
+        delivery.add_done_callback(lambda _: _leave(places))
+        scope = sending.scope
+        if scope is not None:
+            self._interruptible.discard(scope)
         try:
             return await asyncio.shield(delivery)
         except asyncio.CancelledError:
@@ -229,7 +281,22 @@ class Transport:
                 sending.adopt(delivery)
             raise
         finally:
-            self._allow_interruption(sending.scope)
+            if scope is not None:
+                self._allow_interruption(scope)
+
+    async def _interruptibly(self, sending: _Sending[Any], wait: Coroutine[Any, Any, R]) -> R:
+        """Wait for something that `aclose()` ends with `ClientClosedError`."""
+        if sending.scope is not None:
+            return await wait
+        with anyio.CancelScope() as scope:
+            sending.scope = scope
+            self._allow_interruption(scope)
+            try:
+                return await wait
+            finally:
+                self._interruptible.discard(scope)
+                sending.scope = None
+        raise _closed(sending.call)
 
     def _allow_interruption(self, scope: anyio.CancelScope) -> None:
         if self._closed:
@@ -238,6 +305,7 @@ class Transport:
 
     async def _once(self, call: Call[T]) -> T:
         answer = await self._exchange(call)
+        self._heed(answer)
         if answer.status >= 300:
             raise refused(call, self._scrubbed(answer))
         try:
@@ -256,17 +324,24 @@ class Transport:
                 call.method,
                 URL(self.base_url + call.path, encoded=True),
                 data=call.body,
-                headers=self._headers_for(call),
+                headers=self._headers if call.body is None else self._headers_with_body,
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,
             ) as response:
                 body, cut_off = await _read_body(response)
-                if self._is_secret and self._key.encode() in body:
-                    body = body.replace(self._key.encode(), b"***")
+                if self._is_secret and self._key_bytes in body:
+                    body = body.replace(self._key_bytes, b"***")
                 return Answer(response.status, response.headers, body, cut_off)
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
             raise self._unanswered(call, error) from None
+
+    def _heed(self, answer: Answer) -> None:
+        """Learn from an answer how many requests the server bears."""
+        if answer.status != 429:
+            self._brake.passed(asyncio.get_running_loop().time())
+            if (seconds := used_up_for(answer.headers)) is not None:
+                self._brake.hold(seconds)
 
     def _unanswered(self, call: Call[Any], error: Exception) -> Failed:
         said = self._without_key(str(error) or type(error).__name__)
@@ -280,11 +355,10 @@ class Transport:
         """Take the key out of a text: servers quote it in what they say of it."""
         return text.replace(self._key, "***") if self._is_secret else text
 
-    def _headers_for(self, call: Call[Any]) -> dict[str, str]:
-        headers = {**self._headers, **self._sessions.headers}
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-        return headers
+
+def _leave(places: tuple[anyio.Semaphore, ...]) -> None:
+    for place in places:
+        place.release()
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception | None]:

@@ -101,7 +101,8 @@ ROW = {
 
 
 def read_one(document: Any) -> Generation:
-    return GatewayDialect().get(ID).read(json.dumps(document).encode())
+    dialect = GatewayDialect()
+    return dialect.generation(dialect.get(ID).read(json.dumps(document).encode()))
 
 
 def read_many(document: Any) -> dict[str, Generation]:
@@ -211,7 +212,7 @@ def test_a_new_word_means_still_running_and_is_logged_once(
     body = json.dumps({"id": ID, "state": "Marinating"}).encode()
 
     with caplog.at_level(logging.WARNING, "luma_async"):
-        states = {dialect.get(ID).read(body).state for _ in range(3)}
+        states = {dialect.generation(dialect.get(ID).read(body)).state for _ in range(3)}
 
     assert states == {State.PROCESSING}
     assert len(caplog.records) == 1
@@ -418,7 +419,9 @@ def test_an_answer_that_names_no_task_is_no_answer(document: Any) -> None:
 )
 def test_what_is_not_quite_json_is_read_all_the_same(body: bytes) -> None:
     """A job that was paid for is worth more than the letter of the format."""
-    generation = GatewayDialect().get("job-1").read(body)
+    dialect = GatewayDialect()
+
+    generation = dialect.generation(dialect.get("job-1").read(body))
 
     assert generation.id == "job-1"
     (generation.prompt or "").encode()  # what comes out can be written

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.transport.brake import parse_retry_after
 from luma_async.transport.failure import Failed
+from luma_async.transport.rate_headers import parse_retry_after
 from luma_async.transport.transport import _waits
 from luma_async.transport.verdict import Failure
 from tests.clients import connect

@@ -1,0 +1,84 @@
+"""Pace: how many requests a second a server bears, found out by its refusals. Pure: no clock."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+DECREASE = 0.9
+"""What is left of the pace after a refusal for too many requests."""
+
+RETURN = 20.0
+"""Seconds until the pace is again what was refused; near it, it hardly grows."""
+
+SLOWEST = 2.0
+"""Requests a second that no refusal takes away: a server that wants less says when to come."""
+
+LIFTED_AT = 100.0
+"""How many times what was refused the pace may grow to before there is none any more."""
+
+_WINDOW = 10
+"""Seconds over which it is measured how much the server took."""
+
+
+class Pace:
+    """Times requests so that a server at its limit is seldom met above it.
+
+    There is no pace until the first refusal. Then it is a little less than what the server took,
+    grows back to that, stays near it for a while, and only then looks for more, faster and faster:
+    multiplicative decrease, and the increase of CUBIC (RFC 9438, section 4.2). All moments are
+    seconds of one clock that does not go back.
+    """
+
+    def __init__(self) -> None:
+        self._taken: deque[list[int]] = deque(maxlen=_WINDOW + 1)  # second, requests in it
+        self._ceiling = math.inf
+        self._cut_at = -math.inf
+        self._next_turn = -math.inf
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether requests have to wait for their turn."""
+        return self._ceiling < math.inf
+
+    def taken(self, now: float) -> None:
+        """Note that the server took a request."""
+        second = int(now)
+        if self._taken and self._taken[-1][0] == second:
+            self._taken[-1][1] += 1
+        else:
+            self._taken.append([second, 1])
+
+    def refused(self, now: float, *, sent: float) -> None:
+        """Note that a request sent at `sent` was one too many.
+
+        Those that were on their way when the pace was cut tell nothing new.
+        """
+        if sent > self._cut_at:
+            self._ceiling = max(min(self._measured(now), self.rate(now)), SLOWEST)
+            self._cut_at = now
+            self._next_turn = now
+
+    def rate(self, now: float) -> float:
+        """Return how many requests may leave in a second."""
+        if not self.is_limited:
+            return math.inf
+        since_return = (now - self._cut_at - RETURN) / RETURN
+        return self._ceiling * (1.0 + (1.0 - DECREASE) * since_return**3)
+
+    def turn(self, now: float) -> float:
+        """Take the next turn, and return when it is."""
+        if not self.is_limited:
+            return now
+        turn = max(now, self._next_turn)
+        rate = self.rate(turn)
+        if rate > self._ceiling * LIFTED_AT:
+            self._ceiling = math.inf
+            return now
+        self._next_turn = turn + 1.0 / rate
+        return turn
+
+    def _measured(self, now: float) -> float:
+        """Return how many requests a second were taken lately, in the seconds that had any."""
+        lately = [requests for second, requests in self._taken if second >= now - _WINDOW]
+        return sum(lately) / max(len(lately), 1)
