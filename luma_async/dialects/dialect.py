@@ -9,6 +9,8 @@ from luma_async.dialects.fields import JSONObject
 from luma_async.models import ExtendRequest, GenerateRequest, Generation
 from luma_async.transport.call import Call
 
+Mark = tuple[object, ...]
+
 
 class Dialect(Protocol):
     """Builds each call as data. What a dialect cannot say raises `ConfigurationError`."""
@@ -38,6 +40,9 @@ class Dialect(Protocol):
 
         Apart from the looks themselves, for a row that has not changed need not be read again.
         """
+
+    def mark(self, row: JSONObject) -> Mark:
+        """Return what of a row tells how far a running job is: equal marks, no news. Cheap."""
 
     def watermark_free_url(self, id: str) -> Call[str]:
         """Ask for a link to the video without a watermark."""

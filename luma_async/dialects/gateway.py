@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
+from luma_async.dialects.dialect import Mark
 from luma_async.dialects.fields import (
     STATES,
     JSONObject,
@@ -116,6 +117,11 @@ class GatewayDialect:
             raw=row,
         )
 
+    def mark(self, row: JSONObject) -> Mark:
+        """Return what of a row, and of the task that it wraps, tells how far a job is."""
+        inner = row.get("data")
+        return _moving(row) if not isinstance(inner, dict) else (*_moving(row), *_moving(inner))
+
     def _read_generation(self, body: bytes) -> Generation:
         return self.generation(_read_row(body))
 
@@ -142,6 +148,18 @@ class GatewayDialect:
         return word
 
 
+def _moving(place: JSONObject) -> Mark:
+    get = place.get
+    return (
+        get("state"),
+        get("status"),
+        get("task_status"),
+        get("progress"),
+        get("queue_state"),
+        get("estimate_wait_seconds"),
+    )
+
+
 def _body(request: GenerateRequest | ExtendRequest) -> bytes:
     fields = dict(request)
     extra = fields.pop("extra")
@@ -165,7 +183,7 @@ def _parse(body: bytes) -> Any:
     A job that was paid for is worth more than the letter of the format.
     """
     try:
-        return from_json(body, cache_strings="keys")
+        return from_json(body)
     except ValueError:
         pass
     try:
@@ -216,8 +234,16 @@ def _read_row(body: bytes) -> JSONObject:
 
 
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
-    found = ((_id_of_row(row), row) for row in map(as_object, _rows(_parse(body))))
-    return {id: row for id, row in found if id is not None}
+    found: dict[str, JSONObject] = {}
+    for row in _rows(_parse(body)):
+        if not isinstance(row, dict):
+            continue
+        id = row.get("task_id") or row.get("id")
+        if not isinstance(id, str) or id.isspace() or "taskId" in row:
+            id = _id_of_row(row)
+        if id is not None:
+            found[id] = row
+    return found
 
 
 def _id_of_row(row: JSONObject) -> str | None:

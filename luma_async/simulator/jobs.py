@@ -33,6 +33,7 @@ class Clock:
     def __init__(self, speed: float) -> None:
         self.speed = speed
         self._start = time.monotonic()
+        self._epoch = time.time()
 
     def now(self) -> float:
         """Return simulated seconds since the start."""
@@ -40,7 +41,7 @@ class Clock:
 
     def real(self, moment: float) -> float:
         """Return when a simulated moment is, in seconds of the Unix epoch."""
-        return time.time() + (moment - self.now()) / self.speed
+        return self._epoch + moment / self.speed
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,10 @@ class AdaptiveSchedule:
         self.look_cost = look_cost
         self.shortest = shortest
         self.longest = longest
-        self._kinds = {_ALL: _Kind(Lifetime.expecting(expected), look_cost)}
+        self._kinds = {_ALL: self._begin(Lifetime.expecting(expected))}
         for kind, state in (learned or {}).items():
             try:
-                self._kinds[kind] = _Kind(Lifetime.from_state(state), look_cost)
+                self._kinds[kind] = self._begin(Lifetime.from_state(state))
             except ValueError as error:
                 raise ConfigurationError(f"AdaptiveSchedule: learned[{kind!r}]: {error}.") from None
 
@@ -75,7 +75,7 @@ class AdaptiveSchedule:
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
         """Return how long to wait for the next look at a job of unknown kind, looked at alone."""
-        return self._delay(self._kinds[_ALL], age, 1)
+        return self.for_jobs(_ALL, 1).next_delay(age, 0)
 
     def observe(self, duration: float) -> None:
         """Learn that a job of unknown kind took this long."""
@@ -99,11 +99,11 @@ class AdaptiveSchedule:
                 return self._kinds[_ALL]
             known = self._kinds[_ALL].lifetime
             expected = Lifetime.expecting(known.median, max(known.spread, PRIOR_SPREAD))
-            found = self._kinds[name] = _Kind(expected, self.look_cost)
+            found = self._kinds[name] = self._begin(expected)
         return found
 
-    def _delay(self, kind: _Kind, age: float, sharing: int) -> float:
-        return min(max(kind.timetable.next_delay(age, sharing), self.shortest), self.longest)
+    def _begin(self, lifetime: Lifetime) -> _Kind:
+        return _Kind(lifetime, self.look_cost, self.shortest, self.longest)
 
     def _observe(self, kind: _Kind, duration: float) -> None:
         kind.observe(duration)
@@ -114,16 +114,16 @@ class AdaptiveSchedule:
 class ScheduleOfKind:
     """An `AdaptiveSchedule` as it is for some jobs."""
 
-    __slots__ = ("_kind", "_schedule", "_sharing")
+    __slots__ = ("_kind", "_schedule", "_step")
 
     def __init__(self, schedule: AdaptiveSchedule, kind: _Kind, sharing: int) -> None:
         self._schedule = schedule
         self._kind = kind
-        self._sharing = sharing
+        self._step = 1.0 / math.sqrt(sharing)
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
         """Return how long to wait for the next look."""
-        return self._schedule._delay(self._kind, age, self._sharing)  # noqa: SLF001
+        return self._kind.timetable.next_delay(age, self._step)
 
     def observe(self, duration: float) -> None:
         """Learn that one of these jobs took this long."""
@@ -133,11 +133,11 @@ class ScheduleOfKind:
 class _Kind:
     """What was learnt of one kind of request, and the timetable that follows from it."""
 
-    __slots__ = ("_basis", "_look_cost", "lifetime", "timetable")
+    __slots__ = ("_basis", "_settings", "lifetime", "timetable")
 
-    def __init__(self, lifetime: Lifetime, look_cost: float) -> None:
+    def __init__(self, lifetime: Lifetime, *settings: float) -> None:
         self.lifetime = lifetime
-        self._look_cost = look_cost
+        self._settings = settings
         self._draw_up()
 
     def observe(self, duration: float) -> None:
@@ -158,4 +158,4 @@ class _Kind:
     def _draw_up(self) -> None:
         now = self.lifetime
         self._basis = (now.mean_log, now.spread, now.memoryless)
-        self.timetable = Timetable(now, self._look_cost)
+        self.timetable = Timetable(now, *self._settings)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from luma_async.dialects import Dialect, JSONObject
+from luma_async.dialects import Dialect, JSONObject, Mark
 from luma_async.errors import (
     APIError,
     AuthenticationError,
@@ -24,11 +24,11 @@ from luma_async.transport import Transport
 logger = logging.getLogger("luma_async")
 Item = TypeVar("Item")
 
-Seen = dict[str, Generation | LumaError]
-"""What a look told of each job."""
+Known = Mapping[str, Mark | None]
+"""The jobs to look at, each with the mark of what is known of it."""
 
-Known = Mapping[str, Generation | None]
-"""The jobs to look at, with what they were seen as last, if that may stand."""
+News = dict[str, Generation | LumaError]
+"""What a look told of jobs that was not known."""
 
 _OF_NO_ONE_CALL = (AuthenticationError, ClientClosedError, ConfigurationError)
 """Errors that a single look would meet just the same."""
@@ -38,6 +38,9 @@ _BROKEN_BATCHES = 3
 
 _ASIDE_FOR = (60.0, 3600.0)
 """Seconds that it stays aside at first and at most, twice as long each time."""
+
+_MOST_MARKS = 1000
+"""So many marks are kept to be shared; with more, they are no few."""
 
 _GOOD_BATCHES = 50
 """So many good batches earn twice the size after it was made smaller; twice as many each time."""
@@ -58,6 +61,7 @@ class Looks:
         self._largest_batch = batch_size if dialect.supports_batch else 1
         self._batch_size = self._largest_batch
         self._concurrency = concurrency
+        self._marks: dict[Mark, Mark] = {}
         self._good_batches = 0
         self._good_enough = _GOOD_BATCHES
         self._broken_batches = 0
@@ -70,17 +74,15 @@ class Looks:
         is_aside = asyncio.get_running_loop().time() < self._aside_until
         return 1 if is_aside else self._batch_size
 
-    async def one(self, id: str, known: Generation | None = None) -> Generation:
-        """Look at one job; if the server says what it said before, the result is `known`.
+    async def one(self, id: str) -> Generation:
+        """Look at one job.
 
         Raises:
             NotFoundError: the server does not know it.
             LumaError: there was no usable answer.
 
         """
-        generation = self._read(await self._transport.call(self._dialect.get(id)), known)
-        # A gateway may answer with its upstream's id; the job keeps the one it was submitted under.
-        return generation if generation.id == id else generation.model_copy(update={"id": id})
+        return self._read(id, await self._transport.call(self._dialect.get(id)))
 
     async def many(self, ids: Iterable[str]) -> dict[str, Generation]:
         """Look at any number of jobs; those that the server does not know are absent.
@@ -105,30 +107,42 @@ class Looks:
         )
         return found
 
-    async def closely(self, known: Known) -> Seen:
+    async def closely(self, known: Known) -> News:
         """Look at one batch of jobs, then singly at each that its answer leaves open.
 
         Open are jobs that it leaves out, and completed ones whose video it does not name (a row
-        may be ahead of the task that it wraps). Every id gets a generation, or the error that its
-        look ended in: one job's trouble spoils no other's look. A job of which the server says
-        what it said before gets the very generation that is known.
+        may be ahead of the task that it wraps). What a look ends in for one job, be it an error,
+        spoils no other's. Jobs of which the server says what is known are not in the news.
         """
-        seen = await self._batch(known)
+        left_out: list[str] = []
+        news = await self._batch(known, left_out)
+        without_video = [id for id, seen in news.items() if _lacks_video(seen)]
         if len(known) > 1:
-            await self._singly([id for id in known if _is_open(seen.get(id))], known, seen)
-        return seen
+            await self._singly([*left_out, *without_video], known, news)
+        return news
 
-    async def _batch(self, known: Known) -> Seen:
+    def mark(self, generation: Generation) -> Mark | None:
+        """Return what tells whether a later look at a job has news of it."""
+        mark = self._dialect.mark(generation.raw)
+        if len(self._marks) > _MOST_MARKS:
+            self._marks.clear()
+        try:
+            return self._marks.setdefault(mark, mark)  # most jobs have the same few
+        except TypeError:  # something in it has no hash
+            return None
+
+    async def _batch(self, known: Known, left_out: list[str] | None = None) -> News:
         """Look with one request where the gateway can, else singly.
 
         A batch that fails tells nothing of the jobs in it. Where a single look succeeds it is the
-        call that is at fault: it is made smaller, or given up.
+        call that is at fault: it is made smaller, or given up. Jobs that the answer does not name
+        are added to `left_out`.
         """
         ids = list(known)
-        seen: Seen = {}
+        news: News = {}
         if self.batch_size < 2 or len(ids) < 2:
-            await self._singly(ids, known, seen)
-            return seen
+            await self._singly(ids, known, news)
+            return news
         try:
             rows = await self._transport.call(self._dialect.get_many(ids))
         except _OF_NO_ONE_CALL as error:
@@ -137,17 +151,30 @@ class Looks:
             batch_error = error
         else:
             self._praise_batch()
-            return {id: self._read(row, known.get(id)) for id, row in rows.items()}
-        await self._singly(ids[:1], known, seen)
-        if isinstance(seen[ids[0]], Generation):
+            if left_out is not None:
+                left_out += [id for id in ids if id not in rows]
+            self._read_news(rows, known, news)
+            return news
+        await self._singly(ids[:1], {}, news)
+        if isinstance(news[ids[0]], Generation):
             self._blame_batch(batch_error, len(ids))
-        elif not isinstance(seen[ids[0]], NotFoundError):
+        elif not isinstance(news[ids[0]], NotFoundError):
             return dict.fromkeys(ids, batch_error)
-        await self._singly(ids[1:], known, seen)
-        return seen
+        await self._singly(ids[1:], known, news)
+        return news
 
-    def _read(self, row: JSONObject, known: Generation | None) -> Generation:
-        return known if known is not None and known.raw == row else self._dialect.generation(row)
+    def _read_news(self, rows: Mapping[str, JSONObject], known: Known, news: News) -> None:
+        mark_of = self._dialect.mark
+        for id, row in rows.items():
+            if id in known:
+                mark = known[id]
+                if mark is None or mark != mark_of(row):
+                    news[id] = self._read(id, row)
+
+    def _read(self, id: str, row: JSONObject) -> Generation:
+        generation = self._dialect.generation(row)
+        # A gateway may answer with its upstream's id; the job keeps the one it was submitted under.
+        return generation if generation.id == id else generation.model_copy(update={"id": id})
 
     def _praise_batch(self) -> None:
         self._broken_batches = 0
@@ -174,13 +201,15 @@ class Looks:
                 logger.info("No looks at many jobs at once here; looking one by one. (%s)", error)
             self._aside_for = min(self._aside_for * 2, _ASIDE_FOR[1])
 
-    async def _singly(self, ids: Sequence[str], known: Known, seen: Seen) -> None:
+    async def _singly(self, ids: Sequence[str], known: Known, news: News) -> None:
         async def look(id: str) -> None:
             try:
-                seen[id] = await self.one(id, known.get(id))
+                row = await self._transport.call(self._dialect.get(id))
             except LumaError as error:
-                if not (isinstance(error, NotFoundError) and id in seen):
-                    seen[id] = error
+                if not (isinstance(error, NotFoundError) and id in news):
+                    news[id] = error
+            else:
+                self._read_news({id: row}, {id: known.get(id)}, news)
 
         await self._concurrently(look, ids)
 
@@ -210,7 +239,5 @@ class Looks:
             raise first_error
 
 
-def _is_open(seen: Generation | LumaError | None) -> bool:
-    if isinstance(seen, Generation):
-        return seen.state is State.COMPLETED and seen.video is None
-    return seen is None
+def _lacks_video(seen: Generation | LumaError) -> bool:
+    return isinstance(seen, Generation) and seen.state is State.COMPLETED and seen.video is None

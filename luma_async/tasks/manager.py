@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import math
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import anyio
 
@@ -19,9 +20,11 @@ from luma_async.errors import (
 )
 from luma_async.models import Generation, State
 from luma_async.tasks.agenda import Agenda
-from luma_async.tasks.looks import Looks, Seen
-from luma_async.tasks.schedule import PollSchedule, ScheduleByKind
+from luma_async.tasks.looks import Looks, News
+from luma_async.tasks.schedule import PollSchedule
 from luma_async.tasks.task import VideoTask
+from luma_async.tasks.timing import Timing
+from luma_async.tasks.watch import Watch
 
 logger = logging.getLogger("luma_async")
 
@@ -38,57 +41,8 @@ LAST_LOOK = 5.0
 QUIET = 60.0
 """Seconds between two warnings that looks fail."""
 
-SHORTEST_DELAY = 0.01
-"""Seconds between two looks at a job, whatever the schedule says."""
-
-JITTER = 0.05
-"""The part of a delay by which it is longer or shorter than the schedule says, at most: clients
-that were started together shall not look together for ever."""
-
-LONGEST_ESTIMATE = 300.0
-"""Seconds; a server's estimate of more moves the first look to here."""
-
-BROKEN_SCHEDULE_DELAY = 10.0
 RESTART_DELAY = 1.0
-
-
-class _Watch:
-    """What the poller knows of one job beside its handle. Times are the event loop's."""
-
-    __slots__ = (
-        "born",
-        "due",
-        "is_as_said",
-        "kind",
-        "looks",
-        "missing_since",
-        "since",
-        "submitted_here",
-        "task",
-        "without_video_since",
-    )
-
-    def __init__(
-        self,
-        task: VideoTask,
-        since: float,
-        *,
-        born: float,
-        kind: str,
-        submitted_here: bool,
-        is_as_said: bool,
-    ) -> None:
-        self.task = task
-        self.since = since
-        self.born = born
-        self.kind = kind
-        self.submitted_here = submitted_here
-        self.is_as_said = is_as_said
-        """Whether the handle shows what the server said, and not less."""
-        self.due = 0.0
-        self.looks = 0
-        self.missing_since: float | None = None
-        self.without_video_since: float | None = None
+"""Seconds until a poller that broke off starts again."""
 
 
 class TaskManager:
@@ -109,19 +63,19 @@ class TaskManager:
         lost_after: float = LOST_AFTER,
     ) -> None:
         self._looks = looks
-        self._schedule = schedule
-        self._by_kind = schedule if isinstance(schedule, ScheduleByKind) else None
+        self._timing = Timing(schedule, task_timeout=task_timeout)
         self._max_looks = max_looks
         self._task_timeout = task_timeout
         self._lost_after = lost_after
-        self._watches: dict[str, _Watch] = {}
-        self._agenda: Agenda[_Watch] = Agenda(_is_over)
+        self._watches: dict[str, Watch] = {}
+        self._agenda: Agenda[Watch] = Agenda(attrgetter("task.done"))
+        self._missing: dict[str, float] = {}  # since when the server does not know a job
         self._looking = 0
         self._wake = asyncio.Event()
+        self._sleeps_until = 0.0
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
         self._on_end = self._let_go  # one bound method for all tasks
-        self._schedule_broke = False
         self._failing = False
         self._quiet_until = 0.0
 
@@ -143,23 +97,17 @@ class TaskManager:
         if known is not None:
             known.observe(generation)
             return known
-        is_as_said = not _lacks_video(generation)
-        task = VideoTask(generation if is_as_said else _as_running(generation), self._on_end)
+        task = VideoTask(
+            _as_running(generation) if _lacks_video(generation) else generation, self._on_end
+        )
         if self._closed:
             task.abandon(_closed(task))
         if not task.done:
             now = self._now()
-            watch = _Watch(
-                task,
-                now,
-                born=now if submitted_here else now - self._age(generation),
-                kind=kind,
-                submitted_here=submitted_here,
-                is_as_said=is_as_said,
-            )
+            born = now if submitted_here else now - self._age(generation)
+            watch = Watch(task, now, born=born, kind=kind, submitted_here=submitted_here)
             self._watches[task.id] = watch
             self._put_on_agenda([watch], now)
-            self._wake.set()
             self._ensure_poller()
         return task
 
@@ -183,6 +131,7 @@ class TaskManager:
 
     def _let_go(self, task: VideoTask) -> None:
         self._watches.pop(task.id, None)
+        self._missing.pop(task.id, None)
         if not self._watches:
             self._wake.set()  # the poller has nothing to live for
 
@@ -215,66 +164,70 @@ class TaskManager:
         async with anyio.create_task_group() as looks:
             while self._watches or self._looking:
                 self._wake.clear()
-                now = self._now()
-                while self._looking < self._max_looks and (
-                    batch := self._agenda.take(now, self._looks.batch_size)
-                ):
+                while self._looking < self._max_looks and (batch := self._take()):
                     self._looking += 1
-                    looks.start_soon(self._look, batch)
-                with anyio.move_on_after(self._until_next(now)):
+                    looks.start_soon(self._look_on, batch)
+                self._sleeps_until = self._next_look()
+                with anyio.CancelScope(deadline=self._sleeps_until):
                     await self._wake.wait()
 
-    def _until_next(self, now: float) -> float | None:
-        """Return seconds until the next look can begin; `None` if one must end first."""
-        next_due = self._agenda.next_due()
-        if next_due is None or self._looking >= self._max_looks:
-            return None
-        return max(next_due - now, 0.0)
+    def _take(self) -> list[Watch]:
+        return self._agenda.take(self._now(), self._looks.batch_size)
 
-    async def _look(self, batch: list[_Watch]) -> None:
-        began = self._now()
-        time_left = min(watch.since for watch in batch) + self._task_timeout - began
-        seen: Seen = {}
+    def _next_look(self) -> float:
+        """Return when the poller begins the next look; never, if one must end first."""
+        next_due = self._agenda.next_due()
+        return math.inf if next_due is None or self._looking >= self._max_looks else next_due
+
+    async def _look_on(self, batch: list[Watch]) -> None:
+        """Make one look after another while something is due."""
         try:
-            with anyio.move_on_after(max(time_left, 0.0) + LAST_LOOK):
-                seen = await self._looks.closely(
-                    {
-                        watch.task.id: watch.task.generation if watch.is_as_said else None
-                        for watch in batch
-                    }
-                )
-            now = self._now()
-            for watch in batch:
-                if watch.due <= began:
-                    watch.looks += 1
-                if (look := seen.get(watch.task.id)) is not None:
-                    self._take_in(watch, look, now)
-        except Exception:
-            logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
+            while batch:
+                await self._look(batch)
+                batch = self._take()
         finally:
             self._looking -= 1
             self._wake.set()
-            self._carry_on(batch)
-        self._report(seen)
 
-    def _take_in(self, watch: _Watch, seen: Generation | LumaError, now: float) -> None:
-        if seen is watch.task.generation:
-            watch.missing_since = None
-        elif isinstance(seen, Generation):
-            watch.missing_since = None
-            settled = self._settled(watch, seen, now)
-            watch.is_as_said = settled is seen
-            watch.task.observe(settled)
-            if watch.submitted_here and watch.task.state is State.COMPLETED:
-                self._learn(watch.kind, now - watch.since)
-        elif isinstance(seen, AuthenticationError | ConfigurationError):
-            watch.task.abandon(seen)
-        elif isinstance(seen, NotFoundError):
-            self._miss(watch, seen, now)
-        else:
-            watch.missing_since = None
+    async def _look(self, batch: list[Watch]) -> None:
+        began = self._now()
+        time_left = min([watch.since for watch in batch]) + self._task_timeout - began
+        try:
+            with anyio.move_on_after(max(time_left, 0.0) + LAST_LOOK):
+                news = await self._looks.closely({watch.id: watch.mark for watch in batch})
+                self._take_in(batch, news)
+                self._report(news)
+        except Exception:
+            logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
+        finally:
+            self._carry_on(batch, began)
 
-    def _settled(self, watch: _Watch, seen: Generation, now: float) -> Generation:
+    def _take_in(self, batch: list[Watch], news: News) -> None:
+        """Take in what a look told; of jobs that are not in the news all is as it was."""
+        now = self._now()
+        if self._missing:
+            for known in batch:
+                if not isinstance(news.get(known.id), NotFoundError):
+                    self._missing.pop(known.id, None)
+        for id, seen in news.items():
+            watch = self._watches.get(id)
+            if watch is None:
+                continue  # it was let go meanwhile
+            if isinstance(seen, Generation):
+                self._observe(watch, seen, now)
+            elif isinstance(seen, NotFoundError):
+                self._miss(watch, seen, now)
+            elif isinstance(seen, AuthenticationError | ConfigurationError):
+                watch.task.abandon(seen)
+
+    def _observe(self, watch: Watch, seen: Generation, now: float) -> None:
+        settled = self._settled(watch, seen, now)
+        watch.mark = self._looks.mark(seen) if settled is seen else None
+        watch.task.observe(settled)
+        if watch.submitted_here and watch.task.state is State.COMPLETED:
+            self._timing.learn(watch.kind, now - watch.since)
+
+    def _settled(self, watch: Watch, seen: Generation, now: float) -> Generation:
         """Hold back a completion without a video for a while: the rest of it may be on its way."""
         if not _lacks_video(seen):
             return seen
@@ -283,16 +236,8 @@ class TaskManager:
         waited = now - watch.without_video_since
         return seen if waited >= VIDEO_FOLLOWS_WITHIN else _as_running(seen)
 
-    def _learn(self, kind: str, duration: float) -> None:
-        try:
-            self._schedule_of(kind, 1).observe(duration)
-        except Exception:
-            logger.exception("The schedule could not learn that a job took %.1f s.", duration)
-
-    def _miss(self, watch: _Watch, error: NotFoundError, now: float) -> None:
-        if watch.missing_since is None:
-            watch.missing_since = now
-        if now - watch.missing_since >= self._lost_after:
+    def _miss(self, watch: Watch, error: NotFoundError, now: float) -> None:
+        if now - self._missing.setdefault(watch.id, now) >= self._lost_after:
             watch.task.abandon(
                 NotFoundError(
                     f"{error.message.rstrip('. ')} (for {self._lost_after:g} s now)",
@@ -303,9 +248,9 @@ class TaskManager:
                 )
             )
 
-    def _report(self, seen: dict[str, Generation | LumaError]) -> None:
+    def _report(self, news: News) -> None:
         """Say that looks fail, at most once a minute, and then that they work again."""
-        error = next((look for look in seen.values() if isinstance(look, LumaError)), None)
+        error = next((look for look in news.values() if isinstance(look, LumaError)), None)
         if error is None or isinstance(error, NotFoundError):
             if self._failing and error is None:
                 self._failing = False
@@ -315,56 +260,34 @@ class TaskManager:
             self._quiet_until = self._now() + QUIET
             logger.warning("%s %d jobs stay watched.", error, len(self._watches))
 
-    def _carry_on(self, batch: list[_Watch]) -> None:
+    def _carry_on(self, batch: list[Watch], began: float) -> None:
         """Put jobs back on the agenda, but for those that have ended or whose time is up."""
         now = self._now()
+        latest = now - self._task_timeout
         for watch in batch:
-            task = watch.task
-            if not task.done and now >= watch.since + self._task_timeout:
-                task.abandon(
-                    TaskTimeoutError(
-                        f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and "
-                        "no longer watched. It may yet finish: LumaClient.watch(id) takes it up "
-                        "again.",
-                        task=task,
-                    )
-                )
+            if watch.due <= began:
+                watch.looks += 1
+            if watch.since <= latest:
+                watch.task.abandon(self._timed_out(watch.task))
         if not self._closed:
             self._put_on_agenda([watch for watch in batch if not watch.task.done], now)
 
-    def _put_on_agenda(self, watches: list[_Watch], now: float) -> None:
-        sharing = max(min(len(self._watches), self._looks.batch_size), 1)
-        schedules: dict[str, PollSchedule] = {}
-        for watch in watches:
-            try:
-                schedule = schedules.get(watch.kind)
-                if schedule is None:
-                    schedule = schedules[watch.kind] = self._schedule_of(watch.kind, sharing)
-                delay = float(schedule.next_delay(now - watch.born, watch.looks))
-            except Exception:
-                delay = BROKEN_SCHEDULE_DELAY  # it must not cost a paid job its watch
-                if not self._schedule_broke:
-                    self._schedule_broke = True
-                    logger.exception("The schedule broke; looks follow each %g s.", delay)
-            if not watch.looks and (estimate := watch.task.generation.estimate_wait_seconds):
-                delay = min(estimate, LONGEST_ESTIMATE)
-            delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
-            # In this order, "not a number" comes out as the shortest delay, too.
-            due = now + max(SHORTEST_DELAY, delay)
-            watch.due = min(due, watch.since + self._task_timeout)
-            self._agenda.add(watch, watch.due)
+    def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
+        return TaskTimeoutError(
+            f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and no longer "
+            "watched. It may yet finish: LumaClient.watch(id) takes it up again.",
+            task=task,
+        )
 
-    def _schedule_of(self, kind: str, sharing: int) -> PollSchedule:
-        by_kind = self._by_kind
-        return self._schedule if by_kind is None else by_kind.for_jobs(kind, sharing)
+    def _put_on_agenda(self, watches: list[Watch], now: float) -> None:
+        sharing = max(min(len(self._watches), self._looks.batch_size), 1)
+        self._timing.put(watches, self._agenda, now=now, sharing=sharing)
+        if self._next_look() < self._sleeps_until:
+            self._wake.set()
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _is_over(watch: _Watch) -> bool:
-    return watch.task.done
 
 
 def _lacks_video(generation: Generation) -> bool:

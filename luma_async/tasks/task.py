@@ -25,12 +25,13 @@ class VideoTask:
     cancelling one wait disturbs no other. It is made by the client, never by hand.
     """
 
-    __slots__ = ("_callbacks", "_error", "_generation", "_on_end", "_updates", "_waiters")
+    __slots__ = ("_callbacks", "_done", "_error", "_generation", "_on_end", "_updates", "_waiters")
 
     def __init__(self, generation: Generation, on_end: Callable[[VideoTask], None]) -> None:
         self._generation = generation
         self._on_end = on_end
         self._error: LumaError | None = None
+        self._done = generation.state.terminal
         # Tuples, for most tasks have none of these, and so many empty lists are not free.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._updates: tuple[_Updates, ...] = ()
@@ -54,7 +55,7 @@ class VideoTask:
     @property
     def done(self) -> bool:
         """Whether awaiting it returns or raises at once."""
-        return self._error is not None or self._generation.state.terminal
+        return self._done
 
     @property
     def error(self) -> LumaError | None:
@@ -165,6 +166,7 @@ class VideoTask:
             self._waiters = tuple(each for each in self._waiters if each is not waiter)
 
     def _end(self) -> None:
+        self._done = True
         self._on_end(self)
         for updates in self._updates:
             updates.end()

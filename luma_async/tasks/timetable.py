@@ -19,12 +19,19 @@ class Timetable:
     looks at the density n(t) = √(h(t) / 2·look_cost) a second are the best in the limit of many,
     h being the hazard rate (Keller, "Optimum checking schedules for systems subject to random
     failure", Management Science 21(3), 1974); the next look is where its integral has grown by 1.
-    A request that carries several jobs shares its cost among them.
+    A request that carries several jobs shares its cost among them: of n, each pays for 1/n, and
+    its next look is where the integral has grown by 1/√n. `shortest` and `longest` are the bounds
+    of a delay in seconds.
     """
 
-    __slots__ = ("_ages", "_density", "_looks")
+    __slots__ = ("_ages", "_density", "_longest", "_looks", "_shortest")
 
-    def __init__(self, lifetime: Lifetime, look_cost: float) -> None:
+    def __init__(
+        self, lifetime: Lifetime, look_cost: float, shortest: float, longest: float
+    ) -> None:
+        self._shortest = shortest
+        self._longest = longest
+
         def density(age: float) -> float:
             return math.sqrt(lifetime.hazard(age) / (2.0 * look_cost))
 
@@ -40,27 +47,24 @@ class Timetable:
             self._looks.append(self._looks[-1] + (next_age - age) * (here + there) / 2.0)
         self._density = densities[-1]
 
-    def next_delay(self, age: float, sharing: int = 1) -> float:
-        """Return seconds until the next look at a job that is `age` seconds old.
+    def next_delay(self, age: float, step: float = 1.0) -> float:
+        """Return seconds until the integral of the density has grown by `step`."""
+        delay = self._delay(age, step)
+        if delay < self._shortest:
+            return self._shortest
+        return min(delay, self._longest)
 
-        `sharing` is how many jobs are looked at with one request.
-        """
-        return max(self._age_at(self._looks_by(age) + 1.0 / math.sqrt(sharing)) - age, 0.0)
-
-    def _looks_by(self, age: float) -> float:
-        """Return how many looks belong before an age."""
-        after = bisect_right(self._ages, age)
+    def _delay(self, age: float, step: float) -> float:
+        ages, looks = self._ages, self._looks
+        after = bisect_right(ages, age)
         if after == POINTS:
-            return self._looks[-1] + (age - self._ages[-1]) * self._density
+            return step / self._density
         before = after - 1
-        part = (age - self._ages[before]) / (self._ages[after] - self._ages[before])
-        return self._looks[before] + part * (self._looks[after] - self._looks[before])
-
-    def _age_at(self, looks: float) -> float:
-        """Return the age before which so many looks belong."""
-        after = bisect_left(self._looks, looks)
+        part = (age - ages[before]) / (ages[after] - ages[before])
+        looks_until = looks[before] + part * (looks[after] - looks[before]) + step
+        after = bisect_left(looks, looks_until, after)
         if after == POINTS:
-            return self._ages[-1] + (looks - self._looks[-1]) / self._density
+            return ages[-1] + (looks_until - looks[-1]) / self._density - age
         before = after - 1
-        part = (looks - self._looks[before]) / (self._looks[after] - self._looks[before])
-        return self._ages[before] + part * (self._ages[after] - self._ages[before])
+        part = (looks_until - looks[before]) / (looks[after] - looks[before])
+        return ages[before] + part * (ages[after] - ages[before]) - age

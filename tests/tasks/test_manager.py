@@ -426,7 +426,7 @@ async def test_a_schedule_that_breaks_costs_nobody_their_job(
     answer: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The slip is logged, and the job is looked at all the same."""
-    monkeypatch.setattr("luma_async.tasks.manager.BROKEN_SCHEDULE_DELAY", 0.05)
+    monkeypatch.setattr("luma_async.tasks.timing.BROKEN_SCHEDULE_DELAY", 0.05)
     schedule = _Broken(answer)
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, schedule=schedule) as luma:
         assert (await (await luma.generate("a cat"))).state is State.COMPLETED

@@ -1,0 +1,75 @@
+"""Timing: when a watched job is due, from what the schedule says of it."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable
+
+from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.schedule import PollSchedule, ScheduleByKind
+from luma_async.tasks.watch import Watch
+
+logger = logging.getLogger("luma_async")
+
+SHORTEST_DELAY = 0.01
+"""Seconds between two looks at a job, whatever the schedule says."""
+
+JITTER = 0.05
+"""The part of a delay by which it is longer or shorter than the schedule says, at most: clients
+that were started together shall not look together for ever."""
+
+LONGEST_ESTIMATE = 300.0
+"""Seconds; a server's estimate of more moves the first look to here."""
+
+BROKEN_SCHEDULE_DELAY = 10.0
+"""Seconds between two looks where the schedule raises: a slip in it costs no paid job its watch."""
+
+
+class Timing:
+    """Asks the schedule, and tells it what happened."""
+
+    def __init__(self, schedule: PollSchedule, *, task_timeout: float) -> None:
+        self._schedule = schedule
+        self._by_kind = schedule if isinstance(schedule, ScheduleByKind) else None
+        self._task_timeout = task_timeout
+        self._broke = False
+
+    def put(
+        self, watches: Iterable[Watch], agenda: Agenda[Watch], *, now: float, sharing: int
+    ) -> None:
+        """Put jobs on the agenda for their next look, `sharing` of which go into one request."""
+        schedules: dict[str, PollSchedule] = {}
+        for watch in watches:
+            try:
+                schedule = schedules.get(watch.kind)
+                if schedule is None:
+                    schedule = schedules[watch.kind] = self._schedule_of(watch.kind, sharing)
+                delay = float(schedule.next_delay(now - watch.born, watch.looks))
+            except Exception as error:  # noqa: BLE001  of the user's, and logged
+                delay = BROKEN_SCHEDULE_DELAY
+                self._complain(error)
+            if not watch.looks and (estimate := watch.task.generation.estimate_wait_seconds):
+                delay = min(estimate, LONGEST_ESTIMATE)
+            delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
+            # In this order, "not a number" comes out as the shortest delay, too.
+            due = now + max(SHORTEST_DELAY, delay)
+            watch.due = min(due, watch.since + self._task_timeout)
+            agenda.add(watch, watch.due)
+
+    def learn(self, kind: str, duration: float) -> None:
+        """Tell the schedule that a job of this kind took so many seconds."""
+        try:
+            self._schedule_of(kind, 1).observe(duration)
+        except Exception:
+            logger.exception("The schedule could not learn that a job took %.1f s.", duration)
+
+    def _schedule_of(self, kind: str, sharing: int) -> PollSchedule:
+        by_kind = self._by_kind
+        return self._schedule if by_kind is None else by_kind.for_jobs(kind, sharing)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._broke:
+            self._broke = True
+            text = "The schedule broke; looks follow each %g s."
+            logger.error(text, BROKEN_SCHEDULE_DELAY, exc_info=error)
