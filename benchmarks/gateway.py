@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from luma_async.simulator import Fault, LogNormal, Simulator
+from luma_async.simulator import Fault, LogNormal, Simulator, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,28 @@ class GatewayProcess:
 
 @contextmanager
 def gateway(
-    *, median: float, sigma: float = 0.35, speed: float = 1.0, latency: float = 0.0
+    *,
+    median: float,
+    sigma: float = 0.35,
+    speed: float = 1.0,
+    latency: float = 0.0,
+    batch: str = "array",
+    max_rate: float | None = None,
 ) -> Iterator[GatewayProcess]:
-    """Run a gateway whose jobs take log-normal times, and whose answers take `latency` seconds."""
-    settings = map(str, (median, sigma, speed, latency))
-    command = [sys.executable, "-m", "benchmarks.gateway", *settings]
+    """Run a gateway whose jobs take log-normal times, and whose answers take `latency` seconds.
+
+    `batch` is how it answers to looks at many jobs at once, `max_rate` how many requests a second
+    it allows.
+    """
+    settings = {
+        "median": median,
+        "sigma": sigma,
+        "speed": speed,
+        "latency": latency,
+        "batch": batch,
+        "max_rate": max_rate,
+    }
+    command = [sys.executable, "-m", "benchmarks.gateway", json.dumps(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -47,13 +64,20 @@ def gateway(
             process.terminate()
 
 
-async def _serve(median: float, sigma: float, speed: float, latency: float) -> None:
-    async with Simulator(durations=LogNormal(median, sigma), speed=speed) as simulator:
-        if latency:
-            simulator.faults.add(Fault.slow(latency, on=["generate", "extend", "get", "tasks"]))
+async def _serve(settings: dict[str, Any]) -> None:
+    simulator = Simulator(
+        durations=LogNormal(settings["median"], settings["sigma"]),
+        speed=settings["speed"],
+        variant=Variant(batch=settings["batch"]),
+        max_rate=settings["max_rate"],
+    )
+    async with simulator:
+        if settings["latency"]:
+            calls = ("generate", "extend", "get", "tasks")
+            simulator.faults.add(Fault.slow(settings["latency"], on=calls))
         print(simulator.url, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(*map(float, sys.argv[1:])))
+    asyncio.run(_serve(json.loads(sys.argv[1])))

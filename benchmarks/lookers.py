@@ -24,6 +24,7 @@ from luma_async import AdaptiveSchedule, LumaClient
 
 IN_FLIGHT = 64
 KEY = "benchmark-key"
+SECONDS_FOR_A_LOOK = 1 / 2000
 Look = Callable[[str], Awaitable[object]]
 
 
@@ -97,7 +98,7 @@ async def raw_stream(url: str, ids: Sequence[str], looks: int) -> float:
     return cost
 
 
-async def luma_async_singly(url: str, ids: Sequence[str], looks: int) -> float:
+async def luma_async_get(url: str, ids: Sequence[str], looks: int) -> float:
     """Look with `LumaClient.get`, one job at a time."""
     async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT) as luma:
         return await measured(luma.get, ids, looks)
@@ -111,7 +112,7 @@ async def luma_async_polling(url: str, ids: Sequence[str], looks: int) -> float:
         await asyncio.gather(*(luma.watch(id) for id in ids))
         gc.collect()
         before, start = server.jobs_looked_at(), time.process_time()
-        await asyncio.sleep(looks / 20_000)
+        await asyncio.sleep(looks * SECONDS_FOR_A_LOOK)
         cpu = time.process_time() - start
         return cpu / (server.jobs_looked_at() - before)
 
@@ -121,8 +122,8 @@ PROGRAMS: dict[str, Callable[[str, Sequence[str], int], Awaitable[float]]] = {
     "luma-agents": luma_agents,
     "aiohttp": bare_aiohttp,
     "asyncio stream": raw_stream,
-    "luma-async, one by one": luma_async_singly,
-    "luma-async, batches of 100": luma_async_polling,
+    "luma-async, LumaClient.get": luma_async_get,
+    "luma-async, polling": luma_async_polling,
 }
 
 

@@ -234,16 +234,8 @@ def _read_row(body: bytes) -> JSONObject:
 
 
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
-    found: dict[str, JSONObject] = {}
-    for row in _rows(_parse(body)):
-        if not isinstance(row, dict):
-            continue
-        id = row.get("task_id") or row.get("id")
-        if not isinstance(id, str) or id.isspace() or "taskId" in row:
-            id = _id_of_row(row)
-        if id is not None:
-            found[id] = row
-    return found
+    found = {_id_of_row(row): row for row in _rows(_parse(body)) if isinstance(row, dict)}
+    return {id: row for id, row in found.items() if id is not None}
 
 
 def _id_of_row(row: JSONObject) -> str | None:
@@ -253,6 +245,9 @@ def _id_of_row(row: JSONObject) -> str | None:
 
 def _id(place: JSONObject) -> str | None:
     """Return the task's id: text before numbers, for a row counts itself in an integer `id`."""
+    id = place.get("task_id") or place.get("id")
+    if isinstance(id, str) and not id.isspace() and "taskId" not in place:
+        return id  # as nearly all are
     for name in _ID_NAMES:
         if (text := as_text(place.get(name))) is not None:
             return text

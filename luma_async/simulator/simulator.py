@@ -21,6 +21,7 @@ from luma_async.simulator.gateway import Gateway
 from luma_async.simulator.jobs import Clock, JobMaker
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media import Media
+from luma_async.simulator.rate_limit import RateLimit
 from luma_async.simulator.variant import Variant
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,6 +40,9 @@ class Simulator:
         failure_rate: the part of the jobs that fail.
         credits: jobs until the balance is used up; no end if not given.
         max_jobs: running jobs beyond which submissions get 429.
+        max_rate: API requests in a real second beyond which they get 429, a second's worth at once
+            being allowed; no end if not given.
+        says_rate: whether answers say how many requests are left (`X-RateLimit-Remaining`).
         link_lifetime: simulated seconds until a media link expires.
         short_side: pixels of the shorter side of a video whose request names no resolution.
         variant: which of its known ways the gateway answers in.
@@ -56,6 +60,8 @@ class Simulator:
         failure_rate: float = 0.0,
         credits: int | None = None,
         max_jobs: int | None = None,
+        max_rate: float | None = None,
+        says_rate: bool = False,
         link_lifetime: float = 3600.0,
         short_side: int = 720,
         variant: Variant | None = None,
@@ -73,6 +79,7 @@ class Simulator:
         self._port = port
         self._links = Links(clock, lifetime=link_lifetime)
         self._answers = Answers(variant, clock, self._links)
+        self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
         self._callbacks = Callbacks(clock, self._answers.one)
         self._media = Media(clock, self.ledger, self._links)
         self._gateway = Gateway(
@@ -174,6 +181,7 @@ class Simulator:
             return await self._with_faults(request, handler, call, reused=reused)
         with self.ledger.request(call):
             response = await self._with_faults(request, handler, call, reused=reused)
+        self._rate_limit.mark(response)
         self.ledger.statuses[response.status] += 1
         return response
 
@@ -184,8 +192,10 @@ class Simulator:
             await request.read()  # before anything goes wrong: a proxy reads the request whole, too
         except ConnectionError:
             return _Dropped()
-        if call != "media" and (refused := self._check_key(request)) is not None:
-            return refused
+        if call != "media":
+            refused = self._check_key(request) or self._rate_limit.refuse()
+            if refused is not None:
+                return refused
         for fault in self.faults.due(call, after=False, reused=reused):
             if (broken := await self._befall(request, fault)) is not None:
                 return broken

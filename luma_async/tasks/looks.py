@@ -114,10 +114,15 @@ class Looks:
         may be ahead of the task that it wraps). What a look ends in for one job, be it an error,
         spoils no other's. Jobs of which the server says what is known are not in the news.
         """
+        news: News = {}
+        if len(known) == 1:
+            for id in known:
+                await self._single(id, known, news)
+            return news
         left_out: list[str] = []
         news = await self._batch(known, left_out)
         without_video = [id for id, seen in news.items() if _lacks_video(seen)]
-        if len(known) > 1:
+        if left_out or without_video:
             await self._singly([*left_out, *without_video], known, news)
         return news
 
@@ -203,15 +208,20 @@ class Looks:
 
     async def _singly(self, ids: Sequence[str], known: Known, news: News) -> None:
         async def look(id: str) -> None:
-            try:
-                row = await self._transport.call(self._dialect.get(id))
-            except LumaError as error:
-                if not (isinstance(error, NotFoundError) and id in news):
-                    news[id] = error
-            else:
-                self._read_news({id: row}, {id: known.get(id)}, news)
+            await self._single(id, known, news)
 
         await self._concurrently(look, ids)
+
+    async def _single(self, id: str, known: Known, news: News) -> None:
+        try:
+            row = await self._transport.call(self._dialect.get(id))
+        except LumaError as error:
+            if not (isinstance(error, NotFoundError) and id in news):
+                news[id] = error
+        else:
+            mark = known.get(id)
+            if mark is None or mark != self._dialect.mark(row):
+                news[id] = self._read(id, row)
 
     async def _concurrently(
         self, look: Callable[[Item], Awaitable[None]], items: Sequence[Item]

@@ -35,6 +35,9 @@ they have just taken, and while they move."""
 VIDEO_FOLLOWS_WITHIN = 10.0
 """Seconds that a job which is said to be completed, but has no video, is still looked at."""
 
+LONGEST_LOOK = 900.0
+"""Seconds; a look that has more time than this is not timed: its tries come to an end before."""
+
 LAST_LOOK = 5.0
 """Seconds that a look may go on when the time of a job in it is up."""
 
@@ -164,15 +167,16 @@ class TaskManager:
         async with anyio.create_task_group() as looks:
             while self._watches or self._looking:
                 self._wake.clear()
-                while self._looking < self._max_looks and (batch := self._take()):
+                now = self._now()
+                while self._looking < self._max_looks and (batch := self._take(now)):
                     self._looking += 1
                     looks.start_soon(self._look_on, batch)
                 self._sleeps_until = self._next_look()
                 with anyio.CancelScope(deadline=self._sleeps_until):
                     await self._wake.wait()
 
-    def _take(self) -> list[Watch]:
-        return self._agenda.take(self._now(), self._looks.batch_size)
+    def _take(self, now: float) -> list[Watch]:
+        return self._agenda.take(now, self._looks.batch_size)
 
     def _next_look(self) -> float:
         """Return when the poller begins the next look; never, if one must end first."""
@@ -183,28 +187,33 @@ class TaskManager:
         """Make one look after another while something is due."""
         try:
             while batch:
-                await self._look(batch)
-                batch = self._take()
+                batch = self._take(await self._look(batch))
         finally:
             self._looking -= 1
             self._wake.set()
 
-    async def _look(self, batch: list[Watch]) -> None:
+    async def _look(self, batch: list[Watch]) -> float:
+        """Look at a batch of jobs, and return when that ended."""
         began = self._now()
-        time_left = min([watch.since for watch in batch]) + self._task_timeout - began
+        time_is_up = min([watch.since for watch in batch]) + self._task_timeout
+        known = {watch.id: watch.mark for watch in batch}
+        news: News | None = None
         try:
-            with anyio.move_on_after(max(time_left, 0.0) + LAST_LOOK):
-                news = await self._looks.closely({watch.id: watch.mark for watch in batch})
-                self._take_in(batch, news)
-                self._report(news)
+            if time_is_up - began > LONGEST_LOOK:
+                news = await self._looks.closely(known)
+            else:
+                with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
+                    news = await self._looks.closely(known)
+            if news or self._missing or (self._failing and news is not None):
+                self._take_in(batch, news or {}, self._now())
         except Exception:
             logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
-        finally:
-            self._carry_on(batch, began)
-
-    def _take_in(self, batch: list[Watch], news: News) -> None:
-        """Take in what a look told; of jobs that are not in the news all is as it was."""
         now = self._now()
+        self._carry_on(batch, began, now)
+        return now
+
+    def _take_in(self, batch: list[Watch], news: News, now: float) -> None:
+        """Take in what a look told; of jobs that are not in the news all is as it was."""
         if self._missing:
             for known in batch:
                 if not isinstance(news.get(known.id), NotFoundError):
@@ -219,6 +228,7 @@ class TaskManager:
                 self._miss(watch, seen, now)
             elif isinstance(seen, AuthenticationError | ConfigurationError):
                 watch.task.abandon(seen)
+        self._report(news)
 
     def _observe(self, watch: Watch, seen: Generation, now: float) -> None:
         settled = self._settled(watch, seen, now)
@@ -260,9 +270,8 @@ class TaskManager:
             self._quiet_until = self._now() + QUIET
             logger.warning("%s %d jobs stay watched.", error, len(self._watches))
 
-    def _carry_on(self, batch: list[Watch], began: float) -> None:
+    def _carry_on(self, batch: list[Watch], began: float, now: float) -> None:
         """Put jobs back on the agenda, but for those that have ended or whose time is up."""
-        now = self._now()
         latest = now - self._task_timeout
         for watch in batch:
             if watch.due <= began:
@@ -282,7 +291,7 @@ class TaskManager:
     def _put_on_agenda(self, watches: list[Watch], now: float) -> None:
         sharing = max(min(len(self._watches), self._looks.batch_size), 1)
         self._timing.put(watches, self._agenda, now=now, sharing=sharing)
-        if self._next_look() < self._sleeps_until:
+        if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
             self._wake.set()
 
     @staticmethod

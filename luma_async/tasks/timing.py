@@ -32,6 +32,8 @@ class Timing:
     def __init__(self, schedule: PollSchedule, *, task_timeout: float) -> None:
         self._schedule = schedule
         self._by_kind = schedule if isinstance(schedule, ScheduleByKind) else None
+        self._sharing = 1
+        self._schedules: dict[str, PollSchedule] = {}  # by kind, for so many sharing
         self._task_timeout = task_timeout
         self._broke = False
 
@@ -39,12 +41,12 @@ class Timing:
         self, watches: Iterable[Watch], agenda: Agenda[Watch], *, now: float, sharing: int
     ) -> None:
         """Put jobs on the agenda for their next look, `sharing` of which go into one request."""
-        schedules: dict[str, PollSchedule] = {}
+        if sharing != self._sharing:
+            self._sharing = sharing
+            self._schedules.clear()
         for watch in watches:
             try:
-                schedule = schedules.get(watch.kind)
-                if schedule is None:
-                    schedule = schedules[watch.kind] = self._schedule_of(watch.kind, sharing)
+                schedule = self._schedules.get(watch.kind) or self._schedule_of(watch.kind)
                 delay = float(schedule.next_delay(now - watch.born, watch.looks))
             except Exception as error:  # noqa: BLE001  of the user's, and logged
                 delay = BROKEN_SCHEDULE_DELAY
@@ -60,13 +62,16 @@ class Timing:
     def learn(self, kind: str, duration: float) -> None:
         """Tell the schedule that a job of this kind took so many seconds."""
         try:
-            self._schedule_of(kind, 1).observe(duration)
+            self._schedule_of(kind).observe(duration)
         except Exception:
             logger.exception("The schedule could not learn that a job took %.1f s.", duration)
 
-    def _schedule_of(self, kind: str, sharing: int) -> PollSchedule:
-        by_kind = self._by_kind
-        return self._schedule if by_kind is None else by_kind.for_jobs(kind, sharing)
+    def _schedule_of(self, kind: str) -> PollSchedule:
+        schedule = self._schedule
+        if self._by_kind is not None:
+            schedule = self._by_kind.for_jobs(kind, self._sharing)
+        self._schedules[kind] = schedule
+        return schedule
 
     def _complain(self, error: Exception) -> None:
         if not self._broke:

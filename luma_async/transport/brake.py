@@ -17,11 +17,9 @@ class Brake:
         self._until = 0.0
         self._times_held = 0
         self._pace = Pace()
-
-    @property
-    def is_off(self) -> bool:
+        self.passed = self._pace.taken
+        self.is_off = True
         """Whether requests may leave as they come."""
-        return not self._until and not self._pace.is_limited
 
     def press(self, seconds: float | None, *, sent: float) -> None:
         """Hold everything for `seconds` from now (`UNSAID_WAIT` if the server did not say).
@@ -36,10 +34,7 @@ class Brake:
         """Hold everything for `seconds` from now."""
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
         self._times_held += 1
-
-    def passed(self, now: float) -> None:
-        """Note that the server took a request."""
-        self._pace.taken(now)
+        self.is_off = False
 
     async def wait(self) -> None:
         """Return once it is off, and a turn has come."""
@@ -50,6 +45,7 @@ class Brake:
                 continue  # it may have been pressed again
             self._until = 0.0
             if (left := self._pace.turn(clock()) - clock()) <= 0:
+                self.is_off = not self._pace.is_limited
                 return
             times_held = self._times_held
             await asyncio.sleep(left)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -47,8 +46,7 @@ class Failed(Exception):  # noqa: N818  a signal within the transport, nobody's 
         return self.failure is Failure.UNCLEAR
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer of the server's."""
 
     status: int

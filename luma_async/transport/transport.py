@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -98,7 +98,10 @@ class Transport:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
-        self._host = urlsplit(self.base_url).netloc
+        parts = urlsplit(self.base_url)
+        self._host = parts.netloc
+        self._prefix = parts.path
+        self._base = URL(self.base_url, encoded=True)
         self._key = checked_key(api_key)
         self._is_secret = len(self._key) >= SHORTEST_SECRET
         self._key_bytes = self._key.encode()
@@ -209,10 +212,7 @@ class Transport:
         """Send once, when a place is free and the brake is off."""
         call = sending.call
         places = self._places_for(call)
-        if self._brake.is_off and all(place.value for place in places):
-            for place in places:
-                place.acquire_nowait()
-        else:
+        if not (self._brake.is_off and _try_to_take(places)):
             await self._interruptibly(sending, self._enter(places))
         if self._is_closed():
             _leave(places)
@@ -221,10 +221,15 @@ class Transport:
         sending.times += 1
         try:
             if call.submits:
-                return await self._deliver(sending, places)
-            return await self._read(sending, places)
+                return await self._deliver(sending, sent, places)
+            if self._sessions.given is None:
+                return await self._once(call, sent)  # closing the session ends it
+            return await self._interruptibly(sending, self._once(call, sent))
         except Failed as caught:
             failed = caught
+        finally:
+            if not call.submits:
+                _leave(places)
         if isinstance(failed.error, RateLimitError):
             self._brake.press(failed.retry_after, sent=sent)
         decided = verdict(failed.failure, submits=call.submits)
@@ -257,17 +262,11 @@ class Transport:
             _leave(taken)
             raise
 
-    async def _read(self, sending: _Sending[T], places: tuple[anyio.Semaphore, ...]) -> T:
-        try:
-            if self._sessions.given is None:
-                return await self._once(sending.call)  # ended by closing the session
-            return await self._interruptibly(sending, self._once(sending.call))
-        finally:
-            _leave(places)
-
-    async def _deliver(self, sending: _Sending[T], places: tuple[anyio.Semaphore, ...]) -> T:
+    async def _deliver(
+        self, sending: _Sending[T], sent: float, places: tuple[anyio.Semaphore, ...]
+    ) -> T:
         """Send a submission in a task of its own, which outlives the wait for it."""
-        delivery = asyncio.create_task(self._once(sending.call), name="luma-async submission")
+        delivery = asyncio.create_task(self._once(sending.call, sent), name="luma-async submission")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
         delivery.add_done_callback(lambda _: _leave(places))
@@ -303,9 +302,13 @@ class Transport:
             scope.cancel()
         self._interruptible.add(scope)
 
-    async def _once(self, call: Call[T]) -> T:
+    async def _once(self, call: Call[T], sent: float) -> T:
+        """Send once at the moment `sent`, and return what the answer says, or raise `Failed`."""
         answer = await self._exchange(call)
-        self._heed(answer)
+        if answer.status != 429:
+            self._brake.passed(sent)
+            if (seconds := used_up_for(answer.headers)) is not None:
+                self._brake.hold(seconds)
         if answer.status >= 300:
             raise refused(call, self._scrubbed(answer))
         try:
@@ -322,7 +325,7 @@ class Transport:
         try:
             async with session.request(
                 call.method,
-                URL(self.base_url + call.path, encoded=True),
+                self._base.with_path(self._prefix + call.path, encoded=True),
                 data=call.body,
                 headers=self._headers if call.body is None else self._headers_with_body,
                 timeout=self._timeout,
@@ -336,24 +339,27 @@ class Transport:
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
             raise self._unanswered(call, error) from None
 
-    def _heed(self, answer: Answer) -> None:
-        """Learn from an answer how many requests the server bears."""
-        if answer.status != 429:
-            self._brake.passed(asyncio.get_running_loop().time())
-            if (seconds := used_up_for(answer.headers)) is not None:
-                self._brake.hold(seconds)
-
     def _unanswered(self, call: Call[Any], error: Exception) -> Failed:
         said = self._without_key(str(error) or type(error).__name__)
         return unanswered(call, error, said, host=self._host, timeout=self._timeout)
 
     def _scrubbed(self, answer: Answer) -> Answer:
         headers = {name: self._without_key(value) for name, value in answer.headers.items()}
-        return replace(answer, headers=CIMultiDict(headers))
+        return answer._replace(headers=CIMultiDict(headers))
 
     def _without_key(self, text: str) -> str:
         """Take the key out of a text: servers quote it in what they say of it."""
         return text.replace(self._key, "***") if self._is_secret else text
+
+
+def _try_to_take(places: tuple[anyio.Semaphore, ...]) -> bool:
+    """Take all of the places if they are free."""
+    for place in places:
+        if not place.value:
+            return False
+    for place in places:
+        place.acquire_nowait()
+    return True
 
 
 def _leave(places: tuple[anyio.Semaphore, ...]) -> None:

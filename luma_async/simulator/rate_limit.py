@@ -1,0 +1,49 @@
+"""How many requests a second the gateway allows."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from aiohttp import web
+
+from luma_async.simulator.answers import Answers
+
+
+class RateLimit:
+    """A token bucket: `rate` requests a second, and as many at once as come in `burst` seconds.
+
+    With `says` every answer carries `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    """
+
+    def __init__(
+        self, answers: Answers, *, rate: float | None, burst: float = 1.0, says: bool = False
+    ) -> None:
+        self._answers = answers
+        self._rate = rate
+        self._most = max(rate * burst, 1.0) if rate is not None else math.inf
+        self._tokens = self._most
+        self._filled_at = time.monotonic()
+        self._says = says
+
+    def refuse(self) -> web.Response | None:
+        """Take a token; without one, return the refusal, which says when there is one again."""
+        if self._rate is None:
+            return None
+        now = time.monotonic()
+        self._tokens = min(self._tokens + (now - self._filled_at) * self._rate, self._most)
+        self._filled_at = now
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return None
+        refusal = self._answers.refusal(429, "rate_limit", "too many requests")
+        refusal.headers["Retry-After"] = str(math.ceil((1.0 - self._tokens) / self._rate))
+        return refusal
+
+    def mark(self, response: web.StreamResponse) -> None:
+        """Say in an answer how much is left."""
+        if self._says and self._rate is not None:
+            reset = (self._most - self._tokens) / self._rate
+            response.headers["X-RateLimit-Limit"] = f"{self._most:g}"
+            response.headers["X-RateLimit-Remaining"] = f"{max(int(self._tokens), 0)}"
+            response.headers["X-RateLimit-Reset"] = f"{reset:.3f}"
