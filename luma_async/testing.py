@@ -21,12 +21,16 @@ from typing import Any
 
 import pytest
 
-from luma_async.simulator import Fixed, Simulator
+from luma_async.simulator import Fixed, Simulator, Variant
 
 
 @contextmanager
 def running_simulator(**settings: Any) -> Iterator[Simulator]:
-    """Run a `Simulator` in a thread of its own, for code that runs its own event loop."""
+    """Run a `Simulator` in a thread of its own, for code that runs its own event loop.
+
+    Its jobs say how long they still take, so that a client need not learn how quick they are.
+    """
+    settings.setdefault("variant", Variant(estimates=True))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="luma simulator", daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from luma_async.simulator import LogNormal, Simulator
+from luma_async.simulator import LogNormal, Simulator, Variant
 
 
 async def run_simulator(
@@ -18,6 +18,7 @@ async def run_simulator(
         durations=LogNormal(median=median),
         failure_rate=failure_rate,
         api_key=api_key,
+        variant=Variant(estimates=True),
     )
     key = "any-key" if api_key is None else "the-one-you-gave"
     async with simulator:

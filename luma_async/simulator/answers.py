@@ -53,7 +53,7 @@ class Answers:
             "video": None,
             "video_raw": None,
             "liked": None,
-            "estimate_wait_seconds": None,
+            "estimate_wait_seconds": self._estimate(job),
             "thumbnail": None,
             "last_frame": None,
         }
@@ -83,7 +83,7 @@ class Answers:
                 "aspect_ratio": job.request.get("aspect_ratio", "16:9"),
             },
             "created_at": self._time(job.taken_at),
-            "estimate_wait_seconds": None,
+            "estimate_wait_seconds": self._estimate(job),
             "video": None,
         }
         if phase == "completed":
@@ -136,6 +136,10 @@ class Answers:
             case "assets":
                 return {"assets": {"video": video["url"]}}
         return {"video": video, "video_raw": raw, "thumbnail": thumbnail, "last_frame": last}
+
+    def _estimate(self, job: Job) -> float | None:
+        left = (job.ends_at - self._clock.now()) / self._clock.speed
+        return round(left, 3) if self._variant.estimates and left > 0 else None
 
     def _word(self, phase: str) -> str:
         return _WORDS[self._variant.words][_PHASES.index(phase)]

@@ -18,6 +18,7 @@ class Variant:
         largest_batch: ids in one request before the gateway refuses it.
         forgets: the part of the ids that "get many" leaves out of its answers.
         row_data: what a row wraps: the task as it is, as it was when it was taken, or null.
+        estimates: whether running jobs say how many (real) seconds they still take.
         times: how moments are written.
         video: where and how the video is named.
         id_name: what an id is called.
@@ -33,6 +34,7 @@ class Variant:
     largest_batch: int | None = None
     forgets: float = 0.0
     row_data: Literal["fresh", "stale", "null"] = "fresh"
+    estimates: bool = False
     times: Literal["rfc3339", "no_fraction", "no_zone", "epoch", "epoch_ms", "zero"] = "rfc3339"
     video: Literal["object", "text", "artifact", "raw", "assets"] = "object"
     id_name: Literal["id", "task_id", "taskId"] = "id"

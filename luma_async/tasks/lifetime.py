@@ -10,10 +10,10 @@ MEMORY = 40
 """Jobs: what was seen this many jobs ago counts 1/e of what was seen just now, so that a server
 that has become slower or quicker is believed after some dozens of jobs."""
 
-PRIOR_JOBS = 4.0
+PRIOR_JOBS = 2.0
 """How many jobs the expectation counts that a lifetime begins with."""
 
-PRIOR_SPREAD = 0.5
+PRIOR_SPREAD = 1.0
 LEAST_SPREAD = 0.05
 """Standard deviations of the logarithm of a duration: expected at first, and believed at least."""
 

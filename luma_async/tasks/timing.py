@@ -22,6 +22,10 @@ that were started together shall not look together for ever."""
 LONGEST_ESTIMATE = 300.0
 """Seconds; a server's estimate of more moves the first look to here."""
 
+ESTIMATED_LOOKS = 3
+"""A server's estimate moves the first look, and so many in all to sooner than the schedule's: an
+estimate that never changes is none."""
+
 BROKEN_SCHEDULE_DELAY = 10.0
 """Seconds between two looks where the schedule raises: a slip in it costs no paid job its watch."""
 
@@ -51,9 +55,9 @@ class Timing:
             except Exception as error:  # noqa: BLE001  of the user's, and logged
                 delay = BROKEN_SCHEDULE_DELAY
                 self._complain(error)
-            if not watch.looks and (estimate := watch.task.generation.estimate_wait_seconds):
-                delay = min(estimate, LONGEST_ESTIMATE)
             delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
+            if watch.looks < ESTIMATED_LOOKS:
+                delay = _by_estimate(watch, delay)
             # In this order, "not a number" comes out as the shortest delay, too.
             due = now + max(SHORTEST_DELAY, delay)
             watch.due = min(due, watch.since + self._task_timeout)
@@ -78,3 +82,11 @@ class Timing:
             self._broke = True
             text = "The schedule broke; looks follow each %g s."
             logger.error(text, BROKEN_SCHEDULE_DELAY, exc_info=error)
+
+
+def _by_estimate(watch: Watch, delay: float) -> float:
+    estimate = watch.task.generation.estimate_wait_seconds
+    if not estimate:
+        return delay
+    estimate = min(estimate, LONGEST_ESTIMATE) * (1.0 + JITTER * random.random())
+    return min(estimate, delay) if watch.looks else estimate
