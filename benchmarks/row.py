@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure and its target."""
+    """A figure and its target; `met` is `None` where there is none."""
 
     what: str
     figure: str
-    target: str
-    met: bool
+    target: str = ""
+    met: bool | None = None

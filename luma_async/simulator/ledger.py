@@ -79,6 +79,7 @@ class Ledger:
                     "id": job.id,
                     "request": dict(job.request),
                     "parent": job.parent.id if job.parent else None,
+                    "ends_at": self._clock.real(job.ends_at),
                 }
                 for job in listed
             ],

@@ -20,7 +20,7 @@ _ALL = ""
 class AdaptiveSchedule:
     """Learns how long jobs take, and looks most where they are most likely to end.
 
-    >>> schedule = AdaptiveSchedule(look_cost=0.5)
+    >>> schedule = AdaptiveSchedule(look_cost=0.25)
     >>> for duration in (55, 60, 65, 58, 61, 70, 52, 63):
     ...     schedule.observe(duration)
     >>> 30 < schedule.next_delay(age=0, looks=0) < 60    # nothing to be seen before
@@ -42,9 +42,9 @@ class AdaptiveSchedule:
 
     def __init__(
         self,
-        look_cost: float = 0.5,
+        look_cost: float = 0.25,
         *,
-        shortest: float = 0.5,
+        shortest: float = 1.0,
         longest: float = 30.0,
         expected: float = 60.0,
         learned: Mapping[str, Any] | None = None,
