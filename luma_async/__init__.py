@@ -1,38 +1,45 @@
 """Asyncio client and polling task manager for Luma video generation."""
 
-from luma_async.client import LumaClient
-from luma_async.dialects import GatewayDialect
-from luma_async.errors import (
-    APIConnectionError,
-    APIError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConfigurationError,
-    DownloadError,
-    GenerationFailedError,
-    InsufficientCreditsError,
-    InvalidRequestError,
-    LumaError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    ResponseError,
-    ServerError,
-    SubmissionUncertainError,
-    TaskForgottenError,
-    TaskTimeoutError,
-)
-from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, Outcome, State
-from luma_async.tasks import (
-    AdaptiveSchedule,
-    ExponentialSchedule,
-    FixedSchedule,
-    PollSchedule,
-    VideoTask,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from luma_async.version import __version__
+
+if TYPE_CHECKING:
+    from luma_async.client import LumaClient
+    from luma_async.dialects import GatewayDialect
+    from luma_async.errors import (
+        APIConnectionError,
+        APIError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        ConfigurationError,
+        DownloadError,
+        GenerationFailedError,
+        InsufficientCreditsError,
+        InvalidRequestError,
+        LumaError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        ResponseError,
+        ServerError,
+        SubmissionUncertainError,
+        TaskForgottenError,
+        TaskTimeoutError,
+    )
+    from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, Outcome, State
+    from luma_async.tasks import (
+        AdaptiveSchedule,
+        ExponentialSchedule,
+        FixedSchedule,
+        PollSchedule,
+        VideoTask,
+    )
 
 __all__ = [
     "APIConnectionError",
@@ -70,3 +77,22 @@ __all__ = [
     "VideoTask",
     "__version__",
 ]
+
+if not TYPE_CHECKING:  # a type checker would believe that the module has any name at all
+    _HOMES = ("errors", "models", "tasks", "dialects", "client")
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first asked for.
+
+        A program which may generate a video, but has not yet, starts as quickly as without.
+        """
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f"{__name__}.{home}")
+                if hasattr(module, name):
+                    globals()[name] = getattr(module, name)
+                    return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -373,15 +373,17 @@ async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception
     A status of refusal is one however its explanation was lost, and an answer that is whole JSON
     names its job even where the connection did not end as it should.
     """
-    body = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > ANSWER_LIMIT:
+        while chunk := await response.content.readany():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > ANSWER_LIMIT:
                 return b"", ResponseError(f"the answer is larger than {ANSWER_LIMIT // 2**20} MiB")
     except Exception as error:  # noqa: BLE001  whatever it is, the rest is not coming
-        return bytes(body), error
-    return bytes(body), None
+        return b"".join(chunks), error
+    return b"".join(chunks), None
 
 
 def _closed(call: Call[Any]) -> ClientClosedError:
