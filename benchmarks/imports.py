@@ -15,7 +15,8 @@ _TIMED = "import time; start = time.process_time(); {}; print(time.process_time(
 
 def rows() -> Iterator[Row]:
     """Import both in turn, each in a new interpreter."""
-    ours, theirs = [], []
+    ours: list[float] = []
+    theirs: list[float] = []
     for _ in range(REPETITIONS):
         ours.append(_seconds("import luma_async"))
         theirs.append(_seconds("import aiohttp, pydantic"))

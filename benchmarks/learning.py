@@ -33,16 +33,16 @@ def rows() -> Iterator[Row]:
     ratios = {sigma: _against_the_best(LogNormal(sigma)) for sigma in SIGMAS}
     yield Row(
         f"lateness at equal looks against the optimum, {OBSERVED} durations observed, "
-        f"σ {SIGMAS[0]} to {SIGMAS[-1]}",
+        f"sigma {SIGMAS[0]} to {SIGMAS[-1]}",
         f"{max(ratios.values()):.3f} at worst ("
-        + ", ".join(f"σ {sigma}: {ratio:.3f}" for sigma, ratio in ratios.items())
+        + ", ".join(f"sigma {sigma}: {ratio:.3f}" for sigma, ratio in ratios.items())
         + ")",
         "at most 1.15",
         max(ratios.values()) <= 1.15,
     )
     fixed = {
         "memoryless": _against_an_interval(Memoryless()),
-        **{f"σ {sigma}": _against_an_interval(LogNormal(sigma)) for sigma in SIGMAS},
+        **{f"sigma {sigma}": _against_an_interval(LogNormal(sigma)) for sigma in SIGMAS},
     }
     yield Row(
         "lateness at equal looks against a fixed interval",

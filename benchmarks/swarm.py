@@ -8,8 +8,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -19,7 +20,7 @@ from luma_async import AdaptiveSchedule, LumaClient
 
 JOBS = 1_000
 SPEED = 5.0
-"""Simulated seconds in a real one. The schedules are told real seconds, so all times shrink alike."""
+"""Simulated seconds in a real one; the schedules are told real seconds, so all times shrink."""
 INTERVAL = 3.0
 """Simulated seconds between two looks of those that look at each job on its own."""
 REPETITIONS = 3
@@ -72,7 +73,7 @@ async def at_intervals(url: str) -> Resolved:
     return resolved
 
 
-PROGRAMS: dict[str, Callable[[str], Awaitable[Resolved]]] = {
+PROGRAMS: dict[str, Callable[[str], Coroutine[Any, Any, Resolved]]] = {
     "luma-async": adaptively,
     "each job every 3 s": at_intervals,
 }

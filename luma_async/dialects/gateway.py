@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +38,7 @@ _NAMES_ON_THE_WIRE = {
 }
 _ID_NAMES = ("task_id", "taskId", "id")
 _STATE_NAMES = ("state", "status", "task_status")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ALL_FIELDS = set(Generation.model_fields)
 
 
@@ -119,8 +121,17 @@ class GatewayDialect:
 
     def mark(self, row: JSONObject) -> Mark:
         """Return what of a row, and of the task that it wraps, tells how far a job is."""
-        inner = row.get("data")
-        return _moving(row) if not isinstance(inner, dict) else (*_moving(row), *_moving(inner))
+        get = row.get
+        inner = get("data")
+        mark = (
+            get("state"),
+            get("status"),
+            get("task_status"),
+            get("progress"),
+            get("queue_state"),
+            get("estimate_wait_seconds"),
+        )
+        return (*mark, *self.mark(inner)) if isinstance(inner, dict) else mark
 
     def _read_generation(self, body: bytes) -> Generation:
         return self.generation(_read_row(body))
@@ -148,18 +159,6 @@ class GatewayDialect:
         return word
 
 
-def _moving(place: JSONObject) -> Mark:
-    get = place.get
-    return (
-        get("state"),
-        get("status"),
-        get("task_status"),
-        get("progress"),
-        get("queue_state"),
-        get("estimate_wait_seconds"),
-    )
-
-
 def _body(request: GenerateRequest | ExtendRequest) -> bytes:
     fields = dict(request)
     extra = fields.pop("extra")
@@ -172,6 +171,8 @@ def _body(request: GenerateRequest | ExtendRequest) -> bytes:
 
 
 def _escaped(id: str) -> str:
+    if _PLAIN_ID.fullmatch(id):
+        return id
     if not id.strip("."):
         raise InvalidRequestError.of("id", f"{id!r} names no task")
     return quote(id, safe="")
@@ -234,8 +235,11 @@ def _read_row(body: bytes) -> JSONObject:
 
 
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
-    found = {_id_of_row(row): row for row in _rows(_parse(body)) if isinstance(row, dict)}
-    return {id: row for id, row in found.items() if id is not None}
+    found: dict[str, JSONObject] = {}
+    for row in _rows(_parse(body)):
+        if isinstance(row, dict) and (id := _id_of_row(row)) is not None:
+            found[id] = row
+    return found
 
 
 def _id_of_row(row: JSONObject) -> str | None:

@@ -13,6 +13,12 @@ from luma_async.tasks.timetable import Timetable
 MOST_KINDS = 200
 """Kinds of request that are learnt apart; further ones are taken together."""
 
+SHARE_OF_ITS_OWN = 0.01
+"""What a job adds to the cost of the request that it shares: its row is written, sent and read."""
+
+ALIKE = 0.01
+"""Jobs whose ages differ by no more than this part of a delay are given the same delay."""
+
 _ALL = ""
 """The kind that every job teaches."""
 
@@ -114,16 +120,23 @@ class AdaptiveSchedule:
 class ScheduleOfKind:
     """An `AdaptiveSchedule` as it is for some jobs."""
 
-    __slots__ = ("_kind", "_schedule", "_step")
+    __slots__ = ("_age", "_delay", "_kind", "_schedule", "_step", "_timetable")
 
     def __init__(self, schedule: AdaptiveSchedule, kind: _Kind, sharing: int) -> None:
         self._schedule = schedule
         self._kind = kind
-        self._step = 1.0 / math.sqrt(sharing)
+        self._step = math.sqrt((1.0 - SHARE_OF_ITS_OWN) / sharing + SHARE_OF_ITS_OWN)
+        self._timetable: Timetable | None = None
+        self._age = self._delay = 0.0
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
         """Return how long to wait for the next look."""
-        return self._kind.timetable.next_delay(age, self._step)
+        timetable = self._kind.timetable
+        if timetable is self._timetable and abs(age - self._age) <= ALIKE * self._delay:
+            return self._delay
+        self._timetable, self._age = timetable, age
+        self._delay = timetable.next_delay(age, self._step)
+        return self._delay
 
     def observe(self, duration: float) -> None:
         """Learn that one of these jobs took this long."""

@@ -34,12 +34,9 @@ class Agenda(Generic[Item]):
 
     def take(self, now: float, most: int) -> list[Item]:
         """Take what is due, and up to `most` what is due soonest; nothing if nothing is due."""
-        next_due = self.next_due()
-        if next_due is None or next_due > now:
-            return []
         taken: list[Item] = []
         heap, pop, is_over = self._heap, heapq.heappop, self._is_over
-        while heap and len(taken) < most:
+        while heap and len(taken) < most and (taken or heap[0][0] <= now):
             item = pop(heap)[2]
             if not is_over(item):
                 taken.append(item)

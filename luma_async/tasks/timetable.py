@@ -19,9 +19,8 @@ class Timetable:
     looks at the density n(t) = √(h(t) / 2·look_cost) a second are the best in the limit of many,
     h being the hazard rate (Keller, "Optimum checking schedules for systems subject to random
     failure", Management Science 21(3), 1974); the next look is where its integral has grown by 1.
-    A request that carries several jobs shares its cost among them: of n, each pays for 1/n, and
-    its next look is where the integral has grown by 1/√n. `shortest` and `longest` are the bounds
-    of a delay in seconds.
+    A job that has to pay for a part p of its request only is looked at where the integral has
+    grown by √p. `shortest` and `longest` are the bounds of a delay in seconds.
     """
 
     __slots__ = ("_ages", "_density", "_longest", "_looks", "_shortest")

@@ -211,7 +211,7 @@ class Transport:
     async def _try(self, sending: _Sending[T]) -> T:
         """Send once, when a place is free and the brake is off."""
         call = sending.call
-        places = self._places_for(call)
+        places = self._for_submission if call.submits else self._for_read
         if not (self._brake.is_off and _try_to_take(places)):
             await self._interruptibly(sending, self._enter(places))
         if self._is_closed():
@@ -246,9 +246,6 @@ class Transport:
     def _is_closed(self) -> bool:
         """Whether `aclose()` was called, which may be so at any return from a wait."""
         return self._closed
-
-    def _places_for(self, call: Call[Any]) -> tuple[anyio.Semaphore, ...]:
-        return self._for_submission if call.submits else self._for_read
 
     async def _enter(self, places: tuple[anyio.Semaphore, ...]) -> None:
         """Wait for a free place and for the brake."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -14,46 +13,9 @@ from hypothesis import strategies as st
 from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.failure import Failed
-from luma_async.transport.rate_headers import parse_retry_after
 from luma_async.transport.transport import _waits
 from luma_async.transport.verdict import Failure
 from tests.clients import connect
-
-NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("3", 3.0),
-        ("0.5", 0.5),
-        (" 3 ", 3.0),
-        ("0", 0.0),
-        ("-3", 0.0),
-        ("900", 120.0),
-        ("inf", 120.0),
-        ("nan", None),
-        ("soon", None),
-        ("", None),
-        ("Fri, 20 Nov 2026 12:00:07 GMT", 7.0),
-        ("Fri, 20 Nov 2026 11:00:00 GMT", 0.0),
-        ("Fri, 20 Nov 2026 13:00:00 GMT", 120.0),
-        ("Fri, 99 Nov 2026 13:00:00 GMT", None),
-        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    """Measured by the server's clock, and capped at two minutes."""
-    assert parse_retry_after(value, date=NOON) == seconds
-
-
-def test_a_date_without_the_servers_clock_is_measured_by_ours() -> None:
-    """Not every answer has a `Date`."""
-    soon = datetime.now(UTC) + timedelta(seconds=30)
-    value = soon.strftime("%a, %d %b %Y %H:%M:%S GMT")
-
-    assert 25 < (parse_retry_after(value) or 0) <= 30
 
 
 async def test_no_more_requests_are_in_flight_than_allowed() -> None:
@@ -120,6 +82,32 @@ async def test_one_429_brakes_the_whole_client() -> None:
         assert caught.value.retry_after == 1.0
         assert time.monotonic() - start >= 0.9
         assert sim.ledger.statuses == {429: 1, 200: 5}
+
+
+async def test_a_client_at_its_limit_stays_below_it() -> None:
+    """After the first refusals it uses what it may, and is hardly refused again."""
+    async with Simulator(durations=Fixed(60), max_rate=40) as sim, connect(sim) as luma:
+        start = time.monotonic()
+
+        await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(200)))
+
+        seconds = time.monotonic() - start
+        assert sim.ledger.statuses[429] <= 16  # what was in flight when the first was refused
+        assert 200 / (40 * seconds) > 0.5
+
+
+async def test_an_allowance_that_is_used_up_is_waited_for() -> None:
+    """A server that says how much is left need not refuse anybody."""
+    async with Simulator(durations=Fixed(60), max_rate=5, says_rate=True) as sim:
+        async with connect(sim) as luma:
+            task = await luma.generate("a cat")
+            task.forget()
+
+            for _ in range(12):
+                await luma.get(task.id)
+
+            assert sim.ledger.requests["get"] == 12
+            assert 429 not in sim.ledger.statuses
 
 
 async def test_an_answer_of_megabytes_is_refused() -> None:

@@ -1,0 +1,157 @@
+"""A hundred thousand pending jobs, and a million in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import math
+import random
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.gateway import GatewayProcess, gateway
+from benchmarks.row import Row
+from luma_async import AdaptiveSchedule, FixedSchedule, LumaClient
+from luma_async.tasks.agenda import Agenda
+
+FEW, MANY = 1_000, 100_000
+VIRTUAL = (10_000, 100_000, 1_000_000)
+REPETITIONS = 3
+SECONDS = 8.0
+LOOKS_A_SECOND = 15_000
+IN_FLIGHT = 16
+KEY = "benchmark-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What pending jobs cost: bytes each, and CPU seconds for each look at one."""
+
+    jobs: int
+    size: float
+    look: float
+
+
+async def hold(url: str, jobs: int, *, trace: bool) -> Pending:
+    """Submit jobs that do not end, and keep looking at them."""
+    delay = jobs / LOOKS_A_SECOND
+    schedule = AdaptiveSchedule(shortest=delay, longest=delay)
+    server = GatewayProcess(url)
+    size = look = 0.0
+    if trace:
+        async with _client(url, FixedSchedule(1e5)) as luma:
+            await luma.get((await luma.generate("a cat")).id)
+            gc.collect()
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            tasks = [await luma.generate("a cat dances on a moonlit roof") for _ in range(jobs)]
+            gc.collect()
+            size = (tracemalloc.get_traced_memory()[0] - before) / len(tasks)
+    else:
+        async with _client(url, schedule) as luma:
+            await asyncio.gather(*(_submit(luma, jobs // 32) for _ in range(32)))
+            await asyncio.sleep(2 * delay)  # each was looked at
+            gc.collect()
+            before, start = server.jobs_looked_at(), time.process_time()
+            await asyncio.sleep(SECONDS)
+            cpu = time.process_time() - start
+            look = cpu / (server.jobs_looked_at() - before)
+    return Pending(jobs, size, look)
+
+
+def _client(url: str, schedule: AdaptiveSchedule | FixedSchedule) -> LumaClient:
+    return LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=schedule)
+
+
+async def _submit(luma: LumaClient, jobs: int) -> None:
+    for number in range(jobs):
+        await luma.generate(f"cat {number}")
+
+
+def rows() -> Iterator[Row]:
+    """Measure both, and compare the many with the few."""
+    size = _measured(MANY, trace=True).size
+    yield Row(
+        f"memory for each of {MANY:,} pending jobs (tracemalloc)",
+        f"{size / 1024:.2f} KiB",
+        "at most 2 KiB",
+        size <= 2048,
+    )
+    look = {FEW: [0.0] * 0, MANY: [0.0] * 0}
+    for _ in range(REPETITIONS):
+        for jobs, found in look.items():
+            found.append(_measured(jobs, trace=False).look)
+    few, many = (statistics.median(look[jobs]) for jobs in (FEW, MANY))
+    yield Row(
+        f"CPU for one look, {MANY:,} pending jobs against {FEW:,}",
+        f"{many / few:.2f} ({many * 1e6:.1f} µs against {few * 1e6:.1f} µs)",
+        "at most 1.5",
+        many <= 1.5 * few,
+    )
+    seconds = {jobs: schedule_virtually(jobs) for jobs in VIRTUAL}
+    small, large = VIRTUAL[0], VIRTUAL[-1]
+    allowed = large * math.log(large) / (small * math.log(small))
+    growth = seconds[large] / seconds[small]
+    yield Row(
+        f"pure scheduling of {large:,} jobs against {small:,}, in virtual time",
+        f"{growth:.0f} times ("
+        + ", ".join(f"{jobs:,}: {taken:.1f} s" for jobs, taken in seconds.items())
+        + ")",
+        f"at most {allowed:.0f} times (n log n)",
+        growth <= allowed,
+    )
+
+
+def _measured(jobs: int, *, trace: bool) -> Pending:
+    with gateway(median=1e7) as server:
+        command = [sys.executable, "-m", "benchmarks.scale", server.url, str(jobs)]
+        done = subprocess.run(
+            [*command, "trace"] if trace else command, check=True, capture_output=True, text=True
+        )
+    return Pending(**json.loads(done.stdout))
+
+
+class _Job:
+    """A job in virtual time."""
+
+    __slots__ = ("done", "ends")
+
+    def __init__(self, ends: float) -> None:
+        self.ends = ends
+        self.done = False
+
+
+def schedule_virtually(jobs: int) -> float:
+    """Schedule looks at so many jobs from their submission to their end; return CPU seconds."""
+    chance = random.Random(7)
+    schedule = AdaptiveSchedule(look_cost=1.0)
+    kind = schedule.for_jobs("generate", 1)
+    agenda: Agenda[_Job] = Agenda(lambda job: job.done)
+    durations = [60.0 * math.exp(chance.gauss(0.0, 0.35)) for _ in range(jobs)]
+    gc.collect()
+    start = time.process_time()
+    for duration in durations:
+        agenda.add(_Job(duration), kind.next_delay(0.0, 0))
+    while (now := agenda.next_due()) is not None:
+        for job in agenda.take(now, 100):
+            if job.ends <= now:
+                job.done = True
+                kind.observe(now)
+            else:
+                agenda.add(job, now + kind.next_delay(now, 0) * (0.95 + 0.1 * chance.random()))
+    return time.process_time() - start
+
+
+async def _main(url: str, jobs: int, *, trace: bool) -> None:
+    found = await hold(url, jobs, trace=trace)
+    print(json.dumps({"jobs": found.jobs, "size": found.size, "look": found.look}))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), trace="trace" in sys.argv))

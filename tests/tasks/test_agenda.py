@@ -1,0 +1,56 @@
+"""The agenda: what is due comes first, and what is due soonest fills the rest."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async.tasks.agenda import Agenda
+
+DUES = st.lists(st.floats(0, 100), max_size=50)
+
+
+def agenda_of(dues: list[float], over: set[int] | None = None) -> Agenda[int]:
+    over = over or set()
+    agenda: Agenda[int] = Agenda(lambda item: item in over)
+    for number, due in enumerate(dues):
+        agenda.add(number, due)
+    return agenda
+
+
+@given(DUES, st.floats(0, 100), st.integers(1, 10))
+def test_what_is_taken_is_what_is_due_soonest(dues: list[float], now: float, most: int) -> None:
+    """In order, up to the number asked for, and nothing while nothing is due."""
+    taken = agenda_of(dues).take(now, most)
+
+    if dues and min(dues) <= now:
+        assert [dues[number] for number in taken] == sorted(dues)[:most]
+    else:
+        assert taken == []
+
+
+@given(DUES, st.sets(st.integers(0, 49)))
+def test_what_is_over_never_comes_up(dues: list[float], over: set[int]) -> None:
+    """And what is not comes up exactly once."""
+    agenda = agenda_of(dues, over)
+
+    taken = []
+    while (due := agenda.next_due()) is not None:
+        taken += agenda.take(due, 3)
+
+    assert sorted(taken) == [number for number in range(len(dues)) if number not in over]
+
+
+def test_those_due_at_the_same_time_come_in_the_order_they_were_added() -> None:
+    """Nobody waits behind somebody who came later."""
+    assert agenda_of([5.0] * 10).take(5.0, 10) == list(range(10))
+
+
+def test_an_agenda_can_be_cleared() -> None:
+    """Then nothing is due."""
+    agenda = agenda_of([1.0, 2.0])
+
+    agenda.clear()
+
+    assert agenda.next_due() is None
+    assert agenda.take(100.0, 10) == []
