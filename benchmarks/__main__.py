@@ -1,4 +1,4 @@
-"""Runs benchmarks, prints their table, and writes it as JSON."""
+"""Runs benchmarks, prints their table, writes it as JSON and Markdown, and draws the plots."""
 
 from __future__ import annotations
 
@@ -13,10 +13,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import plots
 from benchmarks.row import Row
 
-NAMES = ("limits", "responsiveness")
-RESULTS = Path(__file__).parent / "results" / "results.json"
+NAMES = (
+    "cost",
+    "learning",
+    "swarm",
+    "scale",
+    "whole",
+    "rate",
+    "imports",
+    "limits",
+    "responsiveness",
+)
+RESULTS = Path(__file__).parent / "results"
+_MARKS = {True: "met", False: "missed", None: ""}
 
 
 def main() -> int:
@@ -29,21 +41,60 @@ def main() -> int:
             f"no such benchmark: {', '.join(sorted(unknown))}; there is {', '.join(NAMES)}"
         )
     console = Console()
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {}
     for name in names:
         for row in import_module(f"benchmarks.{name}").rows():
-            rows.append(row)
-            console.print(f"{'met   ' if row.met else 'MISSED'} {row.what}: {row.figure}")
+            rows.setdefault(name, []).append(row)
+            console.print(f"{_MARKS[row.met]:<6} {row.what}: {row.figure}", highlight=False)
+    every = [row for found in rows.values() for row in found]
+    console.print(_table(every))
+    _write(rows)
+    plots.draw(rows)
+    return 0 if all(row.met is not False for row in every) else 1
+
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    return (
+        f"{_processor()}, {platform.machine()}, {platform.system()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(models)} cores of {models[0]}" if models else "unknown processor"
+
+
+def _table(rows: list[Row]) -> Table:
     table = Table("figure", "measured", "target", "")
     for row in rows:
-        table.add_row(row.what, row.figure, row.target, "met" if row.met else "missed")
-    console.print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    machine = f"{platform.machine()}, Python {platform.python_version()}, {platform.system()}"
-    RESULTS.write_text(
-        json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2)
-    )
-    return 0 if all(row.met for row in rows) else 1
+        table.add_row(row.what, row.figure, row.target, _MARKS[row.met])
+    return table
+
+
+def _write(rows: dict[str, list[Row]]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    document = {
+        "machine": machine(),
+        "rows": {name: [asdict(row) for row in found] for name, found in rows.items()},
+    }
+    (RESULTS / "results.json").write_text(json.dumps(document, indent=2), "utf-8")
+    lines = [
+        f"Measured on {machine()}.",
+        "",
+        "| figure | measured | target | |",
+        "|---|---|---|---|",
+    ]
+    for found in rows.values():
+        lines += [
+            f"| {row.what} | {row.figure} | {row.target} | {_MARKS[row.met]} |" for row in found
+        ]
+    (RESULTS / "results.md").write_text("\n".join([*lines, ""]), "utf-8")
 
 
 if __name__ == "__main__":

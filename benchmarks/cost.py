@@ -44,7 +44,7 @@ def rows() -> Iterator[Row]:
     """Compare the medians."""
     cost = {name: statistics.median(found) for name, found in costs().items()}
     for name, seconds in cost.items():
-        yield Row(f"CPU for one look: {name}", f"{seconds * 1e6:.1f} µs")
+        yield Row(f"CPU for one look: {name}", f"{seconds * 1e6:.1f} µs", data={name: seconds})
     for peer, target in (("lumaai", 150), ("luma-agents", None), ("aiohttp", 8)):
         ratio = cost[peer] / cost[IN_BATCHES]
         yield Row(

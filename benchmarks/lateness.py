@@ -105,7 +105,8 @@ def cost(ages: Sequence[float], durations: Distribution) -> Cost:
     seen = sum(
         age * (before - after) for age, (before, after) in zip(ages, pairwise(alive), strict=True)
     )
-    return Cost(sum(alive[:-1]), seen + ages[-1] * alive[-1] - durations.mean)
+    late = seen + ages[-1] * alive[-1] - durations.mean
+    return Cost(float(sum(alive[:-1])), float(late))
 
 
 def frontier(durations: Distribution) -> list[Cost]:

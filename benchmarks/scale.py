@@ -20,7 +20,7 @@ from benchmarks.row import Row
 from luma_async import AdaptiveSchedule, FixedSchedule, LumaClient
 from luma_async.tasks.agenda import Agenda
 
-FEW, MANY = 1_000, 100_000
+FEW, SOME, MANY = 1_000, 10_000, 100_000
 VIRTUAL = (10_000, 100_000, 1_000_000)
 REPETITIONS = 3
 SECONDS = 8.0
@@ -76,23 +76,27 @@ async def _submit(luma: LumaClient, jobs: int) -> None:
 
 def rows() -> Iterator[Row]:
     """Measure both, and compare the many with the few."""
-    size = _measured(MANY, trace=True).size
+    sizes = {jobs: _measured(jobs, trace=True).size for jobs in (FEW, SOME, MANY)}
+    size = sizes[MANY]
     yield Row(
         f"memory for each of {MANY:,} pending jobs (tracemalloc)",
         f"{size / 1024:.2f} KiB",
         "at most 2 KiB",
         size <= 2048,
+        {f"size {jobs}": measured for jobs, measured in sizes.items()},
     )
-    look = {FEW: [0.0] * 0, MANY: [0.0] * 0}
+    look: dict[int, list[float]] = {FEW: [], SOME: [], MANY: []}
     for _ in range(REPETITIONS):
         for jobs, found in look.items():
             found.append(_measured(jobs, trace=False).look)
-    few, many = (statistics.median(look[jobs]) for jobs in (FEW, MANY))
+    looks = {jobs: statistics.median(found) for jobs, found in look.items()}
+    few, many = looks[FEW], looks[MANY]
     yield Row(
         f"CPU for one look, {MANY:,} pending jobs against {FEW:,}",
         f"{many / few:.2f} ({many * 1e6:.1f} µs against {few * 1e6:.1f} µs)",
         "at most 1.5",
         many <= 1.5 * few,
+        {f"look {jobs}": measured for jobs, measured in looks.items()},
     )
     seconds = {jobs: schedule_virtually(jobs) for jobs in VIRTUAL}
     small, large = VIRTUAL[0], VIRTUAL[-1]

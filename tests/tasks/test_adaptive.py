@@ -15,7 +15,7 @@ from luma_async import AdaptiveSchedule, ConfigurationError, PollSchedule
 from luma_async.tasks.adaptive import MOST_KINDS
 from luma_async.tasks.schedule import ScheduleByKind
 
-FREE = {"shortest": 1e-3, "longest": 1e6}
+FREE: dict[str, Any] = {"shortest": 1e-3, "longest": 1e6}
 
 
 def taught(schedule: AdaptiveSchedule, jobs: int = 200, median: float = 60.0) -> AdaptiveSchedule:

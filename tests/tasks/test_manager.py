@@ -465,6 +465,108 @@ async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> No
     assert max(looks for age, looks in learner.asked) >= 4
 
 
+class _Kinds:
+    """A schedule that notes which jobs it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[tuple[str, int]] = set()
+        self.learned: list[str] = []
+        self.oldest = 0.0
+
+    def next_delay(self, age: float, looks: int) -> float:
+        self.oldest = max(self.oldest, age)
+        return 0.05
+
+    def observe(self, duration: float) -> None:
+        raise AssertionError("each kind is taught apart")
+
+    def for_jobs(self, kind: str, sharing: int) -> PollSchedule:
+        self.asked.add((kind, sharing))
+        return _OfKind(self, kind)
+
+
+class _OfKind:
+    def __init__(self, kinds: _Kinds, kind: str) -> None:
+        self.kinds = kinds
+        self.kind = kind
+
+    def next_delay(self, age: float, looks: int) -> float:
+        return self.kinds.next_delay(age, looks)
+
+    def observe(self, duration: float) -> None:
+        self.kinds.learned.append(self.kind)
+
+
+async def test_a_schedule_can_tell_kinds_of_request_apart() -> None:
+    """By call, model, resolution and duration, and by how many jobs share a request."""
+    kinds = _Kinds()
+    async with Simulator(durations=Fixed(0.2)) as sim:
+        async with connect(sim, schedule=kinds, batch_size=2) as luma:
+            first = await luma.generate("a cat")
+            others = [
+                await luma.generate("a dog", model="ray-v2", resolution="720p", duration="5s"),
+                await luma.generate("a cow", resolution="720p"),
+            ]
+            await asyncio.gather(first, *others)
+            await (await luma.extend(first, "it bows"))
+
+    generated = {"generate", "generate ray-v2 720p 5s", "generate 720p"}
+    assert {kind for kind, _ in kinds.asked} == {*generated, "extend"}
+    assert {sharing for _, sharing in kinds.asked} == {1, 2}
+    assert sorted(kinds.learned) == sorted([*generated, "extend"])
+
+
+async def test_a_job_submitted_elsewhere_is_as_old_as_the_server_says() -> None:
+    """So that it is looked at as often as one of its age."""
+    kinds = _Kinds()
+    async with Simulator(durations=Fixed(1.2)) as sim:
+        async with connect(sim) as elsewhere, connect(sim, schedule=kinds) as luma:
+            id = (await elsewhere.generate("a cat")).id
+            await asyncio.sleep(0.6)
+
+            await (await luma.watch(id))
+
+            assert kinds.oldest >= 0.6
+            assert kinds.learned == []  # its age is not known to the moment
+
+
+@pytest.mark.parametrize("jobs", [1, 3], ids=["single look", "batch"])
+async def test_a_job_that_has_not_changed_costs_no_new_object(jobs: int) -> None:
+    """What the server says again is not read again."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
+        await until(lambda: sim.ledger.jobs_looked_at >= 3 * jobs)
+        seen = [task.generation for task in tasks]
+        looked_at = sim.ledger.jobs_looked_at
+        await until(lambda: sim.ledger.jobs_looked_at >= looked_at + 5 * jobs)
+
+        assert all(task.generation is was for task, was in zip(tasks, seen, strict=True))
+
+
+async def test_a_change_of_what_a_job_says_of_itself_is_news() -> None:
+    """Also where its state is the same."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        await until(lambda: sim.ledger.requests["get"] >= 3)
+        answer = f'{{"id": "{task.id}", "state": "pending", "queue_state": "third"}}'
+
+        sim.faults.add(Fault.answer(answer.encode(), on=["get"]))
+        await until(lambda: task.generation.queue_state)
+
+        assert task.generation.queue_state == "third"
+        assert task.state is State.PENDING
+
+
+async def test_a_servers_estimate_moves_the_first_look() -> None:
+    """A schedule that would look in half a minute looks when the server says."""
+    variant = Variant(estimates=True)
+    async with Simulator(durations=Fixed(0.5), variant=variant) as sim:
+        async with connect(sim, schedule=FixedSchedule(30.0)) as luma:
+            await asyncio.wait_for(await luma.generate("a cat"), 10)
+
+            assert sim.ledger.requests["get"] <= 3
+
+
 async def test_a_server_that_hangs_does_not_stretch_the_time_of_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
