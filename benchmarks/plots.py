@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from benchmarks.lateness import LogNormal, ages_of, cost, frontier, lateness_at_interval
 from benchmarks.row import Row
@@ -73,6 +74,9 @@ def _draw_lateness() -> None:
         ylabel="mean lateness, seconds",
         title="One job at a time, log-normal durations (median 60 s, sigma 0.35)",
     )
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
     _finish(axes)
     _save(figure, "lateness")
 

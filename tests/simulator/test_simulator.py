@@ -80,6 +80,44 @@ async def test_keys_credit_and_places_are_limited() -> None:
         assert statuses == [200, 429]
 
 
+async def test_requests_are_limited_by_the_second() -> None:
+    """A second's worth at once, then 429 with the time to wait; headers say what is left."""
+    async with Simulator(max_rate=3, says_rate=True) as sim:
+        async with aiohttp.ClientSession(headers=HEADERS) as session:
+            answers = []
+            for _ in range(4):
+                async with session.get(f"{sim.url}/luma/generations/x") as response:
+                    answers.append((response.status, response.headers))
+
+            assert [status for status, _ in answers] == [404, 404, 404, 429]
+            remaining = [headers["X-RateLimit-Remaining"] for _, headers in answers]
+            assert remaining == ["2", "1", "0", "0"]
+            assert answers[-1][1]["Retry-After"] == "1"
+            assert float(answers[-1][1]["X-RateLimit-Reset"]) <= 1.0
+
+
+async def test_estimates_are_true() -> None:
+    """In real seconds, whatever the speed, and none of a job that has ended."""
+    async with Simulator(durations=Fixed(10), speed=20, variant=Variant(estimates=True)) as sim:
+        _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+        await asyncio.sleep(job["estimate_wait_seconds"])
+        _, look = await get(sim, f"/luma/generations/{job['id']}")
+
+        assert 0.4 < job["estimate_wait_seconds"] <= 0.5
+        assert (look["state"], look["estimate_wait_seconds"]) == ("completed", None)
+
+
+async def test_the_books_count_looks_at_jobs() -> None:
+    """A batch counts as many as it names; the list of jobs can be left out."""
+    async with Simulator() as sim:
+        await post(sim, "/luma/tasks", {"ids": ["a", "b", "c"]})
+        await get(sim, "/luma/generations/a")
+        _, books = await get(sim, "/simulator/ledger?jobs=none")
+
+        assert books["jobs_looked_at"] == sim.ledger.jobs_looked_at == 4
+        assert books["jobs"] == []
+
+
 async def test_an_unfinished_job_cannot_be_extended() -> None:
     """Nor an unknown one."""
     async with Simulator() as sim:
