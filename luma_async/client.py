@@ -28,6 +28,7 @@ from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager,
 from luma_async.tasks.run import Requests, run_many
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
+from luma_async.transport.rate_headers import LONGEST_WAIT
 from luma_async.transport.settings import Secret
 
 DEFAULT_RUN_TASKS = 100
@@ -109,6 +110,7 @@ class LumaClient:
             schedule or AdaptiveSchedule(),
             max_looks=max_requests,
             task_timeout=task_timeout,
+            longest_look=max_tries * (timeout + LONGEST_WAIT),
         )
         self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)
         self._downloader = Downloader()

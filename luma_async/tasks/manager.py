@@ -35,9 +35,6 @@ they have just taken, and while they move."""
 VIDEO_FOLLOWS_WITHIN = 10.0
 """Seconds that a job which is said to be completed, but has no video, is still looked at."""
 
-LONGEST_LOOK = 900.0
-"""Seconds; a look that has more time than this is not timed: its tries come to an end before."""
-
 LAST_LOOK = 5.0
 """Seconds that a look may go on when the time of a job in it is up."""
 
@@ -53,7 +50,8 @@ class TaskManager:
 
     One asyncio task does it for all of them, alive only while something is watched. It keeps an
     agenda of when to look at which job; each look takes what is due and fills the rest of its
-    batch with what is due soonest. At most `max_looks` looks run at once.
+    batch with what is due soonest. At most `max_looks` looks run at once. A look takes at most
+    `longest_look` seconds by itself, so that only one that has less is timed.
     """
 
     def __init__(
@@ -63,12 +61,14 @@ class TaskManager:
         *,
         max_looks: int,
         task_timeout: float,
+        longest_look: float = math.inf,
         lost_after: float = LOST_AFTER,
     ) -> None:
         self._looks = looks
         self._timing = Timing(schedule, task_timeout=task_timeout)
         self._max_looks = max_looks
         self._task_timeout = task_timeout
+        self._longest_look = longest_look
         self._lost_after = lost_after
         self._watches: dict[str, Watch] = {}
         self._agenda: Agenda[Watch] = Agenda(attrgetter("task.done"))
@@ -96,13 +96,13 @@ class TaskManager:
         take. One that is said to be completed, but has no video, is watched for a while: "success"
         may be said of the submission, and a row may be ahead of its task.
         """
+        if _lacks_video(generation):
+            generation = _as_running(generation)
         known = self.find(generation.id)
         if known is not None:
             known.observe(generation)
             return known
-        task = VideoTask(
-            _as_running(generation) if _lacks_video(generation) else generation, self._on_end
-        )
+        task = VideoTask(generation, self._on_end)
         if self._closed:
             task.abandon(_closed(task))
         if not task.done:
@@ -199,7 +199,7 @@ class TaskManager:
         known = {watch.id: watch.mark for watch in batch}
         news: News | None = None
         try:
-            if time_is_up - began > LONGEST_LOOK:
+            if time_is_up - began > self._longest_look:
                 news = await self._looks.closely(known)
             else:
                 with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):

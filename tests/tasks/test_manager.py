@@ -453,16 +453,16 @@ class _Learner:
 async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> None:
     """Not from failed ones, and not from those of unknown age."""
     learner = _Learner()
-    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim, schedule=learner) as luma:
+    async with Simulator(durations=Fixed(0.6)) as sim, connect(sim, schedule=learner) as luma:
         task = await luma.generate("a cat")
         async with connect(sim) as elsewhere:
             watched = await luma.watch((await elsewhere.generate("a dog")).id)
         await asyncio.gather(task, watched)
 
     assert len(learner.durations) == 1
-    assert 0.3 <= learner.durations[0] < 3.0
+    assert 0.6 <= learner.durations[0] < 6.0
     assert [looks for age, looks in learner.asked][:2] == [0, 0]
-    assert max(looks for age, looks in learner.asked) >= 4
+    assert max(looks for age, looks in learner.asked) >= 2
 
 
 class _Kinds:
