@@ -87,7 +87,7 @@ def _draw_cost(cost_of: Mapping[str, float]) -> None:
     figure, axes = plt.subplots(figsize=(7, 3.6))
     colours = [_OURS if name.startswith("luma-async") else _OTHERS for name in names]
     bars = axes.barh(names, values, color=colours)
-    axes.bar_label(bars, [f" {value:,.3g}" for value in values])
+    axes.bar_label(bars, [f" {value:,.0f}" if value > 100 else f" {value:.1f}" for value in values])
     axes.set(xscale="log", xlabel="CPU of the client for one look at one job, microseconds")
     axes.set_xlim(1, max(values) * 4)
     axes.spines[["top", "right"]].set_visible(False)

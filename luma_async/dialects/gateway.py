@@ -184,7 +184,7 @@ def _parse(body: bytes) -> Any:
     A job that was paid for is worth more than the letter of the format.
     """
     try:
-        return from_json(body)
+        return from_json(body, cache_strings="keys")
     except ValueError:
         pass
     try:

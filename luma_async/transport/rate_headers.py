@@ -10,6 +10,9 @@ from email.utils import parsedate_to_datetime
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for more is asked again after this long."""
 
+REMAINING = "X-RateLimit-Remaining"
+"""The header that says how many requests are left."""
+
 _EPOCH_FROM = 1e8
 """A reset above this is a moment: as seconds to wait it would be years."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -57,7 +60,7 @@ def parse_reset(value: str | None, *, date: str | None = None) -> float | None:
 
 def used_up_for(headers: Mapping[str, str]) -> float | None:
     """Return for how many seconds nothing more is allowed, if the headers of an answer say so."""
-    remaining = headers.get("X-RateLimit-Remaining")
+    remaining = headers.get(REMAINING)
     if remaining is None:
         return None
     try:

@@ -24,7 +24,7 @@ from luma_async.errors import (
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
-from luma_async.transport.rate_headers import used_up_for
+from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
 from luma_async.transport.verdict import Verdict, verdict
@@ -304,7 +304,7 @@ class Transport:
         answer = await self._exchange(call)
         if answer.status != 429:
             self._brake.passed(sent)
-            if (seconds := used_up_for(answer.headers)) is not None:
+            if REMAINING in answer.headers and (seconds := used_up_for(answer.headers)) is not None:
                 self._brake.hold(seconds)
         if answer.status >= 300:
             raise refused(call, self._scrubbed(answer))

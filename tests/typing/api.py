@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import assert_type
 
 from luma_async import (
+    AdaptiveSchedule,
     Asset,
     ExtendRequest,
     FixedSchedule,
@@ -21,6 +22,7 @@ from luma_async import (
 )
 
 schedule: PollSchedule = FixedSchedule(2.0)
+schedule = AdaptiveSchedule(look_cost=0.5)
 luma = LumaClient("key", base_url="https://host", schedule=schedule, max_tasks=3)
 
 
