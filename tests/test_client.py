@@ -393,7 +393,7 @@ async def test_a_session_of_the_callers_may_be_set_up_as_it_likes(settings: Any)
 
             await (await luma.generate("a cat"))
 
-            assert ("identity" in luma._transport._headers.values()) is (
+            assert ("identity" in (luma._transport._sessions.request_headers or {}).values()) is (
                 "auto_decompress" in settings
             )
         assert len(sim.ledger.jobs) == 1

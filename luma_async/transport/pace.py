@@ -52,10 +52,12 @@ class Pace:
     def refused(self, now: float, *, sent: float) -> None:
         """Note that a request sent at `sent` was one too many.
 
-        Those that were on their way when the pace was cut tell nothing new.
+        Those that were on their way when the pace was cut tell nothing new, and where nothing was
+        taken lately there is nothing to keep below.
         """
-        if sent > self._cut_at:
-            self._ceiling = max(min(self._measured(now), self.rate(now)), SLOWEST)
+        measured = self._measured(now)
+        if sent > self._cut_at and measured > 0:
+            self._ceiling = max(min(measured, self.rate(now)), SLOWEST)
             self._cut_at = now
             self._next_turn = now
 

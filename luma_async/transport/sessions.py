@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import aiohttp
 
@@ -23,17 +24,17 @@ class Sessions:
     to close their connection, so that none of them is left idle.
     """
 
-    def __init__(self, given: aiohttp.ClientSession | None) -> None:
+    def __init__(self, given: aiohttp.ClientSession | None, headers: Mapping[str, str]) -> None:
         self.given = given
+        self._headers = headers
+        own = {} if given is None else {**headers, **_CLOSING}
+        if given is not None and not given.auto_decompress:
+            own |= _PLAIN
+        self.request_headers = own or None
+        """What is to be said with a request, beside what the session says with each."""
+        self.request_headers_with_body = {**own, "Content-Type": "application/json"}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: dict[bool, aiohttp.ClientSession] = {}
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What a session of the caller's needs said with every request."""
-        if self.given is None:
-            return {}
-        return _CLOSING if self.given.auto_decompress else {**_CLOSING, **_PLAIN}
 
     def open(self, *, submits: bool) -> aiohttp.ClientSession:
         """Return the session for a request, opened at the first one.
@@ -58,6 +59,7 @@ class Sessions:
             self._own[submits] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=submits),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
             )
         return self._own[submits]
 

@@ -105,14 +105,12 @@ class Transport:
         self._key = checked_key(api_key)
         self._is_secret = len(self._key) >= SHORTEST_SECRET
         self._key_bytes = self._key.encode()
-        self._sessions = Sessions(session)
-        self._headers = {
+        headers = {
             "Authorization": Secret(f"Bearer {self._key}"),
             "Accept": "application/json",
             "User-Agent": f"luma-async/{__version__}",
-            **self._sessions.headers,
         }
-        self._headers_with_body = {**self._headers, "Content-Type": "application/json"}
+        self._sessions = Sessions(session, headers)
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=min(CONNECT_TIMEOUT, timeout / 2)
         )
@@ -318,13 +316,15 @@ class Transport:
 
     async def _exchange(self, call: Call[Any]) -> Answer:
         """Send once, and return the answer whatever its status."""
-        session = self._sessions.open(submits=call.submits)
+        sessions = self._sessions
+        session = sessions.open(submits=call.submits)
+        plain, with_body = sessions.request_headers, sessions.request_headers_with_body
         try:
             async with session.request(
                 call.method,
                 self._base.with_path(self._prefix + call.path, encoded=True),
                 data=call.body,
-                headers=self._headers if call.body is None else self._headers_with_body,
+                headers=plain if call.body is None else with_body,
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,

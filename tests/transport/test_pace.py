@@ -65,6 +65,15 @@ def test_requests_that_were_on_their_way_do_not_cut_it_again() -> None:
     assert pace.rate(100.5) == before
 
 
+def test_a_server_that_took_nothing_says_nothing_of_its_pace() -> None:
+    """It is waited for, as it asks, and then asked as before."""
+    pace = Pace()
+
+    pace.refused(100.0, sent=99.9)
+
+    assert not pace.is_limited
+
+
 def test_a_refusal_at_the_new_pace_cuts_it_further() -> None:
     """From what it was then."""
     pace = cut(requests=20)
