@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         GenerationFailedError,
         InsufficientCreditsError,
         InvalidRequestError,
+        JournalError,
+        KeyConflictError,
         LumaError,
         NotFoundError,
         PermissionDeniedError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         TaskForgottenError,
         TaskTimeoutError,
     )
+    from luma_async.journal import Journal, SQLJournal
     from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, Outcome, State
     from luma_async.tasks import (
         AdaptiveSchedule,
@@ -61,6 +64,9 @@ __all__ = [
     "GenerationFailedError",
     "InsufficientCreditsError",
     "InvalidRequestError",
+    "Journal",
+    "JournalError",
+    "KeyConflictError",
     "LumaClient",
     "LumaError",
     "NotFoundError",
@@ -69,6 +75,7 @@ __all__ = [
     "PollSchedule",
     "RateLimitError",
     "ResponseError",
+    "SQLJournal",
     "ServerError",
     "State",
     "SubmissionUncertainError",
@@ -79,7 +86,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a type checker would believe that the module has any name at all
-    _HOMES = ("errors", "models", "tasks", "dialects", "client")
+    _HOMES = ("errors", "models", "tasks", "dialects", "journal", "client")
 
     def __getattr__(name: str) -> Any:
         """Load a public name when it is first asked for.

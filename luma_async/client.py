@@ -14,6 +14,8 @@ import aiohttp
 
 from luma_async.dialects import Dialect, GatewayDialect
 from luma_async.errors import ConfigurationError, GenerationFailedError, LumaError
+from luma_async.journal import Journal, SQLJournal
+from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.downloads import Downloader, Progress, What, chosen_asset, target_path
 from luma_async.models import (
     ExtendFields,
@@ -26,6 +28,7 @@ from luma_async.models import (
 )
 from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
 from luma_async.tasks.run import Requests, run_many
+from luma_async.tasks.submission import Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
 from luma_async.transport.rate_headers import LONGEST_WAIT
@@ -58,6 +61,8 @@ class LumaClient:
         task_timeout: seconds before an unfinished job is no longer watched.
         schedule: when to look at a job; `AdaptiveSchedule()` if not given.
         batch_size: ids in one status request.
+        journal: what keeps jobs from being lost or paid for twice when the process dies: a path
+            (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
         session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
             It is never closed here, and keeps no connection open after a request of this client.
 
@@ -79,6 +84,7 @@ class LumaClient:
         task_timeout: float = 3600.0,
         schedule: PollSchedule | None = None,
         batch_size: int = 100,
+        journal: Journal | str | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         api_key = Secret(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
@@ -105,21 +111,41 @@ class LumaClient:
         self._looks = Looks(
             self._transport, dialect, batch_size=batch_size, concurrency=max_requests
         )
+        schedule = schedule or AdaptiveSchedule()
         self._manager = TaskManager(
             self._looks,
-            schedule or AdaptiveSchedule(),
+            schedule,
             max_looks=max_requests,
             task_timeout=task_timeout,
             longest_look=max_tries * (timeout + LONGEST_WAIT),
+            on_end=None if journal is None else self._note_end,
         )
         self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)
+        self._bookkeeper: Bookkeeper | None = None
+        if journal is not None:
+            owns = isinstance(journal, str | os.PathLike)
+            self._bookkeeper = Bookkeeper(
+                SQLJournal(journal) if isinstance(journal, str | os.PathLike) else journal,
+                self._submitter,
+                self._manager,
+                schedule,
+                server=self._transport.base_url,
+                owns=owns,
+            )
         self._downloader = Downloader()
 
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # absent while the settings are checked
         return f"<LumaClient {transport.base_url if transport else 'unfinished'}>"
 
+    @property
+    def journal(self) -> Journal | None:
+        """The journal of this client, for `uncertain()`, `settle()` and the like."""
+        return self._bookkeeper.journal if self._bookkeeper is not None else None
+
     async def __aenter__(self) -> Self:
+        if self._bookkeeper is not None:
+            await self._bookkeeper.open()
         return self
 
     async def __aexit__(
@@ -134,6 +160,8 @@ class LumaClient:
         self,
         prompt: str | GenerateRequest,
         *,
+        key: str | None = None,
+        retry_failed: bool = False,
         retry_uncertain: bool = False,
         **fields: Unpack[GenerateFields],
     ) -> VideoTask:
@@ -144,22 +172,35 @@ class LumaClient:
         `fields` are those of `GenerateRequest`. `retry_uncertain=True` has a submission repeated
         even where the first may have been taken, at the risk of paying for both.
 
+        `key` is your name for the job in the journal, such as `"row-17"`: it is paid for once. A
+        job that is known under it is watched, or returned finished; one that has failed raises its
+        failure again, unless `retry_failed=True` has it submitted anew.
+
         Raises:
             InvalidRequestError: a field breaks a rule; nothing was sent.
+            KeyConflictError: the key names another job; nothing was sent.
+            JournalError: the journal cannot be written; nothing was sent.
+            GenerationFailedError, NotFoundError: the job known under the key failed, or is lost.
             SubmissionUncertainError: the job may have been taken; it was not sent again.
             APIError: the server refused; the job was not taken.
             APIConnectionError: the server could not be reached; the job was not taken.
             ClientClosedError: the client is closed; the job was not taken.
 
         """
-        request = GenerateRequest.of(prompt, **fields)
-        return await self._submitter.generate(request, retry_uncertain=retry_uncertain)
+        return await self._submit(
+            Submission(GenerateRequest.of(prompt, **fields)),
+            key=key,
+            retry_failed=retry_failed,
+            retry_uncertain=retry_uncertain,
+        )
 
     async def extend(
         self,
         source: VideoTask | Generation | str,
         prompt: str | ExtendRequest,
         *,
+        key: str | None = None,
+        retry_failed: bool = False,
         retry_uncertain: bool = False,
         **fields: Unpack[ExtendFields],
     ) -> VideoTask:
@@ -167,7 +208,8 @@ class LumaClient:
 
         >>> longer = await (await luma.extend(video, "the cat takes a bow"))   # doctest: +SKIP
 
-        `source` is a handle, a generation or an id; `fields` are those of `ExtendRequest`.
+        `source` is a handle, a generation or an id; `fields` are those of `ExtendRequest`; the rest
+        is as with `generate()`.
 
         Raises:
             GenerationFailedError: the source failed, so there is nothing to extend.
@@ -175,8 +217,14 @@ class LumaClient:
 
         """
         request = ExtendRequest.of(prompt, **fields)
-        finished = await self._finished(source)
-        return await self._submitter.extend(finished.id, request, retry_uncertain=retry_uncertain)
+        source_id = source if isinstance(source, str) else source.id
+        return await self._submit(
+            Submission(request, source_id),
+            source=source,
+            key=key,
+            retry_failed=retry_failed,
+            retry_uncertain=retry_uncertain,
+        )
 
     async def get(self, id: str) -> Generation:
         """Look at one job now.
@@ -224,8 +272,30 @@ class LumaClient:
             return known
         return self._manager.add(await self._looks.one(id))
 
+    async def resume(self) -> list[VideoTask]:
+        """Return handles on the journal's unfinished jobs, each of them watched.
+
+        >>> for task in await luma.resume():          # doctest: +SKIP
+        ...     print(task.key, await task)
+
+        Those of this client's `base_url`, the oldest first. Jobs that may have been taken are not
+        among them: `luma.journal.uncertain()` lists those, for you to settle.
+
+        Raises:
+            ConfigurationError: the client has no journal.
+            JournalError: it cannot be read.
+
+        """
+        if self._bookkeeper is None:
+            raise ConfigurationError("resume() needs a journal: LumaClient(journal='jobs.db').")
+        return await self._bookkeeper.resume()
+
     def run_many(
-        self, requests: Requests, *, max_tasks: int | None = None
+        self,
+        requests: Requests,
+        *,
+        max_tasks: int | None = None,
+        retry_failed: bool = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Submit any number of requests, and yield each one's outcome as its job ends.
 
@@ -233,11 +303,13 @@ class LumaClient:
         ...     print(outcome.request.prompt, outcome.generation or outcome.error)
 
         `requests` is an iterable or async iterable of prompts, `GenerateRequest`s or mappings of
-        their fields. It is read lazily: no more than `max_tasks` jobs run at once (the client's
-        `max_tasks` if not given, else 100), and a slow reader of outcomes slows it down. A request
-        that is refused or fails is an outcome with an error and spoils no other. To leave early
-        for good, close it (`contextlib.aclosing`): while it is open it goes on submitting until
-        `max_tasks` outcomes wait to be taken. Jobs that were submitted stay watched.
+        their fields. With a journal it may have pairs `(key, request)`, too, and a mapping may have
+        a `"key"`: the same run again goes on where it was. It is read lazily: no more than
+        `max_tasks` jobs run at once (the client's `max_tasks` if not given, else 100), and a slow
+        reader of outcomes slows it down. A request that is refused or fails is an outcome with an
+        error and spoils no other; `retry_failed=True` submits anew what has failed before. To leave
+        early for good, close it (`contextlib.aclosing`): while it is open it goes on submitting
+        until `max_tasks` outcomes wait to be taken. Jobs that were submitted stay watched.
 
         Raises:
             ClientClosedError: the client was closed before all requests were read.
@@ -246,7 +318,7 @@ class LumaClient:
         _check_positive(max_tasks=max_tasks)
         return run_many(
             requests,
-            lambda request: self._submitter.generate(request, retry_uncertain=False),
+            lambda request, key: self.generate(request, key=key, retry_failed=retry_failed),
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
         )
@@ -287,12 +359,45 @@ class LumaClient:
         """End every wait at once with `ClientClosedError`, and close the connections.
 
         Submissions that have left get their answer first, for at most `timeout` seconds, so that
-        no paid job goes unnoticed. Jobs that run go on at the server.
+        no paid job goes unnoticed. Jobs that run go on at the server; a journal has them for
+        `resume()`.
         """
         async with AsyncExitStack() as last_first:
             last_first.push_async_callback(self._downloader.aclose)
+            if self._bookkeeper is not None:
+                last_first.push_async_callback(self._bookkeeper.aclose)
             last_first.push_async_callback(self._transport.aclose)
             last_first.push_async_callback(self._manager.aclose)
+
+    async def _submit(
+        self,
+        submission: Submission,
+        *,
+        source: VideoTask | Generation | str | None = None,
+        key: str | None,
+        retry_failed: bool,
+        retry_uncertain: bool,
+    ) -> VideoTask:
+        books = self._bookkeeper
+        if books is None:
+            if key is not None:
+                raise ConfigurationError("A key needs a journal: LumaClient(journal='jobs.db').")
+            if source is not None:
+                await self._finished(source)
+            return await self._submitter.submit(submission, retry_uncertain=retry_uncertain)
+        asked = await books.asked(
+            submission, key=key, retry_failed=retry_failed, retry_uncertain=retry_uncertain
+        )
+        if source is not None:
+            known = await books.find(asked)
+            if known is not None:
+                return known
+            await self._finished(source)
+        return await books.submit(asked)
+
+    def _note_end(self, task: VideoTask) -> None:
+        if self._bookkeeper is not None:
+            self._bookkeeper.ended(task)
 
     async def _finished(self, source: VideoTask | Generation | str) -> Generation:
         if isinstance(source, Generation):

@@ -14,6 +14,8 @@ LumaError
  ├─ APIConnectionError          no answer: never connected, or cut off on the way
  │   └─ APITimeoutError         no answer in time
  ├─ ResponseError               an answer that nobody can read
+ ├─ JournalError                the journal cannot be read or written
+ ├─ KeyConflictError            the key names another job in the journal
  ├─ SubmissionUncertainError    the job may have been taken and billed; nobody here can know
  ├─ GenerationFailedError       the server worked on the job, and failed
  ├─ TaskTimeoutError            not finished in time; the job may go on (also a TimeoutError)
@@ -155,12 +157,30 @@ class ResponseError(LumaError):
     """The server answered something that is not an answer to what it was asked."""
 
 
+class JournalError(LumaError):
+    """The journal cannot be read or written, and what to do about it.
+
+    Where `generate()` or `extend()` raises it, nothing was submitted.
+    """
+
+
+class KeyConflictError(LumaError):
+    """The journal knows `key` for something else than what was asked for; nothing was submitted."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(
+            f"The key {key!r} {why}; nothing was submitted. Ask for another job under another key."
+        )
+        self.key = key
+
+
 class SubmissionUncertainError(LumaError):
     """The request had left, and no answer told what became of it.
 
     The job may have been taken, and billed. It is not sent again unless `retry_uncertain=True`
     asked for that. `request` is what was asked for, `cause` is how the answer was lost, `times` is
-    how often it was sent; for an extension, `source_id` is the id of the extended job.
+    how often it was sent; for an extension, `source_id` is the id of the extended job. With a
+    journal, `key` is the name to settle it under.
     """
 
     def __init__(
@@ -170,6 +190,7 @@ class SubmissionUncertainError(LumaError):
         request: GenerateRequest | ExtendRequest,
         source_id: str | None = None,
         times: int = 1,
+        key: str | None = None,
     ) -> None:
         prompt = request.prompt if len(request.prompt) <= 60 else request.prompt[:57] + "..."
         sent = (
@@ -177,15 +198,25 @@ class SubmissionUncertainError(LumaError):
             if times == 1
             else f"and it was sent {times} times as you wanted, so more than one may have been"
         )
+        if key is None:
+            step = (
+                "ask for it anew only if it is not there, "
+                "or pass retry_uncertain=True to have such a request repeated"
+            )
+        else:
+            step = (
+                f"then settle it in the journal: settle({key!r}, id='...') if it is there, "
+                f"settle({key!r}, resubmit=True) if it is not"
+            )
         super().__init__(
             f"{cause} The job may have been taken and billed (prompt {prompt!r}), {sent}. "
-            "Look for it in your gateway's list of tasks; ask for it anew only if it is not there, "
-            "or pass retry_uncertain=True to have such a request repeated."
+            f"Look for it in your gateway's list of tasks; {step}."
         )
         self.cause = cause
         self.request = request
         self.source_id = source_id
         self.times = times
+        self.key = key
 
 
 class GenerationFailedError(LumaError):

@@ -294,13 +294,15 @@ class Outcome:
     """What became of one request of `run_many`: a generation or an error, exactly one of the two.
 
     `request` is what was asked for; if it was no valid request, the thing as it was given. `id` is
-    the server's id of the job, if there is one: with it the job can be found again.
+    the server's id of the job, if there is one: with it the job can be found again. `key` is its
+    name in the journal, if there is one.
     """
 
     request: GenerateRequest | Any
     generation: Generation | None = None
     error: LumaError | None = None
     id: str | None = None
+    key: str | None = None
 
     @property
     def ok(self) -> bool:

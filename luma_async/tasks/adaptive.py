@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from luma_async.errors import ConfigurationError
 from luma_async.tasks.lifetime import PRIOR_SPREAD, Lifetime
 from luma_async.tasks.timetable import Timetable
+
+logger = logging.getLogger("luma_async")
 
 MOST_KINDS = 200
 """Kinds of request that are learnt apart; further ones are taken together."""
@@ -68,7 +71,7 @@ class AdaptiveSchedule:
         self._kinds = {_ALL: self._begin(Lifetime.expecting(expected))}
         for kind, state in (learned or {}).items():
             try:
-                self._kinds[kind] = self._begin(Lifetime.from_state(state))
+                self._kind(kind).recall(Lifetime.from_state(state))
             except ValueError as error:
                 raise ConfigurationError(f"AdaptiveSchedule: learned[{kind!r}]: {error}.") from None
 
@@ -97,6 +100,19 @@ class AdaptiveSchedule:
     def learned(self) -> dict[str, dict[str, float]]:
         """Return what was learnt, as JSON can carry it, for `learned` of a later schedule."""
         return {name: kind.lifetime.state() for name, kind in self._kinds.items()}
+
+    def recall(self, learned: Mapping[str, Any]) -> None:
+        """Take in what `learned()` of an earlier schedule returned, of kinds new to this one.
+
+        What is no such thing is passed over.
+        """
+        for name, state in learned.items():
+            try:
+                lifetime = Lifetime.from_state(state)
+            except ValueError:
+                logger.warning("What was learned of %r is no lifetime: learning it anew.", name)
+            else:
+                self._kind(name).recall(lifetime)
 
     def _kind(self, name: str) -> _Kind:
         found = self._kinds.get(name)
@@ -146,15 +162,23 @@ class ScheduleOfKind:
 class _Kind:
     """What was learnt of one kind of request, and the timetable that follows from it."""
 
-    __slots__ = ("_basis", "_settings", "lifetime", "timetable")
+    __slots__ = ("_basis", "_is_taught", "_settings", "lifetime", "timetable")
 
     def __init__(self, lifetime: Lifetime, *settings: float) -> None:
         self.lifetime = lifetime
+        self._is_taught = False
         self._settings = settings
         self._draw_up()
 
+    def recall(self, lifetime: Lifetime) -> None:
+        if not self._is_taught:
+            self.lifetime = lifetime
+            self._is_taught = True
+            self._draw_up()
+
     def observe(self, duration: float) -> None:
         self.lifetime.observe(duration)
+        self._is_taught = True
         if self._has_moved():
             self._draw_up()
 

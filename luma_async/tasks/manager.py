@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -51,7 +52,8 @@ class TaskManager:
     One asyncio task does it for all of them, alive only while something is watched. It keeps an
     agenda of when to look at which job; each look takes what is due and fills the rest of its
     batch with what is due soonest. At most `max_looks` looks run at once. A look takes at most
-    `longest_look` seconds by itself, so that only one that has less is timed.
+    `longest_look` seconds by itself, so that only one that has less is timed. `on_end` is called
+    with each handle when it is done.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class TaskManager:
         task_timeout: float,
         longest_look: float = math.inf,
         lost_after: float = LOST_AFTER,
+        on_end: Callable[[VideoTask], None] | None = None,
     ) -> None:
         self._looks = looks
         self._timing = Timing(schedule, task_timeout=task_timeout)
@@ -78,6 +81,7 @@ class TaskManager:
         self._sleeps_until = 0.0
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
+        self._told = on_end
         self._on_end = self._let_go  # one bound method for all tasks
         self._failing = False
         self._quiet_until = 0.0
@@ -88,29 +92,39 @@ class TaskManager:
         return watch.task if watch is not None else None
 
     def add(
-        self, generation: Generation, *, submitted_here: bool = False, kind: str = ""
+        self,
+        generation: Generation,
+        *,
+        submitted_here: bool = False,
+        kind: str = "",
+        key: str | None = None,
+        look_now: bool = False,
     ) -> VideoTask:
         """Watch a job, and return its handle: the one that it has already, if it is watched.
 
         A job that was submitted here, just now, teaches the schedule how long jobs of its kind
         take. One that is said to be completed, but has no video, is watched for a while: "success"
-        may be said of the submission, and a row may be ahead of its task.
+        may be said of the submission, and a row may be ahead of its task. `look_now` is for one
+        that is known by hearsay only.
         """
         if _lacks_video(generation):
             generation = _as_running(generation)
         known = self.find(generation.id)
         if known is not None:
+            known.key = known.key or key
             known.observe(generation)
             return known
-        task = VideoTask(generation, self._on_end)
-        if self._closed:
+        task = VideoTask(generation, self._on_end, key=key)
+        if task.done:
+            self._let_go(task)
+        elif self._closed:
             task.abandon(_closed(task))
-        if not task.done:
+        else:
             now = self._now()
             born = now if submitted_here else now - self._age(generation)
             watch = Watch(task, now, born=born, kind=kind, submitted_here=submitted_here)
             self._watches[task.id] = watch
-            self._put_on_agenda([watch], now)
+            self._put_on_agenda([watch], now, look_now=look_now)
             self._ensure_poller()
         return task
 
@@ -137,6 +151,8 @@ class TaskManager:
         self._missing.pop(task.id, None)
         if not self._watches:
             self._wake.set()  # the poller has nothing to live for
+        if self._told is not None:
+            self._told(task)
 
     def _ensure_poller(self) -> None:
         if self._poller is None and self._watches and not self._closed:
@@ -288,9 +304,14 @@ class TaskManager:
             task=task,
         )
 
-    def _put_on_agenda(self, watches: list[Watch], now: float) -> None:
-        sharing = max(min(len(self._watches), self._looks.batch_size), 1)
-        self._timing.put(watches, self._agenda, now=now, sharing=sharing)
+    def _put_on_agenda(self, watches: list[Watch], now: float, *, look_now: bool = False) -> None:
+        if look_now:
+            for watch in watches:
+                watch.due = now
+                self._agenda.add(watch, now)
+        else:
+            sharing = max(min(len(self._watches), self._looks.batch_size), 1)
+            self._timing.put(watches, self._agenda, now=now, sharing=sharing)
         if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
             self._wake.set()
 

@@ -15,15 +15,24 @@ from collections.abc import (
 from functools import partial
 from typing import Any
 
-from luma_async.errors import ClientClosedError, LumaError
+from luma_async.errors import (
+    ClientClosedError,
+    GenerationFailedError,
+    InvalidRequestError,
+    LumaError,
+    SubmissionUncertainError,
+)
 from luma_async.models import GenerateRequest, Outcome
 from luma_async.tasks.task import VideoTask
 
 RequestLike = str | GenerateRequest | Mapping[str, Any]
-"""A prompt, a request, or the fields of one."""
+"""A prompt, a request, or the fields of one, among which may be a `key`."""
 
-Requests = Iterable[RequestLike] | AsyncIterable[RequestLike]
-Submit = Callable[[GenerateRequest], Awaitable[VideoTask]]
+Keyed = tuple[str, RequestLike]
+"""A key, and what is asked for under it."""
+
+Requests = Iterable[RequestLike | Keyed] | AsyncIterable[RequestLike | Keyed]
+Submit = Callable[[GenerateRequest, str | None], Awaitable[VideoTask]]
 
 
 async def run_many(
@@ -95,7 +104,7 @@ class _Run:
         """Let go of the requests."""
         await self._requests.aclose()
 
-    async def _next_request(self) -> RequestLike:
+    async def _next_request(self) -> RequestLike | Keyed:
         async with self._one_reader:
             while self._running >= self._max_tasks or len(self._ended) >= self._max_tasks:
                 self._room.clear()
@@ -106,13 +115,15 @@ class _Run:
             self._running += 1
             return item
 
-    async def _start(self, item: RequestLike) -> None:
+    async def _start(self, item: RequestLike | Keyed) -> None:
         request: Any = item
+        key: str | None = None
         try:
-            request = _as_request(item)
-            task = await self._submit(request)
+            key, request = _with_key(item)
+            request = _as_request(request)
+            task = await self._submit(request, key)
         except LumaError as error:
-            self._end(Outcome(request, error=error))
+            self._end(Outcome(request, error=error, id=_id_in(error), key=_key_in(error) or key))
             if isinstance(error, ClientClosedError):
                 raise
         except BaseException:
@@ -136,6 +147,26 @@ class _Run:
         self._news.set()
 
 
+def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
+    if isinstance(item, tuple):
+        if len(item) != 2:
+            raise InvalidRequestError.of("request", f"{item!r} is no pair of a key and a request")
+        return item
+    if isinstance(item, Mapping) and "key" in item:
+        return item["key"], {name: value for name, value in item.items() if name != "key"}
+    return None, item
+
+
+def _id_in(error: LumaError) -> str | None:
+    """Return the id of the job that a journal knew, and that had failed."""
+    return error.generation.id if isinstance(error, GenerationFailedError) else None
+
+
+def _key_in(error: LumaError) -> str | None:
+    """Return the key that a journal made up, if the error tells of one to settle."""
+    return error.key if isinstance(error, SubmissionUncertainError) else None
+
+
 def _as_request(item: RequestLike) -> GenerateRequest:
     if isinstance(item, Mapping):
         return GenerateRequest.from_mapping(item)
@@ -144,10 +175,11 @@ def _as_request(item: RequestLike) -> GenerateRequest:
 
 def _outcome(request: GenerateRequest, task: VideoTask) -> Outcome:
     error = task.error
-    return Outcome(request, task.generation if error is None else None, error, task.id)
+    generation = task.generation if error is None else None
+    return Outcome(request, generation, error, task.id, task.key)
 
 
-async def _lazily(requests: Requests) -> AsyncGenerator[RequestLike, None]:
+async def _lazily(requests: Requests) -> AsyncGenerator[RequestLike | Keyed, None]:
     if not isinstance(requests, AsyncIterable):
         for item in requests:
             yield item

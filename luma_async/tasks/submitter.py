@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import cast
 
 import anyio
 
@@ -11,8 +12,9 @@ from luma_async.dialects import Dialect
 from luma_async.errors import SubmissionUncertainError
 from luma_async.models import ExtendRequest, GenerateRequest, Generation
 from luma_async.tasks.manager import TaskManager
+from luma_async.tasks.submission import Submission
 from luma_async.tasks.task import VideoTask
-from luma_async.transport import Call, Failed, Transport, UncertainSubmission
+from luma_async.transport import Call, Failed, SubmissionRecord, Transport, UncertainSubmission
 
 logger = logging.getLogger("luma_async")
 
@@ -38,42 +40,27 @@ class Submitter:
         self._manager = manager
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
 
-    async def generate(self, request: GenerateRequest, *, retry_uncertain: bool) -> VideoTask:
-        """Submit a new job and watch it."""
-        return await self._submit(
-            self._dialect.generate(request), request, retry_uncertain=retry_uncertain
-        )
-
-    async def extend(
-        self, source_id: str, request: ExtendRequest, *, retry_uncertain: bool
-    ) -> VideoTask:
-        """Submit the extension of a finished job and watch it."""
-        return await self._submit(
-            self._dialect.extend(source_id, request),
-            request,
-            source_id=source_id,
-            retry_uncertain=retry_uncertain,
-        )
-
-    async def _submit(
+    async def submit(
         self,
-        call: Call[Generation],
-        request: GenerateRequest | ExtendRequest,
+        submission: Submission,
         *,
         retry_uncertain: bool,
-        source_id: str | None = None,
+        key: str | None = None,
+        record: SubmissionRecord[Generation] | None = None,
     ) -> VideoTask:
+        """Submit a job and watch it. `record` writes down what becomes of it, under `key`."""
+        call = self._call(submission)
         await self._take_place()
         keeps_place = False
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
             nonlocal keeps_place
             keeps_place = True
-            delivery.add_done_callback(lambda done: self._adopt(request, done))
+            delivery.add_done_callback(lambda done: self._adopt(submission, key, done))
 
         try:
             generation = await self._transport.call(
-                call, repeat_uncertain=retry_uncertain, adopt=adopt
+                call, repeat_uncertain=retry_uncertain, adopt=adopt, record=record
             )
         except BaseException as error:
             if not keeps_place:
@@ -82,23 +69,33 @@ class Submitter:
                 raise
             uncertain = error
         else:
-            return self._watch(generation, request)
+            return self._watch(generation, submission, key)
         raise SubmissionUncertainError(
-            uncertain.cause, request=request, source_id=source_id, times=uncertain.times
+            uncertain.cause,
+            request=submission.request,
+            source_id=submission.source_id,
+            times=uncertain.times,
+            key=key,
         )
 
+    def _call(self, submission: Submission) -> Call[Generation]:
+        request, source_id = submission
+        if source_id is None:
+            return self._dialect.generate(cast("GenerateRequest", request))
+        return self._dialect.extend(source_id, cast("ExtendRequest", request))
+
     def _adopt(
-        self, request: GenerateRequest | ExtendRequest, delivery: asyncio.Task[Generation]
+        self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]
     ) -> None:
         """Take in the end of a submission whose caller was cancelled while it was on its way."""
-        prompt = request.prompt[:60]
+        prompt = submission.request.prompt[:60]
         failed = None if delivery.cancelled() else delivery.exception()
         if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_unclear):
             logger.warning("Cancelled on its way, the job may have been taken: %r", prompt)
         if delivery.cancelled() or failed is not None:
             self._give_back()
             return
-        task = self._watch(delivery.result(), request)
+        task = self._watch(delivery.result(), submission, key)
         logger.warning(
             "Cancelled on its way, the job was taken: %r is task %s, and %s.",
             prompt,
@@ -106,8 +103,8 @@ class Submitter:
             "done" if task.done else f"watched; watch({task.id!r}) gives its handle",
         )
 
-    def _watch(self, generation: Generation, request: GenerateRequest | ExtendRequest) -> VideoTask:
-        task = self._manager.add(generation, submitted_here=True, kind=_kind(request))
+    def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
+        task = self._manager.add(generation, submitted_here=True, kind=submission.kind, key=key)
         if self._places is not None:
             task.add_done_callback(self._give_back)
         return task
@@ -119,10 +116,3 @@ class Submitter:
     def _give_back(self, _: VideoTask | None = None) -> None:
         if self._places is not None:
             self._places.release()
-
-
-def _kind(request: GenerateRequest | ExtendRequest) -> str:
-    """Return what tells how long a job may take: requests of a kind take about as long."""
-    verb = "generate" if isinstance(request, GenerateRequest) else "extend"
-    chosen = (request.model, request.resolution, request.duration)
-    return " ".join((verb, *(choice for choice in chosen if choice)))

@@ -25,9 +25,26 @@ class VideoTask:
     cancelling one wait disturbs no other. It is made by the client, never by hand.
     """
 
-    __slots__ = ("_callbacks", "_done", "_error", "_generation", "_on_end", "_updates", "_waiters")
+    __slots__ = (
+        "_callbacks",
+        "_done",
+        "_error",
+        "_generation",
+        "_on_end",
+        "_updates",
+        "_waiters",
+        "key",
+    )
 
-    def __init__(self, generation: Generation, on_end: Callable[[VideoTask], None]) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        on_end: Callable[[VideoTask], None],
+        *,
+        key: str | None = None,
+    ) -> None:
+        self.key = key
+        """Its name in the journal; `None` if it is in none."""
         self._generation = generation
         self._on_end = on_end
         self._error: LumaError | None = None
@@ -36,6 +53,11 @@ class VideoTask:
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._updates: tuple[_Updates, ...] = ()
         self._callbacks: tuple[Callable[[VideoTask], object], ...] = ()
+
+    @classmethod
+    def finished(cls, generation: Generation, *, key: str | None = None) -> VideoTask:
+        """Return the handle on a job that has ended, which needs no poller."""
+        return cls(generation, lambda _: None, key=key)
 
     @property
     def id(self) -> str:

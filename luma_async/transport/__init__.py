@@ -2,6 +2,7 @@
 
 from luma_async.transport.call import Call
 from luma_async.transport.failure import Failed
+from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.transport import Transport, UncertainSubmission
 
-__all__ = ["Call", "Failed", "Transport", "UncertainSubmission"]
+__all__ = ["Call", "Failed", "SubmissionRecord", "Transport", "UncertainSubmission"]

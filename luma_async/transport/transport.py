@@ -25,6 +25,7 @@ from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
 from luma_async.transport.rate_headers import REMAINING, used_up_for
+from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
 from luma_async.transport.verdict import Verdict, verdict
@@ -60,12 +61,15 @@ class _Sending(Generic[T]):
     call: Call[T]
     repeat_uncertain: bool
     adopt: Callable[[asyncio.Task[T]], None] | None
+    record: SubmissionRecord[T] | None
     failed: Failed | None = None
     """How the first try went wrong, if it may be made again."""
     scope: anyio.CancelScope | None = None
     """What `aclose()` ends this with, while there is something to end."""
     times: int = 0
     """How often it was sent."""
+    abandoned: bool = False
+    """Whether the caller was cancelled."""
     unclear: LumaError | None = None
     """Why nobody knows whether a submission was taken, from the first try that left it so."""
 
@@ -142,12 +146,14 @@ class Transport:
         *,
         repeat_uncertain: bool = False,
         adopt: Callable[[asyncio.Task[T]], None] | None = None,
+        record: SubmissionRecord[T] | None = None,
     ) -> T:
         """Send a call, repeat it where that cannot cost money, and return what its answer says.
 
         Cancellation is passed on at once, but a submission that has left is not cut off: its
         answer may be all that ever tells of a paid job. `adopt` is given its asyncio task, which
-        ends with the result or with `Failed`.
+        ends with the result or with `Failed`. `record` writes down what becomes of a submission;
+        what its `sending()` raises is raised here.
 
         Raises:
             UncertainSubmission: the call submits, and may have been taken.
@@ -157,7 +163,7 @@ class Transport:
         """
         if self._closed:
             raise _closed(call)
-        sending = _Sending(call, repeat_uncertain, adopt)
+        sending = _Sending(call, repeat_uncertain, adopt, record)
         error: LumaError
         try:
             try:
@@ -261,7 +267,10 @@ class Transport:
         self, sending: _Sending[T], sent: float, places: tuple[anyio.Semaphore, ...]
     ) -> T:
         """Send a submission in a task of its own, which outlives the wait for it."""
-        delivery = asyncio.create_task(self._once(sending.call, sent), name="luma-async submission")
+        sent_off = (
+            self._once(sending.call, sent) if sending.record is None else self._on_record(sending)
+        )
+        delivery = asyncio.create_task(sent_off, name="luma-async submission")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
         delivery.add_done_callback(lambda _: _leave(places))
@@ -271,12 +280,32 @@ class Transport:
         try:
             return await asyncio.shield(delivery)
         except asyncio.CancelledError:
+            sending.abandoned = True
             if sending.adopt is not None:
                 sending.adopt(delivery)
             raise
         finally:
             if scope is not None:
                 self._allow_interruption(scope)
+
+    async def _on_record(self, sending: _Sending[T]) -> T:
+        """Send once, and have it written down: before, and before anybody sees the answer."""
+        record = sending.record
+        assert record is not None  # noqa: S101
+        await record.sending()
+        if sending.abandoned or self._is_closed():
+            await record.not_taken()
+            raise _closed(sending.call)
+        try:
+            result = await self._once(sending.call, asyncio.get_running_loop().time())
+        except Failed as failed:
+            if verdict(failed.failure, submits=True) is Verdict.UNCERTAIN:
+                await record.unclear(failed.error)
+            else:
+                await record.not_taken()
+            raise
+        await record.taken(result)
+        return result
 
     async def _interruptibly(self, sending: _Sending[Any], wait: Coroutine[Any, Any, R]) -> R:
         """Wait for something that `aclose()` ends with `ClientClosedError`."""

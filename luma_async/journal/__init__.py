@@ -1,0 +1,7 @@
+"""What survives a crash: every job that was submitted, and what became of it."""
+
+from luma_async.journal.entry import End, Entry, EntryState
+from luma_async.journal.journal import Journal
+from luma_async.journal.sql_journal import SQLJournal
+
+__all__ = ["End", "Entry", "EntryState", "Journal", "SQLJournal"]

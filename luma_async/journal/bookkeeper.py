@@ -1,0 +1,270 @@
+"""Bookkeeper: every job goes through the journal, and what a key names is paid for once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import anyio.to_thread
+
+from luma_async.errors import (
+    ClientClosedError,
+    GenerationFailedError,
+    KeyConflictError,
+    LumaError,
+    NotFoundError,
+    SubmissionUncertainError,
+)
+from luma_async.journal.asked import checked_key, fingerprint, is_large, kept_request
+from luma_async.journal.ends import Ends
+from luma_async.journal.entry import Entry, EntryState, made_up_key
+from luma_async.journal.journal import Journal
+from luma_async.journal.learned import Learned
+from luma_async.journal.record import KeyTaken, Record
+from luma_async.models import Generation, State
+from luma_async.tasks import PollSchedule, TaskManager, VideoTask
+from luma_async.tasks.submission import Submission, kind_of
+from luma_async.tasks.submitter import Submitter
+
+FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
+"""Seconds between two looks at an entry that somebody else is submitting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, as the journal sees it."""
+
+    submission: Submission
+    key: str | None
+    kept: dict[str, Any]
+    fingerprint: str
+    retry_failed: bool
+    retry_uncertain: bool
+
+
+class Bookkeeper:
+    """Submits jobs by the journal, and watches those that it knows.
+
+    `server` is the base URL that jobs are submitted at. The journal is closed at the end if this
+    client `owns` it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        submitter: Submitter,
+        manager: TaskManager,
+        schedule: PollSchedule,
+        *,
+        server: str,
+        owns: bool,
+    ) -> None:
+        self.journal = journal
+        self._submitter = submitter
+        self._manager = manager
+        self._server = server
+        self._owns = owns
+        self._learned = Learned(journal, schedule, server=server)
+        self._ends = Ends(journal, afterwards=self._learned.keep)
+        self._opening = asyncio.Lock()
+        self._is_open = False
+        self._closed = False
+
+    async def open(self) -> None:
+        """Open the journal, and recall what was learned.
+
+        Raises:
+            ClientClosedError: the client is closed.
+            JournalError: the journal cannot be used.
+
+        """
+        async with self._opening:
+            if self._closed:
+                raise ClientClosedError("The client is closed; nothing was submitted.")
+            if not self._is_open:
+                await self.journal.open()
+                await self._learned.recall()
+                self._is_open = True
+
+    async def aclose(self) -> None:
+        """Write down what is left. Nothing may be submitted or watched any more."""
+        async with self._opening:
+            self._closed = True
+        try:
+            if self._is_open:
+                await self._ends.aclose()
+                await self._learned.keep(now=True)
+        finally:
+            if self._owns:
+                await self.journal.aclose()
+
+    def ended(self, task: VideoTask) -> None:
+        """Note that a handle is done."""
+        if self._is_open:
+            self._ends.add(task)
+
+    async def resume(self) -> list[VideoTask]:
+        """Watch the unfinished jobs of this server."""
+        await self.open()
+        return [self._watch(entry) for entry in await self.journal.unfinished(self._server)]
+
+    async def asked(
+        self,
+        submission: Submission,
+        *,
+        key: str | None,
+        retry_failed: bool,
+        retry_uncertain: bool,
+    ) -> Asked:
+        """Return what is asked for, with what tells it from anything else.
+
+        Raises:
+            InvalidRequestError: the key cannot be one.
+
+        """
+        if key is not None:
+            checked_key(key)
+        await self.open()
+        if is_large(submission):
+            kept = await anyio.to_thread.run_sync(kept_request, submission)
+        else:
+            kept = kept_request(submission)
+        return Asked(
+            submission,
+            key,
+            kept,
+            fingerprint(submission.source_id, kept),
+            retry_failed,
+            retry_uncertain,
+        )
+
+    async def find(self, asked: Asked) -> VideoTask | None:
+        """Return the handle on the job that is known under a key; `None` if it is to be submitted.
+
+        Raises:
+            KeyConflictError: the key names another job.
+            SubmissionUncertainError: nobody knows whether it was taken.
+            GenerationFailedError, NotFoundError: it has failed, or is lost.
+            JournalError: the journal cannot be read.
+
+        """
+        found = await self._stands(asked)
+        return found if isinstance(found, VideoTask) else None
+
+    async def submit(self, asked: Asked) -> VideoTask:
+        """Return the handle on the job that is known under a key, or submit it.
+
+        Raises:
+            LumaError: as `find()` and `Submitter.submit()`.
+
+        """
+        while True:
+            stands = await self._stands(asked)
+            if isinstance(stands, VideoTask):
+                return stands
+            record = Record(self.journal, self._new_entry(asked, stands), instead_of=stands)
+            try:
+                return await self._submitter.submit(
+                    asked.submission,
+                    retry_uncertain=asked.retry_uncertain,
+                    key=record.key,
+                    record=record,
+                )
+            except KeyTaken:
+                continue  # somebody was quicker: their job is watched
+
+    def _new_entry(self, asked: Asked, stands: Entry | None) -> Entry:
+        claim = uuid4().hex
+        now = datetime.now(UTC)
+        return Entry(
+            key=asked.key or made_up_key(claim),
+            state=EntryState.SUBMITTING,
+            request=asked.kept,
+            source_id=asked.submission.source_id,
+            server=self._server,
+            id=stands.id if stands else None,
+            earlier_ids=stands.earlier_ids if stands else (),
+            submitted_at=now,
+            updated_at=now,
+            fingerprint=asked.fingerprint,
+            claim=claim,
+        )
+
+    async def _stands(self, asked: Asked) -> VideoTask | Entry | None:
+        """Return how things stand under a key: a job, an entry to be replaced, or nothing."""
+        if asked.key is None:
+            return None
+        entry = await self._seen_through(asked.key)
+        if entry is None:
+            return None
+        if entry.fingerprint != asked.fingerprint:
+            raise KeyConflictError(asked.key, f"was used for another request{_named(entry)}")
+        match entry.state:
+            case EntryState.RUNNING if entry.server != self._server:
+                raise KeyConflictError(asked.key, f"names a job that runs at {entry.server}")
+            case EntryState.RUNNING:
+                return self._watch(entry)
+            case EntryState.COMPLETED if entry.generation is not None:
+                return VideoTask.finished(entry.generation, key=entry.key)
+            case EntryState.UNCERTAIN:
+                if not asked.retry_uncertain:
+                    raise _uncertain(entry, asked.submission)
+            case _:
+                if not asked.retry_failed:
+                    raise _failure(entry)
+        return entry
+
+    async def _seen_through(self, key: str) -> Entry | None:
+        """Return what stands under a key once nobody is submitting it."""
+        pause = FIRST_LOOK
+        while True:
+            entry = await self.journal.find(key)
+            if entry is None or entry.state is not EntryState.SUBMITTING:
+                return entry
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_LOOK)
+            if self._closed:
+                raise ClientClosedError(f"The client was closed while {key!r} was being submitted.")
+
+    def _watch(self, entry: Entry) -> VideoTask:
+        generation = Generation(
+            id=entry.id or "",
+            state=State.PENDING,
+            prompt=entry.request.get("prompt"),
+            created_at=entry.submitted_at,
+        )
+        return self._manager.add(
+            generation,
+            kind=kind_of(entry.verb, entry.request),
+            key=entry.key,
+            look_now=True,
+        )
+
+
+def _named(entry: Entry) -> str:
+    prompt = str(entry.request.get("prompt", ""))
+    shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
+    return f" ({entry.verb} {shown!r}{f', task {entry.id}' if entry.id else ''})"
+
+
+def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError:
+    return SubmissionUncertainError(
+        LumaError(entry.reason or "Its answer was lost."),
+        request=submission.request,
+        source_id=submission.source_id,
+        key=entry.key,
+    )
+
+
+def _failure(entry: Entry) -> LumaError:
+    if entry.generation is not None:
+        return GenerationFailedError(entry.generation)
+    return NotFoundError(
+        entry.reason or "the server no longer knows it",
+        status=404,
+        call=f"the server of task {entry.id}",
+        next_step="retry_failed=True submits it again",
+    )

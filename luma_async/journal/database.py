@@ -1,0 +1,164 @@
+"""The database of a journal: where it is, how it is opened, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, ColumnElement, Connection, event, literal_column, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from luma_async.errors import ConfigurationError
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_CHECKED_SIZE = 32 * 2**20
+"""Bytes up to which a file is checked for damage when it is opened, which takes 0.1 s or less."""
+
+_MEANINGS = (
+    ("readonly", "it is read-only. Allow writing to the file and its folder"),
+    ("read-only", "it is read-only. Allow writing to it"),
+    ("is full", "the disk is full. Make room"),
+    ("no space", "the disk is full. Make room"),
+    ("not a database", "it is no journal, or damaged. Move it away, or restore a copy of it"),
+    ("malformed", "it is damaged. Restore a copy of it, or rescue it with `sqlite3 ... .recover`"),
+    ("locked", "another program keeps it locked. End that, or try again"),
+    ("unable to open", "it cannot be opened. Make its folder, and allow writing there"),
+    ("disk i/o", "the disk fails. Check it, and the room on it"),
+    ("password", "the database server refuses the user or password. Check the URL"),
+    ("does not exist", "there is no such thing at the database server. Check the URL"),
+    ("connect call failed", "the database server cannot be reached. Start it, or check the URL"),
+    ("name or service", "the database server cannot be reached. Check the URL"),
+)
+_PASSING_STATES = ("40001", "40P01", "53", "55P03", "57", "58", "08")
+"""SQLSTATEs, or their beginnings, of trouble that may pass: deadlocks, no room, a shutdown."""
+
+
+class Unusable(Exception):  # noqa: N818  a signal within the journal, which says the rest
+    """The database cannot be a journal, and why."""
+
+
+def parse_place(place: str | os.PathLike[str]) -> URL:
+    """Return the URL of a journal at a path or a database URL.
+
+    Raises:
+        ConfigurationError: there can be no journal.
+
+    """
+    if not (isinstance(place, str) and "://" in place):
+        path = Path(place).expanduser()
+        return URL.create(_DRIVERS["sqlite"], database=str(path))
+    try:
+        url = make_url(place)
+    except ArgumentError:
+        raise ConfigurationError("The journal's URL cannot be read as one.") from None
+    kind = url.drivername.partition("+")[0]
+    if kind not in _DRIVERS:
+        raise ConfigurationError(
+            f"A journal can be in SQLite (a path) or PostgreSQL (postgresql://...), not {kind!r}."
+        )
+    return url.set(drivername=_DRIVERS[kind])
+
+
+def check_place(url: URL) -> URL:
+    """Return the URL if what is written there stays.
+
+    Raises:
+        ConfigurationError: it does not.
+
+    """
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigurationError("A journal in memory survives nothing: name a file.")
+    return url
+
+
+def shown(url: URL) -> str:
+    """Return a place as it may be shown: without a password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def connect(url: URL, *, timeout: float) -> AsyncEngine:
+    """Return an engine whose commits are durable; nothing is opened yet.
+
+    `timeout` is how many seconds a lock of somebody else's is waited for.
+    """
+    if url.get_backend_name() == "postgresql":
+        return create_async_engine(
+            url,
+            connect_args={"timeout": 10.0, "command_timeout": 10.0},
+            pool_size=2,
+            pool_pre_ping=True,
+        )
+    engine = create_async_engine(url, connect_args={"timeout": timeout}, pool_size=2)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin where SQLAlchemy says
+        cursor = connection.cursor()
+        # Readers and one writer do not wait for each other; a commit is on the disk.
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # To become a writer later would fail at once if somebody else wrote meanwhile.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def check_for_damage(connection: Connection) -> None:
+    """Look through a small file.
+
+    Raises:
+        Unusable: it is damaged.
+
+    """
+    database = connection.engine.url.database
+    if connection.dialect.name != "sqlite" or Path(database or "").stat().st_size > _CHECKED_SIZE:
+        return
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise Unusable(dict(_MEANINGS)["malformed"])
+
+
+def now(dialect: str) -> ColumnElement[float]:
+    """Return the database's clock, in seconds of the Unix epoch.
+
+    Heartbeats are told by it: those who share a database need not agree about the time.
+    """
+    if dialect == "postgresql":
+        return literal_column("extract(epoch FROM clock_timestamp())")
+    return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether what went wrong may go well later; other troubles lie in what was to be written."""
+    if not isinstance(error, DBAPIError):
+        return not isinstance(error, SQLAlchemyError)  # a connection that broke, a timeout
+    if error.connection_invalidated or isinstance(error.orig, sqlite3.OperationalError):
+        return True
+    state = str(getattr(error.orig, "sqlstate", "") or "")
+    return state.startswith(_PASSING_STATES) or isinstance(error.orig, OSError)
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong, and what to do about it."""
+    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    said = str(original).strip() or type(original).__name__
+    if isinstance(error, Unusable):
+        return said
+    lower = said.lower()
+    for words, meaning in _MEANINGS:
+        if words in lower:
+            return f"{meaning} ({said.splitlines()[0]})"
+    return f"the database failed: {said.splitlines()[0]}"

@@ -1,0 +1,112 @@
+"""Entries as rows of the database, and back. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import RowMapping
+
+from luma_async.journal.entry import End, Entry, EntryState
+from luma_async.models import Generation
+
+Values = dict[str, Any]
+
+
+def values_of(entry: Entry, owner: str) -> Values:
+    """Return the row of an entry that is claimed."""
+    return {
+        "key": entry.key,
+        "state": entry.state.value,
+        "claim": entry.claim,
+        "owner": owner,
+        "server": entry.server,
+        "source_id": entry.source_id,
+        "request": to_json(entry.request).decode(),
+        "fingerprint": entry.fingerprint,
+        "task_id": entry.id,
+        "generation": None,
+        "reason": entry.reason,
+        "earlier_ids": _ids(entry.earlier_ids),
+        "replaced_state": None,
+        "submitted_at": entry.submitted_at.timestamp(),
+        "updated_at": entry.updated_at.timestamp(),
+    }
+
+
+def entry_of(row: RowMapping) -> Entry:
+    """Return the entry that a row tells of."""
+    generation = row["generation"]
+    return Entry(
+        key=row["key"],
+        state=EntryState(row["state"]),
+        request=from_json(row["request"]),
+        source_id=row["source_id"],
+        server=row["server"],
+        id=row["task_id"],
+        generation=Generation.model_validate_json(generation) if generation else None,
+        reason=row["reason"],
+        earlier_ids=tuple(from_json(row["earlier_ids"] or "[]")),
+        submitted_at=_moment(row["submitted_at"]),
+        updated_at=_moment(row["updated_at"]),
+        fingerprint=row["fingerprint"],
+        claim=row["claim"],
+    )
+
+
+def id_values(entry: Entry, id: str) -> Values:
+    """Return what is known of a job once it is taken; an id that it replaces is kept."""
+    earlier = (*entry.earlier_ids, entry.id) if entry.id else entry.earlier_ids
+    return {"new_id": id, "new_earlier_ids": _ids(earlier)}
+
+
+def end_values(end: End) -> Values:
+    """Return what is known of a job once it has ended."""
+    state = EntryState.LOST if end.generation is None else EntryState(end.generation.state.value)
+    return {
+        "the_id": end.id,
+        "new_state": state.value,
+        "new_generation": None if end.generation is None else _text(end.generation),
+        "new_reason": end.reason,
+    }
+
+
+def line_of(entry: Entry) -> str:
+    """Return an entry as a line of JSON."""
+    document = {
+        "key": entry.key,
+        "state": entry.state,
+        "id": entry.id,
+        "request": entry.request,
+        "source_id": entry.source_id,
+        "server": entry.server,
+        "submitted_at": entry.submitted_at.isoformat(),
+        "updated_at": entry.updated_at.isoformat(),
+        "reason": entry.reason,
+        "earlier_ids": entry.earlier_ids,
+        "generation": entry.generation.model_dump(mode="json") if entry.generation else None,
+    }
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _text(generation: Generation) -> str:
+    try:
+        return generation.model_dump_json(exclude_none=True)
+    except ValueError:  # what a server says may be no proper text; the job is worth more than it
+        return generation.model_copy(update={"raw": {}}).model_dump_json(exclude_none=True)
+
+
+def _ids(ids: tuple[str, ...]) -> str | None:
+    return to_json(ids).decode() if ids else None
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def by_key(values: Mapping[str, Any]) -> str:
+    """Return what rows are ordered by, so that nobody waits for another in a circle."""
+    return str(values.get("the_key") or values.get("key") or values.get("the_id"))

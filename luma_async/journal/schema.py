@@ -1,0 +1,113 @@
+"""The tables of a journal, and how older ones become them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+
+from luma_async.journal.database import Unusable
+
+metadata = MetaData()
+
+versions = Table("luma_schema", metadata, Column("version", Integer, nullable=False))
+
+_IS_OPEN = text("state IN ('submitting', 'uncertain', 'running')")
+
+jobs = Table(
+    "luma_jobs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("claim", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    Column("source_id", Text),
+    Column("request", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("task_id", Text),
+    Column("generation", Text),
+    Column("reason", Text),
+    Column("earlier_ids", Text),
+    Column("replaced_state", Text),
+    Column("submitted_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Index("luma_jobs_task_id", "task_id"),
+    # Few of many jobs are open at a time, and those are the ones that are looked for.
+    Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+)
+"""Times are seconds of the Unix epoch. `replaced_state` is what an entry goes back to if the claim
+that replaces it is refused."""
+
+owners = Table(
+    "luma_owners",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("heartbeat", Double, nullable=False),
+)
+"""Who may have a submission on its way. The heartbeat is by the database's clock."""
+
+durations = Table(
+    "luma_durations",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("learned", Text, nullable=False),
+)
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = (metadata.create_all,)
+"""The migration at position n makes version n + 1 of version n; an empty database is version 0.
+
+Once released, a migration stays as it is: what a table is to become is a further one.
+"""
+
+_LOCK = 0x6C756D61
+"""Of those who open a new PostgreSQL database at once, one makes the tables."""
+
+
+def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring a database to the newest version.
+
+    Raises:
+        Unusable: it is newer than this code.
+
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    found = _version(connection)
+    newest = len(migrations)
+    if found > newest:
+        raise Unusable(
+            f"its schema has version {found}, and this release knows versions up to {newest}. "
+            "Use a newer luma-async"
+        )
+    if found == newest:
+        return
+    for migration in migrations[found:]:
+        migration(connection)
+    statement = insert(versions) if found == 0 else update(versions)
+    connection.execute(statement.values(version=newest))
+
+
+def _version(connection: Connection) -> int:
+    if not inspect(connection).has_table(versions.name):
+        return 0
+    return connection.scalar(select(versions.c.version)) or 0

@@ -1,0 +1,113 @@
+"""The statements that change a journal's rows, each for any number of them at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from luma_async.journal.database import now
+from luma_async.journal.entry import EntryState
+from luma_async.journal.schema import jobs, owners
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+OF_CLAIM = (jobs.c.key == bindparam("the_key")) & (jobs.c.claim == bindparam("the_claim"))
+IS_SUBMITTING = jobs.c.state == EntryState.SUBMITTING.value
+
+RECLAIM: Update = (
+    update(jobs)
+    .where(OF_CLAIM, jobs.c.state == bindparam("the_state"))
+    .values(
+        state=EntryState.SUBMITTING.value,
+        claim=bindparam("new_claim"),
+        owner=bindparam("new_owner"),
+        server=bindparam("new_server"),
+        replaced_state=jobs.c.state,
+        submitted_at=bindparam("now"),
+        updated_at=bindparam("now"),
+    )
+)
+TAKEN: Update = (
+    update(jobs)
+    .where(
+        OF_CLAIM,
+        jobs.c.state.in_([EntryState.SUBMITTING.value, EntryState.UNCERTAIN.value]),
+    )
+    .values(
+        state=EntryState.RUNNING.value,
+        task_id=bindparam("new_id"),
+        earlier_ids=bindparam("new_earlier_ids"),
+        generation=None,
+        reason=None,
+        replaced_state=None,
+        updated_at=bindparam("now"),
+    )
+)
+REFUSED: Delete = delete(jobs).where(OF_CLAIM, IS_SUBMITTING, jobs.c.replaced_state.is_(None))
+REFUSED_AGAIN: Update = (
+    update(jobs)
+    .where(OF_CLAIM, IS_SUBMITTING, jobs.c.replaced_state.is_not(None))
+    .values(state=jobs.c.replaced_state, replaced_state=None)
+)
+UNCLEAR: Update = (
+    update(jobs)
+    .where(OF_CLAIM, IS_SUBMITTING)
+    .values(
+        state=EntryState.UNCERTAIN.value,
+        reason=bindparam("new_reason"),
+        updated_at=bindparam("now"),
+    )
+)
+FINISH: Update = (
+    update(jobs)
+    .where(
+        jobs.c.task_id == bindparam("the_id"),
+        jobs.c.state.in_([EntryState.RUNNING.value, EntryState.LOST.value]),
+    )
+    .values(
+        state=bindparam("new_state"),
+        generation=bindparam("new_generation"),
+        reason=bindparam("new_reason"),
+        updated_at=bindparam("now"),
+    )
+)
+
+
+def insert_if_free(table: Table, dialect: str) -> Any:
+    """Return the statement that inserts rows whose keys are free, and passes over the others."""
+    return _INSERT[dialect](table).on_conflict_do_nothing()
+
+
+def insert_or_replace(table: Table, column: str, dialect: str) -> Any:
+    """Return the statement that inserts rows, or changes this column of those that are there."""
+    insert = _INSERT[dialect](table)
+    return insert.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={column: insert.excluded[column]}
+    )
+
+
+def beat(dialect: str) -> Any:
+    """Return the statement that notes that an owner is alive."""
+    clock = now(dialect)
+    return (
+        _INSERT[dialect](owners)
+        .values(
+            owner=bindparam("the_owner"),
+            host=bindparam("the_host"),
+            pid=bindparam("the_pid"),
+            heartbeat=clock,
+        )
+        .on_conflict_do_update(index_elements=[owners.c.owner], set_={"heartbeat": clock})
+    )
+
+
+def select_jobs(dialect: str) -> Select[Any]:
+    """Return the query for rows, the oldest first, each with how long its owner has been silent."""
+    silence = (now(dialect) - owners.c.heartbeat).label("silence")
+    return (
+        select(jobs, owners.c.host, owners.c.pid, silence)
+        .select_from(jobs.outerjoin(owners, jobs.c.owner == owners.c.owner))
+        .order_by(jobs.c.submitted_at, jobs.c.key)
+    )

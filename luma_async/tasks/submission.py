@@ -1,0 +1,33 @@
+"""Submission: a job that is asked for, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from luma_async.models import ExtendRequest, GenerateRequest
+
+Verb = Literal["generate", "extend"]
+
+
+class Submission(NamedTuple):
+    """A new job, or the extension of the finished job `source_id`."""
+
+    request: GenerateRequest | ExtendRequest
+    source_id: str | None = None
+
+    @property
+    def verb(self) -> Verb:
+        """Which call submits it."""
+        return "generate" if self.source_id is None else "extend"
+
+    @property
+    def kind(self) -> str:
+        """What tells how long the job may take: submissions of a kind take about as long."""
+        return kind_of(self.verb, dict(self.request))
+
+
+def kind_of(verb: str, fields: Mapping[str, Any]) -> str:
+    """Return the kind of a submission with these fields."""
+    chosen = (fields.get("model"), fields.get("resolution"), fields.get("duration"))
+    return " ".join((verb, *(str(choice) for choice in chosen if choice)))
