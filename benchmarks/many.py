@@ -53,27 +53,35 @@ class Heartbeat:
             self.longest_cpu = max(self.longest_cpu, time.thread_time() - cpu)
 
 
-async def run(url: str, jobs: int, max_tasks: int, *, trace: bool) -> Measured:
+async def run(
+    url: str, jobs: int, max_tasks: int, *, trace: bool, journal: str | None = None
+) -> Measured:
     """Run jobs through `run_many`, keeping nothing of their outcomes.
 
     What the imports left behind is set aside (`gc.freeze`) once it is known how long Python's
     garbage collection of it takes: that stall is the interpreter's, whatever runs in it.
     """
-    gc.collect()
-    start = time.perf_counter()
-    gc.collect()
-    collection = time.perf_counter() - start
-    gc.freeze()
-    if trace:
-        tracemalloc.start()
     heartbeat = Heartbeat()
-    start, cpu, completed = time.perf_counter(), time.process_time(), 0
     async with LumaClient(
-        "benchmark-key", base_url=url, max_requests=16, schedule=FixedSchedule(0.5)
+        "benchmark-key",
+        base_url=url,
+        max_requests=16,
+        schedule=FixedSchedule(0.5),
+        journal=journal,
     ) as luma:
+        gc.collect()
+        start = time.perf_counter()
+        gc.collect()
+        collection = time.perf_counter() - start
+        gc.freeze()
+        if trace:
+            tracemalloc.start()
+        start, cpu, completed = time.perf_counter(), time.process_time(), 0
         beating = asyncio.create_task(heartbeat.beat())
         prompts = (f"cat {number}" for number in range(jobs))
-        async for outcome in luma.run_many(prompts, max_tasks=max_tasks):
+        keyed = ((prompt, prompt) for prompt in prompts)
+        requests = prompts if journal is None else keyed
+        async for outcome in luma.run_many(requests, max_tasks=max_tasks):
             completed += outcome.ok
         beating.cancel()
     return Measured(
@@ -102,16 +110,26 @@ def _peak_resident() -> int:
     return int(kibibytes.split()[1]) * 1024
 
 
-def measure(url: str, jobs: int, max_tasks: int, *, trace: bool = False) -> Measured:
+def measure(
+    url: str, jobs: int, max_tasks: int, *, trace: bool = False, journal: str | None = None
+) -> Measured:
     """Run the program in a process of its own and return what it measured."""
     command = [sys.executable, "-m", "benchmarks.many", url, str(jobs), str(max_tasks)]
-    done = subprocess.run(
-        [*command, "trace"] if trace else command, check=True, capture_output=True, text=True
-    )
+    options = [*(["trace"] if trace else []), *([f"journal={journal}"] if journal else [])]
+    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
     return Measured(**json.loads(done.stdout))
 
 
 if __name__ == "__main__":
     url, jobs, max_tasks, *options = sys.argv[1:]
-    measured = asyncio.run(run(url, int(jobs), int(max_tasks), trace="trace" in options))
+    places = [option.partition("=")[2] for option in options if option.startswith("journal=")]
+    measured = asyncio.run(
+        run(
+            url,
+            int(jobs),
+            int(max_tasks),
+            trace="trace" in options,
+            journal=places[0] if places else None,
+        )
+    )
     print(json.dumps(asdict(measured)))

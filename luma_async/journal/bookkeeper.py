@@ -161,10 +161,9 @@ class Bookkeeper:
             LumaError: as `find()` and `Submitter.submit()`.
 
         """
-        while True:
-            stands = await self._stands(asked)
-            if isinstance(stands, VideoTask):
-                return stands
+        # Where nothing is to be waited for, the claim itself tells whether the key is known.
+        stands = await self._stands(asked) if self._submitter.must_wait else None
+        while not isinstance(stands, VideoTask):
             record = Record(self.journal, self._new_entry(asked, stands), instead_of=stands)
             try:
                 return await self._submitter.submit(
@@ -174,7 +173,8 @@ class Bookkeeper:
                     record=record,
                 )
             except KeyTaken:
-                continue  # somebody was quicker: their job is watched
+                stands = await self._stands(asked)
+        return stands
 
     def _new_entry(self, asked: Asked, stands: Entry | None) -> Entry:
         claim = uuid4().hex

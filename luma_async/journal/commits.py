@@ -68,6 +68,8 @@ class GroupCommit:
             await asyncio.wait([self._worker])
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        if self._worker is not worker:
+            return  # it ended well, and maybe another has begun
         self._worker = None
         if not worker.cancelled() and (error := worker.exception()) is not None:
             logger.error("The journal's writer broke off.", exc_info=error)
@@ -80,6 +82,7 @@ class GroupCommit:
             await self._gather()
             size = min(len(self._queue), LARGEST_GROUP)
             await self._run([self._queue.popleft() for _ in range(size)])
+        self._worker = None  # now, for what is put next needs another
 
     async def _gather(self) -> None:
         """Wait for more to come; after a failure for a while, or for something new."""

@@ -111,7 +111,8 @@ def connect(url: URL, *, timeout: float) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
         # To become a writer later would fail at once if somebody else wrote meanwhile.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver: Any = connection.connection.dbapi_connection
+        driver.run_async(lambda sqlite: sqlite.execute("BEGIN IMMEDIATE"))
 
     return engine
 
@@ -149,6 +150,12 @@ def may_pass(error: Exception) -> bool:
         return True
     state = str(getattr(error.orig, "sqlstate", "") or "")
     return state.startswith(_PASSING_STATES) or isinstance(error.orig, OSError)
+
+
+def is_clash(error: Exception) -> bool:
+    """Whether another transaction got in the way of one that can simply be done again."""
+    original = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(original, "sqlstate", None) in ("40001", "40P01")
 
 
 def explain(error: BaseException) -> str:

@@ -56,6 +56,8 @@ class Ends:
             await asyncio.wait([self._writer])
 
     def _writer_ended(self, writer: asyncio.Task[None]) -> None:
+        if self._writer is not writer:
+            return  # it ended well, and maybe another has begun
         self._writer = None
         if not writer.cancelled() and (error := writer.exception()) is not None:
             logger.error("The ends of jobs could not be written.", exc_info=error)
@@ -74,6 +76,7 @@ class Ends:
             except JournalError as error:
                 self._complain(error)
             await self._afterwards()
+        self._writer = None  # now, for what is added next needs another
 
     def _complain(self, error: JournalError) -> None:
         now = asyncio.get_running_loop().time()

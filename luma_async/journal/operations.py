@@ -44,7 +44,7 @@ class Claim(Operation):
     @property
     def is_contested(self) -> bool:
         """Whether anybody else may claim its key, too."""
-        return self.instead_of is not None or self.entry.key != made_up_key(self.entry.claim)
+        return self.entry.key != made_up_key(self.entry.claim)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

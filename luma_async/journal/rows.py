@@ -108,5 +108,5 @@ def _moment(seconds: float) -> datetime:
 
 
 def by_key(values: Mapping[str, Any]) -> str:
-    """Return what rows are ordered by, so that nobody waits for another in a circle."""
+    """Return what rows are ordered by, so that no two writers wait for each other."""
     return str(values.get("the_key") or values.get("key") or values.get("the_id"))

@@ -7,9 +7,12 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import anyio.to_thread
 
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
 from luma_async.journal.entry import End, Entry, EntryState
@@ -235,9 +238,9 @@ class SQLJournal:
             return self._store
         async with self._opening:
             if self._store is None:
-                from luma_async.journal.store import Store  # noqa: PLC0415  extra may be missing
-
-                store = Store(
+                # Loading SQLAlchemy takes too long for the event loop.
+                module = await anyio.to_thread.run_sync(import_module, "luma_async.journal.store")
+                store: Store = module.Store(
                     self._place,
                     lock_timeout=self._lock_timeout,
                     owner_timeout=self._owner_timeout,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, select, update
+from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from luma_async.journal.database import now
@@ -33,7 +33,7 @@ TAKEN: Update = (
     update(jobs)
     .where(
         OF_CLAIM,
-        jobs.c.state.in_([EntryState.SUBMITTING.value, EntryState.UNCERTAIN.value]),
+        or_(IS_SUBMITTING, jobs.c.state == EntryState.UNCERTAIN.value),
     )
     .values(
         state=EntryState.RUNNING.value,
@@ -64,7 +64,10 @@ FINISH: Update = (
     update(jobs)
     .where(
         jobs.c.task_id == bindparam("the_id"),
-        jobs.c.state.in_([EntryState.RUNNING.value, EntryState.LOST.value]),
+        or_(
+            jobs.c.state == EntryState.RUNNING.value,
+            jobs.c.state == EntryState.LOST.value,  # a server may find again what it had lost
+        ),
     )
     .values(
         state=bindparam("new_state"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -19,12 +19,15 @@ from luma_async.errors import ConfigurationError, JournalError
 from luma_async.journal import database, statements
 from luma_async.journal.commits import GroupCommit
 from luma_async.journal.entry import Entry, EntryState
-from luma_async.journal.operations import Beat, Change, Claim, Operation
+from luma_async.journal.operations import Beat, Change, Claim, Finish, Operation
 from luma_async.journal.schema import durations, jobs, migrate
 from luma_async.journal.transaction import Transactions
 
 _PAGE = 500
 """Rows that are read at a time."""
+
+_CLASHES = 3
+"""How often a transaction that another one got in the way of is begun again."""
 
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
@@ -44,6 +47,7 @@ class Store:
         self._transactions = Transactions(uuid.uuid4().hex, owner_timeout, self._dialect)
         self._beat_every = owner_timeout / 5
         self._beat: asyncio.TimerHandle | None = None
+        self._beaten_at = -math.inf
         self._under_way: set[str] = set()
         self._writer: AsyncConnection | None = None
         self._commits = GroupCommit(
@@ -181,16 +185,44 @@ class Store:
             await connection.execute(insert, kept)
 
     async def _commit(self, group: Sequence[Operation]) -> Mapping[Operation, Any]:
-        was_open = self._writer is not None
-        try:
-            results = await self._commit_once(group)
-        except Exception:
-            if not was_open or self._writer is not None:
-                raise
-            # The connection had gone stale. A claim that was written after all knows itself again.
-            results = await self._commit_once(group)
+        if any(isinstance(operation, Claim) for operation in group) and self._is_silent():
+            group = [Beat(), *group]
+        results: dict[Operation, Any] = {}
+        for part in self._parts(group):
+            results |= await self._commit_part(part)
         self._note_under_way(group)
         return results
+
+    def _parts(self, group: Sequence[Operation]) -> Iterator[list[Operation]]:
+        """Yield what is to be done in one transaction, and then in another.
+
+        In PostgreSQL, who claims a key waits for whoever changes the row that is there. Who changes
+        rows must not then wait for a claim, or the two would wait for each other.
+        """
+        if self._dialect == "sqlite":  # one writer at a time
+            yield list(group)
+            return
+        changes: list[Operation] = [
+            operation for operation in group if isinstance(operation, Change | Finish)
+        ]
+        others = [operation for operation in group if not isinstance(operation, Change | Finish)]
+        yield from (part for part in (changes, others) if part)
+
+    async def _commit_part(self, part: Sequence[Operation]) -> Mapping[Operation, Any]:
+        """Commit, and do it again where that may be all that is needed.
+
+        What was written after all by a try that failed makes no difference to the next.
+        """
+        was_open = self._writer is not None
+        for _ in range(_CLASHES):
+            try:
+                return await self._commit_once(part)
+            except Exception as error:
+                is_stale = was_open and self._writer is None
+                if not (is_stale or database.is_clash(error)):
+                    raise
+                was_open = False
+        return await self._commit_once(part)
 
     async def _commit_once(self, group: Sequence[Operation]) -> Mapping[Operation, Any]:
         if self._writer is None:
@@ -203,9 +235,14 @@ class Store:
                 await self._drop_writer()
             raise
 
+    def _is_silent(self) -> bool:
+        return self._loop.time() - self._beaten_at > self._beat_every
+
     def _note_under_way(self, group: Sequence[Operation]) -> None:
         for operation in group:
-            if isinstance(operation, Claim):
+            if isinstance(operation, Beat):
+                self._beaten_at = self._loop.time()
+            elif isinstance(operation, Claim):
                 self._under_way.add(operation.entry.claim)
             elif isinstance(operation, Change):
                 self._under_way.discard(operation.entry.claim)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, Row, delete, select
+from sqlalchemy import Row, UpdateBase, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal import rows, statements
@@ -24,7 +24,7 @@ _DIED = "The process that was submitting it ended before the answer came."
 class Transactions:
     """Does what is asked of a journal, in the name of one owner.
 
-    Rows are written in one order, whoever writes, so that no two wait for each other in a circle.
+    Rows are written in the order of their keys, whoever writes.
     An owner that has been silent for `owner_timeout` seconds counts as dead.
     """
 
@@ -45,15 +45,13 @@ class Transactions:
         await _many(
             connection, statements.FINISH, [{**rows.end_values(end), "now": moment} for end in ends]
         )
-        if claims or any(isinstance(operation, Beat) for operation in group):
+        if any(isinstance(operation, Beat) for operation in group):
             await self.beat(connection)
-        await self._claim(connection, claims, moment)
-        asked: dict[Operation, str] = {}
+        lost = await self._claim(connection, claims, moment)
+        asked: dict[Operation, str] = {claim: claim.entry.key for claim in lost}
         for operation in group:
             if isinstance(operation, Find):
                 asked[operation] = operation.key
-            elif isinstance(operation, Claim) and operation.is_contested:
-                asked[operation] = operation.entry.key
         if not asked:
             return {}
         found = await self.read(connection, jobs.c.key.in_(set(asked.values())))
@@ -122,7 +120,7 @@ class Transactions:
     async def _take_ids(
         self, connection: AsyncConnection, taken: Sequence[Change], moment: float
     ) -> None:
-        result = await _many(
+        written = await _many(
             connection,
             statements.TAKEN,
             [
@@ -130,9 +128,9 @@ class Transactions:
                 for change in taken
             ],
         )
-        if result is not None and result.rowcount == len(taken):
+        if written == len(taken):
             return
-        # Not all drivers count; and an entry may have been settled while its answer was on the way.
+        # An entry may have been settled while its answer was on the way.
         ids = [change.id for change in taken]
         known = set(await connection.scalars(select(jobs.c.task_id).where(jobs.c.task_id.in_(ids))))
         await self._insert(
@@ -152,9 +150,11 @@ class Transactions:
 
     async def _claim(
         self, connection: AsyncConnection, claims: Sequence[Claim], moment: float
-    ) -> None:
-        await self._insert(connection, [claim.entry for claim in claims if not claim.instead_of])
-        await _many(
+    ) -> list[Claim]:
+        """Write claims, and return those that may have been lost to somebody else."""
+        new = [claim for claim in claims if claim.instead_of is None]
+        inserted = await self._insert(connection, [claim.entry for claim in new])
+        again = await _many(
             connection,
             statements.RECLAIM,
             [
@@ -170,9 +170,14 @@ class Transactions:
                 if claim.instead_of
             ],
         )
+        contested = [claim for claim in new if claim.is_contested]
+        return [
+            *([] if inserted == len(new) else contested),
+            *([] if again == len(claims) - len(new) else [c for c in claims if c.instead_of]),
+        ]
 
-    async def _insert(self, connection: AsyncConnection, entries: Iterable[Entry]) -> None:
-        await _many(
+    async def _insert(self, connection: AsyncConnection, entries: Iterable[Entry]) -> int:
+        return await _many(
             connection,
             statements.insert_if_free(jobs, self.dialect),
             [rows.values_of(entry, self.owner) for entry in entries],
@@ -180,11 +185,13 @@ class Transactions:
 
 
 async def _many(
-    connection: AsyncConnection, statement: Executable, parameters: list[rows.Values]
-) -> CursorResult[Any] | None:
+    connection: AsyncConnection, statement: UpdateBase, parameters: list[rows.Values]
+) -> int:
+    """Run a statement for each row, and return how many it met; -1 if the driver cannot say."""
     if not parameters:
-        return None
-    return await connection.execute(statement, sorted(parameters, key=rows.by_key))
+        return 0
+    result = await connection.execute(statement, sorted(parameters, key=rows.by_key))
+    return result.rowcount
 
 
 def _the(entry: Entry) -> rows.Values:

@@ -40,6 +40,12 @@ class Submitter:
         self._manager = manager
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether a submission could not leave now."""
+        is_full = self._places is not None and not self._places.value
+        return is_full or not self._transport.is_free
+
     async def submit(
         self,
         submission: Submission,

@@ -140,6 +140,11 @@ class Transport:
     def __repr__(self) -> str:
         return f"<Transport {self.base_url}>"
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a submission could leave now."""
+        return self._brake.is_off and all(place.value for place in self._for_submission)
+
     async def call(
         self,
         call: Call[T],
