@@ -6,11 +6,14 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from luma_async import SQLJournal
+from luma_async.journal import Entry
 from luma_async.simulator import Fault, LogNormal, Simulator
 from luma_async.testing import running_simulator
 from tests.journal.workers import worker
@@ -19,7 +22,7 @@ JOBS = 50
 
 
 def kill_and_run_on(
-    sim: Simulator, place: str, first: int, kills: int, chance: random.Random
+    sim: Simulator, place: str, first: int, *, kills: int, chance: random.Random
 ) -> int:
     """Have fifty jobs made by a program that is killed so many times; return the uncertain ones."""
     last = first + JOBS
@@ -50,34 +53,35 @@ def kill_and_run_on(
     return sum(f"row-{number}" in uncertain for number in range(first, last))
 
 
-async def _uncertain(place: str):  # type: ignore[no-untyped-def]
+async def _uncertain(place: str) -> list[Entry]:
     async with SQLJournal(place) as journal:
         return await journal.uncertain()
 
 
-def simulator():  # type: ignore[no-untyped-def]
-    """Return a gateway that takes its time before and after it takes a job."""
-    return running_simulator(durations=LogNormal(0.5), short_side=90)
+@contextmanager
+def slow_simulator() -> Iterator[Simulator]:
+    """Run a gateway that takes its time before and after it takes a job."""
+    with running_simulator(durations=LogNormal(0.5), short_side=90) as sim:
+        sim.faults.add(Fault.slow(0.03), Fault.slow(0.03, after=True))
+        yield sim
 
 
 @pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
 def test_a_program_that_is_killed_pays_for_each_job_once(place: str) -> None:
     """SIGKILL at random moments, the same keys again: each job once, or reported as uncertain."""
     chance = random.Random(4)
-    with simulator() as sim:
-        sim.faults.add(Fault.slow(0.03), Fault.slow(0.03, after=True))
-
+    with slow_simulator() as sim:
         kill_and_run_on(sim, place, 0, kills=4, chance=chance)
 
 
 @pytest.mark.long
-def test_two_hundred_kills(tmp_path: Path) -> None:
+def test_two_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The long form, on SQLite."""
     chance = random.Random()
     place = str(tmp_path / "jobs.db")
     uncertain = 0
-    with simulator() as sim:
-        sim.faults.add(Fault.slow(0.03), Fault.slow(0.03, after=True))
+    with slow_simulator() as sim:
         for campaign in range(50):
             uncertain += kill_and_run_on(sim, place, campaign * JOBS, kills=4, chance=chance)
-    print(f"200 kills, {50 * JOBS} jobs, {uncertain} of them uncertain")
+    with capsys.disabled():
+        print(f"200 kills, {50 * JOBS} jobs, {uncertain} of them uncertain")  # noqa: T201
