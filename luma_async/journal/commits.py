@@ -116,6 +116,9 @@ class GroupCommit:
         for operation in group:
             operation.fail(self._explain(error))
         again = [operation for operation in group if operation.must_land]
-        if again and self._may_pass(error) and not self._closing:
+        if self._closing or not self._may_pass(error):
+            for operation in again:
+                logger.error("%s This is not in it: %s.", self._explain(error), operation)
+        elif again:
             self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
             self._queue.extendleft(reversed(again))

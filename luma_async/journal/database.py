@@ -101,12 +101,16 @@ def connect(url: URL, *, timeout: float) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # transactions begin where SQLAlchemy says
-        cursor = connection.cursor()
-        # Readers and one writer do not wait for each other; a commit is on the disk.
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.close()
+        try:
+            connection.isolation_level = None  # transactions begin where SQLAlchemy says
+            cursor = connection.cursor()
+            # Readers and one writer do not wait for each other; a commit is on the disk.
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.close()
+        except BaseException:
+            connection.close()
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:

@@ -56,12 +56,18 @@ class Change(Operation):
     id: str = ""
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.entry.key} {self.to}{f' as task {self.id}' if self.id else ''}"
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Finish(Operation):
     """Write down how jobs ended."""
 
     ends: Sequence[End]
+
+    def __str__(self) -> str:
+        return f"the ends of {len(self.ends)} jobs"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

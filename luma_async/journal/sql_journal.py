@@ -30,7 +30,7 @@ class SQLJournal:
     ...         print(entry.key, entry.request["prompt"], entry.reason)
 
     A file serves the processes of one machine, PostgreSQL those of many. It is opened when it is
-    first used, and can be opened again after it was closed. SQLite needs
+    first used, and after it was closed by `open()` or `async with` only. SQLite needs
     `pip install 'luma-async[journal]'`, PostgreSQL `pip install 'luma-async[postgres]'`.
 
     Args:
@@ -59,6 +59,7 @@ class SQLJournal:
         self._owner_timeout = owner_timeout
         _check_packages(self._place)
         self._store: Store | None = None
+        self._closed = False
         self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -83,10 +84,12 @@ class SQLJournal:
             JournalError: it cannot be used; the text says why, and what to do.
 
         """
+        self._closed = False
         await self._opened()
 
     async def aclose(self) -> None:
         """Write what is still to be written, and close the database."""
+        self._closed = True
         store, self._store = self._store, None
         if store is not None:
             await store.aclose()
@@ -237,6 +240,8 @@ class SQLJournal:
         if self._store is not None:
             return self._store
         async with self._opening:
+            if self._closed:
+                raise JournalError("The journal is closed: open() opens it again.")
             if self._store is None:
                 # Loading SQLAlchemy takes too long for the event loop.
                 module = await anyio.to_thread.run_sync(import_module, "luma_async.journal.store")

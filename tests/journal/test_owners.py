@@ -1,0 +1,133 @@
+"""Whose submissions are under way: the living are left alone, the dead are not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from luma_async import SQLJournal, SubmissionUncertainError
+from luma_async.journal import Entry, EntryState
+from luma_async.journal.owner import is_gone, this_host
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.clients import connect, until
+from tests.journal.workers import worker
+
+
+def new_entry(key: str) -> Entry:
+    now = datetime.now(UTC)
+    return Entry(
+        key=key,
+        state=EntryState.SUBMITTING,
+        request={"prompt": "a cat"},
+        server="http://host",
+        submitted_at=now,
+        updated_at=now,
+        fingerprint="0",
+        claim=f"claim of {key}",
+    )
+
+
+async def test_a_living_process_keeps_its_submission(place: str) -> None:
+    """However slow the server, as long as its heart beats; nobody calls it uncertain."""
+    async with Simulator() as sim, connect(sim, journal=SQLJournal(place, owner_timeout=0.5)) as it:
+        async with SQLJournal(place, owner_timeout=0.5) as other:
+            sim.faults.add(Fault.slow(2.0))
+            asked = asyncio.create_task(it.generate("a cat", key="cat"))
+            await until(lambda: sim.ledger.requests["generate"])
+            while not asked.done():
+                entry = await other.find("cat")
+                assert entry is not None
+                assert entry.state in (EntryState.SUBMITTING, EntryState.RUNNING)
+                assert await other.uncertain() == []
+                await asyncio.sleep(0.05)
+            await asked
+        assert it.journal is not None
+        await it.journal.aclose()
+
+
+async def test_a_silent_process_counts_as_dead(place: str) -> None:
+    """One elsewhere, whose end nobody sees, after `owner_timeout` seconds without a heartbeat."""
+    silent = SQLJournal(place, owner_timeout=1000)  # it beats every 200 s
+    async with silent, SQLJournal(place, owner_timeout=0.3) as other:
+        await silent.claim(new_entry("cat"))
+        entry = await other.find("cat")
+        assert entry is not None
+        assert entry.state is EntryState.SUBMITTING
+        await asyncio.sleep(0.4)
+
+        [entry] = await other.uncertain()
+
+        assert entry.key == "cat"
+        assert "ended before the answer" in str(entry.reason)
+
+
+async def test_an_answer_after_all_ends_the_uncertainty(place: str) -> None:
+    """Whoever was thought dead, and was not, still knows best."""
+    slow = SQLJournal(place, owner_timeout=1000)
+    async with slow, SQLJournal(place, owner_timeout=0.1) as other:
+        cat, dog, cow = map(new_entry, ("cat", "dog", "cow"))
+        for entry in (cat, dog, cow):
+            await slow.claim(entry)
+        await asyncio.sleep(0.2)
+        assert len(await other.uncertain()) == 3
+        await other.settle("dog", resubmit=True)
+        await other.settle("cow", id="job-3")
+
+        await slow.taken(cat, "job-1")
+        await slow.taken(dog, "job-2")
+        await slow.taken(cow, "job-3")
+
+        running = {entry.id: entry.key for entry in await other.unfinished("http://host")}
+        assert set(running) == {"job-1", "job-2", "job-3"}
+        assert running["job-1"] == "cat"
+        assert running["job-2"].startswith("auto-")  # its key was given to somebody else
+        assert running["job-3"] == "cow"
+        assert await other.uncertain() == []
+
+
+async def test_a_journal_that_is_closed_leaves_nothing_under_way(place: str) -> None:
+    """What it cannot see the end of is uncertain at once."""
+    async with SQLJournal(place) as journal:
+        await journal.claim(new_entry("cat"))
+    async with SQLJournal(place) as journal:
+        assert [entry.key for entry in await journal.uncertain()] == ["cat"]
+
+
+@pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
+def test_the_end_of_a_process_of_this_machine_is_seen_at_once(place: str) -> None:
+    """Killed in the middle of a submission: asked again, it is uncertain without any waiting."""
+    with running_simulator(durations=Fixed(0.1)) as sim:
+        sim.faults.add(Fault.slow(0.5, after=True))
+        with worker(sim.url, place, 0, 1) as running:
+            running.begin()
+            while not sim.ledger.jobs:
+                time.sleep(0.01)
+            running.kill()
+            running.results()
+
+        async def ask_again() -> None:
+            async with connect(sim, journal=place) as luma, asyncio.timeout(5):
+                with pytest.raises(SubmissionUncertainError, match="ended before the answer"):
+                    await luma.generate("cat 0", key="row-0")
+
+        asyncio.run(ask_again())
+        assert len(sim.ledger.jobs) == 1
+
+
+def test_only_a_process_that_is_certainly_gone_is_gone() -> None:
+    """One that lives is not, nor one of which nobody here can know."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        pid = process.pid
+
+    assert is_gone(this_host(), pid)
+    assert not is_gone(this_host(), os.getpid())
+    assert not is_gone(this_host(), 1)
+    assert not is_gone("another machine", pid)

@@ -1,0 +1,309 @@
+"""A journal that cannot be written says so before anything is paid for, and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from luma_async import ConfigurationError, JournalError, LumaClient, SQLJournal
+from luma_async.journal import EntryState
+from luma_async.simulator import Fault, Fixed, Simulator
+from tests.clients import connect, until
+from tests.journal.postgres import running_postgres
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return the folder of a disk with 600 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    run("mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder))
+    try:
+        yield folder
+    finally:
+        run("umount", "--lazy", str(folder))
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Write a file until the disk is full."""
+    filler = folder / "filler"
+    with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 512)
+    return filler
+
+
+async def states(luma: LumaClient) -> dict[str, EntryState]:
+    assert isinstance(luma.journal, SQLJournal)
+    keys = [f"cat-{n}" for n in range(40)]
+    found = [await luma.journal.find(key) for key in keys]
+    return {entry.key: entry.state for entry in found if entry is not None}
+
+
+async def test_a_full_disk(small_disk: Path) -> None:
+    """Nothing is submitted while it is full, and what was recorded is still there afterwards."""
+    async with Simulator() as sim, connect(sim, journal=small_disk / "jobs.db") as luma:
+        await luma.generate("cat 0", key="cat-0")
+        filler = fill(small_disk)
+        refused = 0
+        for number in range(1, 30):  # the log may have some room left
+            try:
+                await luma.generate(f"cat {number} {'a' * 4000}", key=f"cat-{number}")
+            except JournalError as error:
+                assert "disk is full" in str(error)  # noqa: PT017  some succeed
+                assert "was not submitted" in str(error)  # noqa: PT017
+                refused += 1
+        assert refused
+        assert len(sim.ledger.jobs) == 30 - refused
+        filler.unlink()
+
+        await luma.generate("cat 30", key="cat-30")
+
+        assert len(await states(luma)) == len(sim.ledger.jobs) == 31 - refused
+        assert set((await states(luma)).values()) == {EntryState.RUNNING}
+
+
+async def test_a_disk_that_fills_up_while_a_job_is_submitted(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job is paid for: its handle comes, the log has its id, and so has the journal later."""
+    async with Simulator() as sim, connect(sim, journal=small_disk / "jobs.db") as luma:
+        sim.faults.add(Fault.slow(0.3, after=True))
+        asked = asyncio.create_task(luma.generate("cat 0", key="cat-0"))
+        await until(lambda: sim.ledger.jobs)
+        filler = fill(small_disk)
+        filling = True
+        while filling:  # until its log has no room left, either
+            try:
+                await luma.generate(f"cat 1 {'a' * 4000}")
+            except JournalError:
+                filling = False
+
+        task = await asked
+
+        if "does not know it yet" in caplog.text:
+            assert task.id in caplog.text
+        filler.unlink()
+        async with asyncio.timeout(15):
+            while (await states(luma)).get("cat-0") is not EntryState.RUNNING:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert task.id == sim.ledger.jobs[0].id
+
+
+async def test_a_read_only_journal(small_disk: Path) -> None:
+    """It is refused when it is opened."""
+    place = small_disk / "jobs.db"
+    async with Simulator() as sim:
+        async with connect(sim, journal=place) as luma:
+            await luma.generate("cat 0", key="cat-0")
+        content = place.read_bytes()
+        run("mount", "-o", "remount,ro", str(small_disk))
+
+        with pytest.raises(JournalError, match=r"read-only|cannot be opened"):
+            await connect(sim, journal=place).generate("cat 1", key="cat-1")
+
+        assert len(sim.ledger.jobs) == 1
+        assert place.read_bytes() == content
+
+
+async def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
+    """It is left as it is."""
+    place = tmp_path / "jobs.db"
+    place.write_bytes(b"Dear diary, " * 1000)
+    async with Simulator() as sim:
+        with pytest.raises(JournalError, match=r"jobs\.db.*is no journal, or damaged"):
+            await connect(sim, journal=place).generate("a cat", key="cat")
+
+        assert sim.ledger.jobs == []
+        assert place.read_bytes() == b"Dear diary, " * 1000
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "cut short"])
+async def test_a_damaged_journal(tmp_path: Path, damage: str) -> None:
+    """Damage in its middle is found when it is opened, before anything is paid for."""
+    place = tmp_path / "jobs.db"
+    async with Simulator(durations=Fixed(0)) as sim:
+        async with connect(sim, journal=place) as luma:
+            async for outcome in luma.run_many((f"cat-{n}", f"cat {n}") for n in range(100)):
+                assert outcome.ok
+        content = place.read_bytes()
+        assert len(content) > 16 * 4096
+        place.write_bytes(
+            content[: 8 * 4096] + os.urandom(4 * 4096) + content[12 * 4096 :]
+            if damage == "overwritten"
+            else content[: 9 * 4096]
+        )
+        damaged = place.read_bytes()
+
+        with pytest.raises(JournalError, match="damaged"):
+            await connect(sim, journal=place).generate("a dog", key="dog")
+
+        assert len(sim.ledger.jobs) == 100
+        assert place.read_bytes() == damaged
+
+
+async def test_a_locked_journal(tmp_path: Path) -> None:
+    """It is waited for, then an error; once it is free all is as it should be."""
+    place = tmp_path / "jobs.db"
+    journal = SQLJournal(place, lock_timeout=0.2)
+    async with Simulator() as sim, journal, connect(sim, journal=journal) as luma:
+        await luma.generate("cat 0", key="cat-0")
+        locking = sqlite3.connect(place, isolation_level=None)
+        locking.execute("BEGIN EXCLUSIVE")
+
+        with pytest.raises(JournalError, match=r"locked.*was not submitted"):
+            await luma.generate("cat 1", key="cat-1")
+        with pytest.raises(JournalError, match="locked"):
+            await SQLJournal(place, lock_timeout=0.1).uncertain()
+        assert len(sim.ledger.jobs) == 1
+        locking.close()
+        await luma.generate("cat 1", key="cat-1")
+
+        assert len(sim.ledger.jobs) == 2
+
+
+async def test_a_journal_that_is_locked_while_a_job_is_submitted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The handle comes, the log has the id, and the journal has it as soon as it can."""
+    place = tmp_path / "jobs.db"
+    journal = SQLJournal(place, lock_timeout=0.1)
+    async with Simulator(durations=Fixed(0)) as sim:
+        async with journal, connect(sim, journal=journal) as luma:
+            sim.faults.add(Fault.slow(0.3, after=True))
+            asked = asyncio.create_task(luma.generate("cat 0", key="cat-0"))
+            await until(lambda: sim.ledger.jobs)
+            locking = sqlite3.connect(place, isolation_level=None)
+            locking.execute("BEGIN EXCLUSIVE")
+
+            task = await asked
+            video = await task
+
+            assert f"is task {task.id}, but the journal does not know it yet" in caplog.text
+            locking.close()
+        async with connect(sim, journal=place) as luma:
+            assert await (await luma.generate("cat 0", key="cat-0")) == video
+        assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """The error names the place."""
+    place = tmp_path / "missing" / "jobs.db"
+    async with Simulator() as sim:
+        with pytest.raises(JournalError, match=r"missing/jobs\.db.*Make its folder"):
+            async with connect(sim, journal=place):
+                pass
+
+
+async def test_a_journal_of_a_later_release(place: str) -> None:
+    """Its tables may mean anything."""
+    async with SQLJournal(place) as journal:
+        assert await journal.uncertain() == []
+    if "://" in place:
+        connection = await asyncpg.connect(place)
+        await connection.execute("UPDATE luma_schema SET version = 99")
+        await connection.close()
+    else:
+        with sqlite3.connect(place) as file:
+            file.execute("UPDATE luma_schema SET version = 99")
+        file.close()
+
+    with pytest.raises(JournalError, match=r"version 99.*Use a newer luma-async"):
+        await SQLJournal(place).open()
+
+
+async def test_a_lost_connection_to_the_server_is_made_again(postgres_place: str) -> None:
+    """A claim does not fail because a connection went stale."""
+    async with Simulator() as sim, connect(sim, journal=postgres_place) as luma:
+        await luma.generate("cat 0", key="cat-0")
+        connection = await asyncpg.connect(postgres_place)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+
+        await luma.generate("cat 1", key="cat-1")
+
+        assert set(await states(luma)) == {"cat-0", "cat-1"}
+
+
+async def test_a_database_server_that_is_gone(tmp_path: Path) -> None:
+    """Nothing is submitted; without it from the start, the error says what is missing."""
+    async with Simulator() as sim:
+        with running_postgres() as server:
+            place = server.url("postgres")
+            journal = SQLJournal(place)
+            while True:
+                try:
+                    await journal.open()
+                except JournalError:  # it listens before it serves
+                    await asyncio.sleep(0.1)
+                else:
+                    break
+            luma = connect(sim, journal=journal)
+            await luma.generate("cat 0", key="cat-0")
+            server.process.kill()
+            server.process.wait()
+
+            with pytest.raises(JournalError, match="was not submitted"):
+                await luma.generate("cat 1", key="cat-1")
+            await luma.aclose()
+            await journal.aclose()
+
+        with pytest.raises(JournalError, match="cannot be reached") as caught:
+            await connect(sim, journal=place).generate("cat 2", key="cat-2")
+        assert "not-secret" not in str(caught.value)
+        assert len(sim.ledger.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("mysql://host/jobs", "PostgreSQL"),
+        (":memory:", "survives nothing"),
+        ("sqlite://", "survives nothing"),
+        ("a journal://", "cannot be read"),
+    ],
+)
+async def test_a_place_that_can_be_no_journal(place: str, why: str) -> None:
+    """It is a slip of the set-up's."""
+    with pytest.raises(ConfigurationError, match=why):
+        await SQLJournal(place).open()
+
+
+def test_settings_that_make_no_sense() -> None:
+    """They are seen when the journal is made."""
+    with pytest.raises(ConfigurationError, match="lock_timeout"):
+        SQLJournal("jobs.db", lock_timeout=0)
+    with pytest.raises(ConfigurationError, match="owner_timeout"):
+        SQLJournal("jobs.db", owner_timeout=float("nan"))
+
+
+def test_a_journal_belongs_to_one_event_loop(tmp_path: Path) -> None:
+    """Left open, it cannot be used in another; closed, it can."""
+    journal = SQLJournal(tmp_path / "jobs.db")
+    with asyncio.Runner() as runner:
+        runner.run(journal.open())
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            asyncio.run(journal.find("cat"))
+        runner.run(journal.aclose())
+
+    async def use() -> None:
+        async with journal:
+            assert await journal.find("cat") is None
+
+    asyncio.run(use())
