@@ -22,6 +22,7 @@ NAMES = (
     "swarm",
     "scale",
     "whole",
+    "journal",
     "rate",
     "imports",
     "limits",

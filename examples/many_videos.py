@@ -2,7 +2,8 @@
 
     python examples/many_videos.py prompts.txt videos/
 
-The file is read as places come free, so it may be as long as you like.
+The file is read as places come free, so it may be as long as you like. Run it again after a crash,
+or with more lines at the end: what is in the journal already is not paid for again.
 """
 
 import asyncio
@@ -14,12 +15,13 @@ from luma_async import LumaClient, LumaError
 
 async def main(prompts: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    async with LumaClient(max_tasks=20) as luma:
+    async with LumaClient(max_tasks=20, journal=folder / "jobs.db") as luma:
         with prompts.open(encoding="utf-8") as lines:
-            wanted = (line.strip() for line in lines if line.strip())
+            numbered = enumerate(map(str.strip, lines), start=1)
+            wanted = ((f"line {number}", line) for number, line in numbered if line)
             async for outcome in luma.run_many(wanted):
                 if outcome.generation is None:
-                    print(f"no video of {outcome.request.prompt!r}: {outcome.error}")
+                    print(f"no video of {outcome.key}: {outcome.error}")
                     continue
                 try:
                     print("saved as", await luma.download(outcome.generation, f"{folder}/"))

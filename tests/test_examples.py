@@ -63,10 +63,11 @@ def test_one_video(tmp_path: Path) -> None:
 
 
 def test_many_videos(tmp_path: Path) -> None:
-    """A file for each line."""
+    """A file for each line; run again with another line, only that one is new."""
     (tmp_path / "prompts.txt").write_text("a cat\n\na dog\na cow\n", "utf-8")
+    program = [str(ROOT / "examples/many_videos.py"), "prompts.txt", "videos"]
 
-    run([str(ROOT / "examples/many_videos.py"), "prompts.txt", "videos"], tmp_path)
+    run(program, tmp_path)
 
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 3
 

@@ -13,13 +13,16 @@ from luma_async import (
     FixedSchedule,
     GenerateRequest,
     Generation,
+    Journal,
     LumaClient,
     LumaError,
     Outcome,
     PollSchedule,
+    SQLJournal,
     State,
     VideoTask,
 )
+from luma_async.journal import Entry
 
 schedule: PollSchedule = FixedSchedule(2.0)
 schedule = AdaptiveSchedule(look_cost=0.5)
@@ -47,6 +50,18 @@ async def check() -> None:
     await luma.generate("a cat", colour="red")  # type: ignore[call-arg]
     await luma.extend(task, "on", loop=True)  # type: ignore[call-arg]
 
+    await luma.generate("a cat", key="row-1", retry_failed=True)
+    await luma.extend(task, "on", key="row-2", retry_failed=True)
+    assert_type(task.key, str | None)
+    assert_type(await luma.resume(), list[VideoTask])
+    assert_type(luma.journal, Journal | None)
+    journal: Journal = SQLJournal("jobs.db", lock_timeout=1)
+    LumaClient(journal=journal)
+    LumaClient(journal=Path("jobs.db"))
+    assert_type(await journal.uncertain(), list[Entry])
+    async for line in journal.export():
+        assert_type(line, str)
+
     assert_type(await luma.get("job-1"), Generation)
     assert_type(await luma.get_many(["job-1"]), dict[str, Generation])
     assert_type(await luma.watch("job-1"), VideoTask)
@@ -57,5 +72,7 @@ async def check() -> None:
         assert_type(outcome, Outcome)
         assert_type(outcome.generation, Generation | None)
         assert_type(outcome.error, LumaError | None)
+        assert_type(outcome.key, str | None)
     luma.run_many([GenerateRequest("a cat"), GenerateRequest("a dog")])
+    luma.run_many({"row-1": "a cat"}.items(), retry_failed=True)
     luma.run_many({"prompt": f"cat {n}"} for n in range(3))

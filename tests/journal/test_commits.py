@@ -1,0 +1,168 @@
+"""Group commit: what is asked at about the same time becomes durable together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from luma_async import JournalError
+from luma_async.journal.commits import LARGEST_GROUP, GroupCommit
+from luma_async.journal.operations import Find, Operation
+
+
+class PassingError(Exception):
+    pass
+
+
+class LastingError(Exception):
+    pass
+
+
+@dataclass
+class Disk:
+    """What takes groups; each exception in `troubles` spoils one commit."""
+
+    groups: list[list[str]] = field(default_factory=list)
+    troubles: list[Exception] = field(default_factory=list)
+    poison: str = ""
+
+    async def commit(self, group: Sequence[Operation]) -> Mapping[Operation, str]:
+        keys = [operation.key for operation in group if isinstance(operation, Find)]
+        self.groups.append(keys)
+        await asyncio.sleep(0)
+        if self.troubles:
+            raise self.troubles.pop(0)
+        if self.poison in keys:
+            raise LastingError
+        return {operation: f"found {key}" for operation, key in zip(group, keys, strict=True)}
+
+    def commits(self) -> GroupCommit:
+        return GroupCommit(
+            self.commit,
+            may_pass=lambda error: isinstance(error, PassingError),
+            explain=lambda error: JournalError(f"The disk says {type(error).__name__}."),
+        )
+
+
+async def test_what_is_asked_together_is_committed_together() -> None:
+    """A hundred operations, one commit; each gets its own result."""
+    disk = Disk()
+    commits = disk.commits()
+
+    results = await asyncio.gather(*(commits.put(Find(key=f"{n}")) for n in range(100)))
+
+    assert results == [f"found {n}" for n in range(100)]
+    assert len(disk.groups) == 1
+
+
+async def test_a_group_is_no_larger_than_it_should_be() -> None:
+    """And none is forgotten; they stay in their order."""
+    disk = Disk()
+    commits = disk.commits()
+
+    await asyncio.gather(*(commits.put(Find(key=f"{n}")) for n in range(LARGEST_GROUP + 1)))
+
+    assert [len(group) for group in disk.groups] == [LARGEST_GROUP, 1]
+    assert sum(disk.groups, []) == [f"{n}" for n in range(LARGEST_GROUP + 1)]  # noqa: RUF017
+
+
+async def test_what_is_put_whenever_is_done() -> None:
+    """Also at the very moment when the one before is done."""
+    disk = Disk()
+    commits = disk.commits()
+
+    for steps in range(50):
+        first = commits.put(Find(key="first"))
+        await first
+        for _ in range(steps % 5):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(1):
+            assert await commits.put(Find(key="second")) == "found second"
+
+
+async def test_a_failure_is_told_at_once() -> None:
+    """What need not land has failed then, and is not tried again."""
+    disk = Disk(troubles=[PassingError()])
+    commits = disk.commits()
+
+    with pytest.raises(JournalError, match="PassingError"):
+        await commits.put(Find(key="cat"))
+
+    assert await commits.put(Find(key="dog")) == "found dog"
+    assert disk.groups == [["cat"], ["dog"]]
+
+
+async def test_what_must_land_is_tried_until_it_does() -> None:
+    """Its caller is told at once that it has not, and it lands before what comes later."""
+    disk = Disk(troubles=[PassingError(), PassingError()])
+    commits = disk.commits()
+
+    with pytest.raises(JournalError):
+        await commits.put(Find(key="paid", must_land=True))
+    with pytest.raises(JournalError):
+        await commits.put(Find(key="later"))
+    await commits.put(Find(key="last"))
+
+    assert disk.groups == [["paid"], ["paid", "later"], ["paid", "last"]]
+
+
+async def test_what_must_land_lands_by_itself() -> None:
+    """Nothing new need be put for it to be tried again."""
+    disk = Disk(troubles=[PassingError(), PassingError()])
+    commits = disk.commits()
+    with pytest.raises(JournalError):
+        await commits.put(Find(key="paid", must_land=True))
+
+    async with asyncio.timeout(5):
+        while len(disk.groups) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    await commits.aclose()
+    assert disk.groups == [["paid"]] * 3
+
+
+async def test_one_that_cannot_be_done_spoils_no_other() -> None:
+    """They are tried singly, and it alone fails."""
+    disk = Disk(poison="bad")
+    commits = disk.commits()
+
+    good, bad, also_good = await asyncio.gather(
+        *(commits.put(Find(key=key)) for key in ("good", "bad", "also good")),
+        return_exceptions=True,
+    )
+
+    assert (good, also_good) == ("found good", "found also good")
+    assert isinstance(bad, JournalError)
+
+
+async def test_closing_does_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    """And once more what must land; if it still cannot, the log has it."""
+    disk = Disk()
+    commits = disk.commits()
+    left = commits.put(Find(key="left"))
+    await commits.aclose()
+    assert left.result() == "found left"
+
+    disk = Disk(troubles=[PassingError(), PassingError(), PassingError()])
+    commits = disk.commits()
+    with pytest.raises(JournalError):
+        await commits.put(Find(key="paid", must_land=True))
+    await commits.aclose()
+
+    assert len(disk.groups) == 2
+    assert "This is not in it" in caplog.text
+
+
+async def test_whoever_no_longer_waits_is_not_served() -> None:
+    """A cancelled question costs no commit."""
+    disk = Disk()
+    commits = disk.commits()
+    asked = commits.put(Find(key="cat"))
+    asked.cancel()
+
+    await commits.put(Find(key="dog"))
+
+    assert disk.groups == [["dog"]]

@@ -1,0 +1,72 @@
+"""The tables of a journal are brought forward when it is opened, and never back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from luma_async import SQLJournal
+from luma_async.journal import schema
+from luma_async.journal.database import Unusable
+from tests.journal.test_owners import new_entry
+
+
+def add_colour(connection: sa.Connection) -> None:
+    connection.execute(sa.text("ALTER TABLE luma_jobs ADD COLUMN colour TEXT"))
+
+
+async def test_an_older_journal_is_brought_forward(tmp_path: Path) -> None:
+    """Only the migrations that it lacks are run, and what is in it stays."""
+    place = tmp_path / "jobs.db"
+    async with SQLJournal(place) as journal:
+        await journal.claim(new_entry("cat"))
+    engine = sa.create_engine(f"sqlite:///{place}")
+    try:
+        with engine.begin() as connection:
+            schema.migrate(connection, (*schema.MIGRATIONS, add_colour))
+        with engine.begin() as connection:
+            schema.migrate(connection, (*schema.MIGRATIONS, add_colour))
+            rows = connection.execute(sa.text("SELECT key, colour FROM luma_jobs")).all()
+            version = connection.scalar(sa.text("SELECT version FROM luma_schema"))
+            with pytest.raises(Unusable, match=f"version {len(schema.MIGRATIONS) + 1}"):
+                schema.migrate(connection)
+    finally:
+        engine.dispose()
+
+    assert rows == [("cat", None)]
+    assert version == len(schema.MIGRATIONS) + 1
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """The next try begins where this one did."""
+
+    def fail(connection: sa.Connection) -> None:
+        add_colour(connection)
+        raise ZeroDivisionError
+
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'jobs.db'}")
+    try:
+        with engine.begin() as connection:
+            schema.migrate(connection)
+        with pytest.raises(ZeroDivisionError), engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN")
+            schema.migrate(connection, (*schema.MIGRATIONS, fail))
+        with engine.begin() as connection:
+            assert "colour" not in {
+                c["name"] for c in sa.inspect(connection).get_columns("luma_jobs")
+            }
+            schema.migrate(connection)
+    finally:
+        engine.dispose()
+
+
+async def test_many_may_open_a_new_journal_at_once(place: str) -> None:
+    """One of them makes the tables."""
+    journals = [SQLJournal(place) for _ in range(8)]
+
+    await asyncio.gather(*(journal.open() for journal in journals))
+    for journal in journals:
+        await journal.aclose()
