@@ -63,11 +63,10 @@ def test_one_video(tmp_path: Path) -> None:
 
 
 def test_many_videos(tmp_path: Path) -> None:
-    """A file for each line; run again with another line, only that one is new."""
+    """A file for each line."""
     (tmp_path / "prompts.txt").write_text("a cat\n\na dog\na cow\n", "utf-8")
-    program = [str(ROOT / "examples/many_videos.py"), "prompts.txt", "videos"]
 
-    run(program, tmp_path)
+    run([str(ROOT / "examples/many_videos.py"), "prompts.txt", "videos"], tmp_path)
 
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 3
 

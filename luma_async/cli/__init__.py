@@ -10,7 +10,7 @@ def main() -> None:
     try:
         from luma_async.cli.app import app  # noqa: PLC0415  the extra may be missing
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich", "av", "PIL"):
+        if error.name not in ("typer", "rich", "platformdirs", "av", "PIL"):
             raise
         sys.exit("The command line needs more: pip install 'luma-async[demo]'")
     app()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from luma_async.cli.demo import run_demo
+from luma_async.cli.journal import default_place, settle_job, show_jobs
 from luma_async.cli.simulate import run_simulator
-from luma_async.errors import LumaError
+from luma_async.errors import InvalidRequestError, LumaError
+from luma_async.journal import EntryState
 from luma_async.version import __version__
 
 app = typer.Typer(
@@ -54,6 +57,54 @@ def demo(
         raise typer.Exit(130) from None
     except (LumaError, OSError) as error:
         typer.echo(f"The demo failed: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+Journal = Annotated[
+    str,
+    typer.Option(
+        "--journal", default_factory=default_place, show_default="LUMA_JOURNAL", help="Path or URL."
+    ),
+]
+
+
+@app.command()
+def jobs(
+    *,
+    journal: Journal,
+    state: Annotated[
+        EntryState | None, typer.Option(help="Only those that stand so; uncertain, for one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
+) -> None:
+    """List the jobs of a journal."""
+    _run(show_jobs(journal, state=state, as_json=as_json))
+
+
+@app.command()
+def settle(
+    *,
+    key: Annotated[str, typer.Argument(help="The job's key, as `jobs --state uncertain` has it.")],
+    journal: Journal,
+    id: Annotated[str | None, typer.Option(help="It was taken, and this is its task.")] = None,
+    resubmit: Annotated[
+        bool, typer.Option("--resubmit", help="It was not taken: its key may be submitted anew.")
+    ] = False,
+) -> None:
+    """Say what became of a job that is uncertain, as the gateway's list of tasks tells it."""
+    _run(settle_job(journal, key, id=id, resubmit=resubmit))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except InvalidRequestError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except LumaError as error:
+        typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 
 

@@ -81,6 +81,8 @@ class Bookkeeper:
             JournalError: the journal cannot be used.
 
         """
+        if self._is_open and not self._closed:
+            return
         async with self._opening:
             if self._closed:
                 raise ClientClosedError("The client is closed; nothing was submitted.")
@@ -204,7 +206,8 @@ class Bookkeeper:
             raise KeyConflictError(asked.key, f"was used for another request{_named(entry)}")
         match entry.state:
             case EntryState.RUNNING if entry.server != self._server:
-                raise KeyConflictError(asked.key, f"names a job that runs at {entry.server}")
+                why = f"names a job that runs at {entry.server}, and base_url is another here"
+                raise KeyConflictError(asked.key, why)
             case EntryState.RUNNING:
                 return self._watch(entry)
             case EntryState.COMPLETED if entry.generation is not None:

@@ -98,7 +98,7 @@ class GroupCommit:
                 pass
 
     async def _run(self, group: list[Operation]) -> None:
-        group = [operation for operation in group if not operation.done.cancelled()]
+        group = [each for each in group if each.must_land or not each.done.cancelled()]
         try:
             results = await self._commit(group) if group else {}
         except Exception as error:  # noqa: BLE001  a driver may raise anything

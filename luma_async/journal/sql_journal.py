@@ -92,7 +92,9 @@ class SQLJournal:
         self._closed = True
         store, self._store = self._store, None
         if store is not None:
-            await store.aclose()
+            closing = asyncio.create_task(store.aclose(), name="luma-async journal closing")
+            closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(closing)  # what is written must not be cut off
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         """Write an entry that is `submitting`, and return what stands under its key then.

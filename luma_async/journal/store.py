@@ -190,7 +190,7 @@ class Store:
         results: dict[Operation, Any] = {}
         for part in self._parts(group):
             results |= await self._commit_part(part)
-        self._note_under_way(group)
+        self._note_under_way(group, results)
         return results
 
     def _parts(self, group: Sequence[Operation]) -> Iterator[list[Operation]]:
@@ -238,21 +238,29 @@ class Store:
     def _is_silent(self) -> bool:
         return self._loop.time() - self._beaten_at > self._beat_every
 
-    def _note_under_way(self, group: Sequence[Operation]) -> None:
+    def _note_under_way(
+        self, group: Sequence[Operation], results: Mapping[Operation, Entry | None]
+    ) -> None:
         for operation in group:
             if isinstance(operation, Beat):
                 self._beaten_at = self._loop.time()
             elif isinstance(operation, Claim):
-                self._under_way.add(operation.entry.claim)
+                stands = results.get(operation)
+                if stands is None or stands.claim == operation.entry.claim:
+                    self._under_way.add(operation.entry.claim)
             elif isinstance(operation, Change):
                 self._under_way.discard(operation.entry.claim)
-        if self._under_way and self._beat is None:
-            self._beat = self._loop.call_later(self._beat_every, self._put_beat)
+        if self._beat is None:
+            self._beat_on()
 
-    def _put_beat(self) -> None:
+    def _beat_on(self) -> None:
         self._beat = None
         if self._under_way:
-            self._commits.put(Beat())
+            self._beat = self._loop.call_later(self._beat_every, self._beat_now)
+
+    def _beat_now(self) -> None:
+        self._commits.put(Beat())
+        self._beat_on()
 
     async def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
@@ -262,6 +270,8 @@ class Store:
 
     async def _leave(self) -> None:
         """Give up what nobody here will see the end of; others need not wait for a silence."""
+        if self._beaten_at == -math.inf:
+            return
         try:
             async with self._begin() as connection:
                 await self._transactions.leave(connection)

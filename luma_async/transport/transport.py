@@ -180,8 +180,8 @@ class Transport:
             return await self._interruptibly(sending, self._persist(sending))
         except Failed as failed:
             error = _closed(call) if self._is_closed() and not call.submits else failed.error
-        except ClientClosedError as closed:
-            error = closed
+        except LumaError as other:  # the client is closed, or there is no place for the record
+            error = other
         except asyncio.CancelledError:
             if sending.unclear is not None:
                 logger.warning("%s The job may have been taken.", sending.unclear)

@@ -17,6 +17,7 @@ from luma_async import (
     JournalError,
     LumaClient,
     LumaError,
+    SQLJournal,
     SubmissionUncertainError,
 )
 from luma_async.journal import Entry, EntryState
@@ -382,3 +383,31 @@ async def test_a_refusal_is_told_as_without_a_journal(place: str) -> None:
 
         with pytest.raises(BadRequestError, match="no cats"):
             await luma.generate("a cat", key="cat")
+
+
+async def test_opening_can_be_cancelled_at_any_moment(place: str) -> None:
+    """Nothing of it stays open, and the next one opens it."""
+    async with Simulator() as sim:
+        for steps in range(0, 60, 3):
+            luma = connect(sim, journal=place)
+            asked = asyncio.create_task(luma.generate("a cat", key="cat"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.wait([asked])
+            await luma.aclose()
+        async with connect(sim, journal=place) as luma:
+            await luma.generate("a dog", key="dog")
+
+
+async def test_a_heart_beats_only_while_something_is_submitted(place: str) -> None:
+    """A journal that is open writes nothing by itself."""
+    async with Simulator() as sim, SQLJournal(place, owner_timeout=0.5) as journal:
+        async with connect(sim, journal=journal) as luma, connect(sim, journal=journal) as other:
+            await asyncio.gather(
+                luma.generate("a cat", key="cat"), other.generate("a cat", key="cat")
+            )
+            assert journal._store is not None
+            assert not journal._store._under_way
+            await asyncio.sleep(0.2)
+            assert journal._store._beat is None

@@ -12,7 +12,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from luma_async import ConfigurationError, JournalError, LumaClient, SQLJournal
+from luma_async import (
+    ConfigurationError,
+    JournalError,
+    LumaClient,
+    SQLJournal,
+    SubmissionUncertainError,
+)
 from luma_async.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
@@ -197,6 +203,29 @@ async def test_a_journal_that_is_locked_while_a_job_is_submitted(
         async with connect(sim, journal=place) as luma:
             assert await (await luma.generate("cat 0", key="cat-0")) == video
         assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_risked_repeat_that_cannot_be_written_stays_uncertain(tmp_path: Path) -> None:
+    """What the first try may have done is what the caller must know."""
+    place = tmp_path / "jobs.db"
+    async with (
+        Simulator() as sim,
+        SQLJournal(place, lock_timeout=0.1) as journal,
+        connect(sim, journal=journal) as luma,
+    ):
+        sim.faults.add(Fault(after=True, delay=0.3, drop=True))
+        asked = asyncio.create_task(luma.generate("cat 0", key="cat-0", retry_uncertain=True))
+        await until(lambda: sim.ledger.jobs)
+        locking = sqlite3.connect(place, isolation_level=None)
+        locking.execute("BEGIN EXCLUSIVE")
+
+        with pytest.raises(SubmissionUncertainError):
+            await asked
+
+        locking.close()
+        assert len(sim.ledger.jobs) == 1
+        [entry] = await journal.uncertain()
+        assert entry.key == "cat-0"
 
 
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The journal from a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from luma_async import LumaClient, SubmissionUncertainError
+from luma_async.simulator import Fault
+from luma_async.testing import running_simulator
+
+
+def luma(*arguments: str, journal: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "luma_async.cli", *arguments],
+        env={**os.environ, "LUMA_JOURNAL": str(journal), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def a_journal_with_an_uncertain_job(folder: Path) -> Path:
+    place = folder / "jobs.db"
+
+    async def make() -> None:
+        with running_simulator() as sim:
+            async with LumaClient("sk-simulated", base_url=sim.url, journal=place) as client:
+                await client.generate("a cat [bold]dances", key="cat")
+                sim.faults.add(Fault.cut(after=True))
+                try:
+                    await client.generate("a dog", key="dog")
+                except SubmissionUncertainError:
+                    return
+
+    asyncio.run(make())
+    return place
+
+
+def test_jobs_are_listed(tmp_path: Path) -> None:
+    """All of them, or those in a state, as a table or as JSON; prompts are shown as they are."""
+    place = a_journal_with_an_uncertain_job(tmp_path)
+
+    table = luma("jobs", journal=place)
+    uncertain = luma("jobs", "--state", "uncertain", "--json", journal=place)
+    none = luma("jobs", "--state", "failed", journal=place)
+
+    assert "a cat [bold]dances" in table.stdout
+    assert "uncertain" in table.stdout
+    assert [json.loads(line)["key"] for line in uncertain.stdout.splitlines()] == ["dog"]
+    assert none.stdout == "No such jobs.\n"
+    assert {done.returncode for done in (table, uncertain, none)} == {0}
+    assert {done.stderr for done in (table, uncertain, none)} == {""}
+
+
+def test_an_uncertain_job_is_settled(tmp_path: Path) -> None:
+    """Once; then there is nothing to settle any more."""
+    place = a_journal_with_an_uncertain_job(tmp_path)
+
+    unsaid = luma("settle", "dog", journal=place)
+    settled = luma("settle", "dog", "--id", "job-1", journal=place)
+    again = luma("settle", "dog", "--resubmit", journal=place)
+    running = luma("jobs", "--state", "running", "--json", journal=place)
+
+    assert (unsaid.returncode, settled.returncode, again.returncode) == (2, 0, 1)
+    assert settled.stdout == "dog runs as job-1.\n"
+    assert "'dog' is running" in again.stderr
+    assert "job-1" in running.stdout
+
+
+def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """It is a slip in its name."""
+    done = luma("jobs", journal=tmp_path / "jobs.db")
+
+    assert done.returncode == 1
+    assert "There is no journal at" in done.stderr
+    assert not list(tmp_path.iterdir())
