@@ -225,7 +225,7 @@ async def test_a_risked_repeat_that_cannot_be_written_stays_uncertain(tmp_path: 
         locking.close()
         assert len(sim.ledger.jobs) == 1
         async with asyncio.timeout(15):
-            while not (uncertain := await journal.uncertain()):
+            while not (uncertain := await journal.uncertain()):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert [entry.key for entry in uncertain] == ["cat-0"]
 
