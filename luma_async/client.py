@@ -362,6 +362,8 @@ class LumaClient:
         no paid job goes unnoticed. Jobs that run go on at the server; a journal has them for
         `resume()`.
         """
+        if self._bookkeeper is not None:
+            self._bookkeeper.stop()
         async with AsyncExitStack() as last_first:
             last_first.push_async_callback(self._downloader.aclose)
             if self._bookkeeper is not None:

@@ -26,7 +26,9 @@ def checked_key(key: Any) -> str:
         InvalidRequestError: it cannot be one.
 
     """
-    if not isinstance(key, str) or not key.strip():
+    if not isinstance(key, str):
+        raise InvalidRequestError.of("key", f"{key!r} is no text; write {str(key)!r}")
+    if not key.strip():
         raise InvalidRequestError.of("key", f"{key!r} names nothing; allowed is any other text")
     if len(key) > KEY_LIMIT:
         raise InvalidRequestError.of(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import anyio.to_thread
 
 from luma_async.errors import (
@@ -28,6 +29,9 @@ from luma_async.models import Generation, State
 from luma_async.tasks import PollSchedule, TaskManager, VideoTask
 from luma_async.tasks.submission import Submission, kind_of
 from luma_async.tasks.submitter import Submitter
+
+PAGE = 200
+"""Jobs that are taken up before others have their turn."""
 
 FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
 """Seconds between two looks at an entry that somebody else is submitting."""
@@ -68,10 +72,11 @@ class Bookkeeper:
         self._server = server
         self._owns = owns
         self._learned = Learned(journal, schedule, server=server)
-        self._ends = Ends(journal, afterwards=self._learned.keep)
+        self._ends = Ends(journal, server=server, afterwards=self._learned.keep)
         self._opening = asyncio.Lock()
         self._is_open = False
-        self._closed = False
+        self._closing = asyncio.Event()
+        self._expects_known = False
 
     async def open(self) -> None:
         """Open the journal, and recall what was learned.
@@ -81,20 +86,23 @@ class Bookkeeper:
             JournalError: the journal cannot be used.
 
         """
-        if self._is_open and not self._closed:
+        if self._is_open and not self._closing.is_set():
             return
         async with self._opening:
-            if self._closed:
+            if self._closing.is_set():
                 raise ClientClosedError("The client is closed; nothing was submitted.")
             if not self._is_open:
                 await self.journal.open()
                 await self._learned.recall()
                 self._is_open = True
 
+    def stop(self) -> None:
+        """Let nothing new begin, and nobody wait for somebody else's submission."""
+        self._closing.set()
+
     async def aclose(self) -> None:
         """Write down what is left. Nothing may be submitted or watched any more."""
-        async with self._opening:
-            self._closed = True
+        self.stop()
         try:
             if self._is_open:
                 await self._ends.aclose()
@@ -111,7 +119,12 @@ class Bookkeeper:
     async def resume(self) -> list[VideoTask]:
         """Watch the unfinished jobs of this server."""
         await self.open()
-        return [self._watch(entry) for entry in await self.journal.unfinished(self._server)]
+        tasks = []
+        for entry in await self.journal.unfinished(self._server):
+            tasks.append(self._watch(entry))
+            if len(tasks) % PAGE == 0:
+                await asyncio.sleep(0)  # there may be thousands
+        return tasks
 
     async def asked(
         self,
@@ -163,12 +176,14 @@ class Bookkeeper:
             LumaError: as `find()` and `Submitter.submit()`.
 
         """
-        # Where nothing is to be waited for, the claim itself tells whether the key is known.
-        stands = await self._stands(asked) if self._submitter.must_wait else None
+        # Where nothing is to be waited for, the claim itself tells whether the key is known; but
+        # where the last one was, this is a run made again, and asking is cheaper.
+        looks_first = self._submitter.must_wait or self._expects_known
+        stands = await self._stands(asked) if looks_first else None
         while not isinstance(stands, VideoTask):
             record = Record(self.journal, self._new_entry(asked, stands), instead_of=stands)
             try:
-                return await self._submitter.submit(
+                task = await self._submitter.submit(
                     asked.submission,
                     retry_uncertain=asked.retry_uncertain,
                     key=record.key,
@@ -176,6 +191,10 @@ class Bookkeeper:
                 )
             except KeyTaken:
                 stands = await self._stands(asked)
+            else:
+                self._expects_known = False
+                return task
+        self._expects_known = True
         return stands
 
     def _new_entry(self, asked: Asked, stands: Entry | None) -> Entry:
@@ -187,8 +206,7 @@ class Bookkeeper:
             request=asked.kept,
             source_id=asked.submission.source_id,
             server=self._server,
-            id=stands.id if stands else None,
-            earlier_ids=stands.earlier_ids if stands else (),
+            earlier_ids=_ids_of(stands) if stands else (),
             submitted_at=now,
             updated_at=now,
             fingerprint=asked.fingerprint,
@@ -227,10 +245,10 @@ class Bookkeeper:
             entry = await self.journal.find(key)
             if entry is None or entry.state is not EntryState.SUBMITTING:
                 return entry
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_LOOK)
-            if self._closed:
+            with anyio.move_on_after(pause):
+                await self._closing.wait()
                 raise ClientClosedError(f"The client was closed while {key!r} was being submitted.")
+            pause = min(pause * 1.5, LONGEST_LOOK)
 
     def _watch(self, entry: Entry) -> VideoTask:
         generation = Generation(
@@ -245,6 +263,11 @@ class Bookkeeper:
             key=entry.key,
             look_now=True,
         )
+
+
+def _ids_of(entry: Entry) -> tuple[str, ...]:
+    """Return every id that a key has named so far."""
+    return (*entry.earlier_ids, entry.id) if entry.id else entry.earlier_ids
 
 
 def _named(entry: Entry) -> str:

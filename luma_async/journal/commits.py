@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ logger = logging.getLogger("luma_async")
 LINGER = 0.01
 """Seconds that the first operation of a group waits for others. A commit costs about as much for
 one as for a hundred, and a job takes minutes."""
+
+QUIET_TIME = 0.05
+"""Seconds since the last commit after which others are not to be expected."""
 
 LARGEST_GROUP = 250
 """Operations in one transaction: more would hold the event loop, and others' writes, for long."""
@@ -47,8 +51,10 @@ class GroupCommit:
         self._queue: deque[Operation] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._pause = 0.0
+        self._ended_at = -math.inf
         self._news = asyncio.Event()
         self._closing = False
+        self.is_failing = False
 
     def put(self, operation: Operation) -> asyncio.Future[Any]:
         """Have an operation done; the future tells when it is durable."""
@@ -82,14 +88,21 @@ class GroupCommit:
             await self._gather()
             size = min(len(self._queue), LARGEST_GROUP)
             await self._run([self._queue.popleft() for _ in range(size)])
+            self._ended_at = asyncio.get_running_loop().time()
         self._worker = None  # now, for what is put next needs another
 
     async def _gather(self) -> None:
-        """Wait for more to come; after a failure for a while, or for something new."""
+        """Wait for more to come; after a failure for a while, or for something new.
+
+        What comes by itself after a quiet time is not kept waiting, nor are mere questions.
+        """
         if self._closing:
             return
         self._news.clear()
-        await asyncio.sleep(LINGER)
+        now = asyncio.get_running_loop().time()
+        is_busy = now - self._ended_at < QUIET_TIME
+        is_cheap = all(operation.only_reads for operation in self._queue)
+        await asyncio.sleep(LINGER if is_busy and not is_cheap else 0)
         if self._pause and all(operation.must_land for operation in self._queue):
             try:
                 async with asyncio.timeout(self._pause):
@@ -105,10 +118,12 @@ class GroupCommit:
             await self._recover(group, error)
             return
         self._pause = 0.0
+        self.is_failing = False
         for operation in group:
             operation.end(results.get(operation))
 
     async def _recover(self, group: list[Operation], error: Exception) -> None:
+        self.is_failing = True
         if not self._may_pass(error) and len(group) > 1:
             for operation in group:
                 await self._run([operation])
@@ -118,7 +133,8 @@ class GroupCommit:
         again = [operation for operation in group if operation.must_land]
         if self._closing or not self._may_pass(error):
             for operation in again:
-                logger.error("%s This is not in it: %s.", self._explain(error), operation)
+                if not operation.is_tidying:
+                    logger.error("%s This is not in it: %s.", self._explain(error), operation)
         elif again:
             self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
             self._queue.extendleft(reversed(again))

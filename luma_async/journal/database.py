@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, ColumnElement, Connection, event, literal_column, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from luma_async.errors import ConfigurationError
@@ -18,6 +18,9 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+ANSWER_TIMEOUT = 10.0
+"""Seconds that a PostgreSQL server may take to answer."""
+
 _CHECKED_SIZE = 32 * 2**20
 """Bytes up to which a file is checked for damage when it is opened, which takes 0.1 s or less."""
 
@@ -38,6 +41,14 @@ _MEANINGS = (
 )
 _PASSING_STATES = ("40001", "40P01", "53", "55P03", "57", "58", "08")
 """SQLSTATEs, or their beginnings, of trouble that may pass: deadlocks, no room, a shutdown."""
+
+
+class Clash(Exception):  # noqa: N818  a signal within the journal, which tries again
+    """Others got in the way."""
+
+
+class ReplacedError(OSError):
+    """The file is no longer the one that was opened."""
 
 
 class Unusable(Exception):  # noqa: N818  a signal within the journal, which says the rest
@@ -82,7 +93,7 @@ def shown(url: URL) -> str:
     """Return a place as it may be shown: without a password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
 
 def connect(url: URL, *, timeout: float) -> AsyncEngine:
@@ -92,8 +103,8 @@ def connect(url: URL, *, timeout: float) -> AsyncEngine:
     """
     if url.get_backend_name() == "postgresql":
         return create_async_engine(
-            url,
-            connect_args={"timeout": 10.0, "command_timeout": 10.0},
+            _as_asyncpg_has_it(url),
+            connect_args={"timeout": ANSWER_TIMEOUT, "command_timeout": ANSWER_TIMEOUT},
             pool_size=2,
             pool_pre_ping=True,
         )
@@ -119,6 +130,47 @@ def connect(url: URL, *, timeout: float) -> AsyncEngine:
         driver.run_async(lambda sqlite: sqlite.execute("BEGIN IMMEDIATE"))
 
     return engine
+
+
+def _as_asyncpg_has_it(url: URL) -> URL:
+    """Return a URL as libpq has it in the words of asyncpg."""
+    query = dict(url.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    query.pop("connect_timeout", None)
+    return url.set(query=query)
+
+
+class FileWatch:
+    """Notices when a SQLite file is no longer the one that was opened.
+
+    A deleted file takes what is written to it, and nobody finds it again.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._path = url.database if url.get_backend_name() == "sqlite" else None
+        self._inode = 0
+
+    def begin(self) -> None:
+        """Remember the file that is there now."""
+        if self._path is not None:
+            self._inode = Path(self._path).stat().st_ino
+
+    def check(self) -> None:
+        """Look whether it is still there.
+
+        Raises:
+            ReplacedError: it is gone, or another one is in its place.
+
+        """
+        if self._path is None:
+            return
+        try:
+            inode = Path(self._path).stat().st_ino
+        except FileNotFoundError:
+            inode = None
+        if inode != self._inode:
+            raise ReplacedError
 
 
 def check_for_damage(connection: Connection) -> None:
@@ -149,7 +201,7 @@ def now(dialect: str) -> ColumnElement[float]:
 def may_pass(error: Exception) -> bool:
     """Whether what went wrong may go well later; other troubles lie in what was to be written."""
     if not isinstance(error, DBAPIError):
-        return not isinstance(error, SQLAlchemyError)  # a connection that broke, a timeout
+        return isinstance(error, OSError | sqlite3.OperationalError | Clash)
     if error.connection_invalidated or isinstance(error.orig, sqlite3.OperationalError):
         return True
     state = str(getattr(error.orig, "sqlstate", "") or "")
@@ -158,14 +210,27 @@ def may_pass(error: Exception) -> bool:
 
 def is_clash(error: Exception) -> bool:
     """Whether another transaction got in the way of one that can simply be done again."""
+    if isinstance(error, Clash):
+        return True
     original = error.orig if isinstance(error, DBAPIError) else None
     return getattr(original, "sqlstate", None) in ("40001", "40P01")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection that something went wrong on cannot be used any more."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return not isinstance(error, sqlite3.Error | Clash)
 
 
 def explain(error: BaseException) -> str:
     """Return what went wrong, and what to do about it."""
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     said = str(original).strip() or type(original).__name__
+    if isinstance(original, ReplacedError):
+        return "its file was deleted or replaced while it was open. Close it, and open it again"
+    if isinstance(original, TimeoutError):
+        return f"no answer in {ANSWER_TIMEOUT:g} s. Look whether a table is locked, or the way cut"
     if isinstance(error, Unusable):
         return said
     lower = said.lower()

@@ -31,8 +31,11 @@ class Ends:
     waits for it to be durable. `afterwards` is awaited after each time that some were written.
     """
 
-    def __init__(self, journal: Journal, *, afterwards: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, journal: Journal, *, server: str, afterwards: Callable[[], Awaitable[None]]
+    ) -> None:
         self._journal = journal
+        self._server = server
         self._afterwards = afterwards
         self._ends: deque[End] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -41,7 +44,7 @@ class Ends:
 
     def add(self, task: VideoTask) -> None:
         """Note that a handle is done; whether its job is, too, is seen here."""
-        end = _end_of(task)
+        end = _end_of(task, self._server)
         if end is None:
             return
         self._ends.append(end)
@@ -85,11 +88,11 @@ class Ends:
             logger.warning("%s Jobs that end stay running in the journal meanwhile.", error)
 
 
-def _end_of(task: VideoTask) -> End | None:
+def _end_of(task: VideoTask, server: str) -> End | None:
     """Return how a job ended; `None` if only the watch did."""
     error = task.error
     if task.state.terminal:
-        return End(id=task.id, generation=task.generation)
+        return End(server=server, id=task.id, generation=task.generation)
     if isinstance(error, NotFoundError):
-        return End(id=task.id, reason=error.message)
+        return End(server=server, id=task.id, reason=error.message)
     return None

@@ -68,8 +68,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """The end of the job `id`: its last generation, or why it is lost."""
+    """The end of the job `id` of a server: its last generation, or why it is lost."""
 
+    server: str
     id: str
     generation: Generation | None = None
     reason: str | None = None

@@ -25,16 +25,16 @@ class Journal(Protocol):
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         """Write an entry that is `submitting`, and return what stands under its key then.
 
-        That is the entry itself, told by its `claim`, or the one that was there before it: of
-        those who claim a key at once, one gets it. `instead_of` is an entry that this one is
-        to replace, if it still stands there as it is.
+        That is the entry itself, told by its `claim`, or another one: of those who claim a key at
+        once, one gets it. `instead_of` is an entry that this one may replace, if it still stands
+        there as it is.
         """
 
     async def taken(self, entry: Entry, id: str) -> None:
         """Write down the id of a job that was submitted; where it fails, go on trying."""
 
-    async def refused(self, entry: Entry) -> None:
-        """Take back a claim: the job was not taken. What it replaced stands there again."""
+    async def refused(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
+        """Take back a claim: the job was not taken. What it was instead of stands there again."""
 
     async def unclear(self, entry: Entry, reason: str) -> None:
         """Write down that nobody knows whether a job was taken."""

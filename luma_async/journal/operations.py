@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from luma_async.journal.entry import End, Entry, made_up_key
 
@@ -14,10 +14,13 @@ from luma_async.journal.entry import End, Entry, made_up_key
 class Operation:
     """One thing to do; `done` tells when it is durable, or why it cannot be done.
 
-    One that `must_land` is tried until it is done: it tells of a job that is paid for.
+    One that `must_land` is tried until it is done: it tells of a job that may be paid for. Of one
+    that `is_tidying` nobody need hear if it never is.
     """
 
     must_land: bool = False
+    is_tidying: bool = False
+    only_reads: ClassVar[bool] = False
     done: asyncio.Future[Any] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -49,10 +52,11 @@ class Claim(Operation):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Change(Operation):
-    """Write down what became of a claim."""
+    """Write down what became of a claim; a refused one gives way to what it was `instead_of`."""
 
     to: Literal["taken", "refused", "unclear"]
     entry: Entry
+    instead_of: Entry | None = None
     id: str = ""
     reason: str = ""
 
@@ -75,6 +79,7 @@ class Find(Operation):
     """Return what stands under a key."""
 
     key: str
+    only_reads: ClassVar[bool] = True
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def this_host() -> str:
     try:
         return f"{_SHARED_BOOT.read_text('ascii').strip()} {_NAMESPACE.readlink()}"
     except OSError:
-        return platform.node()
+        return f"{platform.node()} {uuid.getnode()}"
 
 
 def is_gone(host: str, pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -34,6 +35,7 @@ class Record:
         self._journal = journal
         self._entry = entry
         self._instead_of = instead_of
+        self._last_words: asyncio.Future[None] | None = None
 
     @property
     def key(self) -> str:
@@ -69,7 +71,9 @@ class Record:
 
     async def not_taken(self) -> None:
         """Give the key back, for the next try or for another time."""
-        await self._write(self._journal.refused(self._entry), "The job was not taken")
+        await self._write(
+            self._journal.refused(self._entry, instead_of=self._instead_of), "The job was not taken"
+        )
         if self._instead_of is not None:
             self._instead_of = replace(self._instead_of, claim=self._entry.claim)
             self._entry = replace(self._entry, claim=uuid4().hex)
@@ -82,8 +86,18 @@ class Record:
         self._instead_of = replace(self._entry, state=EntryState.UNCERTAIN, reason=str(error))
         self._entry = replace(self._entry, claim=uuid4().hex)
 
+    def cut_off(self, *, has_left: bool) -> None:
+        """Have it written that nobody waits for the answer any more; this does not wait either."""
+        if has_left:
+            writing = self.unclear(LumaError("The submission was cut off before the answer came."))
+        else:
+            writing = self.not_taken()
+        self._last_words = asyncio.ensure_future(writing)
+
     async def _write(self, writing: Awaitable[None], what: str) -> None:
         try:
             await writing
         except JournalError as error:
             logger.error("%s, but the journal does not know it yet. %s", what, error)  # noqa: TRY400
+        except Exception:  # a journal of the user's may raise anything, and the job is paid for
+            logger.exception("%s, but the journal does not know it.", what)

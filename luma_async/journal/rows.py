@@ -17,7 +17,7 @@ Values = dict[str, Any]
 
 
 def values_of(entry: Entry, owner: str) -> Values:
-    """Return the row of an entry that is claimed."""
+    """Return the row of an entry that this owner submits, or submitted."""
     return {
         "key": entry.key,
         "state": entry.state.value,
@@ -28,10 +28,9 @@ def values_of(entry: Entry, owner: str) -> Values:
         "request": to_json(entry.request).decode(),
         "fingerprint": entry.fingerprint,
         "task_id": entry.id,
-        "generation": None,
+        "generation": None if entry.generation is None else _text(entry.generation),
         "reason": entry.reason,
-        "earlier_ids": _ids(entry.earlier_ids),
-        "replaced_state": None,
+        "earlier_ids": to_json(entry.earlier_ids).decode() if entry.earlier_ids else None,
         "submitted_at": entry.submitted_at.timestamp(),
         "updated_at": entry.updated_at.timestamp(),
     }
@@ -57,20 +56,15 @@ def entry_of(row: RowMapping) -> Entry:
     )
 
 
-def id_values(entry: Entry, id: str) -> Values:
-    """Return what is known of a job once it is taken; an id that it replaces is kept."""
-    earlier = (*entry.earlier_ids, entry.id) if entry.id else entry.earlier_ids
-    return {"new_id": id, "new_earlier_ids": _ids(earlier)}
-
-
 def end_values(end: End) -> Values:
     """Return what is known of a job once it has ended."""
     state = EntryState.LOST if end.generation is None else EntryState(end.generation.state.value)
     return {
-        "the_id": end.id,
+        "the_server": end.server,
+        "the_id": clean(end.id),
         "new_state": state.value,
         "new_generation": None if end.generation is None else _text(end.generation),
-        "new_reason": end.reason,
+        "new_reason": None if end.reason is None else clean(end.reason),
     }
 
 
@@ -99,8 +93,14 @@ def _text(generation: Generation) -> str:
         return generation.model_copy(update={"raw": {}}).model_dump_json(exclude_none=True)
 
 
-def _ids(ids: tuple[str, ...]) -> str | None:
-    return to_json(ids).decode() if ids else None
+def clean(text: str) -> str:
+    """Return a text of a server's as any database takes it."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def this_moment() -> float:
+    """Return the time as rows have it: to the microsecond, as `datetime` has it, too."""
+    return datetime.now(UTC).timestamp()
 
 
 def _moment(seconds: float) -> datetime:

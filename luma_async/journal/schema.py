@@ -43,15 +43,13 @@ jobs = Table(
     Column("generation", Text),
     Column("reason", Text),
     Column("earlier_ids", Text),
-    Column("replaced_state", Text),
     Column("submitted_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Index("luma_jobs_task_id", "task_id"),
     # Few of many jobs are open at a time, and those are the ones that are looked for.
     Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
 )
-"""Times are seconds of the Unix epoch. `replaced_state` is what an entry goes back to if the claim
-that replaces it is refused."""
+"""Times are seconds of the Unix epoch."""
 
 owners = Table(
     "luma_owners",

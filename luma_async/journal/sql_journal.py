@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio.to_thread
 
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.journal.asked import checked_key
 from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
 
@@ -54,13 +56,13 @@ class SQLJournal:
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {seconds!r}.")
-        self._place = os.fspath(place)
+        self._place = os.fsdecode(place)
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
         _check_packages(self._place)
         self._store: Store | None = None
         self._closed = False
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[Store] | None = None
 
     def __repr__(self) -> str:
         return f"<SQLJournal {self._store.shown if self._store else 'not open'}>"
@@ -90,11 +92,7 @@ class SQLJournal:
     async def aclose(self) -> None:
         """Write what is still to be written, and close the database."""
         self._closed = True
-        store, self._store = self._store, None
-        if store is not None:
-            closing = asyncio.create_task(store.aclose(), name="luma-async journal closing")
-            closing.add_done_callback(lambda done: done.cancelled() or done.exception())
-            await asyncio.shield(closing)  # what is written must not be cut off
+        await _shielded(self._close())  # what is written must not be cut off
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         """Write an entry that is `submitting`, and return what stands under its key then.
@@ -103,7 +101,8 @@ class SQLJournal:
             JournalError: it could not be written.
 
         """
-        return await self._do(Claim(entry=entry, instead_of=instead_of)) or entry
+        stands: Entry = await self._do(Claim(entry=entry, instead_of=instead_of))
+        return stands
 
     async def taken(self, entry: Entry, id: str) -> None:
         """Write down the id of a job that was submitted.
@@ -114,14 +113,14 @@ class SQLJournal:
         """
         await self._do(Change(to="taken", entry=entry, id=id, must_land=True))
 
-    async def refused(self, entry: Entry) -> None:
-        """Take back a claim: the job was not taken. What it replaced stands there again.
+    async def refused(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
+        """Take back a claim: the job was not taken. What it was instead of stands there again.
 
         Raises:
             JournalError: it is not written yet; that is tried on until it is.
 
         """
-        await self._do(Change(to="refused", entry=entry, must_land=True))
+        await self._do(Change(to="refused", entry=entry, instead_of=instead_of, must_land=True))
 
     async def unclear(self, entry: Entry, reason: str) -> None:
         """Write down that nobody knows whether a job was taken.
@@ -148,7 +147,7 @@ class SQLJournal:
             JournalError: it could not be read.
 
         """
-        found: Entry | None = await self._do(Find(key=key))
+        found: Entry | None = await self._do(Find(key=checked_key(key)))
         return found
 
     async def unfinished(self, server: str) -> list[Entry]:
@@ -158,7 +157,7 @@ class SQLJournal:
             JournalError: it could not be read.
 
         """
-        return await (await self._opened()).entries(EntryState.RUNNING, server=server)
+        return await self._entries(EntryState.RUNNING, server=server)
 
     async def uncertain(self) -> list[Entry]:
         """Return the jobs that may have been taken, the oldest first; `settle()` settles them.
@@ -167,7 +166,7 @@ class SQLJournal:
             JournalError: it could not be read.
 
         """
-        return await (await self._opened()).entries(EntryState.UNCERTAIN)
+        return await self._entries(EntryState.UNCERTAIN)
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
         """Say what became of an uncertain job, as your gateway's list of tasks tells it.
@@ -182,14 +181,14 @@ class SQLJournal:
         """
         if (id is None) is not resubmit:
             raise InvalidRequestError.of("settle", "say either id='...' or resubmit=True")
-        if id is not None and not id.strip():
-            raise InvalidRequestError.of("id", f"{id!r} names no task")
+        if id is not None:
+            _check_id(id)
         store = await self._opened()
         entry = await self.find(key)
         if entry is None or entry.state is not EntryState.UNCERTAIN:
             stands = "is not there" if entry is None else f"is {entry.state}"
             raise JournalError(f"Nothing to settle: {key!r} {stands} in the journal {store.shown}.")
-        if not await store.settle(entry, id, time.time()):
+        if not await self._run("settle", entry, id):
             raise JournalError(f"{key!r} was settled by somebody else meanwhile.")
 
     async def purge(self, older_than: timedelta | float) -> int:
@@ -203,7 +202,7 @@ class SQLJournal:
 
         """
         age = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return await (await self._opened()).purge(time.time() - age)
+        return int(await self._run("purge", time.time() - age))
 
     async def export(self) -> AsyncGenerator[str, None]:
         """Yield each job as a line of JSON, without a line break, the oldest first.
@@ -214,8 +213,9 @@ class SQLJournal:
         """
         from luma_async.journal.rows import line_of  # noqa: PLC0415  the extra may be missing
 
-        async for entry in (await self._opened()).every_entry():
-            yield line_of(entry)
+        async for page in (await self._opened()).pages():
+            for entry in page:
+                yield line_of(entry)
 
     async def learned(self, server: str) -> Mapping[str, Any]:
         """Return what was kept of how long a server's jobs take, as `AdaptiveSchedule` learns it.
@@ -224,7 +224,7 @@ class SQLJournal:
             JournalError: it could not be read.
 
         """
-        return await (await self._opened()).learned(server)
+        return dict(await self._run("learned", server))
 
     async def keep_learned(self, server: str, learned: Mapping[str, Any]) -> None:
         """Keep how long a server's jobs take.
@@ -233,28 +233,76 @@ class SQLJournal:
             JournalError: it could not be written.
 
         """
-        await (await self._opened()).keep_learned(server, learned)
+        await self._run("keep_learned", server, learned)
 
     async def _do(self, operation: Operation) -> Any:
-        return await (await self._opened()).do(operation)
+        if not (self._closed and operation.must_land):
+            return await (await self._opened()).do(operation)
+        # It comes late, and tells of a job that may be paid for.
+        store = await self._open_store()
+        try:
+            return await store.do(operation)
+        finally:
+            await _shielded(store.aclose())
+
+    async def _run(self, query: str, *arguments: Any) -> Any:
+        store = await self._opened()
+        # Where the store is loaded, so are its queries; before, an extra may be missing.
+        work = getattr(import_module("luma_async.journal.queries"), query)
+        return await store.run(lambda connection: work(connection, *arguments))
+
+    async def _entries(self, state: EntryState, server: str | None = None) -> list[Entry]:
+        store = await self._opened()
+        return [entry async for page in store.pages(state, server=server) for entry in page]
 
     async def _opened(self) -> Store:
-        if self._store is not None:
-            return self._store
-        async with self._opening:
+        if self._store is None:
             if self._closed:
                 raise JournalError("The journal is closed: open() opens it again.")
-            if self._store is None:
-                # Loading SQLAlchemy takes too long for the event loop.
-                module = await anyio.to_thread.run_sync(import_module, "luma_async.journal.store")
-                store: Store = module.Store(
-                    self._place,
-                    lock_timeout=self._lock_timeout,
-                    owner_timeout=self._owner_timeout,
-                )
-                await store.open()
-                self._store = store
-            return self._store
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open_store(), name="luma-async opening")
+                self._opening.add_done_callback(self._opening_ended)
+            return await asyncio.shield(self._opening)
+        if self._store.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "This journal is open in another event loop. Close it there, or make one "
+                "for each asyncio.run()."
+            )
+        return self._store
+
+    async def _open_store(self) -> Store:
+        # Loading SQLAlchemy takes too long for the event loop.
+        load = partial(import_module, "luma_async.journal.store")
+        module = await anyio.to_thread.run_sync(load)
+        store: Store = module.Store(
+            self._place, lock_timeout=self._lock_timeout, owner_timeout=self._owner_timeout
+        )
+        await store.open()
+        return store
+
+    def _opening_ended(self, opening: asyncio.Task[Store]) -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._store = opening.result()
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        store, self._store = self._store, None
+        if store is not None:
+            await store.aclose()
+
+
+async def _shielded(work: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end, whether or not the caller waits for it."""
+    task = asyncio.create_task(work, name="luma-async journal closing")
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.shield(task)
+
+
+def _check_id(id: Any) -> None:
+    if not isinstance(id, str) or not id.strip():
+        raise InvalidRequestError.of("id", f"{id!r} names no task")
 
 
 def _check_packages(place: str) -> None:

@@ -16,54 +16,42 @@ _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.ins
 OF_CLAIM = (jobs.c.key == bindparam("the_key")) & (jobs.c.claim == bindparam("the_claim"))
 IS_SUBMITTING = jobs.c.state == EntryState.SUBMITTING.value
 
-RECLAIM: Update = (
+IS_OPEN = or_(IS_SUBMITTING, jobs.c.state == EntryState.UNCERTAIN.value)
+"""Whoever was thought dead, and was not, knows best what became of a submission."""
+
+REPLACE: Update = (
     update(jobs)
-    .where(OF_CLAIM, jobs.c.state == bindparam("the_state"))
+    .where(
+        OF_CLAIM,
+        or_(jobs.c.state == bindparam("the_state"), jobs.c.state == bindparam("or_state")),
+    )
     .values(
-        state=EntryState.SUBMITTING.value,
-        claim=bindparam("new_claim"),
-        owner=bindparam("new_owner"),
-        server=bindparam("new_server"),
-        replaced_state=jobs.c.state,
-        submitted_at=bindparam("now"),
-        updated_at=bindparam("now"),
+        {column: bindparam(f"new_{column.name}") for column in jobs.c if not column.primary_key}
     )
 )
 TAKEN: Update = (
     update(jobs)
-    .where(
-        OF_CLAIM,
-        or_(IS_SUBMITTING, jobs.c.state == EntryState.UNCERTAIN.value),
-    )
+    .where(OF_CLAIM, IS_OPEN)
     .values(
         state=EntryState.RUNNING.value,
         task_id=bindparam("new_id"),
-        earlier_ids=bindparam("new_earlier_ids"),
-        generation=None,
         reason=None,
-        replaced_state=None,
         updated_at=bindparam("now"),
     )
 )
-REFUSED: Delete = delete(jobs).where(OF_CLAIM, IS_SUBMITTING, jobs.c.replaced_state.is_(None))
-REFUSED_AGAIN: Update = (
-    update(jobs)
-    .where(OF_CLAIM, IS_SUBMITTING, jobs.c.replaced_state.is_not(None))
-    .values(state=jobs.c.replaced_state, replaced_state=None)
+REFUSED: Delete = delete(jobs).where(OF_CLAIM, IS_OPEN)
+_UNCERTAIN: Update = update(jobs).values(
+    state=EntryState.UNCERTAIN.value,
+    reason=bindparam("new_reason"),
+    updated_at=bindparam("now"),
 )
-UNCLEAR: Update = (
-    update(jobs)
-    .where(OF_CLAIM, IS_SUBMITTING)
-    .values(
-        state=EntryState.UNCERTAIN.value,
-        reason=bindparam("new_reason"),
-        updated_at=bindparam("now"),
-    )
-)
+UNCLEAR: Update = _UNCERTAIN.where(OF_CLAIM, IS_OPEN)
+DIED: Update = _UNCERTAIN.where(OF_CLAIM, IS_SUBMITTING)
 FINISH: Update = (
     update(jobs)
     .where(
         jobs.c.task_id == bindparam("the_id"),
+        jobs.c.server == bindparam("the_server"),
         or_(
             jobs.c.state == EntryState.RUNNING.value,
             jobs.c.state == EntryState.LOST.value,  # a server may find again what it had lost

@@ -5,95 +5,98 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import suppress
+from typing import Any, TypeVar
 
-import anyio
-from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, delete, select, tuple_, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from luma_async.errors import ConfigurationError, JournalError
-from luma_async.journal import database, statements
+from luma_async.errors import JournalError
+from luma_async.journal import database, queries
 from luma_async.journal.commits import GroupCommit
 from luma_async.journal.entry import Entry, EntryState
 from luma_async.journal.operations import Beat, Change, Claim, Finish, Operation
-from luma_async.journal.schema import durations, jobs, migrate
+from luma_async.journal.schema import migrate
 from luma_async.journal.transaction import Transactions
 
-_PAGE = 500
-"""Rows that are read at a time."""
+T = TypeVar("T")
+
+_PAGE = 100
+"""Rows that are read at a time: making entries of more would hold the event loop."""
 
 _CLASHES = 3
 """How often a transaction that another one got in the way of is begun again."""
-
-_ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
 
 class Store:
     """What `SQLJournal` does its work with, from `open()` to `aclose()`.
 
-    While a submission is under way its owner's heartbeat is written five times in each
-    `owner_timeout`; otherwise nothing is written that was not asked for.
+    Whatever is done with the database is done in asyncio tasks of its own: a cancelled caller cuts
+    nothing off. While a submission is under way its owner's heartbeat is written five times in
+    each `owner_timeout`; otherwise nothing is written that was not asked for.
     """
 
     def __init__(self, place: str, *, lock_timeout: float, owner_timeout: float) -> None:
         url = database.check_place(database.parse_place(place))
         self.shown = database.shown(url)
+        self.loop = asyncio.get_running_loop()
         self._engine = database.connect(url, timeout=lock_timeout)
+        self._file = database.FileWatch(url)
         self._dialect = url.get_backend_name()
-        self._transactions = Transactions(uuid.uuid4().hex, owner_timeout, self._dialect)
+        self._under_way: set[str] = set()
+        self._transactions = Transactions(
+            uuid.uuid4().hex, owner_timeout, self._dialect, self._under_way
+        )
         self._beat_every = owner_timeout / 5
         self._beat: asyncio.TimerHandle | None = None
         self._beaten_at = -math.inf
-        self._under_way: set[str] = set()
         self._writer: AsyncConnection | None = None
         self._commits = GroupCommit(
             self._commit, may_pass=database.may_pass, explain=self._explained
         )
-        self._loop = asyncio.get_running_loop()
-
-    @asynccontextmanager
-    async def _begin(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except Exception as error:  # noqa: BLE001  a driver may raise anything
-            explained = self._explained(error)
-        else:
-            return
-        raise explained
+        self._apart: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """Make it ready, and look that it is whole."""
+        """Make it ready, and look that it is whole; if it is not, nothing stays open."""
 
         def check(connection: Connection) -> None:
             database.check_for_damage(connection)
             migrate(connection)
 
+        async def open_on(connection: AsyncConnection) -> None:
+            await connection.run_sync(check)
+            await queries.forget_owners(connection)
+            await self._transactions.beat(connection)  # a journal must take what is written
+            await self._transactions.leave(connection)
+
         try:
-            async with self._begin() as connection:
-                await connection.run_sync(check)
-                await self._transactions.beat(connection)  # a journal must take what is written
-                await self._transactions.leave(connection)
+            await self.run(open_on)
+            self._file.begin()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._engine.dispose()
+            await self._engine.dispose()
             raise
 
     async def aclose(self) -> None:
         """Write what is still to be written, and close the database."""
-        try:
-            await self._commits.aclose()
-        finally:
-            if self._beat is not None:
-                self._beat.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._leave()
-                await self._drop_writer()
-                await self._engine.dispose()
+        await self._commits.aclose()
+        if self._beat is not None:
+            self._beat.cancel()
+        while self._apart:
+            await asyncio.wait(self._apart)
+        if self._beaten_at > -math.inf and not self._commits.is_failing:
+            with suppress(JournalError):  # the silence will tell
+                await self.run(self._transactions.leave)
+        await self._drop_writer()
+        await self._engine.dispose()
 
     async def do(self, operation: Operation) -> Any:
         """Have an operation done together with others, and return its result once it is durable.
@@ -102,87 +105,66 @@ class Store:
             JournalError: it could not be done.
 
         """
-        self._check_loop()
-        return await self._commits.put(operation)
-
-    async def entries(self, *states: EntryState, server: str | None = None) -> list[Entry]:
-        """Return the entries in some states, the oldest first."""
-        self._check_loop()
-        async with self._begin() as connection:
-            # Those whose submitter died belong to the uncertain ones, so they are read as well.
-            found = await self._transactions.read(
-                connection,
-                jobs.c.state.in_([state.value for state in (*states, EntryState.SUBMITTING)]),
+        if not isinstance(operation, Claim):
+            return await self._commits.put(operation)
+        claim = operation.entry.claim
+        self._under_way.add(claim)
+        try:
+            stands: Entry = await self._commits.put(operation)
+        except JournalError:
+            # It may have been written for all that. The claim is over when this is.
+            back = Change(
+                to="refused",
+                entry=operation.entry,
+                instead_of=operation.instead_of,
+                must_land=True,
+                is_tidying=True,
             )
-        return [
-            entry for entry in found if entry.state in states and server in (None, entry.server)
-        ]
+            self._commits.put(back)
+            raise
+        if stands.claim != claim:
+            self._under_way.discard(claim)
+        return stands
 
-    async def every_entry(self) -> AsyncIterator[Entry]:
-        """Yield all entries, the oldest first."""
-        order = (jobs.c.submitted_at, jobs.c.key)
-        last: tuple[float, str] = (-math.inf, "")
-        while True:
-            async with self._begin() as connection:
-                page = await self._transactions.read(
-                    connection,
-                    jobs.c.key.in_(
-                        select(jobs.c.key)
-                        .where(tuple_(*order) > last)
-                        .order_by(*order)
-                        .limit(_PAGE)
-                    ),
-                )
-            for entry in page:
-                yield entry
-            if len(page) < _PAGE:
-                return
-            last = (page[-1].submitted_at.timestamp(), page[-1].key)
+    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Do something in a transaction of its own.
 
-    async def settle(self, entry: Entry, id: str | None, moment: float) -> bool:
-        """Give an uncertain entry its id, or delete it; whether it still was uncertain."""
-        is_it = (
-            (jobs.c.key == entry.key)
-            & (jobs.c.claim == entry.claim)
-            & (jobs.c.state == EntryState.UNCERTAIN.value)
-        )
-        settled = {"state": EntryState.RUNNING.value, "task_id": id, "reason": None}
-        change: Any = (
-            delete(jobs).where(is_it)
-            if id is None
-            else update(jobs).where(is_it).values(**settled, updated_at=moment)
-        )
-        async with self._begin() as connection:
-            return (await connection.execute(change)).rowcount > 0
+        Raises:
+            JournalError: it could not be done.
 
-    async def purge(self, before: float) -> int:
-        """Delete what ended before a moment, and return how many that were."""
-        has_ended = jobs.c.state.in_([state.value for state in _ENDED])
-        async with self._begin() as connection:
-            result = await connection.execute(
-                delete(jobs).where(has_ended, jobs.c.updated_at < before)
-            )
-            return int(result.rowcount)
+        """
+        return await self._shielded(self._run(work))
 
-    async def learned(self, server: str) -> dict[str, Any]:
-        """Return what was kept of how long a server's jobs take."""
-        async with self._begin() as connection:
-            rows = await connection.execute(
-                select(durations.c.kind, durations.c.learned).where(durations.c.server == server)
-            )
-            return {row.kind: from_json(row.learned) for row in rows}
+    async def pages(
+        self, *states: EntryState, server: str | None = None
+    ) -> AsyncIterator[list[Entry]]:
+        """Yield the entries in some states, or all, the oldest first."""
+        # Those whose submitter died belong to the uncertain ones, so they are looked at as well.
+        looked_at = (*states, EntryState.SUBMITTING) if states else ()
+        keys = await self.run(lambda connection: queries.keys(connection, looked_at))
+        for start in range(0, len(keys), _PAGE):
+            where = queries.under(keys[start : start + _PAGE])
+            found = await self.run(lambda connection: self._transactions.read(connection, where))  # noqa: B023
+            yield [
+                entry
+                for entry in found
+                if (not states or entry.state in states) and server in (None, entry.server)
+            ]
 
-    async def keep_learned(self, server: str, learned: Mapping[str, Any]) -> None:
-        """Keep how long a server's jobs take, in place of what was kept of the same kinds."""
-        if not learned:
-            return
-        kept = [
-            {"server": server, "kind": kind, "learned": to_json(state).decode()}
-            for kind, state in sorted(learned.items())
-        ]
-        insert = statements.insert_or_replace(durations, "learned", self._dialect)
-        async with self._begin() as connection:
-            await connection.execute(insert, kept)
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        try:
+            async with self._engine.begin() as connection:
+                return await work(connection)
+        except Exception as error:  # noqa: BLE001  a driver may raise anything
+            explained = self._explained(error)
+        raise explained
+
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work, name="luma-async journal query")
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
 
     async def _commit(self, group: Sequence[Operation]) -> Mapping[Operation, Any]:
         if any(isinstance(operation, Claim) for operation in group) and self._is_silent():
@@ -190,7 +172,7 @@ class Store:
         results: dict[Operation, Any] = {}
         for part in self._parts(group):
             results |= await self._commit_part(part)
-        self._note_under_way(group, results)
+        self._note_under_way(group)
         return results
 
     def _parts(self, group: Sequence[Operation]) -> Iterator[list[Operation]]:
@@ -202,10 +184,8 @@ class Store:
         if self._dialect == "sqlite":  # one writer at a time
             yield list(group)
             return
-        changes: list[Operation] = [
-            operation for operation in group if isinstance(operation, Change | Finish)
-        ]
-        others = [operation for operation in group if not isinstance(operation, Change | Finish)]
+        changes: list[Operation] = [each for each in group if isinstance(each, Change | Finish)]
+        others = [each for each in group if not isinstance(each, Change | Finish)]
         yield from (part for part in (changes, others) if part)
 
     async def _commit_part(self, part: Sequence[Operation]) -> Mapping[Operation, Any]:
@@ -224,30 +204,25 @@ class Store:
                 was_open = False
         return await self._commit_once(part)
 
-    async def _commit_once(self, group: Sequence[Operation]) -> Mapping[Operation, Any]:
+    async def _commit_once(self, part: Sequence[Operation]) -> Mapping[Operation, Any]:
+        self._file.check()
         if self._writer is None:
             self._writer = await self._engine.connect()
         try:
             async with self._writer.begin():
-                return await self._transactions.run(self._writer, group)
+                return await self._transactions.run(self._writer, part)
         except BaseException as error:
-            if not isinstance(error, DBAPIError) or error.connection_invalidated:
+            if database.is_lost(error):
                 await self._drop_writer()
             raise
 
     def _is_silent(self) -> bool:
-        return self._loop.time() - self._beaten_at > self._beat_every
+        return self.loop.time() - self._beaten_at > self._beat_every
 
-    def _note_under_way(
-        self, group: Sequence[Operation], results: Mapping[Operation, Entry | None]
-    ) -> None:
+    def _note_under_way(self, group: Sequence[Operation]) -> None:
         for operation in group:
             if isinstance(operation, Beat):
-                self._beaten_at = self._loop.time()
-            elif isinstance(operation, Claim):
-                stands = results.get(operation)
-                if stands is None or stands.claim == operation.entry.claim:
-                    self._under_way.add(operation.entry.claim)
+                self._beaten_at = self.loop.time()
             elif isinstance(operation, Change):
                 self._under_way.discard(operation.entry.claim)
         if self._beat is None:
@@ -256,7 +231,7 @@ class Store:
     def _beat_on(self) -> None:
         self._beat = None
         if self._under_way:
-            self._beat = self._loop.call_later(self._beat_every, self._beat_now)
+            self._beat = self.loop.call_later(self._beat_every, self._beat_now)
 
     def _beat_now(self) -> None:
         self._commits.put(Beat())
@@ -267,23 +242,6 @@ class Store:
         if writer is not None:
             with suppress(Exception):  # it is broken, and gone
                 await writer.close()
-
-    async def _leave(self) -> None:
-        """Give up what nobody here will see the end of; others need not wait for a silence."""
-        if self._beaten_at == -math.inf:
-            return
-        try:
-            async with self._begin() as connection:
-                await self._transactions.leave(connection)
-        except JournalError:
-            pass  # the silence will tell
-
-    def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            raise ConfigurationError(
-                "This journal is open in another event loop. Close it there, or make one "
-                "for each asyncio.run()."
-            )
 
     def _explained(self, error: Exception) -> JournalError:
         return JournalError(f"The journal {self.shown} cannot be used: {database.explain(error)}.")

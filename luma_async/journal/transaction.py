@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Row, UpdateBase, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal import rows, statements
+from luma_async.journal.database import Clash
 from luma_async.journal.entry import Entry, EntryState
 from luma_async.journal.operations import Beat, Change, Claim, Find, Finish, Operation
 from luma_async.journal.owner import is_gone, this_host
@@ -19,44 +20,37 @@ from luma_async.journal.schema import jobs, owners
 
 _DIED = "The process that was submitting it ended before the answer came."
 
+_ROUNDS = 5
+"""How often a claim is tried whose rivals come and go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
     """Does what is asked of a journal, in the name of one owner.
 
-    Rows are written in the order of their keys, whoever writes.
-    An owner that has been silent for `owner_timeout` seconds counts as dead.
+    Rows are written in the order of their keys, whoever writes. An owner that has been silent for
+    `owner_timeout` seconds counts as dead. `under_way` are the claims of this one whose end is
+    still to come.
     """
 
     owner: str
     owner_timeout: float
     dialect: str
+    under_way: AbstractSet[str]
 
     async def run(
         self, connection: AsyncConnection, group: Sequence[Operation]
     ) -> Mapping[Operation, Entry | None]:
         """Do all that is in a group, and return what stands under the keys that it asks for."""
-        moment = time.time()
-        changes = [operation for operation in group if isinstance(operation, Change)]
-        claims = [operation for operation in group if isinstance(operation, Claim)]
-        finishes = [operation for operation in group if isinstance(operation, Finish)]
-        await self._change(connection, changes, moment)
-        ends = [end for finish in finishes for end in finish.ends]
-        await _many(
-            connection, statements.FINISH, [{**rows.end_values(end), "now": moment} for end in ends]
-        )
+        moment = rows.this_moment()
+        await self._change(connection, [each for each in group if isinstance(each, Change)], moment)
+        await self._finish(connection, [each for each in group if isinstance(each, Finish)], moment)
         if any(isinstance(operation, Beat) for operation in group):
             await self.beat(connection)
-        lost = await self._claim(connection, claims, moment)
-        asked: dict[Operation, str] = {claim: claim.entry.key for claim in lost}
-        for operation in group:
-            if isinstance(operation, Find):
-                asked[operation] = operation.key
-        if not asked:
-            return {}
-        found = await self.read(connection, jobs.c.key.in_(set(asked.values())))
-        by_key = {entry.key: entry for entry in found}
-        return {operation: by_key.get(key) for operation, key in asked.items()}
+        found = await self._claim(connection, [each for each in group if isinstance(each, Claim)])
+        finds = [operation for operation in group if isinstance(operation, Find)]
+        entries = await self._under(connection, {find.key for find in finds})
+        return {**found, **{find: entries.get(find.key) for find in finds}}
 
     async def beat(self, connection: AsyncConnection) -> None:
         """Note that this owner is alive."""
@@ -81,99 +75,123 @@ class Transactions:
                 entry = replace(entry, state=EntryState.UNCERTAIN, reason=_DIED)
                 dead.append(entry)
             entries.append(entry)
-        moment = time.time()
+        moment = rows.this_moment()
         await _many(
             connection,
-            statements.UNCLEAR,
+            statements.DIED,
             [{**_the(entry), "new_reason": _DIED, "now": moment} for entry in dead],
         )
         return entries
 
     def _is_dead(self, row: Row[Any]) -> bool:
         if row.owner == self.owner:
-            return False
+            return row.claim not in self.under_way
         if row.silence is None:
             return True  # it left for good
         return bool(row.silence > self.owner_timeout or is_gone(row.host, row.pid))
+
+    async def _under(self, connection: AsyncConnection, keys: set[str]) -> dict[str, Entry]:
+        found = await self.read(connection, jobs.c.key.in_(keys)) if keys else []
+        return {entry.key: entry for entry in found}
 
     async def _change(
         self, connection: AsyncConnection, changes: Iterable[Change], moment: float
     ) -> None:
         taken: list[Change] = []
         refused: list[rows.Values] = []
+        restored: list[rows.Values] = []
         unclear: list[rows.Values] = []
         for change in changes:
-            match change.to:
-                case "taken":
-                    taken.append(change)
-                case "refused":
-                    refused.append(_the(change.entry))
-                case "unclear":
-                    new = {"new_reason": change.reason, "now": moment}
-                    unclear.append({**_the(change.entry), **new})
+            if change.to == "taken":
+                taken.append(change)
+            elif change.to == "unclear":
+                new = {"new_reason": rows.clean(change.reason), "now": moment}
+                unclear.append({**_the(change.entry), **new})
+            elif change.instead_of is None:
+                refused.append(_the(change.entry))
+            else:
+                before = replace(change.instead_of, claim=change.entry.claim)
+                is_open = (EntryState.SUBMITTING, EntryState.UNCERTAIN)
+                restored.append(self._replacing(change.entry, is_open, before))
         if taken:
             await self._take_ids(connection, taken, moment)
         await _many(connection, statements.REFUSED, refused)
-        await _many(connection, statements.REFUSED_AGAIN, refused)
+        await _many(connection, statements.REPLACE, restored)
         await _many(connection, statements.UNCLEAR, unclear)
 
     async def _take_ids(
         self, connection: AsyncConnection, taken: Sequence[Change], moment: float
     ) -> None:
+        ids = {change: rows.clean(change.id) for change in taken}
         written = await _many(
             connection,
             statements.TAKEN,
-            [
-                {**_the(change.entry), **rows.id_values(change.entry, change.id), "now": moment}
-                for change in taken
-            ],
+            [{**_the(each), "new_id": id, "now": moment} for each, id in _entries(ids)],
         )
         if written == len(taken):
             return
         # An entry may have been settled while its answer was on the way.
-        ids = [change.id for change in taken]
-        known = set(await connection.scalars(select(jobs.c.task_id).where(jobs.c.task_id.in_(ids))))
+        where = jobs.c.task_id.in_(set(ids.values()))
+        known = set(await connection.execute(select(jobs.c.server, jobs.c.task_id).where(where)))
+        strays = [(each, id) for each, id in _entries(ids) if (each.server, id) not in known]
         await self._insert(
             connection,
             [
                 replace(
-                    change.entry,
-                    key=f"auto-{change.entry.claim}-{change.id}",
+                    entry,
+                    key=f"auto-{entry.claim}-{id}",
                     state=EntryState.RUNNING,
-                    id=change.id,
-                    reason=f"Its key {change.entry.key!r} was settled before the answer came.",
+                    id=id,
+                    reason=f"Its key {entry.key!r} was settled before the answer came.",
                 )
-                for change in taken
-                if change.id not in known
+                for entry, id in strays
             ],
         )
 
+    async def _finish(
+        self, connection: AsyncConnection, finishes: Iterable[Finish], moment: float
+    ) -> None:
+        ends = [end for finish in finishes for end in finish.ends]
+        values = [{**rows.end_values(end), "now": moment} for end in ends]
+        await _many(connection, statements.FINISH, values)
+
     async def _claim(
-        self, connection: AsyncConnection, claims: Sequence[Claim], moment: float
+        self, connection: AsyncConnection, claims: Sequence[Claim]
+    ) -> dict[Operation, Entry]:
+        """Write claims, and return what stands under the key of each then."""
+        stands: dict[Operation, Entry] = {}
+        open_claims = list(claims)
+        for tried in range(_ROUNDS):
+            contested = await self._try_to_claim(connection, open_claims, anew=tried > 0)
+            stands |= {claim: claim.entry for claim in open_claims if claim not in contested}
+            found = await self._under(connection, {claim.entry.key for claim in contested})
+            stands |= {
+                claim: found[claim.entry.key] for claim in contested if claim.entry.key in found
+            }
+            # Whoever was in the way may be gone by now, and the key is free.
+            open_claims = [claim for claim in contested if claim.entry.key not in found]
+            if not open_claims:
+                return stands
+        raise Clash
+
+    async def _try_to_claim(
+        self, connection: AsyncConnection, claims: Sequence[Claim], *, anew: bool
     ) -> list[Claim]:
         """Write claims, and return those that may have been lost to somebody else."""
-        new = [claim for claim in claims if claim.instead_of is None]
+        replacing = {claim: claim.instead_of for claim in claims if claim.instead_of and not anew}
+        new = [claim for claim in claims if claim not in replacing]
         inserted = await self._insert(connection, [claim.entry for claim in new])
-        again = await _many(
+        replaced = await _many(
             connection,
-            statements.RECLAIM,
+            statements.REPLACE,
             [
-                {
-                    **_the(claim.instead_of),
-                    "the_state": claim.instead_of.state.value,
-                    "new_claim": claim.entry.claim,
-                    "new_owner": self.owner,
-                    "new_server": claim.entry.server,
-                    "now": moment,
-                }
-                for claim in claims
-                if claim.instead_of
+                self._replacing(before, (before.state, before.state), claim.entry)
+                for claim, before in replacing.items()
             ],
         )
-        contested = [claim for claim in new if claim.is_contested]
         return [
-            *([] if inserted == len(new) else contested),
-            *([] if again == len(claims) - len(new) else [c for c in claims if c.instead_of]),
+            *([] if inserted == len(new) else [claim for claim in new if claim.is_contested]),
+            *([] if replaced == len(replacing) else replacing),
         ]
 
     async def _insert(self, connection: AsyncConnection, entries: Iterable[Entry]) -> int:
@@ -182,6 +200,18 @@ class Transactions:
             statements.insert_if_free(jobs, self.dialect),
             [rows.values_of(entry, self.owner) for entry in entries],
         )
+
+    def _replacing(
+        self, there: Entry, states: tuple[EntryState, EntryState], entry: Entry
+    ) -> rows.Values:
+        """Return what puts an entry in place of one that is there, in one of two states."""
+        values = rows.values_of(entry, self.owner)
+        return {
+            **_the(there),
+            "the_state": states[0].value,
+            "or_state": states[1].value,
+            **{f"new_{name}": value for name, value in values.items() if name != "key"},
+        }
 
 
 async def _many(
@@ -197,3 +227,7 @@ async def _many(
 def _the(entry: Entry) -> rows.Values:
     """Return what tells which row is meant."""
     return {"the_key": entry.key, "the_claim": entry.claim}
+
+
+def _entries(ids: Mapping[Change, str]) -> list[tuple[Entry, str]]:
+    return [(change.entry, id) for change, id in ids.items()]

@@ -27,3 +27,6 @@ class SubmissionRecord(Protocol[T_contra]):
 
     async def unclear(self, error: LumaError) -> None:
         """Note that it may have been taken."""
+
+    def cut_off(self, *, has_left: bool) -> None:
+        """Note, without waiting, that nobody will hear of it, as everything is being ended."""

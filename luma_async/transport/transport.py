@@ -17,6 +17,7 @@ from yarl import URL
 
 from luma_async.errors import (
     ClientClosedError,
+    ConfigurationError,
     LumaError,
     RateLimitError,
     ResponseError,
@@ -40,6 +41,9 @@ ANSWER_LIMIT = 16 * 2**20
 
 CONNECT_TIMEOUT = 10.0
 """Seconds; less if the whole request has less than twice that."""
+
+LAST_WORDS = 5.0
+"""Seconds that submissions which were cut off have to be written down."""
 
 SHORTEST_SECRET = 12
 """Characters; a shorter key is a stand-in, and part of many a word."""
@@ -206,6 +210,9 @@ class Transport:
                 await asyncio.wait(self._deliveries)
         finally:
             await self._sessions.aclose(submits=True)
+            if self._deliveries:  # cut off just now; what is known of them is still written down
+                with anyio.move_on_after(LAST_WORDS, shield=True):
+                    await asyncio.wait(self._deliveries)
 
     async def _try_again(self, sending: _Sending[T]) -> T:
         """Send once more; the first time, go on from how the first try went wrong."""
@@ -227,7 +234,8 @@ class Transport:
             _leave(places)
             raise _closed(call)
         sent = asyncio.get_running_loop().time()
-        sending.times += 1
+        if sending.record is None:
+            sending.times += 1
         try:
             if call.submits:
                 return await self._deliver(sending, sent, places)
@@ -297,10 +305,15 @@ class Transport:
         """Send once, and have it written down: before, and before anybody sees the answer."""
         record = sending.record
         assert record is not None  # noqa: S101
-        await record.sending()
+        try:
+            await record.sending()
+        except asyncio.CancelledError:
+            record.cut_off(has_left=False)
+            raise
         if sending.abandoned or self._is_closed():
             await record.not_taken()
             raise _closed(sending.call)
+        sending.times += 1
         try:
             result = await self._once(sending.call, asyncio.get_running_loop().time())
         except Failed as failed:
@@ -308,6 +321,15 @@ class Transport:
                 await record.unclear(failed.error)
             else:
                 await record.not_taken()
+            raise
+        except ConfigurationError:  # there was no session to send it on
+            await record.not_taken()
+            raise
+        except asyncio.CancelledError:
+            record.cut_off(has_left=True)
+            raise
+        except Exception as error:
+            await record.unclear(ResponseError(f"The answer could not be read: {error!r}."))
             raise
         await record.taken(result)
         return result
