@@ -63,8 +63,8 @@ def parse_place(place: str | os.PathLike[str]) -> URL:
 
     """
     if not (isinstance(place, str) and "://" in place):
-        path = Path(place).expanduser()
-        return URL.create(_DRIVERS["sqlite"], database=str(path))
+        path = str(Path(place).expanduser()) if place else ""
+        return URL.create(_DRIVERS["sqlite"], database=path)
     try:
         url = make_url(place)
     except ArgumentError:
@@ -84,8 +84,11 @@ def check_place(url: URL) -> URL:
         ConfigurationError: it does not.
 
     """
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ConfigurationError("A journal in memory survives nothing: name a file.")
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ConfigurationError("A journal in memory survives nothing: name a file.")
+        if url.query:
+            raise ConfigurationError("A journal in SQLite is named by its path alone.")
     return url
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from luma_async.journal import EntryState
 from luma_async.journal.asked import KEY_LIMIT, checked_key, fingerprint, kept_request
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.tasks.submission import Submission
-from tests.clients import connect
+from tests.clients import connect, until
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 100).decode()
 
@@ -89,6 +90,8 @@ async def test_a_retry_that_is_refused_leaves_the_failure(place: str) -> None:
         with pytest.raises(GenerationFailedError) as first:
             await (await luma.generate("a cat", key="cat"))
         await asyncio.sleep(0.1)
+        assert luma.journal is not None
+        failed = await luma.journal.find("cat")
         sim.faults.add(Fault(status=403, body=b'{"error": {"message": "no"}}', times=1))
 
         with pytest.raises(Exception, match="403"):
@@ -97,6 +100,65 @@ async def test_a_retry_that_is_refused_leaves_the_failure(place: str) -> None:
             await luma.generate("a cat", key="cat")
 
         assert again.value.generation.id == first.value.generation.id
+        stands = await luma.journal.find("cat")
+        assert failed is not None
+        assert stands is not None
+        assert stands == replace(failed, claim=stands.claim)
+
+
+async def test_a_retry_whose_answer_is_lost_is_not_the_job_before(place: str) -> None:
+    """It is uncertain, and its id is not the failed one's."""
+    async with (
+        Simulator(durations=Fixed(0), failure_rate=1.0) as sim,
+        connect(sim, journal=place) as luma,
+    ):
+        with pytest.raises(GenerationFailedError) as failed:
+            await (await luma.generate("a cat", key="cat"))
+        await asyncio.sleep(0.1)
+        sim.faults.add(Fault.cut(after=True))
+        with pytest.raises(SubmissionUncertainError):
+            await luma.generate("a cat", key="cat", retry_failed=True)
+        assert luma.journal is not None
+        [entry] = await luma.journal.uncertain()
+
+        assert entry.id is None
+        assert entry.generation is None
+        assert entry.earlier_ids == (failed.value.generation.id,)
+
+
+async def test_jobs_of_two_servers_may_have_the_same_id(place: str) -> None:
+    """One's end is not the other's."""
+    async with (
+        Simulator(durations=Fixed(60), seed=1) as one,
+        Simulator(durations=Fixed(0), seed=1) as other,
+        connect(one, journal=place) as luma,
+        connect(other, journal=place) as elsewhere,
+    ):
+        cat = await luma.generate("a cat", key="cat")
+        dog = await elsewhere.generate("a dog", key="dog")
+        assert cat.id == dog.id
+        await dog
+        await asyncio.sleep(0.2)
+
+        assert luma.journal is not None
+        entry = await luma.journal.find("cat")
+        assert entry is not None
+        assert entry.state is EntryState.RUNNING
+
+
+async def test_closing_ends_the_wait_for_somebody_elses_submission(place: str) -> None:
+    """At once."""
+    async with Simulator() as sim, connect(sim, journal=place) as one:
+        sim.faults.add(Fault.slow(0.5))
+        submitting = asyncio.create_task(one.generate("a cat", key="cat"))
+        await until(lambda: sim.ledger.requests["generate"])
+        async with connect(sim, journal=place) as other:
+            asked = asyncio.create_task(other.generate("a cat", key="cat"))
+            await asyncio.sleep(0.2)
+        with pytest.raises(ClientClosedError):
+            await asked
+        assert not submitting.done()
+        await submitting
 
 
 async def test_another_request_under_the_same_key_is_a_conflict(place: str) -> None:

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from luma_async import SQLJournal, SubmissionUncertainError
-from luma_async.journal import Entry, EntryState
+from luma_async.journal import End, Entry, EntryState
 from luma_async.journal.owner import is_gone, this_host
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
@@ -90,6 +91,58 @@ async def test_an_answer_after_all_ends_the_uncertainty(place: str) -> None:
         assert running["job-2"].startswith("auto-")  # its key was given to somebody else
         assert running["job-3"] == "cow"
         assert await other.uncertain() == []
+
+
+async def test_a_refusal_after_all_ends_the_uncertainty(place: str) -> None:
+    """The job was not taken, so its key is free, or what stood there before stands there again."""
+    slow = SQLJournal(place, owner_timeout=1000)
+    async with slow, SQLJournal(place, owner_timeout=0.1) as other:
+        cat, dog = new_entry("cat"), new_entry("dog")
+        await slow.claim(cat)
+        await slow.claim(dog)
+        await slow.unclear(dog, "lost")
+        uncertain = await other.find("dog")
+        assert uncertain is not None
+        again = replace(new_entry("dog"), claim="another")
+        await slow.claim(again, instead_of=uncertain)
+        await asyncio.sleep(0.2)
+        assert len(await other.uncertain()) == 2
+
+        await slow.refused(cat)
+        await slow.refused(again, instead_of=uncertain)
+
+        assert await other.find("cat") is None
+        stands = await other.find("dog")
+        assert stands == replace(uncertain, claim="another")
+
+
+async def test_a_claim_that_is_won_stands(place: str) -> None:
+    """However its rivals come and go: whoever is told so has an entry under the key."""
+    async with SQLJournal(place) as one, SQLJournal(place) as other:
+        for number in range(100):
+            mine = replace(new_entry(f"cat-{number}"), claim=f"mine {number}")
+            theirs = replace(mine, claim=f"theirs {number}")
+            await one.claim(mine)
+
+            _, stands = await asyncio.gather(one.refused(mine), other.claim(theirs))
+
+            found = await other.find(mine.key)
+            assert stands in (mine, theirs)
+            assert (found is not None) is (stands == theirs)
+
+
+async def test_a_claim_in_place_of_what_is_gone_is_a_new_one(place: str) -> None:
+    """A failed job that was purged meanwhile leaves its key free."""
+    async with SQLJournal(place) as journal:
+        await journal.claim(new_entry("cat"))
+        await journal.taken(new_entry("cat"), "job-1")
+        await journal.finish([End(server="http://host", id="job-1", reason="gone")])
+        lost = await journal.find("cat")
+        await journal.purge(0)
+        again = replace(new_entry("cat"), claim="again")
+
+        assert await journal.claim(again, instead_of=lost) == again
+        assert await journal.find("cat") == again
 
 
 async def test_a_journal_that_is_closed_leaves_nothing_under_way(place: str) -> None:

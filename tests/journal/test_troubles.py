@@ -9,10 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 
 from luma_async import (
+    ClientClosedError,
     ConfigurationError,
     JournalError,
     LumaClient,
@@ -256,6 +258,117 @@ async def test_a_journal_of_a_later_release(place: str) -> None:
         await SQLJournal(place).open()
 
 
+async def test_a_journal_whose_file_is_deleted(tmp_path: Path) -> None:
+    """What is written to it would be gone with it, so nothing is submitted."""
+    place = tmp_path / "jobs.db"
+    async with Simulator() as sim, connect(sim, journal=place) as luma:
+        await luma.generate("cat 0", key="cat-0")
+        place.unlink()
+
+        with pytest.raises(JournalError, match="deleted or replaced"):
+            await luma.generate("cat 1", key="cat-1")
+
+        assert len(sim.ledger.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault.answer(b"\0\0 \xff bad \0", status=502), id="binary body"),
+        pytest.param(
+            Fault(status=502, body=b"bad", headers=(("X-Request-Id", "caf\xe9"),)), id="header"
+        ),
+    ],
+)
+async def test_what_a_server_says_breaks_no_journal(place: str, fault: Fault) -> None:
+    """Whatever bytes it has for words: the job is uncertain, and the next one is submitted."""
+    async with Simulator() as sim, connect(sim, journal=place) as luma:
+        sim.faults.add(fault)
+        with pytest.raises(SubmissionUncertainError):
+            await luma.generate("cat 0", key="cat-0")
+        sim.faults.clear()
+
+        await luma.generate("cat 1", key="cat-1")
+
+        assert await states(luma) == {
+            "cat-0": EntryState.UNCERTAIN,
+            "cat-1": EntryState.RUNNING,
+        }
+
+
+async def test_a_closed_session_leaves_the_key_free(tmp_path: Path) -> None:
+    """Nothing was sent on it."""
+    async with Simulator() as sim, aiohttp.ClientSession() as session:
+        async with connect(sim, journal=tmp_path / "jobs.db", session=session) as luma:
+            await session.close()
+            for _ in range(2):
+                with pytest.raises(ConfigurationError, match="session"):
+                    await luma.generate("cat 0", key="cat-0")
+
+            assert await states(luma) == {}
+
+
+async def test_an_answer_that_comes_after_the_journal_was_closed(place: str) -> None:
+    """It is of a paid job, so it is written down for all that."""
+    async with Simulator() as sim:
+        journal = SQLJournal(place)
+        async with connect(sim, journal=journal) as luma:
+            sim.faults.add(Fault.slow(0.3, after=True))
+            asked = asyncio.create_task(luma.generate("cat 0", key="cat-0"))
+            await until(lambda: sim.ledger.jobs)
+            await journal.aclose()
+            task = await asked
+        async with connect(sim, journal=place) as luma:
+            assert [resumed.id for resumed in await luma.resume()] == [task.id]
+
+
+async def test_everything_cancelled_at_once(place: str) -> None:
+    """As a program's last act: what had left is uncertain, what had not is not there."""
+    async with Simulator() as sim, SQLJournal(place) as journal:
+        sim.faults.add(Fault.slow(5))
+        luma = connect(sim, journal=journal, max_requests=3)
+        before = asyncio.all_tasks()
+        for number in range(5):
+            asyncio.create_task(luma.generate(f"cat {number}", key=f"cat-{number}"))  # noqa: RUF006
+        await until(lambda: sim.ledger.requests["generate"] == 2)
+        mine = asyncio.all_tasks() - before
+        for task in mine:
+            if "GatewayHandler" not in repr(task) and "RequestHandler" not in repr(task):
+                task.cancel()
+        await asyncio.wait(mine, timeout=0.5)
+
+        async with asyncio.timeout(5):
+            while len(await journal.uncertain()) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await luma.aclose()
+        found = [await journal.find(f"cat-{number}") for number in range(5)]
+        assert [entry.state for entry in found if entry] == [EntryState.UNCERTAIN] * 2
+
+
+async def test_closing_that_is_cancelled_loses_no_words(tmp_path: Path) -> None:
+    """A submission that had not left stays out of the journal."""
+    place = tmp_path / "jobs.db"
+    async with Simulator() as sim:
+        journal = SQLJournal(place, lock_timeout=2)
+        luma = connect(sim, journal=journal)
+        await luma.generate("cat 0", key="cat-0")
+        locking = sqlite3.connect(place, isolation_level=None)
+        locking.execute("BEGIN EXCLUSIVE")
+        asked = asyncio.create_task(luma.generate("cat 1", key="cat-1"))
+        await asyncio.sleep(0.1)
+        closing = asyncio.create_task(luma.aclose())
+        await asyncio.sleep(0.1)
+        closing.cancel()
+        locking.close()
+        await asyncio.wait([asked, closing])
+        assert isinstance(asked.exception(), ClientClosedError)
+        await journal.aclose()
+
+        async with connect(sim, journal=place) as luma:
+            assert set(await states(luma)) == {"cat-0"}
+        assert len(sim.ledger.jobs) == 1
+
+
 async def test_a_lost_connection_to_the_server_is_made_again(postgres_place: str) -> None:
     """A claim does not fail because a connection went stale."""
     async with Simulator() as sim, connect(sim, journal=postgres_place) as luma:
@@ -306,6 +419,8 @@ async def test_a_database_server_that_is_gone(tmp_path: Path) -> None:
     [
         ("mysql://host/jobs", "PostgreSQL"),
         (":memory:", "survives nothing"),
+        ("", "survives nothing"),
+        ("sqlite:///file:jobs.db?uri=true", "path alone"),
         ("sqlite://", "survives nothing"),
         ("a journal://", "cannot be read"),
     ],
