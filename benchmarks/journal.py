@@ -12,7 +12,7 @@ from benchmarks import journalled, many
 from benchmarks.gateway import gateway
 from benchmarks.row import Row
 
-REPETITIONS = 5
+REPETITIONS = 3
 ROUNDS = 3
 
 
