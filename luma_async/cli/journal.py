@@ -32,9 +32,11 @@ async def show_jobs(place: str, *, state: str | None, as_json: bool) -> None:
     """
     console = Console(highlight=False)
     table = Table(box=SIMPLE_HEAD)
-    for name in ("key", "state", "task", "submitted"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("prompt")
+    table.add_column("key", overflow="fold", min_width=8)
+    table.add_column("state", no_wrap=True)
+    table.add_column("task", overflow="fold", min_width=18)
+    table.add_column("submitted", no_wrap=True)
+    table.add_column("prompt", min_width=14)
     async with _existing(place) as journal:
         async for line in journal.export():
             job = json.loads(line)
@@ -47,7 +49,7 @@ async def show_jobs(place: str, *, state: str | None, as_json: bool) -> None:
                 escape(job["key"]),
                 f"[{_STYLES.get(job['state'], 'cyan')}]{job['state']}",
                 escape(job["id"] or ""),
-                job["submitted_at"][:16].replace("T", " "),
+                job["submitted_at"][5:16].replace("T", " "),
                 escape(str(job["request"].get("prompt", ""))[:200]),
             )
     if not as_json:
