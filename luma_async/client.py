@@ -17,6 +17,7 @@ from luma_async.errors import ConfigurationError, GenerationFailedError, LumaErr
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.downloads import Downloader, Progress, What, chosen_asset, target_path
+from luma_async.media.images import IMAGE_LIMIT, PictureReader
 from luma_async.models import (
     ExtendFields,
     ExtendRequest,
@@ -61,6 +62,7 @@ class LumaClient:
         task_timeout: seconds before an unfinished job is no longer watched.
         schedule: when to look at a job; `AdaptiveSchedule()` if not given.
         batch_size: ids in one status request.
+        max_image_bytes: the largest picture that is sent.
         journal: what keeps jobs from being lost or paid for twice when the process dies: a path
             (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
         session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
@@ -84,6 +86,7 @@ class LumaClient:
         task_timeout: float = 3600.0,
         schedule: PollSchedule | None = None,
         batch_size: int = 100,
+        max_image_bytes: int = IMAGE_LIMIT,
         journal: Journal | str | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
@@ -95,8 +98,14 @@ class LumaClient:
             max_tries=max_tries,
             task_timeout=task_timeout,
             batch_size=batch_size,
+            max_image_bytes=max_image_bytes,
         )
         dialect = dialect or GatewayDialect()
+        self._pictures = PictureReader(
+            max_bytes=max_image_bytes,
+            at_once=max_requests,
+            urls_only=None if dialect.takes_picture_data else type(dialect).__name__,
+        )
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._dialect = dialect
@@ -187,12 +196,14 @@ class LumaClient:
             ClientClosedError: the client is closed; the job was not taken.
 
         """
-        return await self._submit(
-            Submission(GenerateRequest.of(prompt, **fields)),
-            key=key,
-            retry_failed=retry_failed,
-            retry_uncertain=retry_uncertain,
-        )
+        request = GenerateRequest.of(prompt, **fields)
+        async with self._pictures.read(request) as sent:
+            return await self._submit(
+                Submission(request, sent),
+                key=key,
+                retry_failed=retry_failed,
+                retry_uncertain=retry_uncertain,
+            )
 
     async def extend(
         self,
@@ -218,13 +229,17 @@ class LumaClient:
         """
         request = ExtendRequest.of(prompt, **fields)
         source_id = source if isinstance(source, str) else source.id
-        return await self._submit(
-            Submission(request, source_id),
-            source=source,
-            key=key,
-            retry_failed=retry_failed,
-            retry_uncertain=retry_uncertain,
-        )
+        may_be_known = key is not None and await self._knows(key)
+        if not may_be_known:
+            await self._finished(source)
+        async with self._pictures.read(request) as sent:
+            return await self._submit(
+                Submission(request, sent, source_id),
+                source=source if may_be_known else None,
+                key=key,
+                retry_failed=retry_failed,
+                retry_uncertain=retry_uncertain,
+            )
 
     async def get(self, id: str) -> Generation:
         """Look at one job now.
@@ -383,9 +398,7 @@ class LumaClient:
         books = self._bookkeeper
         if books is None:
             if key is not None:
-                raise ConfigurationError("A key needs a journal: LumaClient(journal='jobs.db').")
-            if source is not None:
-                await self._finished(source)
+                raise _no_journal_for_a_key()
             return await self._submitter.submit(submission, retry_uncertain=retry_uncertain)
         asked = await books.asked(
             submission, key=key, retry_failed=retry_failed, retry_uncertain=retry_uncertain
@@ -396,6 +409,11 @@ class LumaClient:
                 return known
             await self._finished(source)
         return await books.submit(asked)
+
+    async def _knows(self, key: str) -> bool:
+        if self._bookkeeper is None:
+            raise _no_journal_for_a_key()
+        return await self._bookkeeper.knows(key)
 
     def _note_end(self, task: VideoTask) -> None:
         if self._bookkeeper is not None:
@@ -420,6 +438,10 @@ class LumaClient:
             return await self.watermark_free_url(generation.id)
         except LumaError:
             return None
+
+
+def _no_journal_for_a_key() -> ConfigurationError:
+    return ConfigurationError("A key needs a journal: LumaClient(journal='jobs.db').")
 
 
 def _check_positive(**settings: float | None) -> None:

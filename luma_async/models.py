@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +19,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 
 from luma_async.errors import InvalidRequestError, LumaError
+from luma_async.pictures import PictureField, PictureLike
+from luma_async.web_url import is_web_url
 
 PROMPT_LIMIT = 5000
 """The longest prompt in characters, as the official service states it."""
@@ -101,35 +100,11 @@ def _check_prompt(prompt: str) -> str:
 
 
 def _check_web_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        well_formed = False
-    if not well_formed or any(character.isspace() for character in url):
+    if not is_web_url(url):
         raise PydanticCustomError(
             "url", "{url} is not a URL; allowed is http(s)://host/...", {"url": repr(url[:80])}
         )
     return url
-
-
-def _check_image(source: str) -> str:
-    if not source.startswith("data:"):
-        return _check_web_url(source)
-    head, comma, data = source.partition(",")
-    if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
-        raise PydanticCustomError(
-            "image", "is not a picture's data URI; allowed is data:image/...;base64,..."
-        )
-    # The head is enough to tell a picture from a slip; megabytes of it would stall the event loop.
-    sample = data[:4096]
-    try:
-        decoded = base64.b64decode(sample, validate=True)
-    except binascii.Error:
-        decoded = b""
-    if not decoded:
-        raise PydanticCustomError("image", "holds no readable Base64 after the comma")
-    return source
 
 
 def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -144,7 +119,6 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 
 Prompt = Annotated[str, AfterValidator(_check_prompt)]
 WebURL = Annotated[str, AfterValidator(_check_web_url)]
-Image = Annotated[str, AfterValidator(_check_image)]
 Word = Annotated[str, Field(min_length=1)]
 Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
 
@@ -152,8 +126,8 @@ Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
 class ExtendFields(TypedDict, total=False):
     """The keyword arguments of `extend()`, as `ExtendRequest` documents them."""
 
-    image: str | None
-    image_end: str | None
+    image: PictureLike | None
+    image_end: PictureLike | None
     aspect_ratio: AspectRatio | None
     expand_prompt: bool | None
     model: str | None
@@ -173,9 +147,12 @@ class _Request(_Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     prompt: Prompt
-    image: Image | None = None
-    """First frame: an http(s) URL, or a data URI `data:image/png;base64,...`."""
-    image_end: Image | None = None
+    image: PictureField | None = None
+    """First frame: an http(s) URL, a data URI, a path, bytes, a file that is open for reading
+    bytes, a Pillow image, or what `luma_async.media.image_from` made of one of them. It is read
+    when the job is submitted. A text that is no URL is a path, so check it if a stranger wrote it.
+    """
+    image_end: PictureField | None = None
     """Last frame, in the same forms."""
     aspect_ratio: AspectRatio | None = None
     expand_prompt: bool | None = None
@@ -221,8 +198,11 @@ class _Request(_Frozen):
         """Show what is set, and no picture's whole Base64."""
         for name, value in dict(self).items():
             if value is not None and value != {}:
-                is_long = isinstance(value, str) and len(value) > 200
-                yield name, f"{value[:197]}..." if is_long else value
+                if isinstance(value, str) and len(value) > 200:
+                    value = f"{value[:197]}..."  # noqa: PLW2901
+                elif isinstance(value, bytes | bytearray) and len(value) > 200:
+                    value = f"<{len(value)} bytes>"  # noqa: PLW2901
+                yield name, value
 
 
 class GenerateRequest(_Request):

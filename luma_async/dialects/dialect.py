@@ -23,6 +23,10 @@ class Dialect(Protocol):
     def supports_batch(self) -> bool:
         """Whether one call can ask for many jobs."""
 
+    @property
+    def takes_picture_data(self) -> bool:
+        """Whether a picture may come with a request, as a data URI; else only its URL may."""
+
     def generate(self, request: GenerateRequest) -> Call[Generation]:
         """Submit a new job."""
 

@@ -25,6 +25,8 @@ from luma_async.dialects.fields import (
 )
 from luma_async.errors import InvalidRequestError, ResponseError
 from luma_async.models import ExtendRequest, GenerateRequest, Generation, State
+from luma_async.pictures import Picture
+from luma_async.transport.body import Body
 from luma_async.transport.call import Call
 from luma_async.transport.refusal import SUCCESS_CODES
 
@@ -47,6 +49,7 @@ class GatewayDialect:
 
     default_base_url = "https://api.gpt.ge"
     supports_batch = True
+    takes_picture_data = True
 
     def __init__(self) -> None:
         self._strange_words: set[str] = set()
@@ -159,7 +162,7 @@ class GatewayDialect:
         return word
 
 
-def _body(request: GenerateRequest | ExtendRequest) -> bytes:
+def _body(request: GenerateRequest | ExtendRequest) -> bytes | Body:
     fields = dict(request)
     extra = fields.pop("extra")
     named = {
@@ -167,7 +170,10 @@ def _body(request: GenerateRequest | ExtendRequest) -> bytes:
         for name, value in fields.items()
         if value is not None
     }
-    return to_json({**named, **extra})
+    body = {**named, **extra}
+    if any(isinstance(value, Picture) for value in body.values()):
+        return Body(body)
+    return to_json(body)
 
 
 def _escaped(id: str) -> str:

@@ -10,13 +10,11 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
+from luma_async.pictures import Picture
 from luma_async.tasks.submission import Submission
 
 KEY_LIMIT = 500
 """Characters of a key."""
-
-LARGE = 2**20
-"""Characters of pictures from which on a request is not digested in the event loop."""
 
 
 def checked_key(key: Any) -> str:
@@ -39,12 +37,6 @@ def checked_key(key: Any) -> str:
     return key
 
 
-def is_large(submission: Submission) -> bool:
-    """Whether `kept_request` takes long enough to be noticed."""
-    request = submission.request
-    return len(request.image or "") + len(request.image_end or "") > LARGE
-
-
 def kept_request(submission: Submission) -> dict[str, Any]:
     """Return the fields that were set, as JSON can carry them, with pictures told by a digest.
 
@@ -52,7 +44,7 @@ def kept_request(submission: Submission) -> dict[str, Any]:
     """
     fields = {
         name: _shortened(value)
-        for name, value in dict(submission.request).items()
+        for name, value in dict(submission.sent).items()
         if value is not None and value != {}
     }
     return dict(from_json(to_json(fields)))
@@ -70,7 +62,6 @@ def fingerprint(source_id: str | None, kept: Mapping[str, Any]) -> str:
 
 
 def _shortened(value: Any) -> Any:
-    if not (isinstance(value, str) and value.startswith("data:")):
+    if not isinstance(value, Picture):
         return value
-    head, _, data = value.partition(",")
-    return f"{head.removesuffix(';base64')};sha256,{hashlib.sha256(data.encode()).hexdigest()}"
+    return f"data:{value.media_type};sha256,{value.sha256}"

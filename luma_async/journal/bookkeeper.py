@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
 
 from luma_async.errors import (
     ClientClosedError,
@@ -19,7 +18,7 @@ from luma_async.errors import (
     NotFoundError,
     SubmissionUncertainError,
 )
-from luma_async.journal.asked import checked_key, fingerprint, is_large, kept_request
+from luma_async.journal.asked import checked_key, fingerprint, kept_request
 from luma_async.journal.ends import Ends
 from luma_async.journal.entry import Entry, EntryState, made_up_key
 from luma_async.journal.journal import Journal
@@ -126,6 +125,18 @@ class Bookkeeper:
                 await asyncio.sleep(0)  # there may be thousands
         return tasks
 
+    async def knows(self, key: str) -> bool:
+        """Whether the journal has an entry under a key.
+
+        Raises:
+            InvalidRequestError: the key cannot be one.
+            JournalError: the journal cannot be read.
+
+        """
+        checked_key(key)
+        await self.open()
+        return await self.journal.find(key) is not None
+
     async def asked(
         self,
         submission: Submission,
@@ -143,10 +154,7 @@ class Bookkeeper:
         if key is not None:
             checked_key(key)
         await self.open()
-        if is_large(submission):
-            kept = await anyio.to_thread.run_sync(kept_request, submission)
-        else:
-            kept = kept_request(submission)
+        kept = kept_request(submission)
         return Asked(
             submission,
             key,

@@ -1,1 +1,6 @@
-"""Files: videos out."""
+"""Files: pictures in, videos out."""
+
+from luma_async.media.images import image_from
+from luma_async.pictures import Picture
+
+__all__ = ["Picture", "image_from"]

@@ -11,9 +11,13 @@ Verb = Literal["generate", "extend"]
 
 
 class Submission(NamedTuple):
-    """A new job, or the extension of the finished job `source_id`."""
+    """A new job, or the extension of the finished job `source_id`.
+
+    `request` is what was asked for, `sent` the same with its pictures read.
+    """
 
     request: GenerateRequest | ExtendRequest
+    sent: GenerateRequest | ExtendRequest
     source_id: str | None = None
 
     @property

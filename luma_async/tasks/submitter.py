@@ -85,10 +85,10 @@ class Submitter:
         )
 
     def _call(self, submission: Submission) -> Call[Generation]:
-        request, source_id = submission
+        sent, source_id = submission.sent, submission.source_id
         if source_id is None:
-            return self._dialect.generate(cast("GenerateRequest", request))
-        return self._dialect.extend(source_id, cast("ExtendRequest", request))
+            return self._dialect.generate(cast("GenerateRequest", sent))
+        return self._dialect.extend(source_id, cast("ExtendRequest", sent))
 
     def _adopt(
         self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]

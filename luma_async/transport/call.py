@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+from luma_async.transport.body import Body
+
 T = TypeVar("T")
 
 
@@ -19,7 +21,7 @@ class Call(NamedTuple, Generic[T]):
     method: str
     path: str
     read: Callable[[bytes], T]
-    body: bytes | None = None
+    body: bytes | Body | None = None
     submits: bool = False
     missing: str | None = None
 

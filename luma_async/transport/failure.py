@@ -18,6 +18,7 @@ from luma_async.errors import (
     ServerError,
 )
 from luma_async.models import Generation
+from luma_async.transport.body import Body
 from luma_async.transport.call import Call
 from luma_async.transport.rate_headers import parse_retry_after, reset_in
 from luma_async.transport.refusal import Refusal, error_class, page_text, read_refusal
@@ -68,21 +69,33 @@ class Answer(NamedTuple):
 
 
 def unanswered(
-    call: Call[Any], error: Exception, said: str, *, host: str, timeout: aiohttp.ClientTimeout
+    call: Call[Any],
+    error: Exception,
+    said: str,
+    *,
+    host: str,
+    timeout: aiohttp.ClientTimeout,
+    has_left: bool,
 ) -> Failed:
-    """Return what an exception means that came instead of an answer, or of its rest."""
+    """Return what an exception means that came instead of an answer, or of its rest.
+
+    `has_left` is whether all of the body was handed to the connection.
+    """
     never_connected = isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
     )
-    failure = Failure.NOT_SENT if never_connected else Failure.UNCLEAR
-    rest = f"{_NOT_TAKEN}." if never_connected and call.submits else "."
+    not_sent = never_connected or not has_left
+    failure = Failure.NOT_SENT if not_sent else Failure.UNCLEAR
+    rest = f"{_NOT_TAKEN}." if not_sent and call.submits else "."
     if isinstance(error, ResponseError):
         return Failed(ResponseError(f"{call}: {said}."), failure)
     if not isinstance(error, TimeoutError):
         return Failed(APIConnectionError(f"{call}: no answer from {host}: {said}{rest}"), failure)
-    seconds = timeout.connect if never_connected else timeout.total
+    since_sent = timeout.sock_read if has_left else None
+    seconds = timeout.connect if never_connected else since_sent or timeout.total
     what = "connection" if never_connected else "answer"
-    text = f"{call}: no {what} from {host} within {seconds:g} s{rest}"
+    sent = "" if has_left or never_connected else ", and the picture was not sent whole"
+    text = f"{call}: no {what} from {host} within {seconds:g} s{sent}{rest}"
     return Failed(APITimeoutError(text), failure)
 
 
@@ -127,6 +140,8 @@ def _said_no(call: Call[Any], answer: Answer, refusal: Refusal, failure: Failure
 def _next_step(call: Call[Any], answer: Answer, kind: type[APIError]) -> str:
     if call.missing and answer.status in (404, 405):
         return call.missing
+    if answer.status == 413 and isinstance(call.body, Body):
+        return "Make the picture smaller: image_from(..., max_side=2048)"
     if 300 <= answer.status < 400:
         where = urlsplit(answer.headers.get("Location", ""))
         place = f"{where.scheme}://{where.hostname}" if where.netloc else where.path or "it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from luma_async.errors import ConfigurationError
+from luma_async.web_url import is_web_url
 
 
 class Secret(str):
@@ -41,12 +42,8 @@ def checked_base_url(base_url: str) -> str:
 
     """
     url = base_url.strip()
-    try:
-        parts = urlsplit(url)
-        well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        well_formed = False
-    if not well_formed or parts.query or parts.fragment or "@" in parts.netloc:
+    parts = urlsplit(url) if is_web_url(url) else None
+    if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
             "base_url is not usable. It looks like https://host or https://host/prefix, "
             "without a user, a query or a fragment."

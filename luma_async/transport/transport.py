@@ -22,6 +22,7 @@ from luma_async.errors import (
     RateLimitError,
     ResponseError,
 )
+from luma_async.transport.body import Body, Upload
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
@@ -29,7 +30,7 @@ from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
-from luma_async.transport.verdict import Verdict, verdict
+from luma_async.transport.verdict import Failure, Verdict, verdict
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
@@ -41,6 +42,12 @@ ANSWER_LIMIT = 16 * 2**20
 
 CONNECT_TIMEOUT = 10.0
 """Seconds; less if the whole request has less than twice that."""
+
+SLOWEST_UPLOAD = 64 * 2**10
+"""Bytes a second; at less than this a picture's upload is given up."""
+
+SEND_BUFFER = 4 * 2**20
+"""Bytes that a system may hold which the program has sent (the most by Linux's `tcp_wmem`)."""
 
 LAST_WORDS = 5.0
 """Seconds that submissions which were cut off have to be written down."""
@@ -183,7 +190,8 @@ class Transport:
                 sending.failed = failed
             return await self._interruptibly(sending, self._persist(sending))
         except Failed as failed:
-            error = _closed(call) if self._is_closed() and not call.submits else failed.error
+            never_left = failed.failure is Failure.NOT_SENT or not call.submits
+            error = _closed(call) if self._is_closed() and never_left else failed.error
         except LumaError as other:  # the client is closed, or there is no place for the record
             error = other
         except asyncio.CancelledError:
@@ -367,21 +375,31 @@ class Transport:
         except ResponseError as error:
             why = str(error)
         if answer.cut_off is not None:
-            raise self._unanswered(call, answer.cut_off)
+            raise self._unanswered(call, answer.cut_off, self._timeout)
         raise unreadable(call, self._scrubbed(answer), why)
 
     async def _exchange(self, call: Call[Any]) -> Answer:
         """Send once, and return the answer whatever its status."""
         sessions = self._sessions
         session = sessions.open(submits=call.submits)
-        plain, with_body = sessions.request_headers, sessions.request_headers_with_body
+        data: bytes | Upload | None
+        if isinstance(call.body, Body):
+            size = len(call.body)
+            headers = {**sessions.request_headers_with_body, "Content-Length": str(size)}
+            timeout = _time_to_send(size, self._timeout)
+            data = Upload(call.body, is_off=self._is_closed)
+        else:
+            data, timeout = call.body, self._timeout
+            headers = (
+                sessions.request_headers_with_body if data else sessions.request_headers
+            ) or {}
         try:
             async with session.request(
                 call.method,
                 self._base.with_path(self._prefix + call.path, encoded=True),
-                data=call.body,
-                headers=plain if call.body is None else with_body,
-                timeout=self._timeout,
+                data=data,
+                headers=headers,
+                timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
             ) as response:
@@ -390,11 +408,19 @@ class Transport:
                     body = body.replace(self._key_bytes, b"***")
                 return Answer(response.status, response.headers, body, cut_off)
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
-            raise self._unanswered(call, error) from None
+            has_left = not isinstance(data, Upload) or data.has_left
+            raise self._unanswered(call, error, timeout, has_left=has_left) from None
 
-    def _unanswered(self, call: Call[Any], error: Exception) -> Failed:
+    def _unanswered(
+        self,
+        call: Call[Any],
+        error: Exception,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        has_left: bool = True,
+    ) -> Failed:
         said = self._without_key(str(error) or type(error).__name__)
-        return unanswered(call, error, said, host=self._host, timeout=self._timeout)
+        return unanswered(call, error, said, host=self._host, timeout=timeout, has_left=has_left)
 
     def _scrubbed(self, answer: Answer) -> Answer:
         headers = {name: self._without_key(value) for name, value in answer.headers.items()}
@@ -437,6 +463,19 @@ async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception
     except Exception as error:  # noqa: BLE001  whatever it is, the rest is not coming
         return b"".join(chunks), error
     return b"".join(chunks), None
+
+
+def _time_to_send(size: int, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientTimeout:
+    """Return a timeout that begins when so many bytes have been sent, if not over a dead line.
+
+    The last of them leave the program before they leave the machine.
+    """
+    total, buffered = timeout.total or 0.0, min(size, SEND_BUFFER)
+    return aiohttp.ClientTimeout(
+        total=total + (size + buffered) / SLOWEST_UPLOAD,
+        connect=timeout.connect,
+        sock_read=total + buffered / SLOWEST_UPLOAD,
+    )
 
 
 def _closed(call: Call[Any]) -> ClientClosedError:

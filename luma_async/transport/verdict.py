@@ -8,7 +8,7 @@ from enum import Enum
 class Failure(Enum):
     """What went wrong, in the terms that decide what to do about it."""
 
-    NOT_SENT = "never connected: DNS, refused, TLS"
+    NOT_SENT = "never connected: DNS, refused, TLS; or a picture's request was not sent whole"
     BUSY = "429, or a refusal that the server explains in JSON with 5xx"
     UNCLEAR = "sent, and what became of it is not known"
     REFUSED = "an answer that will not change"

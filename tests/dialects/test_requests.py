@@ -38,14 +38,14 @@ def test_each_field_has_its_name_on_the_wire(fields: dict[str, Any], body: dict[
     assert (extend.method, extend.path) == ("POST", "/luma/generations/job-1/extend")
     for call in (generate, extend):
         assert call.submits
-        assert json.loads(call.body or b"") == {"user_prompt": "a cat", **body}
+        assert json.loads(bytes(call.body or b"")) == {"user_prompt": "a cat", **body}
 
 
 def test_loop_is_sent_with_generate() -> None:
     """`loop` is a field of generate alone."""
     call = DIALECT.generate(GenerateRequest("a cat", loop=True))
 
-    assert json.loads(call.body or b"") == {"user_prompt": "a cat", "loop": True}
+    assert json.loads(bytes(call.body or b"")) == {"user_prompt": "a cat", "loop": True}
 
 
 def test_the_reading_calls() -> None:
@@ -61,7 +61,7 @@ def test_the_reading_calls() -> None:
         "POST /luma/tasks",
         "GET /luma/generations/a/download_video_url",
     ]
-    assert json.loads(many.body or b"") == {"ids": ["a", "b"]}
+    assert json.loads(bytes(many.body or b"")) == {"ids": ["a", "b"]}
     assert not any(call.submits for call in (one, many, link))
 
 

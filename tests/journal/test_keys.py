@@ -357,7 +357,7 @@ async def test_a_picture_is_told_by_its_digest(tmp_path: Path) -> None:
 
 
 def print_of(request: GenerateRequest, source_id: str | None = None) -> str:
-    return fingerprint(source_id, kept_request(Submission(request, source_id)))
+    return fingerprint(source_id, kept_request(Submission(request, request, source_id)))
 
 
 @given(

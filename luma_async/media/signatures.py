@@ -1,0 +1,80 @@
+"""What a file is, by its first bytes rather than by its name."""
+
+from __future__ import annotations
+
+HEAD = 512
+"""Bytes that are enough to tell."""
+
+_STARTS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+    b"\x1aE\xdf\xa3": "video/webm",
+    b"OggS": "video/ogg",
+    b"FLV\x01": "video/x-flv",
+    b"\0\0\x01\xba": "video/mpeg",
+}
+_RIFF = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
+_PICTURE_BRANDS = {
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heif",
+    b"msf1": "image/heif",
+}
+_OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip")
+_PACKET = 188
+
+_SUFFIXES = {
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+    "video/ogg": ".ogv",
+    "video/x-flv": ".flv",
+    "video/mpeg": ".mpg",
+    "video/mp2t": ".ts",
+    "video/x-msvideo": ".avi",
+    "video/x-matroska": ".mkv",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tiff",
+    "image/webp": ".webp",
+    "image/avif": ".avif",
+    "image/heic": ".heic",
+    "image/heif": ".heif",
+}
+SUFFIXES = tuple(dict.fromkeys(_SUFFIXES.values()))
+"""Every suffix that `suffix_of` gives."""
+
+
+def media_type(head: bytes) -> str | None:
+    """Return the media type of the video or picture that begins so, `None` if it is neither.
+
+    >>> media_type(bytes.fromhex("89504e470d0a1a0a"))
+    'image/png'
+    """
+    for start, found in _STARTS.items():
+        if head.startswith(start):
+            return found
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":  # ISO/IEC 14496-12, 4.3
+        brand = head[8:12]
+        return _PICTURE_BRANDS.get(brand, "video/quicktime" if brand == b"qt  " else "video/mp4")
+    if head[4:8] in _OLD_QUICKTIME:
+        return "video/quicktime"
+    if head[:1] == b"G" and head[_PACKET : _PACKET + 1] == b"G":
+        return "video/mp2t"
+    return None
+
+
+def suffix_of(type: str | None) -> str | None:
+    """Return what the name of a file of such a type ends in, `None` for an unknown one."""
+    return _SUFFIXES.get(type or "")

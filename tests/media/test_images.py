@@ -1,0 +1,496 @@
+"""Pictures in: whatever stands for one arrives as the same picture, or nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from luma_async import GatewayDialect, GenerateRequest, InvalidRequestError, LumaClient
+from luma_async.media import Picture, image_from
+from luma_async.media.signatures import media_type
+from luma_async.pictures import PictureLike
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.transport.body import STEP, Body
+from tests.clients import connect
+from tests.media.pictures import a_picture, arrived, as_data_uri
+
+PNG = a_picture()
+
+
+def spooled(data: bytes) -> Any:
+    file = tempfile.SpooledTemporaryFile(max_size=10)  # noqa: SIM115
+    file.write(data)
+    file.seek(0)
+    return file
+
+
+SOURCES: dict[str, Callable[[Path], PictureLike]] = {
+    "data URI": lambda _: as_data_uri(PNG),
+    "data URI of another name": lambda _: as_data_uri(PNG, "image/jpeg"),
+    "path": lambda path: path,
+    "path as text": str,
+    "bytes": lambda _: PNG,
+    "bytearray": lambda _: bytearray(PNG),
+    "memoryview": lambda _: memoryview(PNG),
+    "file": lambda path: path.open("rb"),
+    "unbuffered file": lambda path: path.open("rb", buffering=0),
+    "file in memory": lambda _: io.BytesIO(PNG),
+    "spooled file": lambda _: spooled(PNG),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_any_source_arrives_byte_for_byte(kind: str, tmp_path: Path) -> None:
+    """As first frame and as last, of a new video and of an extension; named by its content."""
+    path = tmp_path / "cat.txt"
+    path.write_bytes(PNG)
+    source = SOURCES[kind](path)
+    async with Simulator(durations=Fixed(0.0)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat", image=source, image_end=source)
+        await luma.extend(task, "on", image=source, image_end=source)
+
+    for job in sim.ledger.jobs:
+        for name in ("image_url", "image_end_url"):
+            assert arrived(job.request[name]) == ("image/png", PNG)
+    if hasattr(source, "close"):
+        source.close()
+
+
+async def test_a_url_is_passed_on() -> None:
+    """It is the server that fetches it."""
+    url = "https://host/cat.png?a=b"
+    async with Simulator() as sim, connect(sim) as luma:
+        await luma.generate("a cat", image=url, image_end=url)
+
+    assert sim.ledger.jobs[0].request["image_url"] == url
+    assert sim.ledger.jobs[0].request["image_end_url"] == url
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "YCbCr"])
+async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
+    """As a PNG; what PNG cannot hold is what Pillow makes of it."""
+    image: Image.Image = Image.open(io.BytesIO(PNG))
+    image = image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)
+    async with Simulator() as sim, connect(sim) as luma:
+        await luma.generate("a cat", image=image)
+
+    kind, data = arrived(sim.ledger.jobs[0].request["image_url"])
+    shown = Image.open(io.BytesIO(data))
+    same = image if mode not in ("CMYK", "YCbCr") else image.convert("RGB")
+    assert kind == "image/png"
+    assert shown.convert(same.mode).tobytes() == same.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        ("PNG", "image/png"),
+        ("JPEG", "image/jpeg"),
+        ("GIF", "image/gif"),
+        ("WEBP", "image/webp"),
+        ("BMP", "image/bmp"),
+        ("TIFF", "image/tiff"),
+        ("AVIF", "image/avif"),
+    ],
+)
+async def test_the_type_is_found_in_the_content(form: str, named: str) -> None:
+    """Every format that Pillow writes here, under the name of its media type."""
+    async with Simulator() as sim, connect(sim) as luma:
+        await luma.generate("a cat", image=a_picture(form))
+
+    assert arrived(sim.ledger.jobs[0].request["image_url"]) == (named, a_picture(form))
+
+
+class NotBytes:
+    def read(self, size: int = -1) -> Any:
+        return "text"
+
+
+class Later:
+    async def read(self, size: int = -1) -> bytes:
+        return PNG
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "not an image": (lambda _: b"%PDF-1.4 hello", "is no picture; PNG, JPEG"),
+    "a page": (lambda _: b"<html>" * 100, "is no picture"),
+    "a video": (lambda _: b"\0\0\0\x18ftypisom" + b"\0" * 20, "begins like video/mp4"),
+    "empty bytes": (lambda _: b"", "is empty"),
+    "empty file": (lambda folder: _file(folder, b""), "is empty ("),
+    "empty image": (lambda _: Image.new("RGB", (0, 5)), "is empty"),
+    "too large": (lambda _: PNG + b"0" * 50_000, "has 0.0 MiB; at most 0.0"),
+    "too large file": (lambda folder: _file(folder, PNG + b"0" * 50_000), "at most 0.0"),
+    "too large stream": (lambda _: io.BytesIO(PNG + b"0" * 50_000), "larger than allowed"),
+    "too large URI": (lambda _: as_data_uri(PNG + b"0" * 50_000), "at most 0.0"),
+    "too large image": (lambda _: Image.effect_noise((400, 400), 99), "max_side=2048"),
+    "no such file": (lambda folder: folder / "none.png", "is no file ("),
+    "a folder": (lambda folder: folder, "is no file ("),
+    "a device": (lambda _: Path("/dev/zero"), "is no file ('/dev/zero')"),
+    "a name too long": (lambda folder: folder / ("x" * 300), "cannot be read ("),
+    "text file": (lambda _: io.StringIO("hello"), "gives str, not bytes"),
+    "text": (lambda _: NotBytes(), "gives str, not bytes"),
+    "async file": (lambda _: Later(), "gives coroutine, not bytes"),
+    "bad Base64 far in": (lambda _: as_data_uri(PNG * 60)[:-300] + "!" * 300, "no readable Base64"),
+    "Base64 that ends early": (
+        lambda _: as_data_uri(PNG * 3000)[: 2**18 // 3 * 4 + 20] + "=" * 2**19,
+        "no readable Base64",
+    ),
+}
+
+
+def _file(folder: Path, data: bytes) -> Path:
+    path = folder / "cat.png"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_what_is_no_picture_is_refused_before_anything_is_sent(
+    kind: str, tmp_path: Path
+) -> None:
+    """The error names the field, and what is wrong with it."""
+    make, problem = REFUSED[kind]
+    limit = 10**6 if "Base64" in kind else 40_000
+    async with Simulator() as sim, connect(sim, max_image_bytes=limit) as luma:
+        with pytest.raises(InvalidRequestError) as caught:
+            await luma.generate("a cat", image_end=make(tmp_path))
+
+    assert list(caught.value.fields) == ["image_end"]
+    assert problem in str(caught.value)
+    assert sim.ledger.connections == 0
+
+
+def test_a_file_that_may_not_be_read_is_said() -> None:
+    """In a process that is not root's, to whom everything is open."""
+    program = (
+        "import os, sys\n"
+        "from luma_async.media.images import _from_path, _NoPicture\n"
+        "from pathlib import Path\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try: _from_path(Path(sys.argv[1]), 10**6)\n"
+        "except _NoPicture as error: print(error)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        secret = _file(Path(folder), PNG)
+        secret.chmod(0)
+
+        said = subprocess.run(
+            [sys.executable, "-c", program, str(secret)], capture_output=True, text=True, check=True
+        )
+
+    assert said.stdout == f"cannot be read ('{secret}'): Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("ftp://host/cat.png", "is not a URL of a picture; allowed is http(s)://"),
+        ("file:///etc/passwd", "is not a URL of a picture"),
+        ("javascript:alert(1)", "is not a URL of a picture"),
+        ("https://", "is not a URL of a picture"),
+        ("", "is no path"),
+        ("cat\0.png", "is no path"),
+        (7, "cannot be a int; allowed is a URL"),
+        ([PNG], "cannot be a list"),
+    ],
+    ids=repr,
+)
+async def test_what_cannot_stand_for_a_picture_is_no_request(source: Any, problem: str) -> None:
+    """Neither a request nor `image_from` takes it."""
+    with pytest.raises(InvalidRequestError) as caught:
+        GenerateRequest("a cat", image=source)
+    assert problem in str(caught.value)
+
+    with pytest.raises(InvalidRequestError) as caught:
+        await image_from(source)
+    assert problem in str(caught.value)
+
+
+async def test_all_that_is_wrong_with_the_pictures_is_said_at_once(tmp_path: Path) -> None:
+    """Both fields, in one error."""
+    async with Simulator() as sim, connect(sim) as luma:
+        with pytest.raises(InvalidRequestError) as caught:
+            await luma.generate("a cat", image=tmp_path / "none.png", image_end=b"text")
+
+    assert set(caught.value.fields) == {"image", "image_end"}
+
+
+class OnlyURLs(GatewayDialect):
+    takes_picture_data = False
+
+
+async def test_a_dialect_that_takes_only_urls_says_so() -> None:
+    """By its name, and with what to do."""
+    async with Simulator() as sim, connect(sim, dialect=OnlyURLs()) as luma:
+        await luma.generate("a cat", image="https://host/cat.png")
+        with pytest.raises(InvalidRequestError, match=r"image: is no URL, and OnlyURLs takes"):
+            await luma.generate("a cat", image=PNG)
+
+    assert len(sim.ledger.jobs) == 1
+
+
+async def test_requests_of_run_many_are_read_when_their_turn_comes(tmp_path: Path) -> None:
+    """A path in a row is a path in its outcome; a bad one spoils no other."""
+    path = _file(tmp_path, PNG)
+    rows: list[dict[str, Any]] = [
+        {"prompt": "good", "image": path},
+        {"prompt": "bad", "image": tmp_path / "none.png"},
+    ]
+    async with Simulator(durations=Fixed(0.0)) as sim, connect(sim) as luma:
+        outcomes = {each.request.prompt: each async for each in luma.run_many(rows)}
+
+    assert outcomes["good"].ok
+    assert outcomes["good"].request.image == path
+    assert isinstance(outcomes["bad"].error, InvalidRequestError)
+    assert arrived(sim.ledger.jobs[0].request["image_url"]) == ("image/png", PNG)
+
+
+async def test_as_many_pictures_are_in_memory_as_requests_may_be_in_flight() -> None:
+    """A thousand jobs with a picture each, asked for at once, do not read a thousand of them."""
+    held = most = 0
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            nonlocal held, most
+            if self.tell() == 0:
+                held += 1
+                most = max(most, held)
+            return super().read(size)
+
+    async def generate(luma: LumaClient) -> None:
+        nonlocal held
+        await luma.generate("a cat", image=Counted(PNG))
+        held -= 1
+
+    async with Simulator() as sim, connect(sim, max_requests=3) as luma:
+        await asyncio.gather(*(generate(luma) for _ in range(20)))
+
+    assert len(sim.ledger.jobs) == 20
+    assert most == 3
+
+
+async def test_one_file_serves_many_requests() -> None:
+    """Read at the same time, from where it stood, and left there."""
+    file = io.BytesIO(b"skipped" + PNG)
+    file.seek(7)
+    async with Simulator() as sim, connect(sim) as luma:
+        await asyncio.gather(*(luma.generate("a cat", image=file) for _ in range(10)))
+
+    assert {arrived(job.request["image_url"])[1] for job in sim.ledger.jobs} == {PNG}
+    assert file.tell() == 7
+
+
+async def test_a_pipe_is_read_to_its_end() -> None:
+    """What cannot be read twice is read once."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        os.write(writing, PNG)
+        os.close(writing)
+
+    threading.Thread(target=write).start()
+    with open(reading, "rb") as file:  # noqa: ASYNC230, PTH123
+        async with Simulator() as sim, connect(sim) as luma:
+            await luma.generate("a cat", image=file)
+
+    assert arrived(sim.ledger.jobs[0].request["image_url"])[1] == PNG
+
+
+async def test_waiting_for_a_pipe_can_be_cancelled() -> None:
+    """Nobody is held by a file that never comes to its end."""
+    reading, writing = os.pipe()
+    try:
+        with open(reading, "rb", buffering=0) as file:  # noqa: ASYNC230, PTH123
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(image_from(file), 0.05)
+            os.write(writing, b"x")  # lets the thread go
+            await asyncio.sleep(0.05)
+            os.close(writing)
+            writing = -1
+            await asyncio.sleep(0.05)
+    finally:
+        if writing >= 0:
+            os.close(writing)
+
+
+async def test_a_large_picture_has_time_to_be_sent() -> None:
+    """The timeout begins when the picture has left: a slow line makes no job uncertain."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        while left:
+            left -= len(await reader.read(200_000))
+            await asyncio.sleep(0.02)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"id": "one"}')
+        await writer.drain()
+        writer.close()
+
+    picture = PNG + os.urandom(8 * 2**20)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**16)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, LumaClient("k", base_url=url, timeout=0.5, max_tries=1) as luma:
+        task = await luma.generate("a cat", image=picture)
+
+    assert task.id == "one"
+
+
+async def test_a_picture_that_was_not_sent_whole_is_sent_again() -> None:
+    """No server can have read half a request: it is repeated, and the job is paid for once."""
+    cut = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal cut
+        head = await reader.readuntil(b"\r\n\r\n")
+        left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        if not cut:
+            cut += 1
+            await reader.readexactly(100_000)
+            writer.transport.abort()
+            return
+        await reader.readexactly(left)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"id": "one"}')
+        await writer.drain()
+        writer.close()
+
+    picture = PNG + os.urandom(15 * 2**20)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**26)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, LumaClient("k", base_url=url) as luma:
+        task = await luma.generate("a cat", image=picture)
+
+    assert (task.id, cut) == ("one", 1)
+
+
+async def test_a_picture_that_the_gateway_finds_too_large_is_said_with_a_way_out() -> None:
+    """413 comes with how to make it smaller."""
+    async with Simulator() as sim, connect(sim) as luma:
+        sim.faults.add(Fault.page(413))
+        with pytest.raises(Exception, match=r"Make the picture smaller: image_from"):
+            await luma.generate("a cat", image=PNG)
+
+
+async def test_a_picture_is_scaled_where_that_is_asked_for() -> None:
+    """The longer side is what was allowed, the shape stays; a JPEG stays one."""
+    small = await image_from(a_picture("JPEG", (900, 600)), max_side=300)
+    png = await image_from(a_picture("GIF", (600, 900)), max_side=300)
+
+    assert isinstance(small, Picture)
+    assert isinstance(png, Picture)
+    assert (small.media_type, png.media_type) == ("image/jpeg", "image/png")
+    assert Image.open(io.BytesIO(bytes(small))).size == (300, 200)
+    assert Image.open(io.BytesIO(bytes(png))).size == (200, 300)
+
+
+async def test_a_picture_that_is_small_enough_is_left_alone() -> None:
+    """Not a byte is changed."""
+    picture = await image_from(PNG, max_side=60)
+
+    assert isinstance(picture, Picture)
+    assert bytes(picture) == PNG
+    assert picture.size == len(PNG)
+
+
+async def test_a_scaled_picture_stands_upright() -> None:
+    """What its metadata says of its orientation is applied, for it is lost on the way."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    turned = a_picture("JPEG", (900, 600), exif=exif)
+
+    picture = await image_from(turned, max_side=300)
+
+    assert isinstance(picture, Picture)
+    assert Image.open(io.BytesIO(bytes(picture))).size == (200, 300)
+
+
+async def test_one_that_is_too_large_may_be_scaled_below_the_limit() -> None:
+    """What counts is what will be sent."""
+    noise = Image.effect_noise((1200, 1200), 99)
+    with pytest.raises(InvalidRequestError, match="max_side=2048"):
+        await image_from(noise, max_bytes=200_000)
+
+    picture = await image_from(noise, max_side=300, max_bytes=200_000)
+
+    assert isinstance(picture, Picture)
+    assert picture.size < 200_000
+
+
+async def test_what_cannot_be_scaled_is_said() -> None:
+    """A URL, and a picture that is broken."""
+    assert await image_from("https://host/cat.png") == "https://host/cat.png"
+    with pytest.raises(InvalidRequestError, match="is a URL, and what the server fetches"):
+        await image_from("https://host/cat.png", max_side=300)
+    with pytest.raises(InvalidRequestError, match="cannot be scaled"):
+        await image_from(PNG[:60], max_side=30)
+
+
+async def test_a_picture_that_was_read_is_a_value(tmp_path: Path) -> None:
+    """It can be used many times, compared, copied and pickled, and its `repr` is short."""
+    path = _file(tmp_path, PNG)
+    picture = await image_from(path)
+    path.unlink()
+    async with Simulator() as sim, connect(sim) as luma:
+        await luma.generate("a cat", image=picture, image_end=picture)
+
+    assert arrived(sim.ledger.jobs[0].request["image_end_url"]) == ("image/png", PNG)
+    assert pickle.loads(pickle.dumps(picture)) == picture == await image_from(PNG)  # noqa: S301
+    assert len({picture, await image_from(PNG), await image_from(a_picture("BMP"))}) == 2
+    assert len(repr(picture)) < 150
+    assert len(repr(GenerateRequest("a cat", image=PNG * 100))) < 100
+
+
+async def test_scaling_without_pillow_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base installation has no Pillow."""
+    monkeypatch.setitem(sys.modules, "PIL", None)
+
+    with pytest.raises(Exception, match=r"pip install 'luma-async\[images\]'"):
+        await image_from(PNG, max_side=10)
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_are_too_strange_to_be_told(data: bytes) -> None:
+    """A media type, or none."""
+    found = media_type(data)
+
+    assert found is None or found.split("/")[0] in ("image", "video")
+
+
+@given(
+    size=st.sampled_from([0, 1, 2, 3, 4, STEP - 1, STEP, STEP + 1, 2 * STEP + 2]),
+    fields=st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers() | st.text('aé"\\')),
+    first=st.booleans(),
+)
+def test_a_body_is_the_json_that_its_pictures_would_make(
+    size: int, fields: dict[str, Any], *, first: bool
+) -> None:
+    """Piece by piece, wherever the picture stands, and as long as it says."""
+    data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    picture = Picture(memoryview(data), "image/png", "")
+    named: dict[str, Any] = (
+        {"picture": picture, **fields} if first else {**fields, "picture": picture}
+    )
+    body = Body(named)
+    pieces = list(body)
+
+    assert len(body) == sum(map(len, pieces))
+    assert all(pieces)
+    assert json.loads(b"".join(pieces)) == {
+        name: as_data_uri(data) if isinstance(value, Picture) else value
+        for name, value in named.items()
+    }
