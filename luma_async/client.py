@@ -13,11 +13,19 @@ from typing import Self, Unpack
 import aiohttp
 
 from luma_async.dialects import Dialect, GatewayDialect
-from luma_async.errors import ConfigurationError, GenerationFailedError, LumaError
+from luma_async.errors import (
+    ConfigurationError,
+    DownloadError,
+    GenerationFailedError,
+    LumaError,
+)
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
-from luma_async.media.downloads import Downloader, Progress, What, chosen_asset, target_path
+from luma_async.media.download_all import Download, Source, Sources, download_all
+from luma_async.media.downloads import Downloader
+from luma_async.media.fetch import Progress, exists_already
 from luma_async.media.images import IMAGE_LIMIT, PictureReader
+from luma_async.media.links import Links, What
 from luma_async.models import (
     ExtendFields,
     ExtendRequest,
@@ -63,6 +71,7 @@ class LumaClient:
         schedule: when to look at a job; `AdaptiveSchedule()` if not given.
         batch_size: ids in one status request.
         max_image_bytes: the largest picture that is sent.
+        max_downloads: files on their way here at once, beside `max_requests`.
         journal: what keeps jobs from being lost or paid for twice when the process dies: a path
             (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
         session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
@@ -87,6 +96,7 @@ class LumaClient:
         schedule: PollSchedule | None = None,
         batch_size: int = 100,
         max_image_bytes: int = IMAGE_LIMIT,
+        max_downloads: int = 4,
         journal: Journal | str | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
@@ -99,6 +109,7 @@ class LumaClient:
             task_timeout=task_timeout,
             batch_size=batch_size,
             max_image_bytes=max_image_bytes,
+            max_downloads=max_downloads,
         )
         dialect = dialect or GatewayDialect()
         self._pictures = PictureReader(
@@ -141,7 +152,9 @@ class LumaClient:
                 server=self._transport.base_url,
                 owns=owns,
             )
-        self._downloader = Downloader()
+        self._downloader = Downloader(
+            max_downloads=max_downloads, timeout=timeout, max_tries=max_tries
+        )
 
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # absent while the settings are checked
@@ -346,29 +359,72 @@ class LumaClient:
         what: What = "video",
         watermark_free: bool = True,
         progress: Progress | None = None,
+        overwrite: bool = False,
     ) -> Path:
         """Write a video to a file, or into a folder under its id, and return the file's path.
 
-        The file appears under its name when it is whole, replacing what was there; until then it
-        is `name.part`. A source on its way is awaited. `what` may ask for `"raw"`, `"thumbnail"`
-        or `"last_frame"` instead. `progress` is called with the bytes so far, and the bytes in all
-        (`None` if the server does not say).
+        >>> await luma.download(video, "cat.mp4")                      # doctest: +SKIP
+        >>> await luma.download(video, "videos/", what="thumbnail")    # doctest: +SKIP
+
+        The file appears under its name when it is whole; until then it is `name.part`. What was
+        cut off, cancelled or killed goes on where it was when the same call is made again, if the
+        server still has the same version of it. A source on its way is awaited, and a link that
+        has expired is asked for again.
+
+        Args:
+            source: a handle, a generation or an id.
+            path: a file, or a folder: one that exists, or ends with a slash.
+            what: `"video"`, `"raw"`, `"thumbnail"` or `"last_frame"`.
+            watermark_free: of a video, prefer the one without a watermark: `video.download_url`,
+                `video_raw`, `watermark_free_url()`. Where there is none it is the one with, and
+                a warning in the log says so.
+            progress: called with the bytes so far, and the bytes in all (`None` if the server
+                does not say).
+            overwrite: whether to replace a file of that name.
 
         Raises:
-            DownloadError: there is no such file, or it did not arrive whole.
+            DownloadError: there is no such file, it did not arrive whole, or its name is taken.
+            ClientClosedError: the client was closed first.
             LumaError: as awaiting the source.
 
         """
-        generation = await self._finished(source)
-        url = None
-        if what == "video" and (watermark_free or generation.video is None):
-            url = await self._link_without_watermark(generation)
-        if url is None:
-            asset = chosen_asset(generation, what)
-            url = asset.url or asset.download_url
-        return await self._downloader.fetch(
-            url or "", target_path(path, generation, what), progress=progress
+        id = source if isinstance(source, str) else source.id
+        destination = await self._downloader.destination(path, id, what)
+        if not overwrite and (taken := await self._downloader.existing(destination)) is not None:
+            raise exists_already(taken, id)
+        links = self._links(await self._finished(source), what, watermark_free=watermark_free)
+        fetched = await self._downloader.fetch(
+            links, destination, overwrite=overwrite, progress=progress
         )
+        return fetched.path
+
+    def download_all(
+        self,
+        sources: Sources,
+        folder: str | os.PathLike[str],
+        *,
+        what: What = "video",
+        watermark_free: bool = True,
+        overwrite: bool = False,
+    ) -> AsyncGenerator[Download, None]:
+        """Download any number of files into a folder, and yield what became of each.
+
+        >>> async for file in luma.download_all(luma.run_many(prompts), "videos"):  # doctest: +SKIP
+        ...     print(file.path or file.error)
+
+        `sources` is an iterable or async iterable of outcomes, handles, generations and ids. Each
+        file is fetched as soon as its job has ended, `max_downloads` of them at once, under the
+        name that `download()` gives it in a folder. One that is there already is not fetched
+        again unless `overwrite=True`. A job or a download that fails is a `Download` with an error
+        and spoils no other. The sources are read lazily: a slow reader slows them down.
+        """
+
+        async def fetch(source: Source) -> Download:
+            return await self._download_into(
+                folder, source, what, watermark_free=watermark_free, overwrite=overwrite
+            )
+
+        return download_all(sources, fetch, at_once=self._downloader.max_downloads)
 
     async def aclose(self) -> None:
         """End every wait at once with `ClientClosedError`, and close the connections.
@@ -415,6 +471,41 @@ class LumaClient:
             raise _no_journal_for_a_key()
         return await self._bookkeeper.knows(key)
 
+    async def _download_into(
+        self,
+        folder: str | os.PathLike[str],
+        source: Source,
+        what: What,
+        *,
+        watermark_free: bool,
+        overwrite: bool,
+    ) -> Download:
+        id = source if isinstance(source, str) else source.id
+        downloader = self._downloader
+        if isinstance(source, Outcome) and source.error is not None:
+            return Download(source, id, error=source.error)
+        try:
+            job = source.generation if isinstance(source, Outcome) else source
+            if job is None or id is None:
+                raise DownloadError("There is no job to download from.")
+            place = await downloader.destination(f"{os.fspath(folder)}{os.sep}", id, what)
+            if not overwrite and (existing := await downloader.existing(place)) is not None:
+                return Download(source, id, existing)
+            links = self._links(await self._finished(job), what, watermark_free=watermark_free)
+            fetched = await downloader.fetch(links, place, overwrite=overwrite)
+        except LumaError as error:
+            return Download(source, id, error=error)
+        return Download(source, id, fetched.path, watermark_free=fetched.watermark_free)
+
+    def _links(self, generation: Generation, what: What, *, watermark_free: bool) -> Links:
+        return Links(
+            generation,
+            what,
+            watermark_free=watermark_free,
+            get=self.get,
+            watermark_free_url=self.watermark_free_url,
+        )
+
     def _note_end(self, task: VideoTask) -> None:
         if self._bookkeeper is not None:
             self._bookkeeper.ended(task)
@@ -427,17 +518,6 @@ class LumaClient:
                 raise GenerationFailedError(source)
             source = source.id
         return await (await self.watch(source) if isinstance(source, str) else source)
-
-    async def _link_without_watermark(self, generation: Generation) -> str | None:
-        for asset in (generation.video, generation.video_raw):
-            if asset is not None and asset.download_url:
-                return asset.download_url
-        if generation.video_raw is not None and generation.video_raw.url:
-            return generation.video_raw.url
-        try:
-            return await self.watermark_free_url(generation.id)
-        except LumaError:
-            return None
 
 
 def _no_journal_for_a_key() -> ConfigurationError:

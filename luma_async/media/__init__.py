@@ -1,6 +1,7 @@
 """Files: pictures in, videos out."""
 
+from luma_async.media.download_all import Download
 from luma_async.media.images import image_from
 from luma_async.pictures import Picture
 
-__all__ = ["Picture", "image_from"]
+__all__ = ["Download", "Picture", "image_from"]

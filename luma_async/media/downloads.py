@@ -1,187 +1,121 @@
-"""Videos out: to `name.part` first, and under their own name once they are whole."""
+"""Videos out: whole under their own name, or not there."""
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import logging
 import os
-import re
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Literal
-from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 import anyio.to_thread
 
-from luma_async.errors import ClientClosedError, DownloadError
-from luma_async.models import Asset, Generation
+from luma_async.errors import ClientClosedError
+from luma_async.media.fetch import Fetch, Fetched, Progress
+from luma_async.media.links import Links, What
+from luma_async.media.names import Destination
+from luma_async.version import __version__
 
-What = Literal["video", "raw", "thumbnail", "last_frame"]
-Progress = Callable[[int, int | None], object]
-"""Called with the bytes so far, and the bytes in all where the server says."""
+logger = logging.getLogger("luma_async")
 
-_CHUNK = 256 * 1024
-_ENDINGS = {"video": ".mp4", "raw": ".mp4", "thumbnail": ".jpg", "last_frame": ".jpg"}
-
-
-def chosen_asset(generation: Generation, what: What) -> Asset:
-    """Return the asset of a generation that `what` names.
-
-    Raises:
-        DownloadError: the generation has none.
-
-    """
-    assets = {
-        "video": generation.video,
-        "raw": generation.video_raw,
-        "thumbnail": generation.thumbnail,
-        "last_frame": generation.last_frame,
-    }
-    asset = assets[what]
-    if asset is None:
-        raise DownloadError(f"Generation {generation.id} ({generation.state}) has no {what}.")
-    return asset
-
-
-def target_path(path: str | os.PathLike[str], generation: Generation, what: What) -> Path:
-    """Return the file to write: `path` itself, or in the folder `path` one named after the job."""
-    target = Path(path)
-    if target.is_dir() or str(path).endswith(("/", os.sep)):
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", generation.id).lstrip(".")[:100] or "video"
-        suffix = "" if what == "video" else f"-{what}"
-        target = target / f"{name}{suffix}{_ENDINGS[what]}"
-    return target
+MAX_REDIRECTS = 10
+READ_BUFFER = 2**20
+"""Bytes; with less than a few of the system's reads, reading is paused more often than not."""
 
 
 class Downloader:
-    """Fetches files over a session of its own, which never sees the API key."""
+    """Fetches files, so many at once, over a session of its own that never sees the API key."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_downloads: int, timeout: float, max_tries: int) -> None:
+        self.max_downloads = max_downloads
+        self.max_tries = max_tries
+        self.threads = anyio.CapacityLimiter(max_downloads)
+        self._places = anyio.Semaphore(max_downloads, fast_acquire=True)
+        self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
-        self._busy: set[Path] = set()
-        self._closed = False
+        self._closing = asyncio.Event()
 
-    async def fetch(self, url: str, target: Path, *, progress: Progress | None = None) -> Path:
-        """Write the file behind `url` to `target`, replacing what is there.
+    async def destination(self, path: str | os.PathLike[str], id: str, what: What) -> Destination:
+        """Return where a file goes."""
+        return await anyio.to_thread.run_sync(Destination.of, path, id, what, limiter=self.threads)
+
+    async def existing(self, destination: Destination) -> Path | None:
+        """Return the file that is there already."""
+        return await anyio.to_thread.run_sync(destination.existing, limiter=self.threads)
+
+    async def fetch(
+        self,
+        links: Links,
+        destination: Destination,
+        *,
+        overwrite: bool,
+        progress: Progress | None = None,
+    ) -> Fetched:
+        """Bring a file here when there is a place for it.
 
         Raises:
-            DownloadError: it did not arrive whole; `target` is as it was.
+            DownloadError: it did not arrive whole, or cannot be written.
+            ClientClosedError: the client was closed first.
 
         """
-        if self._closed:
-            raise ClientClosedError(f"Cannot download {target.name}: the client is closed.")
-        _check_link(url)
-        if target in self._busy:
-            raise DownloadError(f"{target} is being downloaded already.")
-        self._busy.add(target)
-        try:
-            return await self._fetch(url, target, progress)
-        finally:
-            self._busy.discard(target)
+        fetch = Fetch(self, links, destination, overwrite=overwrite, progress=progress)
+        async with self._places:
+            self.session()
+            try:
+                fetched = await fetch.run()
+            except Exception:
+                self.session()  # whatever it was, the reason is that the client was closed
+                raise
+        _say_what_it_is(fetched, links)
+        return fetched
 
-    async def _fetch(self, url: str, target: Path, progress: Progress | None) -> Path:
-        part = _Part(target)
-        problem = ""
-        try:
-            async with self._open().get(url) as response:
-                _check_answer(response)
-                await _write(response, part, progress)
-            await anyio.to_thread.run_sync(part.finish)
-        except (aiohttp.ClientError, OSError) as error:
-            problem = str(error) or type(error).__name__
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(part.discard)
-        if problem:
-            raise DownloadError(f"{target.name} did not arrive from {_place(url)}: {problem}")
-        return target
+    def session(self) -> aiohttp.ClientSession:
+        """Return the session, opened at the first download.
+
+        Raises:
+            ClientClosedError: the client is closed.
+
+        """
+        if self._closing.is_set():
+            raise ClientClosedError("The client is closed; the download can be taken up again.")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=self._timeout, sock_read=self._timeout
+                ),
+                headers={
+                    "User-Agent": f"luma-async/{__version__}",
+                    "Accept": "*/*",
+                    "Accept-Encoding": "identity",
+                },
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=READ_BUFFER,
+                requote_redirect_url=False,
+            )
+        return self._session
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, or raise `ClientClosedError` when the client is closed meanwhile."""
+        with anyio.move_on_after(seconds):
+            await self._closing.wait()
+        self.session()
 
     async def aclose(self) -> None:
-        """Close the session; downloads under way fail with `DownloadError`."""
-        self._closed = True
+        """Close the session; downloads under way end, and can be taken up again."""
+        self._closing.set()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None, connect=30.0, sock_read=60.0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        return self._session
 
-
-class _Part:
-    """The file `name.part`, written in threads.
-
-    A cancelled asyncio task does not wait for the thread that it started, so every step holds the
-    lock, and none does anything once the file is discarded.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self._path = target.with_name(f"{target.name}.part")
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-        self._is_over = False
-
-    def write(self, data: bytes) -> None:
-        """Append to the file, made at the first write."""
-        with self._lock:
-            if self._is_over:
-                return
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("wb")
-            self._file.write(data)
-
-    def finish(self) -> None:
-        """Give the file its name."""
-        with self._lock:
-            if self._file is not None and not self._is_over:
-                self._file.close()
-                self._path.replace(self._target)
-            self._is_over = True
-
-    def discard(self) -> None:
-        """Leave nothing, unless the file has its name already."""
-        with self._lock:
-            if self._file is not None and not self._is_over:
-                self._file.close()
-                with contextlib.suppress(OSError):
-                    self._path.unlink()
-            self._is_over = True
-
-
-async def _write(response: aiohttp.ClientResponse, part: _Part, progress: Progress | None) -> None:
-    done = 0
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        await anyio.to_thread.run_sync(part.write, chunk)
-        done += len(chunk)
-        if progress is not None:
-            progress(done, response.content_length)
-    if not done:
-        raise DownloadError(f"{_place(str(response.url))} answered with an empty file.")
-
-
-def _check_link(url: str) -> None:
-    if not url.lower().startswith(("http://", "https://")):
-        raise DownloadError(f"{url[:80]!r} is not a link to download from.")
-
-
-def _check_answer(response: aiohttp.ClientResponse) -> None:
-    place = _place(str(response.url))
-    if response.status != 200:
-        raise DownloadError(f"{place} answered HTTP {response.status}; the link may have expired.")
-    if response.content_type in ("text/html", "application/json", "text/plain"):
-        raise DownloadError(f"{place} answered with {response.content_type} instead of a file.")
-
-
-def _place(url: str) -> str:
-    """Return host and path of a link: what it is signed with belongs in no message."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}{parts.path}"
+def _say_what_it_is(fetched: Fetched, links: Links) -> None:
+    if fetched.watermark_free is None:
+        return
+    if links.wants_clean and not fetched.watermark_free:
+        why = f": {links.problem}" if links.problem else ""
+        logger.warning("%s has a watermark, for there was no link without one%s", fetched.path, why)
+    else:
+        logger.info("%s has %s watermark.", fetched.path, "no" if fetched.watermark_free else "a")

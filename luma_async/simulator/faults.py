@@ -35,8 +35,11 @@ class Fault:
         reused: only where the connection has carried a request before.
         drop: close the connection without an answer.
         status, body, headers: the answer instead of the proper one.
-        cut_at: on media, the byte at which the connection is cut.
+        cut_after: on media, the bytes of each answer after which the connection is cut.
         bytes_per_second: on media, how slowly the file comes.
+        ranges: on media, whether a part of a file can be asked for.
+        validators: on media, whether the answer says which version of the file it is.
+        miscounts: on media, the bytes by which the length that is said is too long.
 
     """
 
@@ -50,8 +53,11 @@ class Fault:
     status: int | None = None
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    cut_at: int | None = None
+    cut_after: int | None = None
     bytes_per_second: float | None = None
+    ranges: bool = True
+    validators: bool = True
+    miscounts: int = 0
 
     @classmethod
     def cut(cls, **where: Any) -> Self:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import colorsys
 import math
 import random
+import struct
 import textwrap
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -17,8 +19,8 @@ FRAMES_PER_SECOND = 24
 _FADE_FRAMES = 12
 
 
-def save_video(job: Job, path: Path, *, watermark: bool) -> None:
-    """Render the video of a job."""
+def save_video(job: Job, path: Path, *, watermark: bool, least_bytes: int = 0) -> None:
+    """Render the video of a job, in a file that is not smaller than asked for."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width, stream.height = job.width, job.height
@@ -28,6 +30,20 @@ def save_video(job: Job, path: Path, *, watermark: bool) -> None:
         for number in range(job.frames):
             container.mux(stream.encode(_frame(scene.draw(number))))
         container.mux(stream.encode(None))
+    missing = least_bytes - path.stat().st_size
+    if missing > 0:
+        with path.open("ab") as file:
+            _pad(file, max(missing, 8), random.Random(job.id))
+
+
+def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:
+    """Append a box that players skip (ISO/IEC 14496-12, 8.1.2), no two parts of it alike."""
+    file.write(struct.pack(">I4s", size, b"free"))
+    left = size - 8
+    while left:
+        piece = min(left, 2**20)
+        file.write(chance.randbytes(piece))
+        left -= piece
 
 
 def save_frame(job: Job, path: Path, *, last: bool) -> None:

@@ -22,6 +22,7 @@ class Ledger:
         most_jobs: the most jobs that were running at once.
         jobs_looked_at: how many jobs were asked for, a batch counting as many as it names.
         connections: how many connections were opened.
+        sent: which bytes of each file were sent, in order, by `id/name`; the end is excluded.
         keys_seen_by_media: every `Authorization` header that reached the media host.
 
     """
@@ -38,6 +39,7 @@ class Ledger:
         self.most_jobs = 0
         self.jobs_looked_at = 0
         self.connections = 0
+        self.sent: dict[str, list[tuple[int, int]]] = {}
         self.keys_seen_by_media: list[str] = []
 
     def find(self, id: str) -> Job | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from luma_async.simulator.answers import Links
+from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.jobs import Clock, Job
 from luma_async.simulator.ledger import Ledger
 
@@ -19,11 +20,12 @@ NAMES = ("video.mp4", "clean.mp4", "thumbnail.jpg", "last.jpg")
 class Media:
     """Serves what `Links` points to, from a folder that fills as files are asked for."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, links: Links) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, links: Links, *, video_bytes: int = 0) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._clock = clock
         self._ledger = ledger
         self._links = links
+        self._video_bytes = video_bytes
         self._making: dict[Path, asyncio.Task[None]] = {}
         self._cameras = asyncio.Semaphore(2)
 
@@ -53,19 +55,31 @@ class Media:
             return web.Response(status=404, text="no such file")
         if not self._links.is_good(request.query.get("until", "")):
             return web.Response(status=403, text="the link has expired")
+        path = await self._made(job, name)
+        sent = self._ledger.sent.setdefault(f"{job.id}/{name}", [])
+        return FileAnswer(path, lambda start, end: sent.append((start, end)))
+
+    async def replace(self, id: str, name: str, content: bytes) -> None:
+        """Put other content behind the links to a file."""
+        job = self._ledger.find(id)
+        assert job is not None  # noqa: S101  a slip of the test's
+        path = await self._made(job, name)
+        await asyncio.to_thread(path.write_bytes, content)
+
+    async def _made(self, job: Job, name: str) -> Path:
         assert self._folder is not None  # noqa: S101  routes are served between open and aclose
         path = Path(self._folder.name, f"{job.id}-{name}")
         if path not in self._making:
             self._making[path] = asyncio.create_task(self._make(job, name, path))
         await asyncio.shield(self._making[path])
-        return web.FileResponse(path)
+        return path
 
     async def _make(self, job: Job, name: str, path: Path) -> None:
         async with self._cameras:
-            await asyncio.to_thread(_make, job, name, path)
+            await asyncio.to_thread(_make, job, name, path, self._video_bytes)
 
 
-def _make(job: Job, name: str, path: Path) -> None:
+def _make(job: Job, name: str, path: Path, video_bytes: int) -> None:
     """Render a file.
 
     Raises:
@@ -79,6 +93,6 @@ def _make(job: Job, name: str, path: Path) -> None:
             "The simulator's videos need PyAV and Pillow: pip install 'luma-async[simulator]'"
         ) from error
     if name.endswith(".mp4"):
-        film.save_video(job, path, watermark=name == "video.mp4")
+        film.save_video(job, path, watermark=name == "video.mp4", least_bytes=video_bytes)
     else:
         film.save_frame(job, path, last=name == "last.jpg")

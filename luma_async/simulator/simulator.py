@@ -7,7 +7,6 @@ import contextlib
 import random
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from luma_async.simulator.answers import Answers, Links
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import Fault, Faults
+from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.gateway import Gateway
 from luma_async.simulator.jobs import Clock, JobMaker
 from luma_async.simulator.ledger import Ledger
@@ -45,6 +45,7 @@ class Simulator:
         says_rate: whether answers say how many requests are left (`X-RateLimit-Remaining`).
         link_lifetime: simulated seconds until a media link expires.
         short_side: pixels of the shorter side of a video whose request names no resolution.
+        video_bytes: how large the files of videos are at least.
         variant: which of its known ways the gateway answers in.
         seed: what chance is drawn from; the same seed gives the same ids, durations and faults.
         host, port: where to listen; a free port if 0.
@@ -64,6 +65,7 @@ class Simulator:
         says_rate: bool = False,
         link_lifetime: float = 3600.0,
         short_side: int = 720,
+        video_bytes: int = 0,
         variant: Variant | None = None,
         seed: int = 0,
         host: str = "127.0.0.1",
@@ -81,7 +83,7 @@ class Simulator:
         self._answers = Answers(variant, clock, self._links)
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
         self._callbacks = Callbacks(clock, self._answers.one)
-        self._media = Media(clock, self.ledger, self._links)
+        self._media = Media(clock, self.ledger, self._links, video_bytes=video_bytes)
         self._gateway = Gateway(
             variant=variant,
             clock=clock,
@@ -159,6 +161,13 @@ class Simulator:
         finally:
             await self._listen()
 
+    async def replace_file(self, id: str, name: str, content: bytes) -> None:
+        """Put other content behind the links to a file of a job, as a host does that made it anew.
+
+        `name` is of `luma_async.simulator.media.NAMES`.
+        """
+        await self._media.replace(id, name, content)
+
     async def _listen(self) -> None:
         assert self._runner is not None  # noqa: S101
         self._site = web.TCPSite(
@@ -203,8 +212,8 @@ class Simulator:
         for fault in self.faults.due(call, after=True, reused=reused):
             if (broken := await self._befall(request, fault)) is not None:
                 return broken
-            if fault.cut_at is not None or fault.bytes_per_second is not None:
-                return await _drip(request, response, fault)
+            if isinstance(response, FileAnswer):
+                response.fault = fault
         return response
 
     def _check_key(self, request: web.Request) -> web.Response | None:
@@ -240,23 +249,3 @@ class _Dropped(web.Response):
 
     def __init__(self) -> None:
         super().__init__(status=444)
-
-
-async def _drip(
-    request: web.Request, whole: web.StreamResponse, fault: Fault
-) -> web.StreamResponse:
-    """Send a file slowly, or not to its end."""
-    assert isinstance(whole, web.FileResponse)  # noqa: S101
-    content = await asyncio.to_thread(Path(whole._path).read_bytes)  # noqa: SLF001
-    response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
-    response.content_length = len(content)
-    await response.prepare(request)
-    end = len(content) if fault.cut_at is None else fault.cut_at
-    piece = 4096
-    for start in range(0, end, piece):
-        await response.write(content[start : min(start + piece, end)])
-        if fault.bytes_per_second is not None:
-            await asyncio.sleep(piece / fault.bytes_per_second)
-    if end < len(content) and request.transport is not None:
-        request.transport.abort()
-    return response

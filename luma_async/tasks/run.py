@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
 )
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from luma_async.errors import (
     ClientClosedError,
@@ -32,6 +32,7 @@ Keyed = tuple[str, RequestLike]
 """A key, and what is asked for under it."""
 
 Requests = Iterable[RequestLike | Keyed] | AsyncIterable[RequestLike | Keyed]
+Item = TypeVar("Item")
 Submit = Callable[[GenerateRequest, str | None], Awaitable[VideoTask]]
 
 
@@ -63,7 +64,7 @@ class _Run:
     """The state of one `run_many`: what is running, what has ended, what is still to be read."""
 
     def __init__(self, requests: Requests, submit: Submit, *, max_tasks: int) -> None:
-        self._requests = _lazily(requests)
+        self._requests = lazily(requests)
         self._submit = submit
         self._max_tasks = max_tasks
         self._running = 0
@@ -179,14 +180,15 @@ def _outcome(request: GenerateRequest, task: VideoTask) -> Outcome:
     return Outcome(request, generation, error, task.id, task.key)
 
 
-async def _lazily(requests: Requests) -> AsyncGenerator[RequestLike | Keyed, None]:
-    if not isinstance(requests, AsyncIterable):
-        for item in requests:
+async def lazily(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
+    """Yield items of either kind of iterable, and close it if it is a generator."""
+    if not isinstance(items, AsyncIterable):
+        for item in items:
             yield item
         return
     try:
-        async for item in requests:
+        async for item in items:
             yield item
     finally:
-        if isinstance(requests, AsyncGenerator):
-            await requests.aclose()  # nobody else has it in hand
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()  # nobody else has it in hand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
 from luma_async.transport.verdict import Failure, Verdict, verdict
+from luma_async.transport.waits import waits
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
@@ -85,17 +86,6 @@ class _Sending(Generic[T]):
     """Why nobody knows whether a submission was taken, from the first try that left it so."""
 
 
-def _waits() -> Generator[float, Any, None]:
-    """Seconds before each next try: exponential, half of it random; `Retry-After` is a floor."""
-    growing = backoff.expo(base=2, factor=0.5, max_value=30.0)
-    next(growing)
-    failed: Failed = yield 0.0
-    while True:
-        pause: float = next(growing)
-        least = pause / 2 if failed.retry_after is None else failed.retry_after
-        failed = yield least + backoff.full_jitter(pause / 2)
-
-
 class Transport:
     """Carries calls to one server.
 
@@ -139,7 +129,7 @@ class Transport:
         self._interruptible: set[anyio.CancelScope] = set()
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._persist = backoff.on_exception(
-            _waits,
+            waits,
             Failed,
             max_tries=max_tries,
             giveup=lambda failed: not cast("Failed", failed).may_repeat,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,25 +23,15 @@ from luma_async import (
 from luma_async.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
+from tests.disks import run, small_disk
 from tests.journal.postgres import running_postgres
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return the folder of a disk with 600 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    run("mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder))
-    try:
+    with small_disk(tmp_path / "disk", kilobytes=600) as folder:
         yield folder
-    finally:
-        run("umount", "--lazy", str(folder))
-
-
-def run(*command: str) -> None:
-    subprocess.run(command, check=True)
 
 
 def fill(folder: Path) -> Path:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.failure import Failed
-from luma_async.transport.transport import _waits
 from luma_async.transport.verdict import Failure
+from luma_async.transport.waits import waits
 from tests.clients import connect
 
 
@@ -57,13 +57,13 @@ async def test_retry_after_is_honoured_beside_a_503() -> None:
 @given(st.lists(st.none() | st.floats(0, 120), min_size=1, max_size=8))
 def test_waits_grow_and_jitter_only_adds(asked: list[float | None]) -> None:
     """Without a word of the server half of each wait is random; with one it is a floor."""
-    waits = _waits()
-    next(waits)
+    pauses = waits()
+    next(pauses)
     for tries, seconds in enumerate(asked):
         pause = min(0.5 * 2**tries, 30.0)
         failed = Failed(ServerError("no", status=503), Failure.BUSY, retry_after=seconds)
 
-        wait = waits.send(failed)
+        wait = pauses.send(failed)
 
         floor = pause / 2 if seconds is None else seconds
         assert floor <= wait <= floor + pause / 2

@@ -1,0 +1,350 @@
+"""Fetch: one file on its way onto the disk, through whatever goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import anyio
+import anyio.to_thread
+from yarl import URL
+
+from luma_async.errors import DownloadError
+from luma_async.media.containers import is_cut_off
+from luma_async.media.links import Link, Links, What
+from luma_async.media.names import Destination
+from luma_async.media.part import Part
+from luma_async.media.resumption import Answer, Version, place_of, range_headers, read_answer
+from luma_async.media.signatures import HEAD, media_type, suffix_of
+from luma_async.media.writer import Writer
+from luma_async.transport.rate_headers import parse_retry_after
+from luma_async.transport.waits import waits
+from luma_async.web_url import is_web_url
+
+logger = logging.getLogger("luma_async")
+T = TypeVar("T")
+
+Progress = Callable[[int, int | None], object]
+"""Called with the bytes so far, and the bytes in all where the server says."""
+
+WORTH_GOING_ON = 2**16
+"""Bytes that a try must add for the next ones to count from one again."""
+
+_BUSY = frozenset({408, 425, 429})
+_DEFAULT_SUFFIXES: dict[What, str] = {
+    "video": ".mp4",
+    "raw": ".mp4",
+    "thumbnail": ".jpg",
+    "last_frame": ".jpg",
+}
+
+
+class Trouble(Exception):  # noqa: N818  a signal within a fetch, nobody's error
+    """A try went wrong, and another may go well."""
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class Refused(Exception):  # noqa: N818  a signal within a fetch, nobody's error
+    """The link leads to no such file, and will not when it is followed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that is whole; whether it has no watermark is told of videos only."""
+
+    path: Path
+    watermark_free: bool | None
+
+
+class Road(Protocol):
+    """What files travel on: `Downloader` is one."""
+
+    max_tries: int
+    threads: anyio.CapacityLimiter
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the open session. Raises `ClientClosedError` if there will be none."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait. Raises `ClientClosedError` when the client is closed meanwhile."""
+
+
+class Fetch:
+    """Follows one link after another until all of the file is here.
+
+    What arrived is kept through cuts, pauses and new links, as long as they lead to the same
+    version of the file.
+    """
+
+    def __init__(
+        self,
+        road: Road,
+        links: Links,
+        destination: Destination,
+        *,
+        overwrite: bool,
+        progress: Progress | None,
+    ) -> None:
+        self._road = road
+        self._links = links
+        self._destination = destination
+        self._overwrite = overwrite
+        self._progress = progress
+        self._part = Part(destination.part, f"{links.generation.id}/{links.what}")
+        self._found_type: str | None = None
+        self._needs_all = False
+        self._problems: dict[str, str] = {}
+
+    async def run(self) -> Fetched:
+        """Bring the file here.
+
+        Raises:
+            DownloadError: it did not arrive whole, or cannot be written.
+
+        """
+        try:
+            await self._on_disk(self._part.open)
+            link = await self._any_link()
+            path = await self._named()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._part.close, limiter=self._road.threads)
+        return Fetched(path, link.watermark_free)
+
+    async def _any_link(self) -> Link:
+        """Return the link that the whole file came from."""
+        useless: set[str] = set()
+        most, is_trouble = self._part.size, False
+        while True:
+            async with aclosing(_each(self._links)) as links:
+                async for link in links:
+                    if link.url in useless:
+                        continue
+                    if is_trouble and self._links.wants_clean and not link.watermark_free:
+                        break  # the clean one is there, and can be had later
+                    try:
+                        await self._persist(link)
+                    except Refused as refused:
+                        useless.add(link.url)
+                        self._note(link, str(refused))
+                    except Trouble as trouble:
+                        is_trouble = True
+                        self._note(link, str(trouble))
+                    else:
+                        return link
+            if self._part.size <= most:
+                raise self._not_arrived()
+            most = self._part.size  # links that expire on the way are asked for as often as needed
+
+    async def _persist(self, link: Link) -> None:
+        """Follow a link until the file is whole, as long as it gets any further."""
+        most, tries, pauses = self._part.size, 0, waits()
+        next(pauses)
+        self._needs_all = False
+        while True:
+            try:
+                if await self._follow(link):
+                    return
+            except Trouble as trouble:
+                tries += 1
+                if self._part.size >= most + WORTH_GOING_ON:
+                    most, tries, pauses = self._part.size, 0, waits()
+                    next(pauses)
+                elif tries >= self._road.max_tries:
+                    raise
+                else:
+                    pause = pauses.send(trouble)
+                    logger.info("%s Trying again in %.1f s.", trouble, pause)
+                    await self._road.pause(pause)
+
+    async def _follow(self, link: Link) -> bool:
+        """Ask for what is missing once; return whether the file is whole now."""
+        if not is_web_url(link.url):
+            raise Refused(f"{link.url[:80]!r} is not a link to download from")
+        place, part = place_of(link.url), self._part
+        asked = {} if self._needs_all else range_headers(part.version, part.size, place)
+        have = part.size if asked else 0
+        try:
+            async with self._road.session().get(_url(link.url), headers=asked) as response:
+                _check_status(response, place, is_part=bool(asked))
+                answer, length = read_answer(response.status, response.headers, part.version, have)
+                if answer is Answer.NO_RANGE:
+                    self._needs_all = True
+                    return False
+                if answer is Answer.CONTRADICTION:
+                    raise Refused(f"{place} has {length} bytes, and not as many as it said before")
+                if answer is not Answer.COMPLETE:
+                    await self._receive(response, place, length, is_all=answer is Answer.WHOLE)
+        except aiohttp.ClientError as error:
+            raise _meaning(error, place) from None
+        except TimeoutError:
+            raise Trouble(f"{place} sent nothing for too long.") from None
+        if length is not None and part.size < length:
+            raise Trouble(f"{place} sent {part.size} of {length} bytes.")
+        await self._check_end(place)
+        return True
+
+    async def _receive(
+        self, response: aiohttp.ClientResponse, place: str, length: int | None, *, is_all: bool
+    ) -> None:
+        """Put what arrives into the part, even if it is cut off."""
+        part, content = self._part, response.content
+        writer = Writer(part, self._road.threads)
+        error: Exception | None = None
+        try:
+            head = b""
+            if is_all:
+                # An error page must not take the place of what is here already.
+                head = await _head(content)
+                self._found_type = _checked_type(response, head, place)
+                version = Version.of(place, response.headers, length=length)
+                await self._on_disk(part.begin, version)
+                self._needs_all = False
+                writer.put(head)
+            done = part.size + len(head)
+            self._tell(done, length)
+            try:
+                while chunk := await content.readany():
+                    writer.put(chunk)
+                    done += len(chunk)
+                    self._tell(done, length)
+                    if writer.is_full:
+                        await self._written(writer)
+            except (aiohttp.ClientError, TimeoutError) as cut:
+                error = cut
+            await self._written(writer)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await writer.aclose()
+        if error is not None:
+            raise error
+
+    def _tell(self, done: int, length: int | None) -> None:
+        if self._progress is not None:
+            self._progress(done, length)
+
+    async def _check_end(self, place: str) -> None:
+        """Refuse a video that lacks its end though all that was announced is here."""
+        if await self._on_disk(_lacks_its_end, self._part.path):
+            await self._on_disk(self._part.drop)
+            raise Refused(f"{place} has only the beginning of a video")
+
+    async def _named(self) -> Path:
+        """Give the file its name."""
+        head = await self._on_disk(self._part.head, HEAD)
+        suffix = suffix_of(media_type(head) or self._found_type)
+        target = self._destination.named(suffix or _DEFAULT_SUFFIXES[self._links.what])
+        try:
+            await self._on_disk(self._part.finish, target, self._overwrite)
+        except FileExistsError:
+            raise exists_already(target, self._links.generation.id) from None
+        return target
+
+    async def _written(self, writer: Writer) -> None:
+        try:
+            await writer.drain()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await anyio.to_thread.run_sync(work, *arguments, limiter=self._road.threads)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> DownloadError:
+        why = error.strerror or str(error) or type(error).__name__
+        return DownloadError(f"{self._what()} cannot be written to {self._part.path}: {why}.")
+
+    def _note(self, link: Link, problem: str) -> None:
+        self._problems[link.url] = problem.removesuffix(".")
+
+    def _what(self) -> str:
+        return f"The {self._links.what} of generation {self._links.generation.id}"
+
+    def _not_arrived(self) -> DownloadError:
+        if not self._problems:
+            state = self._links.generation.state
+            return DownloadError(f"{self._what()} ({state}) has no link.")
+        said = "; ".join(dict.fromkeys(self._problems.values()))
+        kept = ""
+        if self._part.is_resumable:
+            kept = f" {self._part.size} bytes are in {self._part.path}: another try goes on there."
+        return DownloadError(f"{self._what()} did not arrive: {said}.{kept}")
+
+
+def exists_already(path: Path, id: str) -> DownloadError:
+    """Return the error of a name that is taken."""
+    return DownloadError(
+        f"{path} exists already, so generation {id} was not downloaded to it; "
+        "overwrite=True replaces it."
+    )
+
+
+async def _each(links: Links) -> AsyncGenerator[Link, None]:
+    async for link in links:
+        yield link
+
+
+def _url(text: str) -> URL:
+    """Return a link as it was signed: what is quoted again may not match its signature."""
+    return URL(text, encoded=text.isascii())
+
+
+async def _head(content: aiohttp.StreamReader) -> bytes:
+    """Return enough of what arrives first to tell what it is."""
+    head = b""
+    while len(head) < HEAD and (chunk := await content.readany()):
+        head += chunk
+    return head
+
+
+def _check_status(response: aiohttp.ClientResponse, place: str, *, is_part: bool) -> None:
+    status = response.status
+    if status in (200, 206) or (status == 416 and is_part):
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refused(f"{place} answered in an encoding that was not asked for")
+        return
+    if status >= 500 or status in _BUSY:
+        headers = response.headers
+        after = parse_retry_after(headers.get("Retry-After"), date=headers.get("Date"))
+        raise Trouble(f"{place} answered HTTP {status}.", after)
+    raise Refused(f"{place} answered HTTP {status}; the link may have expired")
+
+
+def _checked_type(response: aiohttp.ClientResponse, head: bytes, place: str) -> str:
+    """Return the media type of what arrives, which must be a video or a picture."""
+    said = response.content_type
+    found = media_type(head)
+    if found is not None:
+        return found
+    if not head:
+        raise Refused(f"{place} answered with an empty file")
+    if head.lstrip()[:1] in (b"<", b"{", b"[") or not said.startswith(("video/", "image/")):
+        raise Refused(f"{place} answered with {said} instead of a file")
+    return said
+
+
+def _meaning(error: aiohttp.ClientError, place: str) -> Trouble | Refused:
+    """Return what an exception means. Its own text may hold what the link is signed with."""
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return Refused(f"{place} leads round in a circle")
+    if isinstance(error, aiohttp.InvalidURL):  # which a redirect to file: is, too
+        return Refused(f"{place} leads to what is no http(s) link")
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return Trouble(f"{place}: {said or type(error).__name__}.")
+
+
+def _lacks_its_end(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_cut_off(file)

@@ -1,0 +1,68 @@
+"""Where a download goes, and names that stay in their folder whatever a server calls its jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from luma_async.media.signatures import SUFFIXES
+
+LONGEST_STEM = 100
+"""Characters."""
+
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
+)
+"""Names that are no files on Windows, whatever follows their first dot."""
+
+
+def safe_stem(id: str) -> str:
+    """Return a file name, without its suffix, that is good on every system.
+
+    An id that is none as it stands is told from others by its digest.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", id).strip("_")[:LONGEST_STEM]
+    if stem.lower() in _DEVICES:
+        stem = f"_{stem}"
+    if stem == id:
+        return stem
+    digest = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{stem or 'video'}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a file goes: under a name of the user's, or one in a folder that its type completes."""
+
+    path: Path
+    is_complete: bool
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], id: str, what: str) -> Destination:
+        """Return where to put what there is of a job: `path`, or a file in the folder `path`.
+
+        A folder is what is one, or what is written with a slash at its end.
+        """
+        text = os.fspath(path)
+        place = Path(text)
+        if text.endswith(("/", os.sep)) or place.is_dir():
+            stem = safe_stem(id)
+            return cls(place / (stem if what == "video" else f"{stem}-{what}"), is_complete=False)
+        return cls(place, is_complete=True)
+
+    @property
+    def part(self) -> Path:
+        """The file to write to until all of it is there."""
+        return self.path.with_name(f"{self.path.name}.part")
+
+    def named(self, suffix: str) -> Path:
+        """Return the name of a file whose type has this suffix."""
+        return self.path if self.is_complete else self.path.with_name(self.path.name + suffix)
+
+    def existing(self) -> Path | None:
+        """Return the file that is there already."""
+        names = (self.path,) if self.is_complete else map(self.named, SUFFIXES)
+        return next((name for name in names if os.path.lexists(name)), None)

@@ -1,0 +1,105 @@
+"""What is known of a file that is partly here, and what an answer adds to it. Pure: no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a file, as a server tells it from others.
+
+    `length` is in bytes. `place` is where it was found, without what the link is signed with: a
+    date tells versions at one place apart, an `ETag` is good wherever the link leads now.
+    """
+
+    place: str
+    length: Annotated[int, Field(ge=0)] | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @classmethod
+    def of(cls, place: str, headers: Mapping[str, str], *, length: int | None) -> Self:
+        """Return the version that an answer carries. A weak `ETag` tells too little."""
+        etag = headers.get("ETag", "")
+        is_strong = len(etag) > 2 and etag.startswith('"') and etag.endswith('"')
+        return cls(
+            place,
+            length=length,
+            etag=etag if is_strong else None,
+            last_modified=headers.get("Last-Modified"),
+        )
+
+    @classmethod
+    def read(cls, document: Any) -> Self | None:
+        """Return what was written down, `None` if it is not that."""
+        try:
+            version = TypeAdapter(cls).validate_python(document, strict=True)
+        except ValidationError:
+            return None
+        said = (version.etag or "") + (version.last_modified or "")
+        return version if said.isascii() and said.isprintable() else None
+
+    def written(self) -> dict[str, Any]:
+        """Return it as JSON can carry it."""
+        return asdict(self)
+
+    def validator(self, place: str) -> str | None:
+        """Return what `If-Range` may say at a place (RFC 9110, 13.1.5)."""
+        return self.etag or (self.last_modified if place == self.place else None)
+
+
+class Answer(Enum):
+    """What an answer with a file, or about one, means for the part that is here."""
+
+    WHOLE = "all of the file follows"
+    REST = "what is missing follows"
+    COMPLETE = "nothing is missing"
+    NO_RANGE = "ask again, for all of it"
+    CONTRADICTION = "the server said before that the file has another length"
+
+
+def range_headers(version: Version | None, have: int, place: str) -> dict[str, str]:
+    """Return the headers that ask for what is missing; none where that cannot be told safely."""
+    validator = version.validator(place) if version and have else None
+    return {"Range": f"bytes={have}-", "If-Range": validator} if validator else {}
+
+
+def read_answer(
+    status: int, headers: Mapping[str, str], version: Version | None, have: int
+) -> tuple[Answer, int | None]:
+    """Return what an answer of 200, 206 or 416 means, and the length of all of the file."""
+    if status == 200:
+        return Answer.WHOLE, _length(headers)
+    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    first, total = found.groups() if found else (None, None)
+    length = int(total) if total and total != "*" else None
+    known = version.length if version else None
+    if status == 416 and length == have:
+        return (Answer.COMPLETE if known in (None, have) else Answer.CONTRADICTION), length
+    goes_on = status == 206 and first is not None and int(first) == have
+    is_same = known is None or length in (None, known)
+    etag = headers.get("ETag")
+    if etag and version and version.etag and etag != version.etag:
+        is_same = False
+    return (Answer.REST, length or known) if goes_on and is_same else (Answer.NO_RANGE, None)
+
+
+def place_of(url: str) -> str:
+    """Return host and path of a link: what it is signed with is nobody's business."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}{parts.path}"
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    said = headers.get("Content-Length", "")
+    return int(said) if said.isascii() and said.isdigit() else None

@@ -1,0 +1,70 @@
+"""Writer: puts what arrives onto the disk in threads, while more of it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import anyio.to_thread
+
+from luma_async.media.part import Part
+
+LARGEST_QUEUE = 8 * 2**20
+"""Bytes that wait to be written before no more are read."""
+
+
+class Writer:
+    """Writes to a part, in order, one thread at a time."""
+
+    def __init__(self, part: Part, threads: anyio.CapacityLimiter) -> None:
+        self._part = part
+        self._threads = threads
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `drain` should be awaited before there is more."""
+        return self._size > LARGEST_QUEUE
+
+    def put(self, chunk: bytes) -> None:
+        """Have a piece written."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._writing is None or self._writing.done():
+            self._raise_problem()
+            self._writing = asyncio.create_task(self._write(), name="luma-async download")
+
+    async def drain(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            OSError: it cannot be.
+
+        """
+        while self._chunks or self._size:
+            if self._writing is None or self._writing.done():
+                self._raise_problem()
+                self._writing = asyncio.create_task(self._write(), name="luma-async download")
+            await asyncio.wait([self._writing])
+            self._raise_problem()
+
+    async def aclose(self) -> None:
+        """Write no more."""
+        self._chunks.clear()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+            if not self._writing.cancelled():
+                self._writing.exception()  # it was raised by `drain`, or nobody asked
+
+    def _raise_problem(self) -> None:
+        if self._writing is not None and self._writing.done():
+            self._writing.result()
+
+    async def _write(self) -> None:
+        while self._chunks:
+            chunks, self._chunks = self._chunks, []
+            await anyio.to_thread.run_sync(self._part.write, chunks, limiter=self._threads)
+            self._size -= sum(map(len, chunks))
