@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from luma_async.errors import ClientClosedError
-from luma_async.media.fetch import Fetch, Fetched, Progress
+from luma_async.media.fetch import Fetch, Fetched, Progress, Road
 from luma_async.media.links import Links, What
 from luma_async.media.names import Destination
 from luma_async.version import __version__
@@ -29,20 +28,21 @@ class Downloader:
 
     def __init__(self, *, max_downloads: int, timeout: float, max_tries: int) -> None:
         self.max_downloads = max_downloads
-        self.max_tries = max_tries
-        self.threads = anyio.CapacityLimiter(max_downloads)
+        self._max_tries = max_tries
+        self._threads = anyio.CapacityLimiter(max_downloads)
         self._places = anyio.Semaphore(max_downloads, fast_acquire=True)
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
-        self._closing = asyncio.Event()
+        self._under_way: set[anyio.CancelScope] = set()
+        self._is_closed = False
 
     async def destination(self, path: str | os.PathLike[str], id: str, what: What) -> Destination:
         """Return where a file goes."""
-        return await anyio.to_thread.run_sync(Destination.of, path, id, what, limiter=self.threads)
+        return await anyio.to_thread.run_sync(Destination.of, path, id, what, limiter=self._threads)
 
     async def existing(self, destination: Destination) -> Path | None:
         """Return the file that is there already."""
-        return await anyio.to_thread.run_sync(destination.existing, limiter=self.threads)
+        return await anyio.to_thread.run_sync(destination.existing, limiter=self._threads)
 
     async def fetch(
         self,
@@ -59,26 +59,24 @@ class Downloader:
             ClientClosedError: the client was closed first.
 
         """
-        fetch = Fetch(self, links, destination, overwrite=overwrite, progress=progress)
-        async with self._places:
-            self.session()
+        with anyio.CancelScope() as scope:
+            self._under_way.add(scope)
             try:
-                fetched = await fetch.run()
-            except Exception:
-                self.session()  # whatever it was, the reason is that the client was closed
-                raise
+                async with self._places:
+                    road = Road(self._opened_session(), self._threads, self._max_tries)
+                    fetched = await Fetch(
+                        road, links, destination, overwrite=overwrite, progress=progress
+                    ).run()
+            finally:
+                self._under_way.remove(scope)
+        if scope.cancelled_caught:
+            raise _closed()
         _say_what_it_is(fetched, links)
         return fetched
 
-    def session(self) -> aiohttp.ClientSession:
-        """Return the session, opened at the first download.
-
-        Raises:
-            ClientClosedError: the client is closed.
-
-        """
-        if self._closing.is_set():
-            raise ClientClosedError("The client is closed; the download can be taken up again.")
+    def _opened_session(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise _closed()
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
@@ -97,18 +95,18 @@ class Downloader:
             )
         return self._session
 
-    async def pause(self, seconds: float) -> None:
-        """Wait, or raise `ClientClosedError` when the client is closed meanwhile."""
-        with anyio.move_on_after(seconds):
-            await self._closing.wait()
-        self.session()
-
     async def aclose(self) -> None:
-        """Close the session; downloads under way end, and can be taken up again."""
-        self._closing.set()
+        """End the downloads under way, which can be taken up again, and close the session."""
+        self._is_closed = True
+        for scope in self._under_way:  # closing its session does not wake who reads from it
+            scope.cancel()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("The client is closed; the download can be taken up again.")
 
 
 def _say_what_it_is(fetched: Fetched, links: Links) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import anyio
@@ -64,17 +64,13 @@ class Fetched:
     watermark_free: bool | None
 
 
-class Road(Protocol):
-    """What files travel on: `Downloader` is one."""
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What files travel on, and how often each step is tried."""
 
-    max_tries: int
+    session: aiohttp.ClientSession
     threads: anyio.CapacityLimiter
-
-    def session(self) -> aiohttp.ClientSession:
-        """Return the open session. Raises `ClientClosedError` if there will be none."""
-
-    async def pause(self, seconds: float) -> None:
-        """Wait. Raises `ClientClosedError` when the client is closed meanwhile."""
+    max_tries: int
 
 
 class Fetch:
@@ -128,8 +124,9 @@ class Fetch:
                 async for link in links:
                     if link.url in useless:
                         continue
-                    if is_trouble and self._links.wants_clean and not link.watermark_free:
-                        break  # the clean one is there, and can be had later
+                    is_there = is_trouble or self._part.size > most
+                    if is_there and self._links.wants_clean and not link.watermark_free:
+                        break  # the one without a watermark can be had, if not by this link
                     try:
                         await self._persist(link)
                     except Refused as refused:
@@ -163,7 +160,7 @@ class Fetch:
                 else:
                     pause = pauses.send(trouble)
                     logger.info("%s Trying again in %.1f s.", trouble, pause)
-                    await self._road.pause(pause)
+                    await anyio.sleep(pause)
 
     async def _follow(self, link: Link) -> bool:
         """Ask for what is missing once; return whether the file is whole now."""
@@ -173,10 +170,12 @@ class Fetch:
         asked = {} if self._needs_all else range_headers(part.version, part.size, place)
         have = part.size if asked else 0
         try:
-            async with self._road.session().get(_url(link.url), headers=asked) as response:
+            async with self._road.session.get(_url(link.url), headers=asked) as response:
                 _check_status(response, place, is_part=bool(asked))
                 answer, length = read_answer(response.status, response.headers, part.version, have)
                 if answer is Answer.NO_RANGE:
+                    if not asked:
+                        raise Refused(f"{place} answered with a part that was not asked for")
                     self._needs_all = True
                     return False
                 if answer is Answer.CONTRADICTION:
@@ -216,7 +215,7 @@ class Fetch:
                     writer.put(chunk)
                     done += len(chunk)
                     self._tell(done, length)
-                    if writer.is_full:
+                    if writer.is_behind:
                         await self._written(writer)
             except (aiohttp.ClientError, TimeoutError) as cut:
                 error = cut
@@ -242,10 +241,8 @@ class Fetch:
         head = await self._on_disk(self._part.head, HEAD)
         suffix = suffix_of(media_type(head) or self._found_type)
         target = self._destination.named(suffix or _DEFAULT_SUFFIXES[self._links.what])
-        try:
-            await self._on_disk(self._part.finish, target, self._overwrite)
-        except FileExistsError:
-            raise exists_already(target, self._links.generation.id) from None
+        if not await self._on_disk(self._part.finish, target, self._overwrite):
+            raise exists_already(target, self._links.generation.id)
         return target
 
     async def _written(self, writer: Writer) -> None:
@@ -257,8 +254,6 @@ class Fetch:
     async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
         try:
             return await anyio.to_thread.run_sync(work, *arguments, limiter=self._road.threads)
-        except FileExistsError:
-            raise
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -339,7 +334,7 @@ def _meaning(error: aiohttp.ClientError, place: str) -> Trouble | Refused:
     """Return what an exception means. Its own text may hold what the link is signed with."""
     if isinstance(error, aiohttp.TooManyRedirects):
         return Refused(f"{place} leads round in a circle")
-    if isinstance(error, aiohttp.InvalidURL):  # which a redirect to file: is, too
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return Refused(f"{place} leads to what is no http(s) link")
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
     return Trouble(f"{place}: {said or type(error).__name__}.")

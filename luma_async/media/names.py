@@ -27,7 +27,7 @@ def safe_stem(id: str) -> str:
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", id).strip("_")[:LONGEST_STEM]
     if stem.lower() in _DEVICES:
         stem = f"_{stem}"
-    if stem == id:
+    if stem and stem == id:
         return stem
     digest = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{stem or 'video'}-{digest}"

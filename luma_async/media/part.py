@@ -91,25 +91,21 @@ class Part:
                 self.size += len(chunk)
             self._file.flush()
 
-    def finish(self, target: Path, overwrite: bool) -> None:
-        """Give the file its name.
-
-        Raises:
-            FileExistsError: there is one of that name, and it must not be replaced.
-
-        """
+    def finish(self, target: Path, overwrite: bool) -> bool:
+        """Give the file its name; return `False` if that is taken and must not be replaced."""
         with self._step:
             if self._file is None or self._is_over:
-                return
+                return True
             if sys.platform == "win32":  # what is open there cannot be renamed
                 self._file.close()
             if overwrite:
                 self.path.replace(target)
-            else:
-                _rename_to_new(self.path, target)
+            elif not _rename_to_new(self.path, target):
+                return False
             self._is_over = True
             self._file.close()
             self._note.unlink(missing_ok=True)
+            return True
 
     def drop(self) -> None:
         """Forget what has arrived."""
@@ -184,14 +180,16 @@ def _is_alone(path: Path, file: IO[bytes]) -> bool:
     return is_there
 
 
-def _rename_to_new(path: Path, target: Path) -> None:
+def _rename_to_new(path: Path, target: Path) -> bool:
+    """Rename a file, unless there is another of that name."""
     try:
         target.hardlink_to(path)
     except FileExistsError:
-        raise
+        return False
     except OSError:  # a file system without links
         if os.path.lexists(target):
-            raise FileExistsError(target) from None
+            return False
         path.rename(target)
     else:
         path.unlink()
+    return True

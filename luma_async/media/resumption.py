@@ -43,7 +43,7 @@ class Version:
     def read(cls, document: Any) -> Self | None:
         """Return what was written down, `None` if it is not that."""
         try:
-            version = TypeAdapter(cls).validate_python(document, strict=True)
+            version = TypeAdapter(cls).validate_python(document)
         except ValidationError:
             return None
         said = (version.etag or "") + (version.last_modified or "")
@@ -83,6 +83,8 @@ def read_answer(
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
     first, total = found.groups() if found else (None, None)
     length = int(total) if total and total != "*" else None
+    if status == 206 and not have and first == "0":  # though all of it was asked for
+        return Answer.WHOLE, length
     known = version.length if version else None
     if status == 416 and length == have:
         return (Answer.COMPLETE if known in (None, have) else Answer.CONTRADICTION), length

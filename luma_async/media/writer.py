@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import anyio
 import anyio.to_thread
@@ -24,16 +25,15 @@ class Writer:
         self._writing: asyncio.Task[None] | None = None
 
     @property
-    def is_full(self) -> bool:
+    def is_behind(self) -> bool:
         """Whether `drain` should be awaited before there is more."""
-        return self._size > LARGEST_QUEUE
+        return self._size > LARGEST_QUEUE or self._has_failed()
 
     def put(self, chunk: bytes) -> None:
         """Have a piece written."""
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._writing is None or self._writing.done():
-            self._raise_problem()
+        if self._writing is None or (self._writing.done() and not self._has_failed()):
             self._writing = asyncio.create_task(self._write(), name="luma-async download")
 
     async def drain(self) -> None:
@@ -43,25 +43,18 @@ class Writer:
             OSError: it cannot be.
 
         """
-        while self._chunks or self._size:
-            if self._writing is None or self._writing.done():
-                self._raise_problem()
-                self._writing = asyncio.create_task(self._write(), name="luma-async download")
+        if self._writing is not None:
             await asyncio.wait([self._writing])
-            self._raise_problem()
+            self._writing.result()
 
     async def aclose(self) -> None:
-        """Write no more."""
-        self._chunks.clear()
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait([self._writing])
-            if not self._writing.cancelled():
-                self._writing.exception()  # it was raised by `drain`, or nobody asked
+        """Write what was put, if that is possible. Not to be cancelled."""
+        with contextlib.suppress(OSError):
+            await self.drain()
 
-    def _raise_problem(self) -> None:
-        if self._writing is not None and self._writing.done():
-            self._writing.result()
+    def _has_failed(self) -> bool:
+        writing = self._writing
+        return writing is not None and writing.done() and writing.exception() is not None
 
     async def _write(self) -> None:
         while self._chunks:

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import logging
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -233,7 +234,7 @@ async def test_a_server_that_cannot_go_on_starts_over(
 
 async def test_another_version_starts_over(tmp_path: Path) -> None:
     """The file changed while it came: nothing of the first version is in the result."""
-    other = MP4 + b"another" * 300_000
+    other = MP4 + struct.pack(">I4s", 8 + 2_100_000, b"free") + b"another" * 300_000
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
         sim.faults.add(media(times=1, cut_after=MEGABYTE))
@@ -297,11 +298,11 @@ async def test_links_of_a_job_that_is_long_done_have_expired(tmp_path: Path) -> 
         sim._links._lifetime = 100.0
 
         clean = await luma.download(video, tmp_path / "a.mp4")
-        first = sim.ledger.requests["link"], sim.ledger.requests["get"]
+        looked = sim.ledger.requests["get"]
         await luma.download(video, tmp_path, what="thumbnail")
 
-        assert first == (1, 0)
-        assert sim.ledger.requests["get"] == 1
+        assert sim.ledger.requests["link"] == 1
+        assert sim.ledger.requests["get"] == looked + 1
         assert clean.stat().st_size > 1000
 
 
@@ -676,7 +677,7 @@ async def test_a_download_that_had_hardly_begun_leaves_nothing_when_cancelled(
         task = await a_video(luma)
         sim.faults.add(Fault.slow(30, on=["media"]))
         download = asyncio.create_task(luma.download(task, tmp_path / "cat.mp4"))
-        await until(lambda: list(tmp_path.iterdir()))
+        await until(lambda: any(tmp_path.iterdir()))
 
         download.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -711,7 +712,7 @@ async def test_a_closed_client_downloads_no_more(tmp_path: Path) -> None:
 def test_a_killed_download_is_taken_up_again(tmp_path: Path) -> None:
     """SIGKILL in the middle, then the same again: the rest is asked for, and the file is whole."""
     part, target = tmp_path / "cat.mp4.part", tmp_path / "cat.mp4"
-    settings: dict[str, Any] = {"durations": Fixed(0.0), "video_bytes": 8 * MEGABYTE}
+    settings: dict[str, Any] = {"durations": Fixed(0.1), "video_bytes": 8 * MEGABYTE}
 
     async def make(url: str) -> str:
         async with LumaClient("sk-simulated", base_url=url) as luma:
@@ -825,7 +826,7 @@ async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
         whole = await reference(luma, task, tmp_path)
         sim.faults.add(media(bytes_per_second=MEGABYTE))
         first = asyncio.create_task(luma.download(task, tmp_path / "cat.mp4"))
-        await until(lambda: (tmp_path / "cat.mp4.part").exists())
+        await until((tmp_path / "cat.mp4.part").exists)
 
         for client in (luma, other):
             with pytest.raises(DownloadError, match="is being written by another download"):
