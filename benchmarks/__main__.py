@@ -27,6 +27,7 @@ NAMES = (
     "imports",
     "limits",
     "responsiveness",
+    "media",
 )
 RESULTS = Path(__file__).parent / "results"
 _MARKS = {True: "met", False: "missed", None: ""}

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import resource
 import subprocess
 import sys
 import time
 import tracemalloc
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from benchmarks.memory import peak_resident
 from luma_async import FixedSchedule, LumaClient
 
 
@@ -92,22 +91,9 @@ async def run(
         longest_stall=heartbeat.longest,
         longest_stall_cpu=heartbeat.longest_cpu,
         collection=collection,
-        peak_resident=_peak_resident(),
+        peak_resident=peak_resident(),
         peak_allocated=tracemalloc.get_traced_memory()[1] if trace else 0,
     )
-
-
-def _peak_resident() -> int:
-    """Return the most memory this process has had, in bytes.
-
-    Where the system says so by itself; `getrusage` counts what the process was forked from, too.
-    """
-    try:
-        status = Path("/proc/self/status").read_text("utf-8")
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    kibibytes = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(kibibytes.split()[1]) * 1024
 
 
 def measure(

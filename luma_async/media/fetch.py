@@ -216,7 +216,7 @@ class Fetch:
                     done += len(chunk)
                     self._tell(done, length)
                     if writer.is_behind:
-                        await self._written(writer)
+                        await writer.catch_up()
             except (aiohttp.ClientError, TimeoutError) as cut:
                 error = cut
             await self._written(writer)

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from luma_async.media.part import Part
 
-LARGEST_QUEUE = 8 * 2**20
+LARGEST_QUEUE = 16 * 2**20
 """Bytes that wait to be written before no more are read."""
 
 
@@ -23,10 +23,11 @@ class Writer:
         self._chunks: list[bytes] = []
         self._size = 0
         self._writing: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
 
     @property
     def is_behind(self) -> bool:
-        """Whether `drain` should be awaited before there is more."""
+        """Whether `catch_up` should be awaited before there is more."""
         return self._size > LARGEST_QUEUE or self._has_failed()
 
     def put(self, chunk: bytes) -> None:
@@ -35,6 +36,19 @@ class Writer:
         self._size += len(chunk)
         if self._writing is None or (self._writing.done() and not self._has_failed()):
             self._writing = asyncio.create_task(self._write(), name="luma-async download")
+
+    async def catch_up(self) -> None:
+        """Wait until there is room for more.
+
+        Raises:
+            OSError: it cannot be written.
+
+        """
+        while self._size > LARGEST_QUEUE and not self._has_failed():
+            self._progress.clear()
+            await self._progress.wait()
+        if self._has_failed():
+            await self.drain()
 
     async def drain(self) -> None:
         """Wait until everything is written.
@@ -57,7 +71,11 @@ class Writer:
         return writing is not None and writing.done() and writing.exception() is not None
 
     async def _write(self) -> None:
-        while self._chunks:
-            chunks, self._chunks = self._chunks, []
-            await anyio.to_thread.run_sync(self._part.write, chunks, limiter=self._threads)
-            self._size -= sum(map(len, chunks))
+        try:
+            while self._chunks:
+                chunks, self._chunks = self._chunks, []
+                await anyio.to_thread.run_sync(self._part.write, chunks, limiter=self._threads)
+                self._size -= sum(map(len, chunks))
+                self._progress.set()
+        finally:
+            self._progress.set()

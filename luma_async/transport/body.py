@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -77,6 +78,7 @@ class Upload:
     async def __anext__(self) -> bytes:
         if self._next is None:
             raise StopAsyncIteration
+        await asyncio.sleep(0)  # a quick server takes it all at once, and the loop has more to do
         if self._is_off():
             raise InterruptedError("the client was closed")
         piece, self._next = self._next, next(self._pieces, None)
