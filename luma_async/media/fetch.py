@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,10 +216,10 @@ class Fetch:
                     done += len(chunk)
                     self._tell(done, length)
                     if writer.is_behind:
-                        await writer.catch_up()
+                        await self._written(writer.catch_up())
             except (aiohttp.ClientError, TimeoutError) as cut:
                 error = cut
-            await self._written(writer)
+            await self._written(writer.drain())
         finally:
             with anyio.CancelScope(shield=True):
                 await writer.aclose()
@@ -245,9 +245,9 @@ class Fetch:
             raise exists_already(target, self._links.generation.id)
         return target
 
-    async def _written(self, writer: Writer) -> None:
+    async def _written(self, writing: Awaitable[None]) -> None:
         try:
-            await writer.drain()
+            await writing
         except OSError as error:
             raise self._unwritable(error) from None
 
