@@ -1,0 +1,211 @@
+"""Links that have expired, lead elsewhere, or lead to what is no video."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from luma_async import (
+    DownloadError,
+    LumaClient,
+)
+from luma_async.simulator import Fault
+from tests.clients import KEY, connect
+from tests.media.hosts import MP4, a_video, at, host, small
+
+
+async def test_links_of_a_job_that_is_long_done_have_expired(tmp_path: Path) -> None:
+    """A generation that was kept for a day still leads to its video."""
+    async with small(link_lifetime=0.0) as sim, connect(sim) as luma:
+        video = await (await a_video(luma))
+        sim._links._lifetime = 100.0
+
+        clean = await luma.download(video, tmp_path / "a.mp4")
+        looked = sim.ledger.requests["get"]
+        await luma.download(video, tmp_path, what="thumbnail")
+
+        assert sim.ledger.requests["link"] == 1
+        assert sim.ledger.requests["get"] == looked + 1
+        assert clean.stat().st_size > 1000
+
+
+async def test_where_every_link_is_refused_the_error_says_what_was_tried(tmp_path: Path) -> None:
+    """With which job it is about, and nothing that a link is signed with."""
+    async with small() as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        sim.faults.add(Fault.page(403, on=["media"]))
+
+        with pytest.raises(DownloadError) as caught:
+            await luma.download(task, tmp_path / "cat.mp4")
+
+    told = str(caught.value)
+    assert told.startswith(f"The video of generation {task.id} did not arrive: 127.0.0.1/media/")
+    assert "answered HTTP 403; the link may have expired" in told
+    assert "Expires" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_FILES: dict[str, tuple[Fault, str]] = {
+    "page": (Fault.page(200, on=["media"]), "answered with text/html instead of a file"),
+    "json": (Fault.answer(b"{}", on=["media"]), "with application/json instead of a file"),
+    "page that says it is a video": (
+        Fault(
+            on=["media"],
+            status=200,
+            body=b"  <html>expired</html>",
+            headers=(("Content-Type", "video/mp4"),),
+        ),
+        "with video/mp4 instead of a file",
+    ),
+    "anything": (
+        Fault(
+            on=["media"],
+            status=200,
+            body=b"anything",
+            headers=(("Content-Type", "application/octet-stream"),),
+        ),
+        "with application/octet-stream instead of a file",
+    ),
+    "empty": (
+        Fault(on=["media"], status=200, headers=(("Content-Type", "video/mp4"),)),
+        "an empty file",
+    ),
+    "nothing": (Fault(on=["media"], status=204), "answered HTTP 204"),
+    "cut": (Fault.cut(on=["media"]), "Server disconnected"),
+    "busy": (Fault.explained(503, on=["media"]), "answered HTTP 503"),
+    "shorter than it says": (
+        Fault(on=["media"], after=True, miscounts=1000),
+        "and not as many as it said before",
+    ),
+    "shorter than it says, without ranges": (
+        Fault(on=["media"], after=True, miscounts=1000, ranges=False),
+        "did not arrive",
+    ),
+    "cut short at its source": (
+        Fault(on=["media"], after=True, miscounts=-1000),
+        "has only the beginning of a video",
+    ),
+    "packed": (
+        Fault(
+            on=["media"],
+            status=200,
+            body=b"x" * 100,
+            headers=(("Content-Encoding", "zstd"), ("Content-Type", "video/mp4")),
+        ),
+        "in an encoding that was not asked for",
+    ),
+    "redirect to a file": (
+        Fault(on=["media"], status=302, headers=(("Location", "file:///etc/passwd"),)),
+        "leads to what is no http(s) link",
+    ),
+    "redirect to data": (
+        Fault(on=["media"], status=302, headers=(("Location", "data:video/mp4;base64,AAAA"),)),
+        "leads to what is no http(s) link",
+    ),
+    "redirect to nowhere": (Fault(on=["media"], status=302), "answered HTTP 302"),
+    "loop": (
+        Fault(on=["media"], status=302, headers=(("Location", "?round"),)),
+        "leads round in a circle",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+async def test_what_is_no_whole_video_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    """No file under the name, none beside it, and what stood there before stays."""
+    fault, problem = BAD_FILES[kind]
+    target = tmp_path / "cat.mp4"
+    target.write_bytes(b"the one before")
+    async with small() as sim, connect(sim, max_tries=2) as luma:
+        task = await a_video(luma)
+        sim.faults.add(fault)
+
+        with pytest.raises(DownloadError) as caught:
+            await luma.download(task, target, overwrite=True)
+
+    assert problem in str(caught.value)
+    assert task.id in str(caught.value)
+    assert target.read_bytes() == b"the one before"
+    assert [path for path in tmp_path.iterdir() if path.suffix == ".mp4"] == [target]
+    if fault.miscounts <= 0:
+        assert list(tmp_path.iterdir()) == [target]
+
+
+async def test_a_busy_host_is_asked_again_when_it_says(tmp_path: Path) -> None:
+    """Not before its `Retry-After`."""
+    async with small() as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        sim.faults.add(Fault.rate_limited(retry_after=1, on=["media"], times=1))
+        began = asyncio.get_running_loop().time()
+
+        await luma.download(task, tmp_path)
+
+        assert asyncio.get_running_loop().time() - began >= 1.0
+
+
+@pytest.mark.parametrize("times", [1, 9])
+async def test_a_redirect_is_followed(times: int, tmp_path: Path) -> None:
+    """To another host, too; what its address is signed with arrives as it was written."""
+    left = times
+
+    async def here(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=MP4, headers={"X": request.raw_path}, content_type="video/mp4")
+
+    async def there(request: web.Request) -> web.StreamResponse:
+        nonlocal left
+        left -= 1
+        where = f"{end}/a%2Fb?sig=a%2Bb%3D~" if not left else f"/{left}"
+        raise web.HTTPFound(where) if left else web.HTTPTemporaryRedirect(where)
+
+    async with host(here) as end, host(there) as begin, LumaClient("k") as luma:
+        path = await luma.download(at(begin), tmp_path)
+
+    assert path.read_bytes() == MP4
+
+
+async def test_a_signed_link_is_followed_as_it_was_signed(tmp_path: Path) -> None:
+    """Not a character of it is quoted in another way."""
+    seen: list[str] = []
+    signed = "/a%2Fb%7E/c.mp4?X-Amz-Signature=ab%2Bc%3d&x=%20y+z"
+
+    async def record(request: web.Request) -> web.StreamResponse:
+        seen.append(request.raw_path)
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    async with host(record) as url, LumaClient("k") as luma:
+        await luma.download(at(url + signed), tmp_path)
+
+    assert seen == [signed]
+
+
+async def test_no_media_host_ever_sees_the_key(tmp_path: Path) -> None:
+    """Whatever it is asked for, redirects included, and even on the gateway's own host."""
+    seen: list[str] = []
+
+    async def record(request: web.Request) -> web.StreamResponse:
+        seen.append(f"{request.raw_path} {dict(request.headers)} {await request.text()}")
+        if request.path == "/moved":
+            raise web.HTTPFound("/here")
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    async with host(record) as url, LumaClient(KEY, base_url=url) as luma:
+        for name in ("here", "moved"):
+            await luma.download(at(f"{url}/{name}"), tmp_path / name)
+
+    assert len(seen) == 3
+    assert not any(KEY in each or "Authorization" in each for each in seen)
+
+
+@pytest.mark.parametrize(
+    "link", ["file:///etc/passwd", "ftp://host/a.mp4", "/a.mp4", "https://", "http://a b/c"]
+)
+async def test_what_is_no_web_link_is_not_followed(link: str, tmp_path: Path) -> None:
+    """Whatever a server says where its video is."""
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(DownloadError, match="is not a link to download from"):
+            await luma.download(at(link), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,368 @@
+"""What was cut off goes on where it was, if it still is the same file."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from aiohttp import web
+
+from luma_async import (
+    DownloadError,
+    LumaClient,
+)
+from luma_async.simulator import Fault, Fixed
+from luma_async.testing import running_simulator
+from tests.clients import connect, until
+from tests.media.hosts import MEGABYTE, MP4, a_video, at, host, media, reference, sent, sha, small
+
+
+async def test_a_server_that_cuts_sends_each_byte_once(tmp_path: Path) -> None:
+    """Every ten megabytes the connection ends: the rest is asked for, and nothing twice."""
+    async with small(video_bytes=45 * MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.ledger.sent.clear()
+        sim.faults.add(Fault(on=["media"], after=True, cut_after=10 * MEGABYTE))
+
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert sha(path.read_bytes()) == sha(whole)
+    steps = [*range(0, len(whole), 10 * MEGABYTE), len(whole)]
+    assert sent(sim) == list(itertools.pairwise(steps))
+    with av.open(str(path)) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 121
+
+
+@pytest.mark.parametrize(
+    "fault", [{"ranges": False}, {"validators": False}], ids=["no ranges", "no version"]
+)
+async def test_a_server_that_cannot_go_on_starts_over(
+    fault: dict[str, bool], tmp_path: Path
+) -> None:
+    """Without ranges, or without a word on which version it sends: the same file in the end."""
+    async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.ledger.sent.clear()
+        sim.faults.add(media(**fault), media(times=1, cut_after=MEGABYTE, **fault))
+
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert path.read_bytes() == whole
+    assert sent(sim) == [(0, MEGABYTE), (0, len(whole))]
+
+
+async def test_another_version_starts_over(tmp_path: Path) -> None:
+    """The file changed while it came: nothing of the first version is in the result."""
+    other = MP4 + struct.pack(">I4s", 8 + 2_100_000, b"free") + b"another" * 300_000
+    async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        sim.faults.add(media(times=1, cut_after=MEGABYTE))
+        change: asyncio.Task[None] | None = None
+
+        def once_begun(done: int, total: int | None) -> None:
+            nonlocal change
+            if change is None and done > 500_000:
+                new = sim.replace_file(task.id, "clean.mp4", other)
+                change = asyncio.get_running_loop().create_task(new)
+
+        sim.faults.add(Fault.slow(0.2, on=["media"]))
+        path = await luma.download(task, tmp_path / "cat.mp4", progress=once_begun)
+
+    assert change is not None
+    assert path.read_bytes() == other
+    assert sent(sim) == [(0, MEGABYTE), (0, len(other))]
+
+
+async def test_a_link_that_expires_on_the_way_is_asked_for_again(tmp_path: Path) -> None:
+    """The new one leads to the same file, so the download goes on where it was."""
+    async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.ledger.sent.clear()
+        sim.faults.add(media(times=1, cut_after=MEGABYTE))
+        expired = False
+
+        def expire(done: int, total: int | None) -> None:
+            nonlocal expired
+            if not expired:
+                expired = True
+                sim.faults.add(Fault.page(403, on=["media"], times=2))
+
+        path = await luma.download(task, tmp_path / "cat.mp4", progress=expire)
+
+        assert sim.ledger.requests["link"] == 1
+    assert path.read_bytes() == whole
+    assert sent(sim) == [(0, MEGABYTE), (MEGABYTE, len(whole))]
+
+
+async def test_a_link_may_expire_more_often_than_there_are_others(tmp_path: Path) -> None:
+    """As long as each brings something, there is a next one."""
+    async with small(video_bytes=4 * MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.ledger.sent.clear()
+        sim.faults.add(media(cut_after=300_000))
+        sim.faults.add(Fault.page(403, on=["media"], share=0.5))
+
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert path.read_bytes() == whole
+    assert [start for start, _ in sent(sim)] == list(range(0, len(whole), 300_000))
+
+
+async def test_a_host_that_falls_silent_is_asked_again(tmp_path: Path) -> None:
+    """After `timeout` seconds without a byte; the rest comes from where it was."""
+    calls: list[str] = []
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        calls.append(request.headers.get("Range", ""))
+        if len(calls) > 1:
+            start = int(calls[-1].removeprefix("bytes=").removesuffix("-"))
+            said = f"bytes {start}-{len(MP4) - 1}/{len(MP4)}"
+            headers = {"Content-Range": said, "ETag": '"1"'}
+            return web.Response(status=206, body=MP4[start:], headers=headers)
+        response = web.StreamResponse(headers={"ETag": '"1"', "Content-Type": "video/mp4"})
+        response.content_length = len(MP4)
+        await response.prepare(request)
+        await response.write(MP4[:1000])
+        await asyncio.sleep(5)
+        return response
+
+    async with host(silent) as url, LumaClient("k", timeout=0.2) as luma:
+        path = await luma.download(at(url), tmp_path)
+
+    assert path.read_bytes() == MP4
+    assert calls == ["", "bytes=1000-"]
+
+
+STRANGE: dict[str, dict[str, str]] = {
+    "another start": {"Content-Range": "bytes 900-4127/4128", "ETag": '"1"'},
+    "another length": {"Content-Range": "bytes 1000-5127/5128", "ETag": '"1"'},
+    "another version": {"Content-Range": "bytes 1000-4127/4128", "ETag": '"2"'},
+    "no range": {"ETag": '"1"'},
+    "nonsense": {"Content-Range": "lines 1-2/3", "ETag": '"1"'},
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_a_part_that_was_not_asked_for_is_not_taken(kind: str, tmp_path: Path) -> None:
+    """All of the file is asked for instead."""
+    assert len(MP4) == 4128
+    calls: list[str] = []
+
+    async def strange(request: web.Request) -> web.StreamResponse:
+        calls.append(request.headers.get("Range", ""))
+        if calls[-1]:
+            return web.Response(status=206, body=b"wrong" * 900, headers=STRANGE[kind])
+        response = web.StreamResponse(headers={"ETag": '"1"', "Content-Type": "video/mp4"})
+        response.content_length = len(MP4)
+        await response.prepare(request)
+        await response.write(MP4[:1000] if len(calls) == 1 else MP4)
+        if len(calls) == 1 and request.transport is not None:
+            request.transport.close()
+        return response
+
+    async with host(strange) as url, LumaClient("k") as luma:
+        path = await luma.download(at(url), tmp_path)
+
+    assert path.read_bytes() == MP4
+    assert calls == ["", "bytes=1000-", ""]
+
+
+async def test_a_server_may_send_less_than_was_asked_for(tmp_path: Path) -> None:
+    """A part of the rest is a part of the file; the next request asks for what is still missing."""
+
+    async def thrifty(request: web.Request) -> web.StreamResponse:
+        start = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        end = min(start + 1500, len(MP4))
+        headers = {"ETag": '"1"', "Content-Range": f"bytes {start}-{end - 1}/{len(MP4)}"}
+        return web.Response(status=206, body=MP4[start:end], headers=headers)
+
+    async with host(thrifty) as url, LumaClient("k") as luma:
+        path = await luma.download(at(url), tmp_path)
+
+    assert path.read_bytes() == MP4
+
+
+async def test_a_cancelled_download_is_taken_up_again(tmp_path: Path) -> None:
+    """Cancellation is a normal path: what arrived stays, and nothing is left open."""
+    part = tmp_path / "cat.mp4.part"
+    async with small(video_bytes=2 * MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.ledger.sent.clear()
+        sim.faults.add(media(bytes_per_second=500_000))
+        download = asyncio.create_task(luma.download(task, tmp_path / "cat.mp4"))
+        await until(lambda: part.exists() and part.stat().st_size > 100_000)
+
+        download.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await download
+        kept = part.stat().st_size
+        sim.faults.clear()
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert path.read_bytes() == whole
+    assert sent(sim)[-1] == (kept, len(whole))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_download_is_taken_up_again(tmp_path: Path) -> None:
+    """SIGKILL in the middle, then the same again: the rest is asked for, and the file is whole."""
+    part, target = tmp_path / "cat.mp4.part", tmp_path / "cat.mp4"
+    settings: dict[str, Any] = {"durations": Fixed(0.1), "video_bytes": 8 * MEGABYTE}
+
+    async def make(url: str) -> str:
+        async with LumaClient("sk-simulated", base_url=url) as luma:
+            return (await a_video(luma)).id
+
+    async def download(url: str, id: str, path: Path) -> bytes:
+        async with LumaClient("sk-simulated", base_url=url) as luma:
+            return (await luma.download(id, path)).read_bytes()
+
+    with running_simulator(short_side=90, **settings) as sim:
+        id = asyncio.run(make(sim.url))
+        whole = asyncio.run(download(sim.url, id, tmp_path / "reference.mp4"))
+        sim.ledger.sent.clear()
+        sim.faults.add(media(bytes_per_second=2 * MEGABYTE))
+        program = [sys.executable, "-m", "tests.media.downloader", sim.url, id, str(target)]
+        with subprocess.Popen(program) as process:
+            asyncio.run(until(lambda: part.exists() and part.stat().st_size > MEGABYTE))
+            process.kill()
+        assert not target.exists()
+        kept = part.stat().st_size
+        sim.faults.clear()
+
+        again = asyncio.run(download(sim.url, id, target))
+
+    assert again == whole
+    assert kept >= MEGABYTE
+    assert sent(sim)[-1] == (kept, len(whole))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.mp4", "reference.mp4"]
+
+
+async def test_what_was_killed_before_it_got_its_name_only_gets_it(tmp_path: Path) -> None:
+    """Not a byte is asked for that is there."""
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        sim.faults.add(media(times=1, cut_after=MEGABYTE // 2))
+        with pytest.raises(ZeroDivisionError):
+            await luma.download(
+                task, tmp_path / "cat.mp4", progress=lambda done, _: 1 // (done < 400_000)
+            )
+        part = tmp_path / "cat.mp4.part"
+        reference_path = await luma.download(task, tmp_path / "reference.mp4")
+        part.write_bytes(reference_path.read_bytes())
+        sim.ledger.sent.clear()
+
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert path.read_bytes() == reference_path.read_bytes()
+    assert sent(sim) == []
+
+
+LEFT_OVERS: dict[str, Callable[[Path], object]] = {
+    "no note": lambda note: note.unlink(),
+    "half a note": lambda note: note.write_text('{"of": "'),
+    "no object": lambda note: note.write_text("[]"),
+    "odd note": lambda note: note.write_text('{"of": 7, "place": [], "etag": {}}'),
+    "of another file": lambda note: note.write_text(
+        json.dumps({**json.loads(note.read_text()), "of": "another/video"})
+    ),
+    "longer than it says": lambda note: note.write_text(
+        json.dumps({**json.loads(note.read_text()), "length": 10})
+    ),
+    "header in the note": lambda note: note.write_text(
+        json.dumps({**json.loads(note.read_text()), "etag": '"a\r\nX: y"'})
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_OVERS)
+async def test_a_part_that_nothing_is_known_of_is_not_gone_on_with(
+    kind: str, tmp_path: Path
+) -> None:
+    """Whatever lies there, the file is what the server has."""
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        with pytest.raises(ZeroDivisionError):
+            await luma.download(
+                task, tmp_path / "cat.mp4", progress=lambda done, _: 1 // (done < 400_000)
+            )
+        note = tmp_path / "cat.mp4.part.json"
+        LEFT_OVERS[kind](note)
+        sim.ledger.sent.clear()
+
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert path.read_bytes() == whole
+    assert sent(sim) == [(0, len(whole))]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_part_that_got_its_name_and_kept_its_own_is_not_written_to(tmp_path: Path) -> None:
+    """Killed between the two steps of naming it: the file that is whole stays so."""
+    target, part = tmp_path / "cat.mp4", tmp_path / "cat.mp4.part"
+    async with small() as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        await luma.download(task, target)
+        before = target.read_bytes()
+        part.hardlink_to(target)
+        sim.faults.add(Fault.page(404, on=["media"]))
+
+        with pytest.raises(DownloadError, match="HTTP 404"):
+            await luma.download(task, target, overwrite=True)
+
+    assert target.read_bytes() == before
+
+
+async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
+    """Another one, of this process or the next, is refused, and the first one arrives."""
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma, connect(sim) as other:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.faults.add(media(bytes_per_second=MEGABYTE))
+        first = asyncio.create_task(luma.download(task, tmp_path / "cat.mp4"))
+        await until((tmp_path / "cat.mp4.part").exists)
+
+        for client in (luma, other):
+            with pytest.raises(DownloadError, match="is being written by another download"):
+                await client.download(task.id, tmp_path / "cat.mp4")
+
+        assert (await first).read_bytes() == whole
+
+
+async def test_a_page_does_not_take_the_place_of_what_is_here(tmp_path: Path) -> None:
+    """A hotel's login page in the middle: what had arrived is there for the next time."""
+    async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim, max_tries=1) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        sim.ledger.sent.clear()
+        sim.faults.add(media(times=1, cut_after=MEGABYTE))
+        is_first = True
+
+        def login(*_: object) -> None:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                sim.faults.add(Fault.page(200, on=["media"]))
+
+        with pytest.raises(DownloadError, match=f"1000000 bytes are in {tmp_path}/cat.mp4.part"):
+            await luma.download(task, tmp_path / "cat.mp4", progress=login)
+        sim.faults.clear()
+        path = await luma.download(task, tmp_path / "cat.mp4")
+
+    assert path.read_bytes() == whole
+    assert sent(sim) == [(0, MEGABYTE), (MEGABYTE, len(whole))]
