@@ -15,17 +15,16 @@ import aiohttp
 from luma_async.dialects import Dialect, GatewayDialect
 from luma_async.errors import (
     ConfigurationError,
-    DownloadError,
     GenerationFailedError,
-    LumaError,
 )
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
-from luma_async.media.download_all import Download, Source, Sources, download_all
+from luma_async.media.delivery import Delivery, Download, Order, Source
+from luma_async.media.download_all import Sources, download_all
 from luma_async.media.downloads import Downloader
-from luma_async.media.fetch import Progress, exists_already
+from luma_async.media.fetch import Progress
 from luma_async.media.images import IMAGE_LIMIT, PictureReader
-from luma_async.media.links import Links, What
+from luma_async.media.links import What
 from luma_async.models import (
     ExtendFields,
     ExtendRequest,
@@ -154,6 +153,12 @@ class LumaClient:
             )
         self._downloader = Downloader(
             max_downloads=max_downloads, timeout=timeout, max_tries=max_tries
+        )
+        self._delivery = Delivery(
+            self._downloader,
+            finished=self._finished,
+            get=self.get,
+            watermark_free_url=self.watermark_free_url,
         )
 
     def __repr__(self) -> str:
@@ -353,7 +358,7 @@ class LumaClient:
 
     async def download(
         self,
-        source: VideoTask | Generation | str,
+        source: Source,
         path: str | os.PathLike[str],
         *,
         what: What = "video",
@@ -372,7 +377,7 @@ class LumaClient:
         has expired is asked for again.
 
         Args:
-            source: a handle, a generation or an id.
+            source: a handle, a generation, an outcome or an id.
             path: a file, or a folder: one that exists, or ends with a slash.
             what: `"video"`, `"raw"`, `"thumbnail"` or `"last_frame"`.
             watermark_free: of a video, prefer the one without a watermark: `video.download_url`,
@@ -388,15 +393,8 @@ class LumaClient:
             LumaError: as awaiting the source.
 
         """
-        id = source if isinstance(source, str) else source.id
-        destination = await self._downloader.destination(path, id, what)
-        if not overwrite and (taken := await self._downloader.existing(destination)) is not None:
-            raise exists_already(taken, id)
-        links = self._links(await self._finished(source), what, watermark_free=watermark_free)
-        fetched = await self._downloader.fetch(
-            links, destination, overwrite=overwrite, progress=progress
-        )
-        return fetched.path
+        order = Order(what, watermark_free, overwrite)
+        return await self._delivery.to(path, source, order, progress)
 
     def download_all(
         self,
@@ -418,13 +416,12 @@ class LumaClient:
         again unless `overwrite=True`. A job or a download that fails is a `Download` with an error
         and spoils no other. The sources are read lazily: a slow reader slows them down.
         """
-
-        async def fetch(source: Source) -> Download:
-            return await self._download_into(
-                folder, source, what, watermark_free=watermark_free, overwrite=overwrite
-            )
-
-        return download_all(sources, fetch, at_once=self._downloader.max_downloads)
+        order = Order(what, watermark_free, overwrite)
+        return download_all(
+            sources,
+            lambda source: self._delivery.into(folder, source, order),
+            at_once=self._downloader.max_downloads,
+        )
 
     async def aclose(self) -> None:
         """End every wait at once with `ClientClosedError`, and close the connections.
@@ -470,41 +467,6 @@ class LumaClient:
         if self._bookkeeper is None:
             raise _no_journal_for_a_key()
         return await self._bookkeeper.knows(key)
-
-    async def _download_into(
-        self,
-        folder: str | os.PathLike[str],
-        source: Source,
-        what: What,
-        *,
-        watermark_free: bool,
-        overwrite: bool,
-    ) -> Download:
-        id = source if isinstance(source, str) else source.id
-        downloader = self._downloader
-        if isinstance(source, Outcome) and source.error is not None:
-            return Download(source, id, error=source.error)
-        try:
-            job = source.generation if isinstance(source, Outcome) else source
-            if job is None or id is None:
-                raise DownloadError("There is no job to download from.")
-            place = await downloader.destination(f"{os.fspath(folder)}{os.sep}", id, what)
-            if not overwrite and (existing := await downloader.existing(place)) is not None:
-                return Download(source, id, existing)
-            links = self._links(await self._finished(job), what, watermark_free=watermark_free)
-            fetched = await downloader.fetch(links, place, overwrite=overwrite)
-        except LumaError as error:
-            return Download(source, id, error=error)
-        return Download(source, id, fetched.path, watermark_free=fetched.watermark_free)
-
-    def _links(self, generation: Generation, what: What, *, watermark_free: bool) -> Links:
-        return Links(
-            generation,
-            what,
-            watermark_free=watermark_free,
-            get=self.get,
-            watermark_free_url=self.watermark_free_url,
-        )
 
     def _note_end(self, task: VideoTask) -> None:
         if self._bookkeeper is not None:

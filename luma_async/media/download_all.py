@@ -5,38 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
-from luma_async.errors import LumaError
-from luma_async.models import Generation, Outcome
+from luma_async.media.delivery import Download, Source
 from luma_async.tasks import VideoTask
 from luma_async.tasks.run import lazily
 
-Source = VideoTask | Generation | Outcome | str
 Sources = Iterable[Source] | AsyncIterable[Source]
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """What became of one file: a path or an error, exactly one of the two.
-
-    `source` is what was given, `id` the job's if there is one. `watermark_free` is told of videos
-    that were downloaded now.
-    """
-
-    source: Source
-    id: str | None
-    path: Path | None = None
-    error: LumaError | None = None
-    watermark_free: bool | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the file is here."""
-        return self.error is None
-
-
 Fetch = Callable[[Source], Awaitable[Download]]
 
 

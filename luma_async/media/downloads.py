@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import aiohttp
 import anyio
@@ -33,6 +35,7 @@ class Downloader:
         self._places = anyio.Semaphore(max_downloads, fast_acquire=True)
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
+        self._writers: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[anyio.CancelScope] = set()
         self._is_closed = False
 
@@ -43,6 +46,11 @@ class Downloader:
     async def existing(self, destination: Destination) -> Path | None:
         """Return the file that is there already."""
         return await anyio.to_thread.run_sync(destination.existing, limiter=self._threads)
+
+    def alone(self, destination: Destination) -> asyncio.Lock:
+        """Return what keeps two downloads of this client from writing one file."""
+        path = os.path.abspath(destination.path)  # noqa: PTH100  links are not followed
+        return self._writers.setdefault(path, asyncio.Lock())
 
     async def fetch(
         self,

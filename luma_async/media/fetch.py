@@ -278,7 +278,7 @@ class Fetch:
         return DownloadError(f"{self._what()} did not arrive: {said}.{kept}")
 
 
-def exists_already(path: Path, id: str) -> DownloadError:
+def exists_already(path: Path, id: str | None) -> DownloadError:
     """Return the error of a name that is taken."""
     return DownloadError(
         f"{path} exists already, so generation {id} was not downloaded to it; "

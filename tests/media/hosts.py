@@ -26,7 +26,7 @@ MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + b"\0\0\x10\x08mdat" + bytes(range(
 
 
 def small(**settings: Any) -> Simulator:
-    return Simulator(durations=Fixed(0.1), short_side=90, **settings)
+    return Simulator(**{"durations": Fixed(0.1), "short_side": 90, **settings})
 
 
 async def a_video(luma: LumaClient) -> VideoTask:

@@ -329,7 +329,7 @@ async def test_a_part_that_got_its_name_and_kept_its_own_is_not_written_to(tmp_p
 
 
 async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
-    """Another one, of this process or the next, is refused, and the first one arrives."""
+    """The next one of this client finds it there; that of another client is refused."""
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma, connect(sim) as other:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -337,11 +337,13 @@ async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
         first = asyncio.create_task(luma.download(task, tmp_path / "cat.mp4"))
         await until((tmp_path / "cat.mp4.part").exists)
 
-        for client in (luma, other):
-            with pytest.raises(DownloadError, match="is being written by another download"):
-                await client.download(task.id, tmp_path / "cat.mp4")
+        with pytest.raises(DownloadError, match="is being written by another download"):
+            await other.download(task.id, tmp_path / "cat.mp4")
+        with pytest.raises(DownloadError, match="exists already"):
+            await luma.download(task, tmp_path / "cat.mp4")
 
         assert (await first).read_bytes() == whole
+    assert len(sent(sim)) == 2
 
 
 async def test_a_page_does_not_take_the_place_of_what_is_here(tmp_path: Path) -> None:

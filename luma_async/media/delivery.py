@@ -1,0 +1,150 @@
+"""Delivery: from a job to its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from luma_async.errors import DownloadError, LumaError
+from luma_async.media.downloads import Downloader
+from luma_async.media.fetch import Progress, exists_already
+from luma_async.media.links import Links, What
+from luma_async.media.names import Destination
+from luma_async.models import Generation, Outcome
+from luma_async.tasks import VideoTask
+
+Job = VideoTask | Generation | str
+Source = Job | Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of a job."""
+
+    what: What
+    watermark_free: bool
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What became of one file: a path or an error, exactly one of the two.
+
+    `source` is what was given, `id` the job's if there is one. `watermark_free` is told of videos
+    that were downloaded now.
+    """
+
+    source: Source
+    id: str | None
+    path: Path | None = None
+    error: LumaError | None = None
+    watermark_free: bool | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is here."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    path: Path
+    watermark_free: bool | None
+    was_here: bool = False
+
+
+class Delivery:
+    """Waits for a job, finds its links, and has them fetched."""
+
+    def __init__(
+        self,
+        downloader: Downloader,
+        *,
+        finished: Callable[[Job], Awaitable[Generation]],
+        get: Callable[[str], Awaitable[Generation]],
+        watermark_free_url: Callable[[str], Awaitable[str]],
+    ) -> None:
+        self._downloader = downloader
+        self._finished = finished
+        self._get = get
+        self._watermark_free_url = watermark_free_url
+
+    async def to(
+        self,
+        path: str | os.PathLike[str],
+        source: Source,
+        order: Order,
+        progress: Progress | None,
+    ) -> Path:
+        """Bring a file to a place where there is none yet, and return its path.
+
+        Raises:
+            LumaError: it does not exist, did not arrive, or there is one already.
+
+        """
+        brought = await self._bring(path, source, order, progress)
+        if brought.was_here:
+            raise exists_already(brought.path, _id(source))
+        return brought.path
+
+    async def into(self, folder: str | os.PathLike[str], source: Source, order: Order) -> Download:
+        """Bring a file into a folder unless it is there, and return what became of it."""
+        id = _id(source)
+        try:
+            brought = await self._bring(f"{os.fspath(folder)}{os.sep}", source, order, None)
+        except LumaError as error:
+            return Download(source, id, error=error)
+        return Download(source, id, brought.path, watermark_free=brought.watermark_free)
+
+    async def _bring(
+        self,
+        path: str | os.PathLike[str],
+        source: Source,
+        order: Order,
+        progress: Progress | None,
+    ) -> _Brought:
+        job = _job(source)
+        place = await self._downloader.destination(path, _id(job) or "", order.what)
+        if (here := await self._here(place, order)) is not None:
+            return here
+        generation = await self._finished(job)
+        async with self._downloader.alone(place):
+            if (here := await self._here(place, order)) is not None:
+                return here
+            links = Links(
+                generation,
+                order.what,
+                watermark_free=order.watermark_free,
+                get=self._get,
+                watermark_free_url=self._watermark_free_url,
+            )
+            fetched = await self._downloader.fetch(
+                links, place, overwrite=order.overwrite, progress=progress
+            )
+        return _Brought(fetched.path, fetched.watermark_free)
+
+    async def _here(self, place: Destination, order: Order) -> _Brought | None:
+        path = None if order.overwrite else await self._downloader.existing(place)
+        return _Brought(path, watermark_free=None, was_here=True) if path else None
+
+
+def _id(source: Source) -> str | None:
+    return source if isinstance(source, str) else source.id
+
+
+def _job(source: Source) -> Job:
+    """Return what can be waited for.
+
+    Raises:
+        LumaError: of an outcome that is one.
+
+    """
+    if not isinstance(source, Outcome):
+        return source
+    if source.error is not None:
+        raise source.error
+    if source.generation is None:
+        raise DownloadError("There is no job to download from.")
+    return source.generation

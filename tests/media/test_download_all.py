@@ -1,0 +1,242 @@
+"""download_all: many files, as they finish, with one failure spoiling no other."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luma_async import (
+    ClientClosedError,
+    DownloadError,
+    Generation,
+    GenerationFailedError,
+    InvalidRequestError,
+    LumaClient,
+    LumaError,
+    NotFoundError,
+    Outcome,
+)
+from luma_async.media import Download
+from luma_async.media.download_all import Sources
+from tests.clients import connect, until
+from tests.media.hosts import MEGABYTE, a_video, media, small
+
+
+class InTurn:
+    """The first job takes the first of these times, and so on; those after the last, the last."""
+
+    def __init__(self, *seconds: float) -> None:
+        self._seconds = list(seconds)
+
+    def draw(self, chance: random.Random) -> float:
+        return self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
+
+
+async def every(luma: LumaClient, sources: Sources, folder: Path, **how: Any) -> list[Download]:
+    return [each async for each in luma.download_all(sources, folder, **how)]
+
+
+async def test_every_kind_of_source_is_taken(tmp_path: Path) -> None:
+    """Handles on their way, generations, outcomes and ids, from any iterable."""
+    async with small() as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}", aspect_ratio="1:1") for n in range(3)]
+        generation = await tasks[1]
+        [outcome] = [each async for each in luma.run_many(["another cat"])]
+
+        files = await every(luma, [tasks[0], generation, outcome, tasks[2].id], tmp_path / "all")
+
+    assert {each.id: each.path for each in files} == {
+        id: tmp_path / "all" / f"{id}.mp4" for id in (*(task.id for task in tasks), outcome.id)
+    }
+    assert all(each.ok and each.watermark_free and each.path.stat().st_size for each in files)  # type: ignore[union-attr]
+    assert {type(each.source) for each in files} == {type(tasks[0]), Generation, Outcome, str}
+
+
+async def test_a_whole_run_is_downloaded_as_it_ends(tmp_path: Path) -> None:
+    """`run_many` goes straight in; files come while other jobs are still running."""
+    running: list[int] = []
+    async with small() as sim, connect(sim) as luma:
+        prompts = [f"cat {n}" for n in range(12)]
+        outcomes = luma.run_many(prompts, max_tasks=3)
+        async with aclosing(luma.download_all(outcomes, tmp_path)) as files:
+            async for each in files:
+                assert each.ok
+                running.append(len(sim.ledger.jobs))
+
+    assert running[0] < 12
+    assert len(list(tmp_path.glob("*.mp4"))) == 12
+
+
+async def test_one_failure_spoils_no_other(tmp_path: Path) -> None:
+    """Failed jobs, unknown ids, requests that were refused: each with its reason."""
+    async with small(failure_rate=0.4) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}", aspect_ratio="1:1") for n in range(12)]
+        refused = Outcome(request="", error=InvalidRequestError({"prompt": "is empty"}))
+
+        files = await every(luma, [tasks[0], "unknown", refused, *tasks[1:]], tmp_path)
+
+    failed = {job.id for job in sim.ledger.jobs if job.failure}
+    assert 1 < len(failed) < 11
+    errors: dict[str | None, type[LumaError]] = dict.fromkeys(failed, GenerationFailedError)
+    errors |= {"unknown": NotFoundError, None: InvalidRequestError}
+    assert {each.id: type(each.error) for each in files if not each.ok} == errors
+    assert {each.id for each in files if each.ok} == {task.id for task in tasks} - failed
+    assert len(list(tmp_path.iterdir())) == 12 - len(failed)
+
+
+async def test_jobs_on_their_way_keep_no_others_waiting(tmp_path: Path) -> None:
+    """More of them than places, and what is done comes at once."""
+    durations = InTurn(0.1, 60.0)
+    async with small(durations=durations) as sim, connect(sim, max_downloads=2) as luma:
+        done = await a_video(luma)
+        waiting = [await luma.generate(f"slow {n}", aspect_ratio="1:1") for n in range(5)]
+        async with aclosing(luma.download_all([*waiting, done], tmp_path)) as files:
+            first = await anext(files)
+
+    assert first.id == done.id
+
+
+async def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    """The same call after a crash brings what was missing; `overwrite=True` brings all."""
+    async with small() as sim, connect(sim) as luma:
+        ids = [(await a_video(luma)).id for _ in range(3)]
+        there = tmp_path / f"{ids[1]}.mp4"
+        there.write_bytes(b"from before")
+
+        again = await every(luma, ids, tmp_path)
+        assert there.read_bytes() == b"from before"
+        assert {each.path for each in again} == {tmp_path / f"{id}.mp4" for id in ids}
+        assert len(sim.ledger.sent) == 2
+
+        await every(luma, ids, tmp_path, overwrite=True)
+        assert there.stat().st_size > 1000
+
+
+async def test_the_same_job_twice_is_one_file(tmp_path: Path) -> None:
+    """Nobody is told that somebody else is writing it."""
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+
+        files = await every(luma, [task, task.id, task, await task], tmp_path)
+
+    assert [each.error for each in files] == [None] * 4
+    assert {each.path for each in files} == {tmp_path / f"{task.id}.mp4"}
+    assert len(sim.ledger.sent[f"{task.id}/clean.mp4"]) == 1
+
+
+async def test_sources_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    """A reader that takes its time, and a list without an end."""
+    read = 0
+
+    async with small() as sim, connect(sim, max_downloads=2) as luma:
+        id = (await a_video(luma)).id
+        await luma.download(id, tmp_path)
+
+        def endless() -> Iterator[str]:
+            nonlocal read
+            while True:
+                read += 1
+                yield id
+
+        async with aclosing(luma.download_all(endless(), tmp_path)) as files:
+            for _ in range(10):
+                assert (await anext(files)).ok
+            await asyncio.sleep(0.1)
+
+    assert read <= 10 + 3 * 2 + 1
+
+
+async def test_stopping_early_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No task goes on, what was coming can be taken up again, and the source is closed."""
+    closed = False
+
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
+        ids = [(await a_video(luma)).id for _ in range(6)]
+        sim.faults.add(media(bytes_per_second=MEGABYTE))
+
+        async def source() -> AsyncIterator[str]:
+            nonlocal closed
+            try:
+                for id in ids:
+                    yield id
+            finally:
+                closed = True
+
+        files = luma.download_all(source(), tmp_path)
+        begun = asyncio.create_task(anext(files))
+        await until(lambda: len(list(tmp_path.glob("*.part"))) == 4)
+        begun.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await begun
+        await files.aclose()
+
+        assert closed
+        left = {task.get_name() for task in asyncio.all_tasks()}
+        assert not any(name.startswith("luma-async download") for name in left)
+        sim.faults.clear()
+        assert all(each.ok for each in await every(luma, ids, tmp_path))
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+async def test_a_source_that_breaks_is_raised_after_what_it_gave(tmp_path: Path) -> None:
+    """What was read before arrives all the same."""
+    files: list[Download] = []
+    async with small() as sim, connect(sim) as luma:
+        id = (await a_video(luma)).id
+
+        def breaking() -> Iterator[str]:
+            yield id
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            async for each in luma.download_all(breaking(), tmp_path):
+                files.append(each)  # noqa: PERF401  what came before the error is kept
+
+    assert [each.ok for each in files] == [True]
+
+
+async def test_a_client_that_closes_ends_them_all(tmp_path: Path) -> None:
+    """Whether they were coming, or their jobs were still running."""
+    async with small(video_bytes=MEGABYTE, durations=InTurn(0.1, 60.0)) as sim:
+        luma = connect(sim)
+        coming = await a_video(luma)
+        running = await luma.generate("cat", aspect_ratio="1:1")
+        sim.faults.add(media(bytes_per_second=200_000))
+        files = asyncio.create_task(every(luma, [coming, running], tmp_path))
+        await until((tmp_path / f"{coming.id}.part").exists)
+
+        await luma.aclose()
+        ended = await files
+
+    assert {each.id: type(each.error) for each in ended} == {
+        coming.id: ClientClosedError,
+        running.id: ClientClosedError,
+    }
+
+
+async def test_other_files_come_into_folders_too(tmp_path: Path) -> None:
+    """Thumbnails of all of them, each told from the others."""
+    async with small() as sim, connect(sim) as luma:
+        ids = [(await a_video(luma)).id for _ in range(2)]
+
+        files = await every(luma, ids, tmp_path, what="thumbnail")
+
+    assert {each.path for each in files} == {tmp_path / f"{id}-thumbnail.jpg" for id in ids}
+    assert {each.watermark_free for each in files} == {None}
+
+
+async def test_a_disk_that_is_full_is_said_of_each(tmp_path: Path) -> None:
+    """Not raised in the middle of the others."""
+    (tmp_path / "file").write_text("not a folder")
+    async with small() as sim, connect(sim) as luma:
+        ids = [(await a_video(luma)).id for _ in range(2)]
+
+        files = await every(luma, ids, tmp_path / "file")
+
+    assert [type(each.error) for each in files] == [DownloadError] * 2
