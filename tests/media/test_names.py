@@ -1,0 +1,29 @@
+"""File names that are good on every system, whatever a server calls its jobs."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async.media.names import LONGEST_STEM, safe_stem
+
+
+@given(st.text(max_size=400))
+def test_a_name_is_good_on_every_system(id: str) -> None:
+    """Letters, digits, hyphens and underscores, not too many, and no device."""
+    stem = safe_stem(id)
+
+    assert 0 < len(stem) <= LONGEST_STEM + 10
+    assert stem.isascii()
+    assert all(letter.isalnum() or letter in "-_" for letter in stem)
+    assert stem.lower() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_two_ids_have_two_names(one: str, other: str) -> None:
+    """Also where letters of either case, or forms of one letter, are the same to the system."""
+    if one != other:
+        names = [unicodedata.normalize("NFC", safe_stem(id)).casefold() for id in (one, other)]
+        assert names[0] != names[1] or one.casefold() == other.casefold()

@@ -1,0 +1,123 @@
+"""What is asked for and what answers mean, whatever a server says: pure logic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async.media.resumption import Answer, Version, place_of, range_headers, read_answer
+
+HERE = "host/video.mp4"
+counts = st.integers(0, 10**15)
+words = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+etags = words.map(lambda word: f'"{word.replace(chr(34), "")}"')
+dates = st.just("Sat, 21 Nov 2026 12:00:00 GMT")
+versions = st.builds(
+    Version,
+    st.just(HERE),
+    length=counts | st.none(),
+    etag=etags | st.none(),
+    last_modified=dates | st.none(),
+)
+content_ranges = (
+    st.builds("bytes {}-{}/{}".format, counts, counts, counts | st.just("*"))
+    | st.builds("bytes */{}".format, counts)
+    | words
+)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "Content-Range": content_ranges,
+        "Content-Length": counts.map(str) | words,
+        "ETag": etags | words,
+        "Last-Modified": words,
+    },
+)
+
+
+@given(versions | st.none(), counts)
+def test_a_rest_is_asked_for_only_of_what_can_be_told_apart(
+    version: Version | None, have: int
+) -> None:
+    """With `If-Range` always, and with a date only where the file was found."""
+    here = range_headers(version, have, HERE)
+    elsewhere = range_headers(version, have, "another/video.mp4")
+
+    assert set(here) in ({"Range", "If-Range"}, set())
+    if here:
+        assert version is not None
+        assert have > 0
+        assert here["Range"] == f"bytes={have}-"
+        assert here["If-Range"] == version.etag or here["If-Range"] == version.last_modified
+    assert (elsewhere == here) or (elsewhere == {} and version is not None and not version.etag)
+
+
+@given(st.sampled_from([200, 206, 416]), headers, versions | st.none(), counts)
+def test_whatever_is_said_only_what_fits_is_added(
+    status: int, said: dict[str, str], version: Version | None, have: int
+) -> None:
+    """A rest begins where the part ends, and is of the version and the length that it is of."""
+    answer, length = read_answer(status, said, version, have)
+
+    if answer is Answer.REST:
+        assert status == 206
+        assert said["Content-Range"].casefold().startswith(f"bytes {have}-")
+        if version is not None and version.length is not None:
+            assert length == version.length
+    if answer is Answer.COMPLETE:
+        assert status == 416
+        assert length == have
+    if status == 200:
+        assert answer is Answer.WHOLE
+
+
+@given(versions, counts, counts)
+def test_an_honest_server_is_understood(version: Version, have: int, more: int) -> None:
+    """The rest of a file is the rest of it; where nothing is missing, the file is complete."""
+    have, length = have + 1, have + 1 + more
+    known = Version(HERE, length=length, etag=version.etag, last_modified=version.last_modified)
+    said = {"Content-Range": f"bytes {have}-{length - 1}/{length}"}
+    if version.etag:
+        said["ETag"] = version.etag
+
+    if more:
+        assert read_answer(206, said, known, have) == (Answer.REST, length)
+    else:
+        nothing = {"Content-Range": f"bytes */{length}"}
+        assert read_answer(416, nothing, known, have) == (Answer.COMPLETE, length)
+
+
+@given(versions)
+def test_a_version_that_is_written_down_is_read_again(version: Version) -> None:
+    """All of it."""
+    assert Version.read(version.written()) == version
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON | st.fixed_dictionaries({"place": JSON, "length": JSON, "etag": JSON}))
+def test_whatever_stands_in_a_note_it_is_read_or_left(document: Any) -> None:
+    """What would be sent as a header has nothing in it that ends one."""
+    version = Version.read(document)
+
+    if version is not None:
+        assert version.length is None or version.length >= 0
+        assert "\n" not in (version.etag or "")
+        assert "\r" not in (version.last_modified or "")
+
+
+@given(words, headers)
+def test_a_weak_etag_tells_no_versions_apart(word: str, said: dict[str, str]) -> None:
+    """Two files of the same look may have it (RFC 9110, 8.8.3.2)."""
+    assert Version.of(HERE, {**said, "ETag": f'W/"{word}"'}, length=None).etag is None
+
+
+def test_a_place_is_a_link_without_its_signature() -> None:
+    """Which is nobody's business, and another one each time."""
+    assert place_of("https://user:secret@host:8080/a/b.mp4?sig=x#y") == "host/a/b.mp4"
