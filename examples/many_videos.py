@@ -3,14 +3,15 @@
     python examples/many_videos.py prompts.txt videos/
 
 The file is read as places come free, so it may be as long as you like. Run it again after a crash,
-or with more lines at the end: what is in the journal already is not paid for again.
+or with more lines at the end: what is in the journal already is not paid for again, and what is in
+the folder is not downloaded again.
 """
 
 import asyncio
 import sys
 from pathlib import Path
 
-from luma_async import LumaClient, LumaError
+from luma_async import LumaClient
 
 
 async def main(prompts: Path, folder: Path) -> None:
@@ -19,14 +20,11 @@ async def main(prompts: Path, folder: Path) -> None:
         with prompts.open(encoding="utf-8") as lines:
             numbered = enumerate(map(str.strip, lines), start=1)
             wanted = ((f"line {number}", line) for number, line in numbered if line)
-            async for outcome in luma.run_many(wanted):
-                if outcome.generation is None:
-                    print(f"no video of {outcome.key}: {outcome.error}")
-                    continue
-                try:
-                    print("saved as", await luma.download(outcome.generation, f"{folder}/"))
-                except LumaError as error:
-                    print(f"{outcome.id} is made but not here yet: {error}")
+            async for file in luma.download_all(luma.run_many(wanted), folder):
+                if file.ok:
+                    print("saved as", file.path)
+                else:
+                    print("no video:", file.error)
 
 
 if __name__ == "__main__":

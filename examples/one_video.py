@@ -19,7 +19,7 @@ async def main() -> None:
             print(f"{task.id}: {look.state}")
         video = await task
         longer = await (await luma.extend(video, "the cat takes a bow"))
-        print("saved as", await luma.download(longer, "cat.mp4"))
+        print("saved as", await luma.download(longer, "videos/"))
 
 
 try:

@@ -254,4 +254,7 @@ class ClientClosedError(LumaError):
 
 
 class DownloadError(LumaError):
-    """The file did not arrive whole; nothing stands under its name."""
+    """The file did not arrive whole, or has no place; its name holds what it held before.
+
+    What did arrive may be in `name.part`, where another try goes on.
+    """

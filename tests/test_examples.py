@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 
 from luma_async.simulator import Fixed
@@ -59,7 +61,8 @@ def test_one_video(tmp_path: Path) -> None:
     told = run([str(ROOT / "examples/one_video.py")], tmp_path)
 
     assert "completed" in told
-    assert (tmp_path / "cat.mp4").stat().st_size > 1000
+    [path] = (tmp_path / "videos").iterdir()
+    assert path.stat().st_size > 1000
 
 
 def test_many_videos(tmp_path: Path) -> None:
@@ -69,6 +72,27 @@ def test_many_videos(tmp_path: Path) -> None:
     run([str(ROOT / "examples/many_videos.py"), "prompts.txt", "videos"], tmp_path)
 
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 3
+
+
+def test_join_videos(tmp_path: Path) -> None:
+    """A film as long as its parts, each of which begins where the one before ended."""
+    if shutil.which("ffmpeg") is None:
+        missing = "ffmpeg is missing: install it, as .ci/run does"
+        if "CI" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    program = [str(ROOT / "examples/join_videos.py"), "cat.mp4"]
+
+    run([*program, "a cat dances", "it takes a bow", "it falls asleep"], tmp_path)
+
+    parts = [frames_of(path) for path in (tmp_path / "parts").glob("*.mp4")]
+    assert len(parts) == 3
+    assert frames_of(tmp_path / "cat.mp4") == sum(parts) - 2
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as film:
+        return sum(1 for _ in film.decode(video=0))
 
 
 def test_bot(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def run_demo(folder: Path, *, speed: float) -> None:
                         board.move(line, generation.state)
                     video = await task
                     board.move(line, "downloading")
-                    file = await luma.download(video, folder / f"{name}.mp4")
+                    file = await luma.download(video, folder / f"{name}.mp4", overwrite=True)
                     board.move(line, "saved")
                     made.append(Made(line.title, video, file, line.elapsed))
 

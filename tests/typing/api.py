@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import assert_type
@@ -23,6 +24,7 @@ from luma_async import (
     VideoTask,
 )
 from luma_async.journal import Entry
+from luma_async.media import Download, Picture, image_from
 
 schedule: PollSchedule = FixedSchedule(2.0)
 schedule = AdaptiveSchedule(look_cost=0.5)
@@ -49,6 +51,21 @@ async def check() -> None:
     await luma.generate("a cat", aspect_ratio="7:7")  # type: ignore[arg-type]
     await luma.generate("a cat", colour="red")  # type: ignore[call-arg]
     await luma.extend(task, "on", loop=True)  # type: ignore[call-arg]
+
+    await luma.generate("a cat", image=Path("a.png"), image_end=b"")
+    await luma.generate("a cat", image=io.BytesIO(), image_end="a.png")
+    await luma.generate(GenerateRequest("a cat", image=Path("a.png")))
+    assert_type(await image_from("a.png", max_side=2048), Picture | str)
+    await luma.generate("a cat", image=await image_from("a.png"))
+    await luma.generate("a cat", image=7)  # type: ignore[arg-type]
+
+    assert_type(await luma.download(task, "videos/", overwrite=True), Path)
+    await luma.download("job-1", Path("a.jpg"), what="last_frame", progress=print)
+    await luma.download(task, "a.gif", what="gif")  # type: ignore[arg-type]
+    async for file in luma.download_all(luma.run_many(["a cat"]), "videos"):
+        assert_type(file, Download)
+        assert_type(file.path, Path | None)
+    luma.download_all([task, "job-1", await task], Path("videos"), what="thumbnail")
 
     await luma.generate("a cat", key="row-1", retry_failed=True)
     await luma.extend(task, "on", key="row-2", retry_failed=True)
