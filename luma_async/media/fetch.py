@@ -268,14 +268,15 @@ class Fetch:
         return f"The {self._links.what} of generation {self._links.generation.id}"
 
     def _not_arrived(self) -> DownloadError:
+        links = self._links
+        another = f" Another link was not to be had: {links.problem}" if links.problem else ""
         if not self._problems:
-            state = self._links.generation.state
-            return DownloadError(f"{self._what()} ({state}) has no link.")
+            return DownloadError(f"{self._what()} ({links.generation.state}) has no link.{another}")
         said = "; ".join(dict.fromkeys(self._problems.values()))
         kept = ""
         if self._part.is_resumable:
             kept = f" {self._part.size} bytes are in {self._part.path}: another try goes on there."
-        return DownloadError(f"{self._what()} did not arrive: {said}.{kept}")
+        return DownloadError(f"{self._what()} did not arrive: {said}.{another}{kept}")
 
 
 def exists_already(path: Path, id: str | None) -> DownloadError:

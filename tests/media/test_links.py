@@ -48,6 +48,20 @@ async def test_where_every_link_is_refused_the_error_says_what_was_tried(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_that_no_other_link_was_to_be_had_is_said(tmp_path: Path) -> None:
+    """A key that is no longer good, say: the reason is the gateway's, not the media host's."""
+    async with small(api_key=KEY) as sim, connect(sim) as luma:
+        video = await (await a_video(luma))
+        sim.faults.add(Fault.page(403, on=["media"]))
+        async with LumaClient("sk-wrong", base_url=sim.url) as other:
+            with pytest.raises(DownloadError) as caught:
+                await other.download(video, tmp_path / "cat.mp4")
+
+    assert "Another link was not to be had: " in str(caught.value)
+    assert "401" in str(caught.value)
+    assert "sk-wrong" not in str(caught.value)
+
+
 BAD_FILES: dict[str, tuple[Fault, str]] = {
     "page": (Fault.page(200, on=["media"]), "answered with text/html instead of a file"),
     "json": (Fault.answer(b"{}", on=["media"]), "with application/json instead of a file"),
