@@ -53,13 +53,13 @@ async def test_that_no_other_link_was_to_be_had_is_said(tmp_path: Path) -> None:
     async with small(api_key=KEY) as sim, connect(sim) as luma:
         video = await (await a_video(luma))
         sim.faults.add(Fault.page(403, on=["media"]))
-        async with LumaClient("sk-wrong", base_url=sim.url) as other:
+        async with LumaClient("sk-wrong-0123456789", base_url=sim.url) as other:
             with pytest.raises(DownloadError) as caught:
                 await other.download(video, tmp_path / "cat.mp4")
 
     assert "Another link was not to be had: " in str(caught.value)
     assert "401" in str(caught.value)
-    assert "sk-wrong" not in str(caught.value)
+    assert "sk-wrong-0123456789" not in str(caught.value)
 
 
 BAD_FILES: dict[str, tuple[Fault, str]] = {
