@@ -48,6 +48,27 @@ async def test_where_every_link_is_refused_the_error_says_what_was_tried(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_link_that_was_refused_is_not_followed_again(tmp_path: Path) -> None:
+    """The gateway may name it as often as it likes."""
+    followed = 0
+
+    async def stubborn(request: web.Request) -> web.StreamResponse:
+        nonlocal followed
+        if request.path == "/video.mp4":
+            followed += 1
+            return web.Response(status=403)
+        link = f"{url}/video.mp4"
+        return web.json_response(
+            {"id": "job-1", "state": "completed", "video": {"url": link}, "url": link}
+        )
+
+    async with host(stubborn) as url, LumaClient("k", base_url=url) as luma:
+        with pytest.raises(DownloadError, match="HTTP 403"):
+            await luma.download(at(f"{url}/video.mp4"), tmp_path)
+
+    assert followed == 1
+
+
 async def test_that_no_other_link_was_to_be_had_is_said(tmp_path: Path) -> None:
     """A key that is no longer good, say: the reason is the gateway's, not the media host's."""
     async with small(api_key=KEY) as sim, connect(sim) as luma:
