@@ -414,14 +414,11 @@ class LumaClient:
         file is fetched as soon as its job has ended, `max_downloads` of them at once, under the
         name that `download()` gives it in a folder. One that is there already is not fetched
         again unless `overwrite=True`. A job or a download that fails is a `Download` with an error
-        and spoils no other. The sources are read lazily: a slow reader slows them down.
+        and spoils no other. The sources are read lazily, at most a hundred ahead: a slow reader
+        slows them down.
         """
         order = Order(what, watermark_free, overwrite)
-        return download_all(
-            sources,
-            lambda source: self._delivery.into(folder, source, order),
-            at_once=self._downloader.max_downloads,
-        )
+        return download_all(sources, lambda source: self._delivery.into(folder, source, order))
 
     async def aclose(self) -> None:
         """End every wait at once with `ClientClosedError`, and close the connections.
@@ -430,6 +427,7 @@ class LumaClient:
         no paid job goes unnoticed. Jobs that run go on at the server; a journal has them for
         `resume()`.
         """
+        self._downloader.stop()
         if self._bookkeeper is not None:
             self._bookkeeper.stop()
         async with AsyncExitStack() as last_first:

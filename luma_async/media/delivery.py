@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from luma_async.errors import DownloadError, LumaError
+from luma_async.errors import DownloadError, InvalidRequestError, LumaError
 from luma_async.media.downloads import Downloader
 from luma_async.media.fetch import Progress, exists_already
-from luma_async.media.links import Links, What
+from luma_async.media.links import FAMILIES, Links, What
 from luma_async.media.names import Destination
 from luma_async.models import Generation, Outcome
 from luma_async.tasks import VideoTask
@@ -26,6 +26,12 @@ class Order:
     what: What
     watermark_free: bool
     overwrite: bool
+
+    def __post_init__(self) -> None:
+        if self.what not in FAMILIES:
+            raise InvalidRequestError.of(
+                "what", f"{self.what!r} is not known; allowed: {', '.join(FAMILIES)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +112,24 @@ class Delivery:
         progress: Progress | None,
     ) -> _Brought:
         job = _job(source)
-        place = await self._downloader.destination(path, _id(job) or "", order.what)
-        if (here := await self._here(place, order)) is not None:
-            return here
-        generation = await self._finished(job)
-        async with self._downloader.alone(place):
+        with self._downloader.ended_by_closing():
+            place = await self._downloader.destination(path, _id(job) or "", order.what)
             if (here := await self._here(place, order)) is not None:
                 return here
-            links = Links(
-                generation,
-                order.what,
-                watermark_free=order.watermark_free,
-                get=self._get,
-                watermark_free_url=self._watermark_free_url,
-            )
-            fetched = await self._downloader.fetch(
-                links, place, overwrite=order.overwrite, progress=progress
-            )
+            generation = await self._finished(job)
+            async with self._downloader.alone(place):
+                if (here := await self._here(place, order)) is not None:
+                    return here
+                links = Links(
+                    generation,
+                    order.what,
+                    watermark_free=order.watermark_free,
+                    get=self._get,
+                    watermark_free_url=self._watermark_free_url,
+                )
+                fetched = await self._downloader.fetch(
+                    links, place, overwrite=order.overwrite, progress=progress
+                )
         return _Brought(fetched.path, fetched.watermark_free)
 
     async def _here(self, place: Destination, order: Order) -> _Brought | None:

@@ -1,4 +1,4 @@
-"""download_all: many files, so many at a time, yielded as they are here."""
+"""download_all: many files, each as soon as its job has ended, yielded as they are here."""
 
 from __future__ import annotations
 
@@ -6,101 +6,94 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 
+from luma_async.errors import ClientClosedError
 from luma_async.media.delivery import Download, Source
-from luma_async.tasks import VideoTask
 from luma_async.tasks.run import lazily
 
+READ_AHEAD = 100
+"""Sources that are under way or wait to be taken, before no more are read."""
+
 Sources = Iterable[Source] | AsyncIterable[Source]
-Fetch = Callable[[Source], Awaitable[Download]]
+Deliver = Callable[[Source], Awaitable[Download]]
 
 
-async def download_all(
-    sources: Sources, fetch: Fetch, *, at_once: int
-) -> AsyncGenerator[Download, None]:
-    """Fetch each file as soon as its job has ended, and yield what became of it.
+async def download_all(sources: Sources, deliver: Deliver) -> AsyncGenerator[Download, None]:
+    """Deliver the file of each source, and yield what became of it.
 
-    Sources are read lazily. Jobs that run keep no place; of those that have ended as many are read
-    ahead, and as many files wait to be taken, as are fetched at once.
+    How many are fetched at once is the business of who delivers them. An error of the sources' own
+    iterator is raised after what it gave before.
     """
-    run = _Run(fetch, at_once)
-    tasks = [
-        asyncio.create_task(work, name="luma-async download_all")
-        for work in (run.read(sources), *(run.work() for _ in range(at_once)))
-    ]
+    run = _Run(deliver)
+    reading = asyncio.create_task(run.read(sources), name="luma-async download_all")
     try:
         while (download := await run.next_download()) is not None:
             yield download
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await run.aclose()
 
 
 class _Run:
-    """The state of one `download_all`: what has been read, what is ready, what has ended."""
+    """The state of one `download_all`: what is under way, and what has ended."""
 
-    def __init__(self, fetch: Fetch, at_once: int) -> None:
-        self._fetch = fetch
-        self._at_once = at_once
-        self._ready: deque[Source] = deque()
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._under_way: set[asyncio.Task[None]] = set()
         self._ended: deque[Download] = deque()
-        self._unfinished = 0
         self._all_read = False
+        self._is_closed = False
         self._error: BaseException | None = None
-        self._moved = asyncio.Event()
+        self._room = asyncio.Event()
+        self._news = asyncio.Event()
 
     async def read(self, sources: Sources) -> None:
-        """Take in the sources."""
+        """Take in one source after another until there are no more."""
         items = lazily(sources)
         try:
             async for source in items:
-                self._unfinished += 1
-                if isinstance(source, VideoTask) and not source.done:
-                    source.add_done_callback(self._is_ready)
-                    continue
-                self._is_ready(source)
-                while len(self._ready) >= self._at_once:
-                    await self._move()
-        except Exception as error:  # noqa: BLE001  the reader of downloads gets it
-            self._error = error
+                task = asyncio.create_task(self._bring(source), name="luma-async download")
+                self._under_way.add(task)
+                task.add_done_callback(self._is_done)
+                while len(self._under_way) + len(self._ended) >= READ_AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+                if self._is_closed:
+                    break
+        except BaseException as error:
+            self._error = self._error or error  # whoever reads the downloads gets it
+            raise
         finally:
             self._all_read = True
-            self._tell()
+            self._news.set()
             await items.aclose()
-
-    async def work(self) -> None:
-        """Fetch one file after another."""
-        while True:
-            while not self._ready or len(self._ended) >= self._at_once:
-                await self._move()
-            source = self._ready.popleft()
-            self._tell()
-            try:
-                self._ended.append(await self._fetch(source))
-            except Exception as error:  # noqa: BLE001  the reader of downloads gets it
-                self._error = self._error or error
-            self._unfinished -= 1
-            self._tell()
 
     async def next_download(self) -> Download | None:
         """Return the next file that has ended, `None` after the last."""
         while not self._ended:
-            if self._all_read and not self._unfinished:
+            if self._all_read and not self._under_way:
                 if self._error is not None:
                     raise self._error
                 return None
-            await self._move()
-        self._tell()
+            self._news.clear()
+            await self._news.wait()
+        self._room.set()
         return self._ended.popleft()
 
-    def _is_ready(self, source: Source) -> None:
-        self._ready.append(source)
-        self._tell()
+    async def aclose(self) -> None:
+        """End what is under way."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _tell(self) -> None:
-        self._moved.set()
-        self._moved = asyncio.Event()
+    async def _bring(self, source: Source) -> None:
+        download = await self._deliver(source)
+        self._is_closed = self._is_closed or isinstance(download.error, ClientClosedError)
+        self._ended.append(download)
 
-    async def _move(self) -> None:
-        """Wait until something is somewhere else."""
-        await self._moved.wait()
+    def _is_done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            self._error = self._error or task.exception()
+        self._room.set()
+        self._news.set()

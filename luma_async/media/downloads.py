@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -14,11 +18,13 @@ import anyio.to_thread
 
 from luma_async.errors import ClientClosedError
 from luma_async.media.fetch import Fetch, Fetched, Progress, Road
-from luma_async.media.links import Links, What
+from luma_async.media.links import FAMILIES, Links, What
 from luma_async.media.names import Destination
+from luma_async.media.signatures import suffixes_of
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
+T = TypeVar("T")
 
 MAX_REDIRECTS = 10
 READ_BUFFER = 2**20
@@ -41,11 +47,12 @@ class Downloader:
 
     async def destination(self, path: str | os.PathLike[str], id: str, what: What) -> Destination:
         """Return where a file goes."""
-        return await anyio.to_thread.run_sync(Destination.of, path, id, what, limiter=self._threads)
+        suffixes = suffixes_of(FAMILIES[what])
+        return await self._look(partial(Destination.of, path, id, what, suffixes=suffixes))
 
     async def existing(self, destination: Destination) -> Path | None:
         """Return the file that is there already."""
-        return await anyio.to_thread.run_sync(destination.existing, limiter=self._threads)
+        return await self._look(destination.existing)
 
     def alone(self, destination: Destination) -> asyncio.Lock:
         """Return what keeps two downloads of this client from writing one file."""
@@ -67,20 +74,40 @@ class Downloader:
             ClientClosedError: the client was closed first.
 
         """
+        async with self._places:
+            road = Road(self._opened_session(), self._threads, self._max_tries)
+            fetch = Fetch(road, links, destination, overwrite=overwrite, progress=progress)
+            fetched = await fetch.run()
+        _say_what_it_is(fetched, links)
+        return fetched
+
+    @contextmanager
+    def ended_by_closing(self) -> Iterator[None]:
+        """End what is awaited in here with `ClientClosedError` when the client is closed."""
+        if self._is_closed:
+            raise _closed()
         with anyio.CancelScope() as scope:
             self._under_way.add(scope)
             try:
-                async with self._places:
-                    road = Road(self._opened_session(), self._threads, self._max_tries)
-                    fetched = await Fetch(
-                        road, links, destination, overwrite=overwrite, progress=progress
-                    ).run()
+                yield
+            except Exception:
+                if self._is_closed:  # whatever it was, that is why
+                    raise _closed() from None
+                raise
             finally:
                 self._under_way.remove(scope)
         if scope.cancelled_caught:
             raise _closed()
-        _say_what_it_is(fetched, links)
-        return fetched
+
+    def stop(self) -> None:
+        """End every download; each can be taken up again."""
+        self._is_closed = True
+        for scope in self._under_way:  # closing its session does not wake who reads from it
+            scope.cancel()
+
+    async def _look(self, work: Callable[[], T]) -> T:
+        """Look at the disk, without waiting for it longer than the caller does."""
+        return await anyio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)
 
     def _opened_session(self) -> aiohttp.ClientSession:
         if self._is_closed:
@@ -104,10 +131,8 @@ class Downloader:
         return self._session
 
     async def aclose(self) -> None:
-        """End the downloads under way, which can be taken up again, and close the session."""
-        self._is_closed = True
-        for scope in self._under_way:  # closing its session does not wake who reads from it
-            scope.cancel()
+        """End what is under way, and close the session."""
+        self.stop()
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -15,8 +16,9 @@ import anyio.to_thread
 from yarl import URL
 
 from luma_async.errors import DownloadError
+from luma_async.media.completion import to_completion
 from luma_async.media.containers import is_cut_off
-from luma_async.media.links import Link, Links, What
+from luma_async.media.links import FAMILIES, Link, Links, What
 from luma_async.media.names import Destination
 from luma_async.media.part import Part
 from luma_async.media.resumption import Answer, Version, place_of, range_headers, read_answer
@@ -36,6 +38,9 @@ WORTH_GOING_ON = 2**16
 """Bytes that a try must add for the next ones to count from one again."""
 
 _BUSY = frozenset({408, 425, 429})
+_PLAIN = frozenset({"", "identity", "binary", "aws-chunked"})
+"""Content encodings that are none; the last two are what uploads leave behind."""
+
 _DEFAULT_SUFFIXES: dict[What, str] = {
     "video": ".mp4",
     "raw": ".mp4",
@@ -50,6 +55,14 @@ class Trouble(Exception):  # noqa: N818  a signal within a fetch, nobody's error
     def __init__(self, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class _ProgressError(Exception):
+    """What the caller's `progress` raised, which is no problem of a server's or a disk's."""
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 class Refused(Exception):  # noqa: N818  a signal within a fetch, nobody's error
@@ -95,6 +108,7 @@ class Fetch:
         self._overwrite = overwrite
         self._progress = progress
         self._part = Part(destination.part, f"{links.generation.id}/{links.what}")
+        self._family = FAMILIES[links.what]
         self._found_type: str | None = None
         self._needs_all = False
         self._problems: dict[str, str] = {}
@@ -110,9 +124,10 @@ class Fetch:
             await self._on_disk(self._part.open)
             link = await self._any_link()
             path = await self._named()
+        except _ProgressError as failed:
+            raise failed.problem from None
         finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._part.close, limiter=self._road.threads)
+            await to_completion(self._on_disk(self._part.close))
         return Fetched(path, link.watermark_free)
 
     async def _any_link(self) -> Link:
@@ -137,7 +152,7 @@ class Fetch:
                         self._note(link, str(trouble))
                     else:
                         return link
-            if self._part.size <= most:
+            if self._part.size < most + WORTH_GOING_ON:
                 raise self._not_arrived()
             most = self._part.size  # links that expire on the way are asked for as often as needed
 
@@ -166,84 +181,115 @@ class Fetch:
         """Ask for what is missing once; return whether the file is whole now."""
         if not is_web_url(link.url):
             raise Refused(f"{link.url[:80]!r} is not a link to download from")
-        place, part = place_of(link.url), self._part
-        asked = {} if self._needs_all else range_headers(part.version, part.size, place)
-        have = part.size if asked else 0
+        place = place_of(link.url)
         try:
-            async with self._road.session.get(_url(link.url), headers=asked) as response:
-                _check_status(response, place, is_part=bool(asked))
-                answer, length = read_answer(response.status, response.headers, part.version, have)
-                if answer is Answer.NO_RANGE:
-                    if not asked:
-                        raise Refused(f"{place} answered with a part that was not asked for")
-                    self._needs_all = True
-                    return False
-                if answer is Answer.CONTRADICTION:
-                    raise Refused(f"{place} has {length} bytes, and not as many as it said before")
-                if answer is not Answer.COMPLETE:
-                    await self._receive(response, place, length, is_all=answer is Answer.WHOLE)
+            if not await self._ask(link, place):
+                return False
         except aiohttp.ClientError as error:
             raise _meaning(error, place) from None
         except TimeoutError:
             raise Trouble(f"{place} sent nothing for too long.") from None
-        if length is not None and part.size < length:
-            raise Trouble(f"{place} sent {part.size} of {length} bytes.")
+        except ValueError:  # from yarl, or the codec of host names, about a redirect
+            raise Refused(f"{place} leads to what is no http(s) link") from None
         await self._check_end(place)
         return True
 
+    async def _ask(self, link: Link, place: str) -> bool:
+        """Take in one answer; return `False` if it has to be asked for all of the file."""
+        part, asked = self._part, {}
+        if not self._needs_all:
+            asked = range_headers(
+                part.version, part.size, place, watermark_free=link.watermark_free
+            )
+        have = part.size if asked else 0
+        async with self._road.session.get(_url(link.url), headers=asked) as response:
+            _check_status(response, place, is_part=bool(asked))
+            answer, length = read_answer(response.status, response.headers, part.version, have)
+            if answer is Answer.NO_RANGE:
+                if not asked:
+                    raise Refused(f"{place} answered with a part that was not asked for")
+                self._needs_all = True
+                return False
+            if answer is Answer.CONTRADICTION:
+                await self._on_disk(part.drop)
+                raise Refused(f"{place} has {length} bytes, and not as many as it said before")
+            head = await self._begin(response, link, length) if answer is Answer.WHOLE else b""
+            if answer is not Answer.COMPLETE:
+                await self._receive(response, place, length, head)
+        if length is not None and part.size < length:
+            raise Trouble(f"{place} sent {part.size} of {length} bytes.")
+        return True
+
+    async def _begin(
+        self, response: aiohttp.ClientResponse, link: Link, length: int | None
+    ) -> bytes:
+        """Start over if a file arrives, and return how it begins.
+
+        An error page must not take the place of what is here already.
+        """
+        place = place_of(link.url)
+        head = await _head(response.content)
+        self._found_type = _checked_type(response, head, place, self._family)
+        version = Version.of(
+            place, response.headers, length=length, watermark_free=link.watermark_free
+        )
+        await self._on_disk(self._part.begin, version)
+        self._needs_all = False
+        return head
+
     async def _receive(
-        self, response: aiohttp.ClientResponse, place: str, length: int | None, *, is_all: bool
+        self, response: aiohttp.ClientResponse, place: str, length: int | None, head: bytes
     ) -> None:
         """Put what arrives into the part, even if it is cut off."""
-        part, content = self._part, response.content
-        writer = Writer(part, self._road.threads)
-        error: Exception | None = None
+        writer = Writer(self._part, self._road.threads)
+        done, chunk = self._part.size, head
         try:
-            head = b""
-            if is_all:
-                # An error page must not take the place of what is here already.
-                head = await _head(content)
-                self._found_type = _checked_type(response, head, place)
-                version = Version.of(place, response.headers, length=length)
-                await self._on_disk(part.begin, version)
-                self._needs_all = False
-                writer.put(head)
-            done = part.size + len(head)
             self._tell(done, length)
-            try:
-                while chunk := await content.readany():
-                    writer.put(chunk)
-                    done += len(chunk)
-                    self._tell(done, length)
-                    if writer.is_behind:
-                        await self._written(writer.catch_up())
-            except (aiohttp.ClientError, TimeoutError) as cut:
-                error = cut
+            while chunk or (chunk := await response.content.readany()):
+                done += len(chunk)
+                if length is not None and done > length:
+                    await self._written(writer.drain())
+                    await self._on_disk(self._part.drop)
+                    raise Refused(f"{place} sent more than the {length} bytes of the file")
+                writer.put(chunk)
+                chunk = b""
+                self._tell(done, length)
+                if writer.is_behind:
+                    await self._written(writer.catch_up())
             await self._written(writer.drain())
         finally:
-            with anyio.CancelScope(shield=True):
-                await writer.aclose()
-        if error is not None:
-            raise error
+            await to_completion(writer.aclose())
 
     def _tell(self, done: int, length: int | None) -> None:
-        if self._progress is not None:
+        if self._progress is None:
+            return
+        try:
             self._progress(done, length)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the caller's
+            raise _ProgressError(error) from None
 
     async def _check_end(self, place: str) -> None:
         """Refuse a video that lacks its end though all that was announced is here."""
-        if await self._on_disk(_lacks_its_end, self._part.path):
+        if await self._on_disk(self._lacks_its_end):
             await self._on_disk(self._part.drop)
             raise Refused(f"{place} has only the beginning of a video")
 
     async def _named(self) -> Path:
         """Give the file its name."""
-        head = await self._on_disk(self._part.head, HEAD)
-        suffix = suffix_of(media_type(head) or self._found_type)
+        suffix = suffix_of(await self._on_disk(self._type) or self._found_type)
         target = self._destination.named(suffix or _DEFAULT_SUFFIXES[self._links.what])
         if not await self._on_disk(self._part.finish, target, self._overwrite):
             raise exists_already(target, self._links.generation.id)
         return target
+
+    def _lacks_its_end(self) -> bool:
+        with self._part.reading() as file:
+            return is_cut_off(file)
+
+    def _type(self) -> str | None:
+        with self._part.reading() as file:
+            file.seek(0)
+            return media_type(file.read(HEAD))
 
     async def _written(self, writing: Awaitable[None]) -> None:
         try:
@@ -308,7 +354,7 @@ async def _head(content: aiohttp.StreamReader) -> bytes:
 def _check_status(response: aiohttp.ClientResponse, place: str, *, is_part: bool) -> None:
     status = response.status
     if status in (200, 206) or (status == 416 and is_part):
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if response.headers.get("Content-Encoding", "").lower() not in _PLAIN:
             raise Refused(f"{place} answered in an encoding that was not asked for")
         return
     if status >= 500 or status in _BUSY:
@@ -318,17 +364,30 @@ def _check_status(response: aiohttp.ClientResponse, place: str, *, is_part: bool
     raise Refused(f"{place} answered HTTP {status}; the link may have expired")
 
 
-def _checked_type(response: aiohttp.ClientResponse, head: bytes, place: str) -> str:
-    """Return the media type of what arrives, which must be a video or a picture."""
+def _checked_type(response: aiohttp.ClientResponse, head: bytes, place: str, family: str) -> str:
+    """Return the media type of what arrives, which must be of the family `video` or `image`."""
     said = response.content_type
     found = media_type(head)
-    if found is not None:
-        return found
-    if not head:
-        raise Refused(f"{place} answered with an empty file")
-    if head.lstrip()[:1] in (b"<", b"{", b"[") or not said.startswith(("video/", "image/")):
-        raise Refused(f"{place} answered with {said} instead of a file")
-    return said
+    if found is None:
+        if not head:
+            raise Refused(f"{place} answered with an empty file")
+        if _is_text(head) or not said.startswith((f"{family}/", "application/octet-stream")):
+            raise Refused(f"{place} answered with {said} instead of a file")
+        if said.startswith("application/"):
+            raise Refused(f"{place} answered with {said} that is no known kind of {family}")
+    type = found or said
+    if not type.startswith(f"{family}/"):
+        raise Refused(f"{place} answered with {type} instead of a file of {family}/*")
+    return type
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether somebody could read it: an error message, whatever type it says it has."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def _meaning(error: aiohttp.ClientError, place: str) -> Trouble | Refused:
@@ -339,8 +398,3 @@ def _meaning(error: aiohttp.ClientError, place: str) -> Trouble | Refused:
         return Refused(f"{place} leads to what is no http(s) link")
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
     return Trouble(f"{place}: {said or type(error).__name__}.")
-
-
-def _lacks_its_end(path: Path) -> bool:
-    with path.open("rb") as file:
-        return is_cut_off(file)

@@ -11,6 +11,15 @@ from luma_async.models import Asset, Generation
 What = Literal["video", "raw", "thumbnail", "last_frame"]
 
 
+FAMILIES: dict[What, Literal["video", "image"]] = {
+    "video": "video",
+    "raw": "video",
+    "thumbnail": "image",
+    "last_frame": "image",
+}
+"""The media types that each file may be of."""
+
+
 class Link(NamedTuple):
     """A link; whether what it leads to has no watermark is told of videos only."""
 

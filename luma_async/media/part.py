@@ -7,12 +7,14 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from luma_async.errors import DownloadError
 from luma_async.media.resumption import Version
+
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 if sys.platform == "win32":
     import msvcrt
@@ -20,11 +22,42 @@ if sys.platform == "win32":
     def _lock(file: IO[bytes]) -> None:
         file.seek(0x7FFF_0000)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+    def _unlock(file: IO[bytes]) -> None:
+        file.seek(0x7FFF_0000)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+class _Writers:
+    """The parts that this process writes to, as some file systems have no locks."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._lock = threading.Lock()
+
+    def add(self, path: Path) -> bool:
+        """Take a part; return `False` if somebody has it."""
+        with self._lock:
+            name = os.path.realpath(path)
+            is_new = name not in self._paths
+            self._paths.add(name)
+            return is_new
+
+    def remove(self, path: Path) -> None:
+        """Give it back."""
+        with self._lock:
+            self._paths.discard(os.path.realpath(path))
+
+
+_writers = _Writers()
 
 
 class Part:
@@ -43,6 +76,7 @@ class Part:
         self._note = path.with_name(f"{path.name}.json")
         self._step = threading.Lock()
         self._file: IO[bytes] | None = None
+        self._is_ours = False
         self._is_over = False
 
     @property
@@ -63,11 +97,18 @@ class Part:
             if self._is_over:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _opened(self.path)
-            self.version = self._noted()
-            self.size = os.fstat(self._file.fileno()).st_size if self.version else 0
-            if self.version and self.size > (self.version.length or self.size):
-                self.version, self.size = None, 0
+            if not _writers.add(self.path):
+                raise _taken(self.path)
+            try:
+                self._file = _opened(self.path)
+            except BaseException:
+                _writers.remove(self.path)
+                raise
+            size = os.fstat(self._file.fileno()).st_size
+            version = self._noted()
+            if version is not None and size <= (version.length or size):
+                self.version, self.size = version, size
+            self._is_ours = version is not None or size == 0
             self._file.seek(self.size)
 
     def begin(self, version: Version) -> None:
@@ -75,11 +116,9 @@ class Part:
         with self._step:
             if self._file is None or self._is_over:
                 return
-            self._note.unlink(missing_ok=True)
-            self._file.seek(0)
-            self._file.truncate()
+            self._empty(self._file)
             self._note.write_text(json.dumps({"of": self._of, **version.written()}), "utf-8")
-            self.version, self.size = version, 0
+            self.version = version
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append what has arrived."""
@@ -92,30 +131,35 @@ class Part:
             self._file.flush()
 
     def finish(self, target: Path, overwrite: bool) -> bool:
-        """Give the file its name; return `False` if that is taken and must not be replaced."""
+        """Give the file its name; return `False` if that is taken and must not be replaced.
+
+        Raises:
+            DownloadError: somebody removed the part while it was written.
+
+        """
         with self._step:
             if self._file is None or self._is_over:
                 return True
+            if not self._is_in_place(self._file):
+                raise DownloadError(
+                    f"{self.path} was removed or replaced while it was written; "
+                    "the download has to be started again."
+                )
             if sys.platform == "win32":  # what is open there cannot be renamed
                 self._file.close()
             if overwrite:
                 self.path.replace(target)
             elif not _rename_to_new(self.path, target):
                 return False
-            self._is_over = True
-            self._file.close()
             self._note.unlink(missing_ok=True)
+            self._let_go(self._file)
             return True
 
     def drop(self) -> None:
         """Forget what has arrived."""
         with self._step:
-            if self._file is None or self._is_over:
-                return
-            self._note.unlink(missing_ok=True)
-            self._file.seek(0)
-            self._file.truncate()
-            self.version, self.size = None, 0
+            if self._file is not None and not self._is_over:
+                self._empty(self._file)
 
     def close(self) -> None:
         """Let go of it; what is of no use to another download is removed."""
@@ -123,18 +167,40 @@ class Part:
             if self._file is None or self._is_over:
                 self._is_over = True
                 return
-            self._is_over = True
             with contextlib.suppress(OSError):
-                if not self.is_resumable:
+                is_useless = self._is_ours and not self.is_resumable
+                if is_useless and self._is_in_place(self._file):
                     self.path.unlink(missing_ok=True)
                     self._note.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self._file.close()
+            self._let_go(self._file)
 
-    def head(self, size: int) -> bytes:
-        """Return how it begins."""
-        with self._step, self.path.open("rb") as file:
-            return file.read(size)
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[IO[bytes]]:
+        """Give what is here to be read, and not to be closed."""
+        with self._step:
+            if self._file is None or self._is_over:
+                raise OSError("the download is over")
+            try:
+                yield self._file
+            finally:
+                self._file.seek(self.size)
+
+    def _empty(self, file: IO[bytes]) -> None:
+        self.version, self.size, self._is_ours = None, 0, True
+        self._note.unlink(missing_ok=True)
+        file.seek(0)
+        file.truncate()
+
+    def _is_in_place(self, file: IO[bytes]) -> bool:
+        return not file.closed and _is_at(self.path, os.fstat(file.fileno()))
+
+    def _let_go(self, file: IO[bytes]) -> None:
+        self._is_over = True
+        with contextlib.suppress(OSError, ValueError):
+            _unlock(file)  # a process that was forked meanwhile holds the file open for longer
+        with contextlib.suppress(OSError):
+            file.close()
+        _writers.remove(self.path)
 
     def _noted(self) -> Version | None:
         try:
@@ -149,19 +215,21 @@ class Part:
 def _opened(path: Path) -> IO[bytes]:
     """Open a file for writing, locked against others."""
     while True:
-        file = os.fdopen(
-            os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b"
-        )
+        file = os.fdopen(os.open(path, _FLAGS, 0o666), "r+b")
         try:
             _lock(file)
-            if _is_alone(path, file):
-                return file
         except (BlockingIOError, PermissionError):
             file.close()
-            raise DownloadError(f"{path} is being written by another download.") from None
+            raise _taken(path) from None
         except OSError:  # a file system without locks
+            pass
+        if _is_alone(path, file):
             return file
         file.close()
+
+
+def _taken(path: Path) -> DownloadError:
+    return DownloadError(f"{path} is being written by another download.")
 
 
 def _is_alone(path: Path, file: IO[bytes]) -> bool:
@@ -170,14 +238,18 @@ def _is_alone(path: Path, file: IO[bytes]) -> bool:
     Another download may just have finished it, or have died while it had both names.
     """
     about = os.fstat(file.fileno())
-    try:
-        is_there = os.path.samestat(path.stat(), about)
-    except FileNotFoundError:
-        return False
+    is_there = _is_at(path, about)
     if is_there and about.st_nlink > 1:
         path.unlink()
         return False
     return is_there
+
+
+def _is_at(path: Path, about: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), about)
+    except FileNotFoundError:
+        return False
 
 
 def _rename_to_new(path: Path, target: Path) -> bool:

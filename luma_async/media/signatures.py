@@ -50,8 +50,6 @@ _SUFFIXES = {
     "image/heic": ".heic",
     "image/heif": ".heif",
 }
-SUFFIXES = tuple(dict.fromkeys(_SUFFIXES.values()))
-"""Every suffix that `suffix_of` gives."""
 
 
 def media_type(head: bytes) -> str | None:
@@ -73,6 +71,11 @@ def media_type(head: bytes) -> str | None:
     if head[:1] == b"G" and head[_PACKET : _PACKET + 1] == b"G":
         return "video/mp2t"
     return None
+
+
+def suffixes_of(family: str) -> tuple[str, ...]:
+    """Return every suffix that `suffix_of` gives to the types of a family: `video` or `image`."""
+    return tuple(suffix for type, suffix in _SUFFIXES.items() if type.startswith(f"{family}/"))
 
 
 def suffix_of(type: str | None) -> str | None:

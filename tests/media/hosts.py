@@ -22,7 +22,9 @@ from luma_async.simulator import Fault, Fixed, Simulator
 MEGABYTE = 10**6
 
 
-MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + b"\0\0\x10\x08mdat" + bytes(range(256)) * 16
+MP4 = (
+    b"\0\0\0\x10ftypisom\0\0\2\0" + b"\0\0\0\x08moov" + b"\0\0\x10\x08mdat" + bytes(range(256)) * 16
+)
 
 
 def small(**settings: Any) -> Simulator:
@@ -55,12 +57,17 @@ def sent(sim: Simulator, name: str = "clean.mp4") -> list[tuple[int, int]]:
     ]
 
 
+async def no_gateway(request: web.Request) -> web.Response:
+    return web.json_response({"error": {"message": "no such job"}}, status=404)
+
+
 @asynccontextmanager
 async def host(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> AsyncIterator[str]:
-    """Run a media host of a test's own."""
+    """Run a media host of a test's own, beside a gateway that knows nothing."""
     app = web.Application()
+    app.router.add_route("*", "/luma/{tail:.*}", no_gateway)
     app.router.add_route("*", "/{tail:.*}", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()

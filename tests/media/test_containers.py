@@ -19,7 +19,7 @@ boxes = st.lists(
 
 
 def film(parts: list[tuple[bytes, bytes, bool]]) -> bytes:
-    data = struct.pack(">I4s", 16, b"ftyp") + b"isom\0\0\2\0"
+    data = struct.pack(">I4s", 16, b"ftyp") + b"isom\0\0\2\0" + struct.pack(">I4s", 8, b"moov")
     for kind, content, is_long in parts:
         size = len(content) + 8
         data += (
@@ -47,6 +47,25 @@ def test_a_film_that_lacks_its_end_is_cut_off(
     lacking = data.draw(st.integers(1, len(content)))
 
     assert is_cut_off(io.BytesIO(whole[:-lacking]))
+
+
+@given(boxes, st.sampled_from([b"mdat", b"free"]), st.integers(1, 7))
+def test_a_film_that_ends_within_the_head_of_a_box_is_cut_off(
+    parts: list[tuple[bytes, bytes, bool]], kind: bytes, bytes_left: int
+) -> None:
+    """Too little is left of it to tell its size, yet something follows."""
+    head = struct.pack(">I4s", 0x01020304, kind)
+
+    assert is_cut_off(io.BytesIO(film(parts) + head[:bytes_left]))
+    assert not is_cut_off(io.BytesIO(film(parts) + bytes(bytes_left)))
+
+
+def test_a_film_without_an_index_is_cut_off() -> None:
+    """No player can tell its frames apart (`moov`, or `moof` where it comes in fragments)."""
+    data = struct.pack(">I4s", 16, b"ftyp") + b"isom\0\0\2\0" + struct.pack(">I4s", 8, b"mdat")
+
+    assert is_cut_off(io.BytesIO(data))
+    assert not is_cut_off(io.BytesIO(data + struct.pack(">I4s", 8, b"moof")))
 
 
 @given(st.binary(max_size=200))

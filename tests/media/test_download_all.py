@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -23,7 +24,7 @@ from luma_async import (
     Outcome,
 )
 from luma_async.media import Download
-from luma_async.media.download_all import Sources
+from luma_async.media.download_all import READ_AHEAD, Sources
 from tests.clients import connect, until
 from tests.media.hosts import MEGABYTE, a_video, media, small
 
@@ -75,14 +76,14 @@ async def test_a_whole_run_is_downloaded_as_it_ends(tmp_path: Path) -> None:
 
 async def test_one_failure_spoils_no_other(tmp_path: Path) -> None:
     """Failed jobs, unknown ids, requests that were refused: each with its reason."""
-    async with small(failure_rate=0.4) as sim, connect(sim) as luma:
+    async with small(failure_rate=0.5) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}", aspect_ratio="1:1") for n in range(12)]
         refused = Outcome(request="", error=InvalidRequestError({"prompt": "is empty"}))
 
         files = await every(luma, [tasks[0], "unknown", refused, *tasks[1:]], tmp_path)
 
     failed = {job.id for job in sim.ledger.jobs if job.failure}
-    assert 1 < len(failed) < 11
+    assert 0 < len(failed) < 12
     errors: dict[str | None, type[LumaError]] = dict.fromkeys(failed, GenerationFailedError)
     errors |= {"unknown": NotFoundError, None: InvalidRequestError}
     assert {each.id: type(each.error) for each in files if not each.ok} == errors
@@ -96,7 +97,8 @@ async def test_jobs_on_their_way_keep_no_others_waiting(tmp_path: Path) -> None:
     async with small(durations=durations) as sim, connect(sim, max_downloads=2) as luma:
         done = await a_video(luma)
         waiting = [await luma.generate(f"slow {n}", aspect_ratio="1:1") for n in range(5)]
-        async with aclosing(luma.download_all([*waiting, done], tmp_path)) as files:
+        ids = [task.id for task in waiting]
+        async with aclosing(luma.download_all([*waiting, *ids, done], tmp_path)) as files:
             first = await anext(files)
 
     assert first.id == done.id
@@ -149,7 +151,7 @@ async def test_sources_are_read_as_they_are_needed(tmp_path: Path) -> None:
                 assert (await anext(files)).ok
             await asyncio.sleep(0.1)
 
-    assert read <= 10 + 3 * 2 + 1
+    assert read <= 10 + READ_AHEAD + 1
 
 
 async def test_stopping_early_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -201,6 +203,30 @@ async def test_a_source_that_breaks_is_raised_after_what_it_gave(tmp_path: Path)
     assert [each.ok for each in files] == [True]
 
 
+async def test_a_source_that_is_cancelled_is_raised_too(tmp_path: Path) -> None:
+    """It must not look like the end of the list."""
+    async with small() as sim, connect(sim) as luma:
+
+        async def cancelled() -> AsyncIterator[str]:
+            yield (await a_video(luma)).id
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await every(luma, cancelled(), tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_a_closed_client_ends_a_list_without_an_end(tmp_path: Path) -> None:
+    """It says so once for each that was read, not for ever."""
+    async with small() as sim, connect(sim) as luma:
+        id = (await a_video(luma)).id
+    files = await every(luma, itertools.repeat(id), tmp_path)
+
+    assert 0 < len(files) <= READ_AHEAD
+    assert {type(each.error) for each in files} == {ClientClosedError}
+
+
 async def test_a_client_that_closes_ends_them_all(tmp_path: Path) -> None:
     """Whether they were coming, or their jobs were still running."""
     async with small(video_bytes=MEGABYTE, durations=InTurn(0.1, 60.0)) as sim:
@@ -227,7 +253,7 @@ async def test_other_files_come_into_folders_too(tmp_path: Path) -> None:
 
         files = await every(luma, ids, tmp_path, what="thumbnail")
 
-    assert {each.path for each in files} == {tmp_path / f"{id}-thumbnail.jpg" for id in ids}
+    assert {each.path for each in files} == {tmp_path / f"{id}.thumbnail.jpg" for id in ids}
     assert {each.watermark_free for each in files} == {None}
 
 

@@ -15,6 +15,7 @@ from luma_async import (
     ClientClosedError,
     DownloadError,
     GenerationFailedError,
+    InvalidRequestError,
     LumaClient,
 )
 from luma_async.simulator import Fault, Variant
@@ -202,6 +203,53 @@ async def test_a_download_that_had_hardly_begun_leaves_nothing_when_cancelled(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_an_error_of_the_progress_callback_is_the_callers(tmp_path: Path) -> None:
+    """Even one that a server's silence has as well: it is raised as it is, at once."""
+
+    def slow(*_: object) -> None:
+        raise TimeoutError
+
+    calls = 0
+
+    async def count(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    async with host(count) as url, LumaClient("k") as luma:
+        with pytest.raises(TimeoutError):
+            await luma.download(at(url), tmp_path, progress=slow)
+
+    assert calls == 1
+
+
+async def test_downloads_end_at_once_when_the_client_closes(tmp_path: Path) -> None:
+    """At whatever moment, with `ClientClosedError` and nothing else; submissions are no reason."""
+    ended: list[object] = []
+    async with small(video_bytes=MEGABYTE // 2) as sim:
+        async with connect(sim) as luma:
+            task = await a_video(luma)
+            await luma.download(task, tmp_path / "reference.mp4")
+        sim.faults.add(Fault.slow(0.6))
+        for steps in range(0, 100, 20):
+            luma = connect(sim)
+            downloads = [
+                asyncio.create_task(luma.download(task.generation, tmp_path / f"{steps}-{n}.mp4"))
+                for n in range(6)
+            ]
+            submission = asyncio.create_task(luma.generate("a dog"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            closing = asyncio.create_task(luma.aclose())
+            async with asyncio.timeout(0.5):
+                ended += await asyncio.gather(*downloads, return_exceptions=True)
+            submission.cancel()
+            await asyncio.gather(submission, closing, return_exceptions=True)
+
+    assert {type(each) for each in ended} <= {ClientClosedError, type(tmp_path)}
+    assert ClientClosedError in {type(each) for each in ended}
+
+
 async def test_a_closed_client_downloads_no_more(tmp_path: Path) -> None:
     """Those on their way end with `ClientClosedError`, those that wait for a place, too."""
     part = tmp_path / "0.mp4.part"
@@ -283,6 +331,40 @@ async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     async with small() as sim, connect(sim) as luma:
         with pytest.raises(DownloadError, match=r"cannot be written to .*cat\.mp4\.part: "):
             await luma.download(await a_video(luma), tmp_path / "file" / "cat.mp4")
+
+
+@pytest.mark.parametrize("length", [240, 246, 255])
+async def test_a_name_may_be_as_long_as_the_disk_allows(length: int, tmp_path: Path) -> None:
+    """Those of the part are shorter, if need be."""
+    path = tmp_path / ("n" * (length - 4) + ".mp4")
+    async with small() as sim, connect(sim) as luma:
+        assert await luma.download(await a_video(luma), path) == path
+
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_what_cannot_be_a_name_or_a_file_of_a_job_is_said(tmp_path: Path) -> None:
+    """Before the job is waited for."""
+    async with small() as sim, connect(sim) as luma:
+        task = await luma.generate("a cat", aspect_ratio="1:1")
+
+        with pytest.raises(DownloadError, match="cannot be the name of a file"):
+            await luma.download(task, f"{tmp_path}/a\0b.mp4")
+        with pytest.raises(InvalidRequestError, match="what: 'gif' is not known; allowed: video"):
+            await luma.download(task, tmp_path, what="gif")  # type: ignore[arg-type]
+        (tmp_path / f"{task.id}.mp4").mkdir()
+        with pytest.raises(DownloadError, match="is there already, and is no file"):
+            await luma.download(task, tmp_path)
+        assert not task.done
+
+
+async def test_other_files_of_the_same_stem_are_other_files(tmp_path: Path) -> None:
+    """A picture of the user's that is called like the job."""
+    async with small() as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        (tmp_path / f"{task.id}.jpg").write_text("a picture")
+
+        assert (await luma.download(task, tmp_path)).suffix == ".mp4"
 
 
 async def test_a_failed_job_has_nothing_to_download(tmp_path: Path) -> None:

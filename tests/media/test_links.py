@@ -54,7 +54,7 @@ async def test_a_link_that_was_refused_is_not_followed_again(tmp_path: Path) -> 
 
     async def stubborn(request: web.Request) -> web.StreamResponse:
         nonlocal followed
-        if request.path == "/video.mp4":
+        if request.path.endswith("/video.mp4"):
             followed += 1
             return web.Response(status=403)
         link = f"{url}/video.mp4"
@@ -62,7 +62,7 @@ async def test_a_link_that_was_refused_is_not_followed_again(tmp_path: Path) -> 
             {"id": "job-1", "state": "completed", "video": {"url": link}, "url": link}
         )
 
-    async with host(stubborn) as url, LumaClient("k", base_url=url) as luma:
+    async with host(stubborn) as url, LumaClient("k", base_url=f"{url}/gateway") as luma:
         with pytest.raises(DownloadError, match="HTTP 403"):
             await luma.download(at(f"{url}/video.mp4"), tmp_path)
 
@@ -103,6 +103,41 @@ BAD_FILES: dict[str, tuple[Fault, str]] = {
             headers=(("Content-Type", "application/octet-stream"),),
         ),
         "with application/octet-stream instead of a file",
+    ),
+    "text that says it is a video": (
+        Fault(
+            on=["media"],
+            status=200,
+            body=b"Link expired.\n",
+            headers=(("Content-Type", "video/mp4"),),
+        ),
+        "with video/mp4 instead of a file",
+    ),
+    "json with a mark of its encoding": (
+        Fault(
+            on=["media"],
+            status=200,
+            body=b'\xef\xbb\xbf{"error": "expired"}',
+            headers=(("Content-Type", "video/mp4"),),
+        ),
+        "with video/mp4 instead of a file",
+    ),
+    "picture": (
+        Fault(
+            on=["media"],
+            status=200,
+            body=b"\x89PNG\r\n\x1a\n" + b"\0" * 1000,
+            headers=(("Content-Type", "video/mp4"),),
+        ),
+        "with image/png instead of a file of video/",
+    ),
+    "redirect to a host that cannot be": (
+        Fault(on=["media"], status=302, headers=(("Location", "http://a..b/"),)),
+        "leads to what is no http(s) link",
+    ),
+    "redirect to a port that cannot be": (
+        Fault(on=["media"], status=302, headers=(("Location", "http://host:99999/"),)),
+        "leads to what is no http(s) link",
     ),
     "empty": (
         Fault(on=["media"], status=200, headers=(("Content-Type", "video/mp4"),)),
@@ -235,12 +270,22 @@ async def test_no_media_host_ever_sees_the_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "link", ["file:///etc/passwd", "ftp://host/a.mp4", "/a.mp4", "https://", "http://a b/c"]
+    "link",
+    [
+        "file:///etc/passwd",
+        "ftp://host/a.mp4",
+        "/a.mp4",
+        "https://",
+        "http://a b/c",
+        "http://a..b/c",
+        f"http://{'a' * 64}.b/c",
+        "http://host:99999/c",
+    ],
 )
 async def test_what_is_no_web_link_is_not_followed(link: str, tmp_path: Path) -> None:
     """Whatever a server says where its video is."""
     async with small() as sim, connect(sim) as luma:
-        with pytest.raises(DownloadError, match="is not a link to download from"):
+        with pytest.raises(DownloadError, match=r"is not a link to download|no http\(s\) link"):
             await luma.download(at(link), tmp_path)
 
     assert list(tmp_path.iterdir()) == []

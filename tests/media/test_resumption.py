@@ -16,10 +16,7 @@ import av
 import pytest
 from aiohttp import web
 
-from luma_async import (
-    DownloadError,
-    LumaClient,
-)
+from luma_async import Asset, DownloadError, Generation, LumaClient, State
 from luma_async.simulator import Fault, Fixed
 from luma_async.testing import running_simulator
 from tests.clients import connect, until
@@ -195,6 +192,215 @@ async def test_a_server_may_send_less_than_was_asked_for(tmp_path: Path) -> None
     assert path.read_bytes() == MP4
 
 
+RANGES: dict[str, tuple[str, int]] = {
+    "more than the file has": ("bytes 1000-4119/4120", 9000),
+    "up to somewhere, of how much it does not say": ("bytes 1000-2000/*", 1001),
+    "with numbers that nobody has": (f"bytes 1000-{'9' * 5000}/{'9' * 5000}", 3120),
+}
+
+
+@pytest.mark.parametrize("kind", RANGES)
+async def test_a_rest_that_does_not_end_where_the_file_does_makes_no_file(
+    kind: str, tmp_path: Path
+) -> None:
+    """Too much, or nobody knows how much: it is refused, or all of the file is asked for."""
+    said, size = RANGES[kind]
+
+    async def odd(request: web.Request) -> web.StreamResponse:
+        if "Range" in request.headers:
+            headers = {"Content-Range": said, "ETag": '"1"'}
+            return web.Response(status=206, body=b"x" * size, headers=headers)
+        response = web.StreamResponse(headers={"ETag": '"1"', "Content-Type": "video/mp4"})
+        if "*" not in said:
+            response.content_length = len(MP4)
+        await response.prepare(request)
+        await response.write(MP4[:1000])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with host(odd) as url, LumaClient("k", base_url=url, max_tries=3) as luma:
+        with pytest.raises(DownloadError, match="did not arrive"):
+            await luma.download(at(url), tmp_path)
+
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+async def test_a_part_of_a_file_of_unknown_length_is_no_file(tmp_path: Path) -> None:
+    """A server that sends a part though all was asked for, and does not say of how much."""
+
+    async def odd(request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Range": "bytes 0-999/*", "Content-Type": "video/mp4"}
+        return web.Response(status=206, body=MP4[:1000], headers=headers)
+
+    async with host(odd) as url, LumaClient("k", base_url=url) as luma:
+        with pytest.raises(DownloadError, match="a part that was not asked for"):
+            await luma.download(at(url), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_date_that_is_another_tells_another_version(tmp_path: Path) -> None:
+    """Even if the server has not read `If-Range`."""
+    dates = ["Sat, 21 Nov 2026 12:00:00 GMT", "Sat, 21 Nov 2026 13:00:00 GMT"]
+    calls: list[str] = []
+    other = MP4[:1000] + (b"other" * 626)[:3128]
+
+    async def careless(request: web.Request) -> web.StreamResponse:
+        calls.append(request.headers.get("Range", ""))
+        headers = {"Last-Modified": dates[min(len(calls) - 1, 1)], "Content-Type": "video/mp4"}
+        if calls[-1]:
+            headers["Content-Range"] = f"bytes 1000-{len(other) - 1}/{len(other)}"
+            return web.Response(status=206, body=other[1000:], headers=headers)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = len(MP4)
+        await response.prepare(request)
+        await response.write(MP4[:1000] if len(calls) == 1 else other)
+        if len(calls) == 1 and request.transport is not None:
+            request.transport.close()
+        return response
+
+    async with host(careless) as url, LumaClient("k") as luma:
+        path = await luma.download(at(url), tmp_path)
+
+    assert path.read_bytes() == other
+    assert calls == ["", "bytes=1000-", ""]
+
+
+async def test_a_video_with_a_watermark_does_not_go_on_with_one_without(tmp_path: Path) -> None:
+    """Of the same length and date though they are, and at the same place."""
+    date = {"Last-Modified": "Sat, 21 Nov 2026 12:00:00 GMT", "Content-Type": "video/mp4"}
+    marked = MP4[:1000] + (b"marks" * 626)[:3128]
+    calls: list[str] = []
+
+    async def one_place(request: web.Request) -> web.StreamResponse:
+        calls.append(f"{request.query_string} {request.headers.get('Range', '')}")
+        if "marked" in request.query_string:
+            return web.Response(body=marked, headers=date)
+        if len(calls) > 1:
+            return web.Response(status=403)
+        response = web.StreamResponse(headers=date)
+        response.content_length = len(MP4)
+        await response.prepare(request)
+        await response.write(MP4[:1000])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with host(one_place) as url, LumaClient("k", base_url=url, max_tries=1) as luma:
+        both = Asset(url=f"{url}/v?marked", download_url=f"{url}/v?clean")
+        video = Generation(id="job-1", state=State.COMPLETED, video=both)
+        with pytest.raises(DownloadError):
+            await luma.download(video, tmp_path)
+        path = await luma.download(video, tmp_path)
+
+    assert path.read_bytes() == marked
+    assert "marked " in calls
+
+
+async def test_a_part_that_contradicts_its_server_is_forgotten(tmp_path: Path) -> None:
+    """Where the server said a wrong length, the next call begins anew."""
+    async with small() as sim, connect(sim, max_tries=2) as luma:
+        task = await a_video(luma)
+        sim.faults.add(media(miscounts=1000))
+        with pytest.raises(DownloadError, match="not as many as it said before"):
+            await luma.download(task, tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+        sim.faults.clear()
+        assert (await luma.download(task, tmp_path)).stat().st_size > 1000
+
+
+async def test_an_etag_that_cannot_be_sent_back_is_none(tmp_path: Path) -> None:
+    """Nothing is promised that a header cannot carry."""
+
+    async def latin(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"ETag": '"caf\u00e9"', "Content-Type": "video/mp4"})
+        response.content_length = len(MP4)
+        await response.prepare(request)
+        await response.write(MP4[:1000])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with host(latin) as url, LumaClient("k", base_url=url, max_tries=1) as luma:
+        with pytest.raises(DownloadError) as caught:
+            await luma.download(at(url), tmp_path)
+
+    assert "another try goes on there" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_part_that_somebody_removed_gets_no_name(tmp_path: Path) -> None:
+    """Nor does the one that another download has begun in its place."""
+    target, part = tmp_path / "cat.mp4", tmp_path / "cat.mp4.part"
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+
+        def remove(done: int, total: int | None) -> None:
+            if done == total:
+                part.unlink(missing_ok=True)
+                part.write_bytes(b"of somebody else")
+
+        with pytest.raises(DownloadError, match="was removed or replaced"):
+            await luma.download(task, target, progress=remove)
+
+    assert not target.exists()
+    assert part.read_bytes() == b"of somebody else"
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+async def test_a_part_that_is_a_link_is_not_followed(dangling: bool, tmp_path: Path) -> None:
+    """What it leads to is somebody's."""
+    (tmp_path / "videos").mkdir()
+    precious = tmp_path / "precious.txt"
+    if not dangling:
+        precious.write_text("precious")
+    (tmp_path / "videos" / "cat.mp4.part").symlink_to(precious)
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(DownloadError, match="cannot be written"):
+            await luma.download(await a_video(luma), tmp_path / "videos" / "cat.mp4")
+
+    assert precious.exists() is not dangling
+    assert dangling or precious.read_text() == "precious"
+
+
+async def test_a_part_of_somebody_else_stays_until_there_is_something_better(
+    tmp_path: Path,
+) -> None:
+    """Another program's, or of another job: a download that gets nothing takes nothing."""
+    part = tmp_path / "cat.mp4.part"
+    part.write_bytes(b"half of something")
+    async with small() as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        sim.faults.add(Fault.page(404, on=["media"]))
+
+        with pytest.raises(DownloadError, match="HTTP 404"):
+            await luma.download(task, tmp_path / "cat.mp4")
+
+    assert part.read_bytes() == b"half of something"
+
+
+async def test_a_cancelled_download_takes_its_lock_along(tmp_path: Path) -> None:
+    """However often it is cancelled, and at whatever moment: the next one begins at once."""
+    async with small(video_bytes=MEGABYTE // 2) as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        whole = await reference(luma, task, tmp_path)
+        for steps in range(0, 120, 3):
+            target = tmp_path / f"{steps}.mp4"
+            first = asyncio.create_task(luma.download(task, target))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+
+            again = await luma.download(task, target, overwrite=True)
+            assert again.read_bytes() == whole
+    assert not list(tmp_path.glob("*.part*"))
+
+
 async def test_a_cancelled_download_is_taken_up_again(tmp_path: Path) -> None:
     """Cancellation is a normal path: what arrived stays, and nothing is left open."""
     part = tmp_path / "cat.mp4.part"
@@ -315,14 +521,14 @@ async def test_a_part_that_nothing_is_known_of_is_not_gone_on_with(
 async def test_a_part_that_got_its_name_and_kept_its_own_is_not_written_to(tmp_path: Path) -> None:
     """Killed between the two steps of naming it: the file that is whole stays so."""
     target, part = tmp_path / "cat.mp4", tmp_path / "cat.mp4.part"
-    async with small() as sim, connect(sim) as luma:
+    async with small() as sim, connect(sim, max_tries=1) as luma:
         task = await a_video(luma)
         await luma.download(task, target)
         before = target.read_bytes()
         part.hardlink_to(target)
-        sim.faults.add(Fault.page(404, on=["media"]))
+        sim.faults.add(media(cut_after=5000))
 
-        with pytest.raises(DownloadError, match="HTTP 404"):
+        with pytest.raises(DownloadError, match="did not arrive"):
             await luma.download(task, target, overwrite=True)
 
     assert target.read_bytes() == before
