@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.to_thread
@@ -41,10 +42,30 @@ _FIELDS = ("image", "image_end")
 _STEP = 2**18
 """Bytes that are handled in one go: a thread that copies many megabytes holds the event loop."""
 
-_LOSSLESS_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+_LOSSLESS_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """What PNG can hold as it is."""
 
-_reading_files = threading.Lock()
+_NEAREST_MODES = {"RGBa": "RGBA", "La": "RGBA", "PA": "RGBA", "I": "I;16"}
+
+
+class _Readers:
+    """One lock for each file: two requests may share one, and each reads it from its start."""
+
+    def __init__(self) -> None:
+        self._locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._lock_of_others = threading.Lock()
+
+    def of(self, file: Any) -> threading.Lock:
+        """Return the lock of a file."""
+        with self._lock:
+            try:
+                return self._locks.setdefault(file, threading.Lock())
+            except TypeError:  # it cannot be referred to weakly, or has no hash
+                return self._lock_of_others
+
+
+_readers = _Readers()
 
 
 class _NoPicture(Exception):  # noqa: N818  a problem of a field that its reader does not know
@@ -75,6 +96,8 @@ async def image_from(
         ConfigurationError: Pillow is needed and not installed.
 
     """
+    if max_side is not None and max_side < 1:
+        raise InvalidRequestError.of("max_side", f"{max_side} is no size; allowed is 1 or more")
     try:
         checked_source(source)
         if not is_url(source):
@@ -149,10 +172,15 @@ async def _in_thread(source: PictureLike, limit: int, max_side: int | None) -> P
 
 def _read(source: PictureLike, limit: int, max_side: int | None) -> Picture:
     """Read, scale and check a picture. Takes its time."""
-    # One that will be scaled may be larger before.
-    data = _content(source, limit if max_side is None else max(limit, 10 * IMAGE_LIMIT))
-    if max_side is not None:
-        data = _scaled(data, max_side)
+    try:
+        # One that will be scaled may be larger before.
+        data = _content(source, limit if max_side is None else max(limit, 10 * IMAGE_LIMIT))
+        if max_side is not None:
+            data = _scaled(data, max_side)
+    except (_NoPicture, ConfigurationError):
+        raise
+    except Exception as error:  # noqa: BLE001  a caller's file, or Pillow at a damaged picture
+        raise _NoPicture(f"cannot be read{_named(source)}: {_why(error)}") from None
     found = media_type(bytes(data[:HEAD]))
     if not data:
         raise _NoPicture(f"is empty{_named(source)}")
@@ -183,7 +211,11 @@ def _named(source: PictureLike) -> str:
     is_path = isinstance(source, os.PathLike) or (
         isinstance(source, str) and not is_data_uri(source)
     )
-    return f" ({os.fspath(source)!r})" if is_path and isinstance(source, str | os.PathLike) else ""
+    if not is_path:
+        return ""
+    with contextlib.suppress(TypeError):  # it may say that it is a path, and have none
+        return f" ({os.fspath(cast('str | os.PathLike[str]', source))!r})"
+    return ""
 
 
 def _content(source: PictureLike, limit: int) -> memoryview:
@@ -191,7 +223,8 @@ def _content(source: PictureLike, limit: int) -> memoryview:
     if isinstance(source, Picture | bytes):
         return source.data if isinstance(source, Picture) else memoryview(source)
     if isinstance(source, bytearray | memoryview):
-        view = memoryview(source).cast("B")
+        view = memoryview(source)
+        view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         return _joined(view[start : start + _STEP] for start in range(0, len(view), _STEP))
     if is_pillow_image(source):
         return _encoded(source)
@@ -224,7 +257,7 @@ def _from_file(file: Any, limit: int) -> memoryview:
     try:
         if not _is_seekable(file):
             return _joined(_pieces(file, limit, ""))
-        with _reading_files:  # two requests may share one file
+        with _readers.of(file):
             start = file.tell()
             try:
                 return _joined(_pieces(file, limit, ""))
@@ -289,7 +322,7 @@ def _encoded(image: SavesItself) -> memoryview:
     if not all(image.size):
         raise _NoPicture("is empty: a Pillow image without a pixel")
     if mode not in _LOSSLESS_MODES:
-        image = image.convert("RGBA" if mode in ("RGBa", "La", "PA") else "RGB")
+        image = image.convert(_NEAREST_MODES.get(mode, "RGB"))
     file = io.BytesIO()
     try:
         image.save(file, "PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -81,7 +82,7 @@ async def test_a_url_is_passed_on() -> None:
     assert sim.ledger.jobs[0].request["image_end_url"] == url
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "CMYK", "YCbCr"])
 async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
     """As a PNG; what PNG cannot hold is what Pillow makes of it."""
     image: Image.Image = Image.open(io.BytesIO(PNG))
@@ -91,7 +92,8 @@ async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
 
     kind, data = arrived(sim.ledger.jobs[0].request["image_url"])
     shown = Image.open(io.BytesIO(data))
-    same = image if mode not in ("CMYK", "YCbCr") else image.convert("RGB")
+    kept = {"CMYK": "RGB", "YCbCr": "RGB", "I": "I;16"}
+    same = image.convert(kept.get(mode, mode))
     assert kind == "image/png"
     assert shown.convert(same.mode).tobytes() == same.tobytes()
 
@@ -438,6 +440,70 @@ async def test_what_cannot_be_scaled_is_said() -> None:
         await image_from("https://host/cat.png", max_side=300)
     with pytest.raises(InvalidRequestError, match="cannot be scaled"):
         await image_from(PNG[:60], max_side=30)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(PNG) - 1), st.integers(0, 255)), min_size=1, max_size=6)
+)
+async def test_a_damaged_picture_is_scaled_or_refused(changes: list[tuple[int, int]]) -> None:
+    """Whatever Pillow makes of it."""
+    data = bytearray(PNG)
+    for place, value in changes:
+        data[place] = value
+
+    with contextlib.suppress(InvalidRequestError):
+        assert isinstance(await image_from(data, max_side=16), Picture)
+
+
+async def test_no_side_is_no_size() -> None:
+    """A slip, said at once."""
+    with pytest.raises(InvalidRequestError, match="max_side: 0 is no size"):
+        await image_from(PNG, max_side=0)
+
+
+async def test_a_file_that_hangs_keeps_no_other_waiting() -> None:
+    """Not even when nobody waits for it any more."""
+    let_go = threading.Event()
+
+    class Hanging(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            let_go.wait(5)
+            return b""
+
+    hanging = asyncio.create_task(image_from(Hanging(b"x")))
+    try:
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(2):
+            picture = await image_from(io.BytesIO(PNG))
+    finally:
+        let_go.set()
+    with pytest.raises(InvalidRequestError, match="is empty"):
+        await hanging
+
+    assert bytes(cast("Picture", picture)) == PNG
+
+
+class Strange:
+    def __fspath__(self) -> Any:
+        return 5
+
+
+STRANGE: dict[str, Any] = {"released": memoryview(PNG), "a path that is none": Strange()}
+STRANGE["released"].release()
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_what_breaks_when_it_is_read_is_refused(kind: str) -> None:
+    """With the reason, and not with whatever it raises."""
+    with pytest.raises(InvalidRequestError, match="cannot be read"):
+        await image_from(STRANGE[kind])
+
+
+async def test_every_other_byte_of_something_is_a_picture_too() -> None:
+    """A view that is not in one piece."""
+    doubled = bytes(byte for byte in PNG for _ in range(2))
+
+    assert bytes(cast("Picture", await image_from(memoryview(doubled)[::2]))) == PNG
 
 
 async def test_a_picture_that_was_read_is_a_value(tmp_path: Path) -> None:
