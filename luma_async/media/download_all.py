@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 
 from luma_async.errors import ClientClosedError
+from luma_async.media.completion import to_completion
 from luma_async.media.delivery import Download, Source
 from luma_async.tasks.run import lazily
 
@@ -30,8 +31,8 @@ async def download_all(sources: Sources, deliver: Deliver) -> AsyncGenerator[Dow
             yield download
     finally:
         reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-        await run.aclose()
+        run.cancel()
+        await to_completion(run.ended(reading))
 
 
 class _Run:
@@ -80,11 +81,16 @@ class _Run:
         self._room.set()
         return self._ended.popleft()
 
-    async def aclose(self) -> None:
-        """End what is under way."""
+    def cancel(self) -> None:
+        """Let nothing go on that is under way."""
         for task in self._under_way:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def ended(self, reading: asyncio.Task[None]) -> None:
+        """Wait until all of it has ended."""
+        await asyncio.wait([reading, *self._under_way])
+        if not reading.cancelled():
+            reading.exception()  # `next_download` raises it
 
     async def _bring(self, source: Source) -> None:
         download = await self._deliver(source)

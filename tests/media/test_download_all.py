@@ -174,6 +174,8 @@ async def test_stopping_early_leaves_nothing_behind(tmp_path: Path) -> None:
         begun = asyncio.create_task(anext(files))
         await until(lambda: len(list(tmp_path.glob("*.part"))) == 4)
         begun.cancel()
+        await asyncio.sleep(0)
+        begun.cancel()  # an impatient caller
         with pytest.raises(asyncio.CancelledError):
             await begun
         await files.aclose()
