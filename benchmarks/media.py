@@ -83,8 +83,9 @@ def _make_video(path: Path) -> None:
     chance = random.Random(1)
     with path.open("wb") as file:
         file.write(struct.pack(">I4s", 16, b"ftyp") + b"isomisom")
-        file.write(struct.pack(">I4s", VIDEO_SIZE - 16, b"mdat"))
-        for left in range(VIDEO_SIZE - 24, 0, -(10**7)):
+        file.write(struct.pack(">I4s", 8, b"moov"))
+        file.write(struct.pack(">I4s", VIDEO_SIZE - 24, b"mdat"))
+        for left in range(VIDEO_SIZE - 32, 0, -(10**7)):
             file.write(chance.randbytes(min(left, 10**7)))
 
 
