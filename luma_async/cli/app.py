@@ -1,24 +1,52 @@
-"""The commands."""
+"""The commands: what they take. Each of them loads what it needs when it runs."""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from luma_async.cli.demo import run_demo
-from luma_async.cli.journal import default_place, settle_job, show_jobs
-from luma_async.cli.simulate import run_simulator
-from luma_async.errors import InvalidRequestError, LumaError
-from luma_async.journal import EntryState
+from luma_async.cli.exit_codes import EXPLANATION
+from luma_async.cli.options import (
+    AsJSON,
+    AspectRatio,
+    BaseURL,
+    Duration,
+    ExpandPrompt,
+    Extra,
+    Image,
+    ImageEnd,
+    Journal,
+    Key,
+    Loop,
+    Model,
+    NoDownload,
+    NotifyHook,
+    NoWait,
+    Overwrite,
+    Place,
+    Prompt,
+    Resolution,
+    RetryFailed,
+    RetryUncertain,
+    TaskId,
+    TaskIds,
+    Watermark,
+    Watermarked,
+    What,
+    complete_state,
+)
+from luma_async.cli.what import Wanted
 from luma_async.version import __version__
+
+if TYPE_CHECKING:
+    from luma_async.cli.output import Output
 
 app = typer.Typer(
     name="luma-async",
-    help="Luma video generation, from a terminal.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
@@ -30,7 +58,10 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog="The key comes from LUMA_API_KEY, or from a file .env in this folder; so may "
+    f"LUMA_BASE_URL and LUMA_JOURNAL. {EXPLANATION}"
+)
 def luma_async(
     *,
     version: Annotated[
@@ -42,70 +73,259 @@ def luma_async(
 
 
 @app.command()
-def demo(
+def generate(
+    prompt: Prompt,
     *,
-    folder: Annotated[Path, typer.Option(help="Where the videos go.")] = Path("luma-demo"),
-    speed: Annotated[
-        float, typer.Option(min=0.1, help="How many times faster than real the server works.")
-    ] = 10.0,
+    aspect_ratio: AspectRatio = None,
+    loop: Loop = None,
+    image: Image = None,
+    image_end: ImageEnd = None,
+    model: Model = None,
+    resolution: Resolution = None,
+    duration: Duration = None,
+    expand_prompt: ExpandPrompt = None,
+    notify_hook: NotifyHook = None,
+    extra: Extra = None,
+    key: Key = None,
+    retry_failed: RetryFailed = False,
+    retry_uncertain: RetryUncertain = False,
+    no_wait: NoWait = False,
+    no_download: NoDownload = False,
+    output: Place = None,
+    watermark: Watermark = False,
+    overwrite: Overwrite = False,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
 ) -> None:
-    """Make six videos at once and extend one, against a simulated gateway. No key needed."""
-    try:
-        asyncio.run(run_demo(folder, speed=speed))
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        raise typer.Exit(130) from None
-    except (LumaError, OSError) as error:
-        typer.echo(f"The demo failed: {error}", err=True)
-        raise typer.Exit(1) from None
+    """Make a video, and print the path of its file."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.program import run
+    from luma_async.cli.submission import Order, submit
+
+    order = Order(
+        prompt=prompt,
+        fields={
+            "aspect_ratio": aspect_ratio,
+            "loop": loop,
+            "image": image,
+            "image_end": image_end,
+            "model": model,
+            "resolution": resolution,
+            "duration": duration,
+            "expand_prompt": expand_prompt,
+            "notify_hook": notify_hook,
+        },
+        extra=extra,
+        key=key,
+        retry_failed=retry_failed,
+        retry_uncertain=retry_uncertain,
+        waits=not no_wait,
+        output=_output_of_new(
+            output,
+            watermark=watermark,
+            overwrite=overwrite,
+            no_wait=no_wait,
+            no_download=no_download,
+        ),
+    )
+    run(lambda terminal: submit(terminal, Connection(base_url, journal), order), as_json=as_json)
 
 
-Journal = Annotated[
-    str,
-    typer.Option(
-        "--journal", default_factory=default_place, show_default="LUMA_JOURNAL", help="Path or URL."
-    ),
-]
+@app.command()
+def extend(
+    task_id: TaskId,
+    prompt: Prompt,
+    *,
+    aspect_ratio: AspectRatio = None,
+    image: Image = None,
+    image_end: ImageEnd = None,
+    model: Model = None,
+    resolution: Resolution = None,
+    duration: Duration = None,
+    expand_prompt: ExpandPrompt = None,
+    notify_hook: NotifyHook = None,
+    extra: Extra = None,
+    key: Key = None,
+    retry_failed: RetryFailed = False,
+    retry_uncertain: RetryUncertain = False,
+    no_wait: NoWait = False,
+    no_download: NoDownload = False,
+    output: Place = None,
+    watermark: Watermark = False,
+    overwrite: Overwrite = False,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Add some seconds to a video, and print the path of the longer one."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.program import run
+    from luma_async.cli.submission import Order, submit
+
+    order = Order(
+        prompt=prompt,
+        fields={
+            "aspect_ratio": aspect_ratio,
+            "image": image,
+            "image_end": image_end,
+            "model": model,
+            "resolution": resolution,
+            "duration": duration,
+            "expand_prompt": expand_prompt,
+            "notify_hook": notify_hook,
+        },
+        extra=extra,
+        source_id=task_id,
+        key=key,
+        retry_failed=retry_failed,
+        retry_uncertain=retry_uncertain,
+        waits=not no_wait,
+        output=_output_of_new(
+            output,
+            watermark=watermark,
+            overwrite=overwrite,
+            no_wait=no_wait,
+            no_download=no_download,
+        ),
+    )
+    run(lambda terminal: submit(terminal, Connection(base_url, journal), order), as_json=as_json)
+
+
+@app.command()
+def get(ids: TaskIds, *, base_url: BaseURL = None, as_json: AsJSON = False) -> None:
+    """Look once at each job: its state, its links, why it failed (which is an answer: exit 0)."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.get import get as work
+    from luma_async.cli.program import run
+
+    run(lambda terminal: work(terminal, Connection(base_url), ids), as_json=as_json)
+
+
+@app.command()
+def watch(
+    ids: TaskIds,
+    *,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Watch jobs until they are done, with a line whenever one is somewhere else."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.program import run
+    from luma_async.cli.watch import watch as work
+
+    run(lambda terminal: work(terminal, Connection(base_url, journal), ids), as_json=as_json)
+
+
+@app.command()
+def download(
+    ids: TaskIds,
+    *,
+    output: Place = None,
+    what: What = Wanted.VIDEO,
+    watermark: Watermarked = False,
+    overwrite: Overwrite = False,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Download a file of each job, once it is done, and print its path."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.download import download as work
+    from luma_async.cli.program import run
+
+    wanted = _output(output, what=what, watermark=watermark, overwrite=overwrite)
+    run(
+        lambda terminal: work(terminal, Connection(base_url, journal), ids, wanted),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def resume(
+    *,
+    download: Annotated[
+        bool, typer.Option("--download", help="Download their videos, too; so does --output.")
+    ] = False,
+    output: Place = None,
+    watermark: Watermark = False,
+    overwrite: Overwrite = False,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Watch all unfinished jobs of the journal until they are done."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.program import run
+    from luma_async.cli.resume import resume as work
+
+    wanted = (
+        _output(output, watermark=watermark, overwrite=overwrite) if download or output else None
+    )
+    run(lambda terminal: work(terminal, Connection(base_url, journal), wanted), as_json=as_json)
 
 
 @app.command()
 def jobs(
     *,
-    journal: Journal,
     state: Annotated[
-        EntryState | None, typer.Option(help="Only those that stand so; uncertain, for one.")
+        str | None,
+        typer.Option(
+            metavar="STATE",
+            help="Only those that stand so; uncertain, for one.",
+            autocompletion=complete_state,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
+    journal: Journal = None,
+    as_json: AsJSON = False,
 ) -> None:
-    """List the jobs of a journal."""
-    _run(show_jobs(journal, state=state, as_json=as_json))
+    """List the jobs of the journal."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.journal import show_jobs
+    from luma_async.cli.program import run
+
+    run(lambda terminal: show_jobs(terminal, Connection(journal=journal), state), as_json=as_json)
 
 
 @app.command()
 def settle(
     *,
     key: Annotated[str, typer.Argument(help="The job's key, as `jobs --state uncertain` has it.")],
-    journal: Journal,
     id: Annotated[str | None, typer.Option(help="It was taken, and this is its task.")] = None,
     resubmit: Annotated[
         bool, typer.Option("--resubmit", help="It was not taken: its key may be submitted anew.")
     ] = False,
+    journal: Journal = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Say what became of a job that is uncertain, as the gateway's list of tasks tells it."""
-    _run(settle_job(journal, key, id=id, resubmit=resubmit))
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.journal import settle_job
+    from luma_async.cli.program import run
+
+    run(
+        lambda terminal: settle_job(
+            terminal, Connection(journal=journal), key, id=id, resubmit=resubmit
+        ),
+        as_json=as_json,
+    )
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.run(work)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except InvalidRequestError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-    except LumaError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+@app.command()
+def demo(
+    *,
+    folder: Annotated[Path, typer.Option(help="Where the videos go.")] = Path("luma-demo"),
+    speed: Annotated[
+        float, typer.Option(min=0.1, help="How many times faster than real the server works.")
+    ] = 10.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Make six videos at once and extend one, against a simulated gateway. No key needed."""
+    from luma_async.cli.demo import run_demo
+    from luma_async.cli.program import run
+
+    run(lambda terminal: run_demo(terminal, folder, speed=speed), as_json=as_json)
 
 
 @app.command()
@@ -122,25 +342,61 @@ def simulate(
     failure_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="The part of the jobs that fail.")
     ] = 0.0,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="LUMA_SIMULATOR_KEY", help="The one key accepted; any if not given."),
-    ] = None,
+    as_json: AsJSON = False,
 ) -> None:
-    """Run a whole gateway on this machine that bills nobody and makes real MP4s, until Ctrl-C."""
-    try:
-        asyncio.run(
-            run_simulator(
-                host=host,
-                port=port,
-                speed=speed,
-                median=seconds,
-                failure_rate=failure_rate,
-                api_key=api_key,
-            )
-        )
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except OSError as error:
-        typer.echo(f"Cannot listen on {host}:{port}: {error.strerror or error}", err=True)
-        raise typer.Exit(1) from None
+    """Run a whole gateway on this machine that bills nobody and makes real MP4s, until Ctrl-C.
+
+    It takes any key, or the one in LUMA_SIMULATOR_KEY only.
+    """
+    from luma_async.cli.program import run
+    from luma_async.cli.simulate import run_simulator
+
+    run(
+        lambda terminal: run_simulator(
+            terminal,
+            host=host,
+            port=port,
+            speed=speed,
+            median=seconds,
+            failure_rate=failure_rate,
+            api_key=os.environ.get("LUMA_SIMULATOR_KEY") or None,
+        ),
+        as_json=as_json,
+    )
+
+
+def _output(
+    place: str | None,
+    *,
+    what: Wanted = Wanted.VIDEO,
+    watermark: bool,
+    overwrite: bool,
+) -> Output:
+    from luma_async.cli.output import DEFAULT_FOLDER, Output
+
+    return Output(
+        place=place or DEFAULT_FOLDER,
+        what=what.value,
+        watermark_free=not watermark,
+        overwrite=overwrite,
+    )
+
+
+def _output_of_new(
+    place: str | None,
+    *,
+    watermark: bool,
+    overwrite: bool,
+    no_wait: bool,
+    no_download: bool,
+) -> Output | None:
+    if place is not None and (no_wait or no_download):
+        option = "--no-wait" if no_wait else "--no-download"
+        _refuse(f"--output and {option} contradict each other: nothing would be saved there.")
+    if no_wait or no_download:
+        return None
+    return _output(place, watermark=watermark, overwrite=overwrite)
+
+
+def _refuse(why: str) -> NoReturn:
+    raise typer.BadParameter(why)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-_STYLES = {"saved": "green", "completed": "green", "failed": "red", "processing": "cyan"}
-_AT_REST = frozenset({"saved", "failed", "waiting"})
+from luma_async.cli.text import clean, clock, megabytes
+
+_STYLES = {"saved": "green", "completed": "green", "processing": "cyan"}
+_AT_REST = frozenset({"saved", "completed", "failed", "not saved", "stopped", "waiting"})
+_WENT_WRONG = frozenset({"failed", "not saved", "stopped"})
+_REMARK_LASTS = 5.0
 
 
 @dataclass(eq=False)
@@ -24,6 +31,9 @@ class Line:
     state: str = "waiting"
     began: float | None = None
     ended: float | None = None
+    progress: float | None = None
+    received: int | None = None
+    size: int | None = None
     spinner: Spinner = field(default_factory=lambda: Spinner("dots"))
 
     @property
@@ -33,53 +43,146 @@ class Line:
             return 0.0
         return (self.ended or time.monotonic()) - self.began
 
+    def retitle(self, title: str) -> None:
+        """Say more of it."""
+        self.title = clean(title)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something happens to it."""
+        return self.state not in _AT_REST
+
+    @property
+    def measure(self) -> str:
+        """How far it is, where that is known."""
+        if self.received is not None:
+            done = megabytes(self.received)
+            return f"{done} of {megabytes(self.size)}" if self.size else done
+        if self.progress is not None and self.is_under_way:
+            return f"{self.progress:.0%}"
+        return ""
+
 
 class Board:
-    """Shows lines as they change, while its context is open."""
+    """Shows lines as they change, while its context is open.
 
-    def __init__(self, console: Console) -> None:
+    `stays` is whether the lines are left on the terminal at the end, `speaks` whether a pipe gets
+    a line for each change.
+    """
+
+    def __init__(self, console: Console, *, stays: bool = True, speaks: bool = True) -> None:
         self._console = console
+        self._stays = stays
+        self._speaks = speaks
+        self._is_alive = console.is_terminal and not console.is_dumb_terminal
         self._lines: list[Line] = []
-        self._live = Live(self, console=console, refresh_per_second=10)
+        self._live: Live | None = None
+        self._remark = ""
+        self._remarked = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
+        self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        self._remark = ""
+        self._stop(stays=self._stays)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Make room for somebody else's lines on the same terminal."""
+        was_live = self._live is not None
+        self._stop(stays=False)
+        try:
+            yield
+        finally:
+            if was_live:
+                self._start()
 
     def add(self, title: str) -> Line:
         """Put a new line at the end."""
-        line = Line(title)
+        line = Line(clean(title))
         self._lines.append(line)
         return line
 
-    def move(self, line: Line, state: str) -> None:
+    def move(self, line: Line, state: str, progress: float | None = None) -> None:
         """Note that a job is somewhere else now."""
+        line.progress = progress
         if line.state == state:
             return
         line.state = state
         if line.began is None:
             line.began = time.monotonic()
-        if state in _AT_REST:
-            line.ended = time.monotonic()
-        if not self._console.is_terminal:
-            print(f"{line.elapsed:6.1f} s  {state:<12} {line.title}", flush=True)
+        line.ended = time.monotonic() if state in _AT_REST else None
+        if not self._is_alive and self._speaks:
+            text = Text(f"{line.elapsed:6.1f} s  {state:<12} {line.title}")
+            self._console.print(text, soft_wrap=True)
 
-    def __rich__(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-        table.add_column("")
-        table.add_column("prompt", overflow="ellipsis", no_wrap=True, max_width=58)
-        table.add_column("state", min_width=12)
-        table.add_column("elapsed", justify="right")
-        for line in self._lines:
-            marks = {"saved": Text("✓", "green"), "failed": Text("✗", "red"), "waiting": Text("·")}
-            table.add_row(
-                marks.get(line.state, line.spinner),
-                line.title,
-                Text(line.state, style=_STYLES.get(line.state, "yellow")),
-                f"{line.elapsed:.1f} s",
+    def receive(self, line: Line, received: int, size: int | None) -> None:
+        """Note how much of a file is here."""
+        line.received, line.size = received, size
+
+    def remark(self, text: str) -> None:
+        """Show below the lines, for a while, what is going on."""
+        self._remark, self._remarked = clean(text), time.monotonic()
+
+    def _start(self) -> None:
+        if self._is_alive:
+            self._live = Live(
+                self,
+                console=self._console,
+                refresh_per_second=10,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
-        return table
+            self._live.start(refresh=True)
+
+    def _stop(self, *, stays: bool) -> None:
+        if self._live is not None:
+            self._live.transient = not stays
+            self._live.stop()
+            self._live = None
+
+    def __rich__(self) -> Group:
+        if self._live is None or self._fits(len(self._lines)):
+            shown = list(self._lines)
+        else:
+            shown = [line for line in self._lines if line.is_under_way]
+            shown = shown[: max(self._console.height - 3, 1)]
+        parts: list[Table | Text] = [_table(shown)]
+        if len(shown) < len(self._lines):
+            counts = Counter(line.state for line in self._lines)
+            totals = ", ".join(f"{count} {state}" for state, count in counts.items())
+            parts.append(Text(totals, "dim", no_wrap=True, overflow="ellipsis"))
+        if self._remark and time.monotonic() < self._remarked + _REMARK_LASTS:
+            parts.append(Text(self._remark, "dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+    def _fits(self, count: int) -> bool:
+        return count <= max(self._console.height - 2, 1)
+
+
+def _table(lines: list[Line]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=1, no_wrap=True)
+    table.add_column(max_width=58)  # the one that gives way on a narrow terminal
+    table.add_column(min_width=11, no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            _mark(line),
+            Text(line.title, no_wrap=True, overflow="ellipsis"),
+            Text(line.state, "red" if line.state in _WENT_WRONG else _STYLES.get(line.state, "")),
+            Text(clock(line.elapsed)),
+            Text(line.measure),
+        )
+    return table
+
+
+def _mark(line: Line) -> Text | Spinner:
+    if line.state in _WENT_WRONG:
+        return Text("✗", "red")
+    if line.is_under_way:
+        return line.spinner
+    return Text("·") if line.state == "waiting" else Text("✓", "green")

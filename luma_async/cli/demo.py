@@ -6,13 +6,16 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from luma_async.cli.board import Board, Line
+from luma_async.cli.board import Line
+from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.follower import side_by_side
+from luma_async.cli.report import Report
+from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 from luma_async.errors import LumaError
 from luma_async.models import AspectRatio, Generation
@@ -40,24 +43,18 @@ class Made:
     seconds: float
 
 
-async def run_demo(folder: Path, *, speed: float) -> None:
-    """Generate, extend, download, and say what was made.
-
-    Raises:
-        LumaError: something did not work.
-
-    """
-    console = Console(highlight=False)
+async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCode:
+    """Generate, extend, download, and say what was made."""
     made: list[Made] = []
     failures: list[LumaError] = []
-    console.print(f"Six videos at once and one extension; the server works {speed:g}x as fast.\n")
+    terminal.say(f"Six videos at once and one extension; the server works {speed:g}x as fast.")
     async with Simulator(speed=speed) as simulator:
         async with LumaClient(
             "no-key-needed",
             base_url=simulator.url,
             schedule=ExponentialSchedule(first=0.3, factor=1.2, longest=1.0),
         ) as luma:
-            with Board(console) as board:
+            with terminal.board() as board:
 
                 async def follow(line: Line, task: VideoTask, name: str) -> None:
                     async for generation in task.updates():
@@ -81,17 +78,25 @@ async def run_demo(folder: Path, *, speed: float) -> None:
                 lines = [board.add(prompt) for prompt, _ in PROMPTS]
                 extension = board.add(f"extension of the first: {EXTENSION}")
                 tasks = [await luma.generate(text, aspect_ratio=ratio) for text, ratio in PROMPTS]
-                async with anyio.create_task_group() as group:
-                    for number, (line, task) in enumerate(zip(lines, tasks, strict=True), start=1):
-                        name = f"{number}-{PROMPTS[number - 1][1].replace(':', 'x')}"
-                        group.start_soon(attempt, line, follow(line, task, name))
-                    group.start_soon(attempt, extension, extend(extension, tasks[0]))
-    _show(console, made, folder)
-    if failures:
-        raise failures[0]
+                attempts = [attempt(extension, extend(extension, tasks[0]))]
+                for number, (line, task) in enumerate(zip(lines, tasks, strict=True), start=1):
+                    name = f"{number}-{PROMPTS[number - 1][1].replace(':', 'x')}"
+                    attempts.append(attempt(line, follow(line, task, name)))
+                await side_by_side(attempts)
+    made.sort(key=lambda video: video.file.name)
+    if terminal.as_json:
+        for video in made:
+            report = Report(id=video.generation.id, generation=video.generation, file=video.file)
+            terminal.result("", report.fields)
+    else:
+        _show(made, folder)
+    for error in failures:
+        terminal.complain(f"The demo failed: {error}")
+    return ExitCode.of([*failures, *(None for _ in made)])
 
 
-def _show(console: Console, made: list[Made], folder: Path) -> None:
+def _show(made: list[Made], folder: Path) -> None:
+    console = Console(highlight=False)
     table = Table(
         title="\nWhat was made", title_justify="left", title_style="bold", box=SIMPLE_HEAD
     )
@@ -100,7 +105,7 @@ def _show(console: Console, made: list[Made], folder: Path) -> None:
     table.add_column("length", justify="right", no_wrap=True, min_width=6)
     table.add_column("took", justify="right", no_wrap=True, min_width=6)
     table.add_column("prompt")
-    for video in sorted(made, key=lambda video: video.file.name):
+    for video in made:
         asset, raw = video.generation.video, video.generation.video_raw
         table.add_row(
             escape(video.file.name),

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.terminal import Terminal
 from luma_async.simulator import LogNormal, Simulator, Variant
 
 
 async def run_simulator(
-    *, host: str, port: int, speed: float, median: float, failure_rate: float, api_key: str | None
-) -> None:
+    terminal: Terminal,
+    *,
+    host: str,
+    port: int,
+    speed: float,
+    median: float,
+    failure_rate: float,
+    api_key: str | None,
+) -> ExitCode:
     """Serve until cancelled, having said where."""
     simulator = Simulator(
         host=host,
@@ -21,8 +30,20 @@ async def run_simulator(
         variant=Variant(estimates=True),
     )
     key = "any-key" if api_key is None else "the-one-you-gave"
-    async with simulator:
-        print(f"A simulated gateway listens at {simulator.url}", flush=True)
-        print(f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={key}", flush=True)
-        print(f"  what it took: {simulator.url}/simulator/ledger   stop: Ctrl-C", flush=True)
+    try:
+        await simulator.start()
+    except OSError as error:
+        terminal.complain(f"Cannot listen on {host}:{port}: {error.strerror or error}")
+        return ExitCode.FAILED
+    try:
+        ledger = f"{simulator.url}/simulator/ledger"
+        terminal.result(
+            f"A simulated gateway listens at {simulator.url}\n"
+            f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={key}\n"
+            f"  what it took: {ledger}   stop: Ctrl-C",
+            {"url": simulator.url, "ledger": ledger},
+        )
         await asyncio.Event().wait()
+    finally:
+        await simulator.stop()
+    return ExitCode.DONE
