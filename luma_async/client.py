@@ -35,7 +35,7 @@ from luma_async.models import (
     State,
 )
 from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
-from luma_async.tasks.run import Requests, run_many
+from luma_async.tasks.run import Requests, VideoSource, run_many
 from luma_async.tasks.submission import Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
@@ -336,7 +336,8 @@ class LumaClient:
         ...     print(outcome.request.prompt, outcome.generation or outcome.error)
 
         `requests` is an iterable or async iterable of prompts, `GenerateRequest`s or mappings of
-        their fields. With a journal it may have pairs `(key, request)`, too, and a mapping may have
+        their fields; a mapping with `"extends"` (a handle, a generation or an id) continues that
+        video. With a journal it may have pairs `(key, request)`, too, and a mapping may have
         a `"key"`: the same run again goes on where it was. It is read lazily: no more than
         `max_tasks` jobs run at once (the client's `max_tasks` if not given, else 100), and a slow
         reader of outcomes slows it down. A request that is refused or fails is an outcome with an
@@ -349,9 +350,18 @@ class LumaClient:
 
         """
         _check_positive(max_tasks=max_tasks)
+
+        async def submit(
+            request: GenerateRequest | ExtendRequest, source: VideoSource | None, key: str | None
+        ) -> VideoTask:
+            if isinstance(request, ExtendRequest):
+                assert source is not None  # noqa: S101  it is made where there is one
+                return await self.extend(source, request, key=key, retry_failed=retry_failed)
+            return await self.generate(request, key=key, retry_failed=retry_failed)
+
         return run_many(
             requests,
-            lambda request, key: self.generate(request, key=key, retry_failed=retry_failed),
+            submit,
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
         )

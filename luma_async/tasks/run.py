@@ -22,18 +22,21 @@ from luma_async.errors import (
     LumaError,
     SubmissionUncertainError,
 )
-from luma_async.models import GenerateRequest, Outcome
+from luma_async.models import ExtendRequest, GenerateRequest, Generation, Outcome
 from luma_async.tasks.task import VideoTask
 
 RequestLike = str | GenerateRequest | Mapping[str, Any]
-"""A prompt, a request, or the fields of one, among which may be a `key`."""
+"""A prompt, a request, or the fields of one, among which may be a `key`, and what it `extends`."""
 
 Keyed = tuple[str, RequestLike]
 """A key, and what is asked for under it."""
 
 Requests = Iterable[RequestLike | Keyed] | AsyncIterable[RequestLike | Keyed]
 Item = TypeVar("Item")
-Submit = Callable[[GenerateRequest, str | None], Awaitable[VideoTask]]
+VideoSource = VideoTask | Generation | str
+Submit = Callable[
+    [GenerateRequest | ExtendRequest, VideoSource | None, str | None], Awaitable[VideoTask]
+]
 
 
 async def run_many(
@@ -121,8 +124,8 @@ class _Run:
         key: str | None = None
         try:
             key, request = _with_key(item)
-            request = _as_request(request)
-            task = await self._submit(request, key)
+            request, source = _as_request(request)
+            task = await self._submit(request, source, key)
         except LumaError as error:
             self._end(Outcome(request, error=error, id=_id_in(error), key=_key_in(error) or key))
             if isinstance(error, ClientClosedError):
@@ -133,7 +136,7 @@ class _Run:
         else:
             task.add_done_callback(partial(self._end_of, request))
 
-    def _end_of(self, request: GenerateRequest, task: VideoTask) -> None:
+    def _end_of(self, request: GenerateRequest | ExtendRequest, task: VideoTask) -> None:
         self._end(_outcome(request, task))
 
     def _end(self, outcome: Outcome) -> None:
@@ -168,13 +171,22 @@ def _key_in(error: LumaError) -> str | None:
     return error.key if isinstance(error, SubmissionUncertainError) else None
 
 
-def _as_request(item: RequestLike) -> GenerateRequest:
-    if isinstance(item, Mapping):
-        return GenerateRequest.from_mapping(item)
-    return GenerateRequest.of(item)
+def _as_request(
+    item: RequestLike,
+) -> tuple[GenerateRequest | ExtendRequest, VideoSource | None]:
+    """Return a request, and the video that it extends if it does."""
+    if not isinstance(item, Mapping):
+        return GenerateRequest.of(item), None
+    fields = {name: value for name, value in item.items() if name != "extends"}
+    source = item.get("extends")
+    if source is None:
+        return GenerateRequest.from_mapping(fields), None
+    if not isinstance(source, VideoTask | Generation | str):
+        raise InvalidRequestError.of("extends", f"{source!r} is no handle, generation or id")
+    return ExtendRequest.from_mapping(fields), source
 
 
-def _outcome(request: GenerateRequest, task: VideoTask) -> Outcome:
+def _outcome(request: GenerateRequest | ExtendRequest, task: VideoTask) -> Outcome:
     error = task.error
     generation = task.generation if error is None else None
     return Outcome(request, generation, error, task.id, task.key)

@@ -1,0 +1,255 @@
+"""A manifest: a file of jobs, read and checked as a whole before anything is paid for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from luma_async.batch.chains import TASK_MARK, circles, task_id
+from luma_async.batch.problems import ManifestError, Problem
+from luma_async.batch.row import Row
+from luma_async.batch.tables import (
+    Read,
+    Record,
+    TableError,
+    decoded,
+    read_csv,
+    read_json_lines,
+    read_yaml,
+)
+from luma_async.errors import InvalidRequestError
+from luma_async.journal.asked import checked_key
+from luma_async.media.signatures import HEAD, media_type
+from luma_async.models import ExtendRequest, GenerateRequest
+from luma_async.pictures import is_data_uri, is_url
+
+_READERS: dict[str, Read] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".yaml": read_yaml,
+    ".yml": read_yaml,
+}
+_FIELDS = tuple(GenerateRequest.model_fields)
+COLUMNS = ("key", "extends", *_FIELDS)
+"""Every column that a manifest can have."""
+
+_BOOLEANS = {"loop", "expand_prompt"}
+_PICTURES = {"image", "image_end"}
+_TRUTH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A file of jobs that can be run: every row is valid, and continues what there is."""
+
+    path: Path
+    rows: tuple[Row, ...]
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read and check a file of jobs: `.csv`, `.jsonl` or `.yaml`. Blocks.
+
+    >>> manifest = read_manifest("prompts.csv")        # doctest: +SKIP
+
+    Columns are the fields of a `GenerateRequest`, and two more. `key` names a row; one that has
+    none is named by a digest of what it says, so that it stays the same wherever it stands.
+    `extends` is the key of another row whose video it continues, or the id of a task (`id:...` if
+    it does not look like one). Paths of pictures are relative to the file.
+
+    Raises:
+        ManifestError: it cannot be read, or rows are wrong; all problems are in it.
+        ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`.
+
+    """
+    path = Path(path)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        known = ", ".join(_READERS)
+        raise ManifestError(path, [Problem(0, 0, f"its kind is told by its name; known: {known}")])
+    checked = _Checked(path.parent, has_header=read is read_csv)
+    try:
+        for record in read(decoded(path.read_bytes())):
+            checked.add(record)
+    except TableError as error:
+        checked.problems.append(error.problem)
+    except OSError as error:
+        raise ManifestError(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
+    else:
+        checked.finish()
+    if checked.problems:
+        raise ManifestError(path, checked.problems)
+    return Manifest(path, tuple(checked.rows.values()))
+
+
+class _Checked:
+    """The rows so far, and all that is wrong with them."""
+
+    def __init__(self, folder: Path, *, has_header: bool) -> None:
+        self.rows: dict[str, Row] = {}
+        self.problems: list[Problem] = []
+        self._folder = folder
+        self._has_header = has_header
+        self._told_columns: set[str] = set()
+        self._extends: dict[str, tuple[str, int, int]] = {}
+        self._pictures: dict[Path, str | None] = {}
+
+    def add(self, record: Record | Problem) -> None:
+        """Take in one row, or what was found instead of one."""
+        if isinstance(record, Problem):
+            self.problems.append(record)
+            return
+        cells = {name: cell for name, cell in record.cells.items() if cell not in (None, "")}
+        key = self._key(record, cells)
+        reference = self._reference(record, cells)
+        fields = self._fields(record, cells)
+        request = self._request(record, fields, is_extension=reference is not None)
+        if key is None or request is None:
+            return
+        self.rows[key] = Row(key=key, line=record.line, request=request)
+        if reference is not None:
+            self._extends[key] = (reference, record.line, record.column("extends"))
+
+    def finish(self) -> None:
+        """Tie the rows together, once all of them are known."""
+        if not self.rows and not self.problems:
+            self.problems.append(Problem(0, 0, "there is no row in it"))
+        parents: dict[str, str | None] = dict.fromkeys(self.rows)
+        for key, (reference, line, column) in self._extends.items():
+            if reference in self.rows:
+                parents[key] = reference
+                self.rows[key] = replace(self.rows[key], parent=reference)
+            elif (id := task_id(reference)) is not None:
+                self.rows[key] = replace(self.rows[key], source_id=id)
+            elif not self.problems:  # the row that is meant may be one that is wrong
+                text = (
+                    f"extends: no row has the key {reference!r}; "
+                    f"the id of a task is written {TASK_MARK}{reference}"
+                )
+                self.problems.append(Problem(line, column, text))
+        places = {key: (line, column) for key, (_, line, column) in self._extends.items()}
+        self.problems.extend(circles(parents, places))
+
+    def _key(self, record: Record, cells: Mapping[str, Any]) -> str | None:
+        given = cells.get("key")
+        if given is None:
+            key = _digest(cells)
+        else:
+            try:
+                key = checked_key(_text_of(given))
+            except InvalidRequestError as error:
+                self._problem(record, "key", error.fields["key"])
+                return None
+        if (other := self.rows.get(key)) is None:
+            return key
+        if given is None:
+            text = f"says the same as line {other.line}; a key for each makes them two"
+            self.problems.append(Problem(record.line, 0, f"this row {text}"))
+        else:
+            self._problem(record, "key", f"{key!r} is that of line {other.line}, too")
+        return None
+
+    def _reference(self, record: Record, cells: Mapping[str, Any]) -> str | None:
+        given = _text_of(cells.get("extends"))
+        if given is None or isinstance(given, str):
+            return given
+        self._problem(record, "extends", f"{given!r} is no key of a row and no id of a task")
+        return None
+
+    def _fields(self, record: Record, cells: Mapping[str, Any]) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for name, cell in cells.items():
+            if name in ("key", "extends"):
+                continue
+            if name not in _FIELDS:
+                self._column(record, name, f"is no column; known: {', '.join(COLUMNS)}")
+            elif name in _BOOLEANS and isinstance(cell, str):
+                if cell.strip().lower() not in _TRUTH:
+                    self._problem(record, name, f"{cell!r} is neither true nor false")
+                fields[name] = _TRUTH.get(cell.strip().lower())
+            elif name == "extra" and isinstance(cell, str):
+                fields[name] = self._extra(record, cell)
+            elif name in _PICTURES and isinstance(cell, str):
+                fields[name] = self._picture(record, name, cell.strip())
+            else:
+                fields[name] = cell
+        return fields
+
+    def _request(
+        self, record: Record, fields: dict[str, Any], *, is_extension: bool
+    ) -> GenerateRequest | ExtendRequest | None:
+        if "prompt" not in fields:
+            if self._has_header and "prompt" not in record.cells:
+                self._column(record, "prompt", "is no column of this file, and every row needs one")
+            else:
+                self._problem(record, "prompt", "is required")
+            return None
+        try:
+            if not is_extension:
+                return GenerateRequest.from_mapping(fields)
+            if fields.pop("loop", None):
+                self._problem(record, "loop", "an extension cannot loop")
+            return ExtendRequest.from_mapping(fields)
+        except InvalidRequestError as error:
+            for name, problem in error.fields.items():
+                self._problem(record, name, problem)
+            return None
+
+    def _extra(self, record: Record, cell: str) -> Any:
+        try:
+            return json.loads(cell)
+        except ValueError as error:
+            self._problem(record, "extra", f"is no JSON object: {error}")
+            return {}
+
+    def _picture(self, record: Record, name: str, cell: str) -> str | Path:
+        if is_url(cell) or is_data_uri(cell):
+            return cell
+        path = self._folder / cell
+        if path not in self._pictures:
+            self._pictures[path] = _problem_of_picture(path)
+        if (problem := self._pictures[path]) is not None:
+            self._problem(record, name, f"{cell!r} {problem}")
+        return path
+
+    def _problem(self, record: Record, name: str, text: str) -> None:
+        self.problems.append(Problem(record.line, record.column(name), f"{name}: {text}"))
+
+    def _column(self, record: Record, name: str, text: str) -> None:
+        """Say it once of a column; where every row names its own, of each row."""
+        if not self._has_header:
+            self._problem(record, name, text.replace("column", "field"))
+        elif name not in self._told_columns:
+            self._told_columns.add(name)
+            self.problems.append(Problem(1, record.column(name), f"{name!r} {text}"))
+
+
+def _text_of(cell: Any) -> Any:
+    """Return what names something as text; a spreadsheet may have made a number of it."""
+    is_number = isinstance(cell, int) and not isinstance(cell, bool)
+    return str(cell) if is_number else cell.strip() if isinstance(cell, str) else cell
+
+
+def _digest(cells: Mapping[str, Any]) -> str:
+    """Return a key that is the same for what says the same."""
+    text = json.dumps(cells, sort_keys=True, default=str)
+    return f"row-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def _problem_of_picture(path: Path) -> str | None:
+    """Return why a file is no picture, as far as its beginning tells."""
+    try:
+        with path.open("rb") as file:
+            found = media_type(file.read(HEAD))
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return None if found is not None and found.startswith("image/") else "is no picture"

@@ -1,0 +1,219 @@
+"""Tables: CSV, JSON lines or YAML as records of cells, each of which knows where it stands."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from luma_async.batch.problems import Problem
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_DELIMITERS = ",;\t"
+"""What Excel writes depends on the country that it is set to."""
+
+_LONGEST_CELL = 10**7
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The cells of one row by the names of their columns.
+
+    In CSV and YAML a cell is text, or in YAML a list or mapping; in JSON it is what JSON can say.
+    """
+
+    line: int
+    cells: dict[str, Any]
+    columns: dict[str, int] = field(default_factory=dict)
+
+    def column(self, name: str) -> int:
+        """Return where a cell stands in its line, 0 if that is not known."""
+        return self.columns.get(name, 0)
+
+
+class TableError(Exception):
+    """A file that cannot be read as a table; nothing of it can."""
+
+    def __init__(self, line: int, column: int, text: str) -> None:
+        super().__init__(text)
+        self.problem = Problem(line, column, text)
+
+
+Read = Callable[[str], Iterator[Record | Problem]]
+
+
+def decoded(data: bytes) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 if it begins with a mark of that.
+
+    Raises:
+        TableError: it is neither.
+
+    """
+    mark, encoding = next(
+        ((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8")
+    )
+    data = data[len(mark) :]
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, "replace")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise TableError(
+            line,
+            column,
+            f"byte 0x{data[error.start]:02x} is no {encoding.upper()}; save the file as UTF-8 "
+            "(in Excel: 'CSV UTF-8')",
+        ) from None
+    if "\0" in text:
+        before = text[: text.index("\0")]
+        raise TableError(
+            before.count("\n") + 1,
+            len(before) - before.rfind("\n"),
+            "there is a NUL here, so this is no text; save the file as UTF-8",
+        )
+    return text
+
+
+def read_csv(text: str) -> Iterator[Record | Problem]:
+    """Read comma-, semicolon- or tab-separated values; the first line names the columns.
+
+    Raises:
+        TableError: it has no first line, or its quotes do not match.
+
+    """
+    csv.field_size_limit(_LONGEST_CELL)
+    lines = text.splitlines(keepends=True)
+    reader = csv.reader(lines, delimiter=_delimiter(text), strict=True)
+    names: list[str] | None = None
+    columns: dict[str, int] = {}
+    start = 0
+    try:
+        for cells in reader:
+            line, start = start + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if names is None:
+                names = [cell.strip() for cell in cells]
+                columns = {name: number for number, name in enumerate(names, 1)}
+                yield from _problems_of_names(names, line)
+            elif len(cells) != len(names):
+                has = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+                yield Problem(
+                    line,
+                    min(len(cells), len(names)) + 1,
+                    (
+                        f"this row has {has} and the first line {len(names)}; a text with a separator "
+                        'or a line break in it stands in "quotes"'
+                    ),
+                )
+            else:
+                yield Record(line, dict(zip(names, cells, strict=True)), columns)
+    except csv.Error as error:
+        raise TableError(start + 1, 0, f"{error}: are all quotes closed?") from None
+    if names is None:
+        raise TableError(0, 0, "the file is empty; its first line names the columns, as in: prompt")
+
+
+def _delimiter(text: str) -> str:
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    return max(_DELIMITERS, key=head.count)
+
+
+def _problems_of_names(names: list[str], line: int) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for number, name in enumerate(names, 1):
+        if not name:
+            yield Problem(line, number, "this column has no name")
+        elif name in seen:
+            yield Problem(line, number, f"there are two columns {name!r}")
+        seen.add(name)
+
+
+def read_json_lines(text: str) -> Iterator[Record | Problem]:
+    """Read one JSON object from each line.
+
+    Raises:
+        TableError: there is none.
+
+    """
+    is_empty = True
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        is_empty = False
+        try:
+            cells = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Problem(number, error.colno, f"this is no JSON: {error.msg}")
+            continue
+        except RecursionError:
+            yield Problem(number, 1, "this is nested too deeply")
+            continue
+        if not isinstance(cells, dict):
+            yield Problem(number, 1, 'a row is an object, as in {"prompt": "a cat dances"}')
+            continue
+        yield Record(number, cells, {name: line.find(json.dumps(name)) + 1 for name in cells})
+    if is_empty:
+        raise TableError(0, 0, 'the file is empty; its lines are objects such as {"prompt": "..."}')
+
+
+def read_yaml(text: str) -> Iterator[Record | Problem]:
+    """Read a list of mappings, whose scalars are taken as they are written.
+
+    (YAML 1.1 would read `16:9` as the number 969.)
+
+    Raises:
+        TableError: it is no YAML, or no such list.
+        ModuleNotFoundError: PyYAML is missing.
+
+    """
+    import yaml  # noqa: PLC0415  an extra
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise TableError(line, column, f"this is no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise TableError(0, 0, f"this is no YAML: {error}") from None
+    except RecursionError:
+        raise TableError(0, 0, "this is nested too deeply") from None
+    if root is None:
+        raise TableError(0, 0, "the file is empty; it is a list of rows, as in: - prompt: a cat")
+    if not isinstance(root, yaml.SequenceNode):
+        raise TableError(
+            root.start_mark.line + 1,
+            root.start_mark.column + 1,
+            "the file is a list of rows, as in: - prompt: a cat dances",
+        )
+    for node in root.value:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        if not isinstance(node, yaml.MappingNode):
+            yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
+            continue
+        cells: dict[str, Any] = {}
+        columns: dict[str, int] = {}
+        for name, value in node.value:
+            if name.value in cells:
+                at = name.start_mark
+                yield Problem(at.line + 1, at.column + 1, f"{name.value!r} stands here twice")
+            columns[str(name.value)] = value.start_mark.column + 1
+            cells[str(name.value)] = _cell(loader, value)
+        yield Record(line, cells, columns)
+
+
+def _cell(loader: Any, node: Any) -> Any:
+    if hasattr(node, "style") and isinstance(node.value, str):  # a scalar
+        is_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+        return None if is_null else node.value
+    return loader.construct_object(node, deep=True)
