@@ -14,11 +14,11 @@ class ResultState(StrEnum):
     NOT_DOWNLOADED = "not downloaded"
     """It is made and paid for, and its file did not arrive yet."""
     FAILED = "failed"
-    """The server made no video of it, or took no job."""
+    """The server made no video of it."""
     UNCERTAIN = "uncertain"
     """It may have been taken and paid for; its key is settled by the user."""
     NOT_STARTED = "not started"
-    """What it continues has no video."""
+    """No job was taken: the server refused it, or what it continues has no video."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,6 +122,16 @@ def read_csv(text: str) -> Iterator[Record | Problem]:
         raise TableError(0, 0, "the file is empty; its first line names the columns, as in: prompt")
 
 
+def _problem_of_length(line: int, has: int, wanted: int) -> Problem:
+    cells = "cell" if has == 1 else "cells"
+    return Problem(
+        line,
+        min(has, wanted) + 1,
+        f"this row has {has} {cells} and the first line {wanted}; a text with a separator or a "
+        'line break in it stands in "quotes"',
+    )
+
+
 def _delimiter(text: str) -> str:
     head = next((line for line in text.splitlines() if line.strip()), "")
     return max(_DELIMITERS, key=head.count)

@@ -1,0 +1,266 @@
+"""The gallery of a batch: one page that shows what became of each row, beside its videos."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+import re
+import shlex
+import statistics
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeGuard
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, Template
+from markupsafe import Markup
+
+from luma_async.batch.result import Result, ResultState
+
+NAME = "gallery.html"
+
+_REASONS = {
+    ResultState.DONE: "Its path does not lead to a file beside this page.",
+    ResultState.NOT_DOWNLOADED: "It is made and paid for; its file has not arrived yet.",
+    ResultState.FAILED: "The server made no video of it.",
+    ResultState.UNCERTAIN: "It may have been taken and paid for.",
+    ResultState.NOT_STARTED: "What it continues has no video.",
+}
+"""What is said where a result does not say it."""
+
+
+def write(
+    folder: Path,
+    results: Iterable[Result],
+    *,
+    title: str,
+    command: str,
+    settle: str = "luma-async settle",
+) -> Path:
+    """Write the gallery into the folder that files are relative to; see `render`.
+
+    Whoever has the old page open or loads it meanwhile sees the old or the new one, whole.
+    """
+    page = render(results, title=title, command=command, settle=settle).encode()
+    target = folder / NAME
+    temporary = folder / f".{NAME}.{uuid.uuid4().hex}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_bytes(page)
+        os.replace(temporary, target)  # noqa: PTH105 - the name says that it may be there
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def render(
+    results: Iterable[Result], *, title: str, command: str, settle: str = "luma-async settle"
+) -> str:
+    """Return the page.
+
+    Args:
+        results: one of each row; the page shows them in the manifest's order.
+        title: the heading.
+        command: the command line that continues the batch.
+        settle: the command line that settles a key, without the key; where the batch has a journal
+            of its own, it names it.
+
+    """
+    ordered = sorted(results, key=lambda result: result.line)
+    counts = Counter(result.state for result in ordered)
+    return _template().render(
+        title=title,
+        cards=_cards(ordered, command=command, settle=settle),
+        counts=[(state, counts[state]) for state in ResultState if counts[state]],
+        shape=_shape(ordered),
+    )
+
+
+class _Step(NamedTuple):
+    """A command line, and what it is for."""
+
+    purpose: str
+    command: str
+
+
+class _Kin(NamedTuple):
+    """A row that another one continues, or that continues it."""
+
+    number: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Card:
+    """What the page shows of a result."""
+
+    number: int
+    result: Result
+    link: str | None
+    reason: str | None
+    facts: list[str]
+    steps: list[_Step]
+    parent: _Kin | None
+    children: list[_Kin]
+
+
+def _cards(results: list[Result], *, command: str, settle: str) -> list[_Card]:
+    keys: dict[str, _Kin] = {}
+    ids: dict[str, _Kin] = {}
+    for number, result in enumerate(results, 1):
+        kin = keys.setdefault(result.key, _Kin(number, result.key))
+        if result.id is not None:
+            ids.setdefault(result.id, kin)
+    parents = [
+        None if result.extends is None else keys.get(result.extends) or ids.get(result.extends)
+        for result in results
+    ]
+    children: dict[int, list[_Kin]] = {}
+    for number, (result, parent) in enumerate(zip(results, parents, strict=True), 1):
+        if parent is not None:
+            children.setdefault(parent.number, []).append(_Kin(number, result.key))
+    cards = []
+    for number, (result, parent) in enumerate(zip(results, parents, strict=True), 1):
+        link = _link(result.file) if result.state is ResultState.DONE else None
+        cards.append(
+            _Card(
+                number=number,
+                result=result,
+                link=link,
+                reason=None if link else result.error or _REASONS[result.state],
+                facts=_facts(result),
+                steps=_steps(result, command=command, settle=settle),
+                parent=parent,
+                children=children.get(number, []),
+            )
+        )
+    return cards
+
+
+def _steps(result: Result, *, command: str, settle: str) -> list[_Step]:
+    """Return what gets a row its video."""
+    match result.state:
+        case ResultState.DONE:
+            return []
+        case ResultState.FAILED:
+            return [_Step("Try it again", f"{command} --retry-failed")]
+        case ResultState.UNCERTAIN:
+            return [
+                _Step("If it was not taken", _settling(settle, result.key, "--resubmit")),
+                _Step(
+                    "If it was, name its task",
+                    _settling(settle, result.key, f"--id {_shell(result.id or 'TASK_ID')}"),
+                ),
+                _Step("Then go on", command),
+            ]
+        case ResultState.NOT_DOWNLOADED:
+            return [_Step("Download it", command)]
+        case ResultState.NOT_STARTED:
+            return [_Step("Go on", command)]
+
+
+def _settling(settle: str, key: str, option: str) -> str:
+    if key.startswith("-"):  # which would be read as an option itself
+        return f"{settle} {option} -- {_shell(key)}"
+    return f"{settle} {_shell(key)} {option}"
+
+
+def _shell(word: str) -> str:
+    r"""Quote a word of a command line.
+
+    What is pasted into a terminal must not hold characters that steer it (ESC ends a bracketed
+    paste) or that turn around what is read; $'\x1b' of bash, zsh and ksh tells them instead.
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    code = ord(character)
+    # Octal, and not \x, takes a known number of digits at most.
+    return f"\\{code:03o}" if code < 0x80 else f"\\U{code:08x}"
+
+
+def _link(file: str | None) -> str | None:
+    """Return a path as a relative URL, unless it leads elsewhere."""
+    if not file or re.match(r"[a-zA-Z][\w+.-]*:|[/\\]", file) or ".." in re.split(r"[/\\]", file):
+        return None
+    try:
+        # As os.fsdecode() has it: names of files need not be UTF-8.
+        return quote(file, errors="surrogateescape")
+    except UnicodeEncodeError:
+        return None
+
+
+def _facts(result: Result) -> list[str]:
+    facts = []
+    if _is_known(result.duration):
+        facts.append(f"{result.duration:.1f} s")
+    if _is_known(result.took):
+        facts.append(f"took {_span(result.took)}")
+    return facts
+
+
+def _is_known(seconds: float | None) -> TypeGuard[float]:
+    return seconds is not None and math.isfinite(seconds) and seconds >= 0
+
+
+def _span(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if seconds >= 1 else "under 1 s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _shape(results: list[Result]) -> Literal["wide", "square", "tall"]:
+    """Return the shape of the middle video, which is that of every video's place."""
+    ratios = [result.width / result.height for result in results if result.width and result.height]
+    ratio = statistics.median(ratios) if ratios else 16 / 9
+    return "wide" if ratio > 1.2 else "tall" if ratio < 0.8 else "square"
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("luma_async.batch", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    environment.filters["digest"] = _digest
+    return environment.get_template(NAME)
+
+
+def _digest(text: str) -> str:
+    """Return what a Content-Security-Policy knows an inline script or style by."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+_CONTROLS = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
+}
+
+
+def _visible(value: Any) -> Any:
+    """Replace what HTML cannot hold or would not show, in every text that is put in."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return value.replace("\r\n", "\n").translate(_CONTROLS)
+    return value

@@ -1,0 +1,54 @@
+"""Progress: where a batch stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of rows; they are changed while the batch runs.
+
+    Attributes:
+        total: rows of the manifest.
+        before: those that had ended in earlier runs.
+        submitted: those given to the server, or found in the journal, in this run.
+        running: those of them that have not ended.
+        done, failed: those that have ended in this run; `failed` are all without a video here.
+        downloaded: files that arrived in this run.
+        paid: jobs that were submitted anew in this run, and taken or perhaps taken.
+        mean: seconds that a job took in this run, on average; `None` before the first has ended.
+
+    """
+
+    total: int
+    before: int = 0
+    submitted: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    downloaded: int = 0
+    paid: int = 0
+    mean: float | None = None
+    _seen: int = 0
+
+    @property
+    def left(self) -> int:
+        """Rows that have not ended."""
+        return max(0, self.total - self.before - self.done - self.failed)
+
+    def observe(self, seconds: float) -> None:
+        """Take in how long a job took."""
+        self._seen += 1
+        before = self.mean or 0.0
+        self.mean = before + (seconds - before) / self._seen
+
+    def seconds_left(self, at_once: int, expected: float | None = None) -> float | None:
+        """Return about how many seconds are left, at so many jobs at once.
+
+        `expected` is what a job takes as far as that was learned before; `None` if nobody knows.
+        """
+        takes = self.mean if self.mean is not None else expected
+        if takes is None:
+            return None
+        return takes * max(self.left / max(at_once, 1), 1.0 if self.left else 0.0)

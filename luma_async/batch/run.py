@@ -1,0 +1,297 @@
+"""run_batch: every row of a manifest becomes a file, once, however often it is stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from luma_async.batch.manifest import Manifest
+from luma_async.batch.progress import Progress
+from luma_async.batch.queue import Queue
+from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Results
+from luma_async.batch.row import Row
+from luma_async.client import LumaClient
+from luma_async.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    GenerationFailedError,
+    InsufficientCreditsError,
+    JournalError,
+    LumaError,
+    NotFoundError,
+    PermissionDeniedError,
+    SubmissionUncertainError,
+)
+from luma_async.journal import EntryState
+from luma_async.media.delivery import Download, Source
+from luma_async.media.download_all import download_all
+from luma_async.media.names import safe_stem
+from luma_async.models import Generation, Outcome
+
+VIDEOS = "videos"
+_FATAL = (
+    AuthenticationError,
+    PermissionDeniedError,
+    InsufficientCreditsError,
+    JournalError,
+    ConfigurationError,
+    ClientClosedError,
+)
+"""What every further row would meet as well."""
+
+_MOST_UNREACHABLE = 10
+"""Rows in a row that could not be submitted because nothing was reached."""
+
+
+class Batch:
+    """One run of a manifest into a folder.
+
+    >>> batch = Batch(luma, read_manifest("prompts.csv"), "videos")   # doctest: +SKIP
+    >>> async for result in batch.run():                              # doctest: +SKIP
+    ...     print(result.key, result.state, result.file or result.error)
+
+    The client needs a journal: with it, running the same again goes on where it was, and pays for
+    nothing twice. `results.jsonl` in the folder has a line for each row that has ended.
+
+    Args:
+        luma: the client.
+        manifest: what is to be made.
+        folder: where it goes, made if need be.
+        max_tasks: jobs that run at once.
+        limit_jobs: stop submitting after so many paid jobs.
+        retry_failed: submit anew what failed in an earlier run.
+
+    """
+
+    def __init__(
+        self,
+        luma: LumaClient,
+        manifest: Manifest,
+        folder: str | os.PathLike[str],
+        *,
+        max_tasks: int = 100,
+        limit_jobs: int | None = None,
+        retry_failed: bool = False,
+    ) -> None:
+        if luma.journal is None:
+            raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
+        self.folder = Path(folder)
+        self.max_tasks = max_tasks
+        self.progress = Progress(len(manifest.rows))
+        self.problem: LumaError | None = None
+        """Why it stopped submitting, if it did so by itself."""
+        self._luma = luma
+        self._journal = luma.journal
+        self._rows = {row.key: row for row in manifest.rows}
+        self._limit = limit_jobs
+        self._retry_failed = retry_failed
+        self._is_stopped = False
+        self._queue: Queue | None = None
+        self._results: Results | None = None
+        self._begun: dict[str, tuple[float, bool]] = {}
+        self._made: dict[str, Generation | str] = {}
+        self._unreachable = 0
+
+    @property
+    def results(self) -> list[Result]:
+        """What became of each row that has ended, in this run or before, in the file's order."""
+        found = self._results.all if self._results is not None else {}
+        ours = [found[key] for key in self._rows if key in found]
+        return ours + [result for key, result in found.items() if key not in self._rows]
+
+    def stop(self) -> None:
+        """Submit no more; jobs that run are watched to their end and downloaded."""
+        self._is_stopped = True
+        if self._queue is not None:
+            self._queue.stop()
+
+    async def run(self) -> AsyncGenerator[Result, None]:
+        """Run it, and yield what became of each row that had no result before.
+
+        Raises:
+            OSError: the folder cannot be written.
+            LumaError: the client was closed, or the journal cannot be used.
+
+        """
+        results = await anyio.to_thread.run_sync(
+            lambda: Results.open(self.folder, holds=self._holds)
+        )
+        self._results = results
+        try:
+            ended = results.all.keys() & self._rows.keys()
+            self.progress.before = len(ended)
+            for key in ended:
+                result = results.all[key]
+                if result.id is not None and result.state is ResultState.DONE:
+                    self._made[key] = result.id
+            rest = [row for key, row in self._rows.items() if key not in ended]
+            self._queue = Queue(rest, made=self._made)
+            if self._is_stopped:
+                self._queue.stop()
+            for row in [row for row in rest if row.parent in ended - self._made.keys()]:
+                for result in self._never_begun(row.parent or ""):
+                    results.add(result)
+                    yield result
+            async with aclosing(download_all(self._outcomes(), self._deliver)) as files:
+                async for file in files:
+                    for result in self._results_of(file):
+                        results.add(result)
+                        yield result
+        finally:
+            results.close()
+
+    def _holds(self, result: Result) -> bool:
+        """Whether there is nothing more to do for a row."""
+        if result.key not in self._rows:
+            return True
+        if result.state is ResultState.DONE:
+            return result.file is not None and (self.folder / result.file).is_file()
+        return result.state is ResultState.FAILED and not self._retry_failed
+
+    async def _outcomes(self) -> AsyncIterator[Outcome]:
+        outcomes = self._luma.run_many(
+            self._requests(), max_tasks=self.max_tasks, retry_failed=self._retry_failed
+        )
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                self._note(outcome)
+                yield outcome
+
+    async def _requests(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        assert self._queue is not None  # noqa: S101  it is made before
+        async for row in self._queue.rows():
+            is_new = await self._is_new(row)
+            if is_new and self._limit is not None:
+                if self.progress.paid >= self._limit:
+                    self.stop()
+                    return
+                self.progress.paid += 1
+            self._begun[row.key] = (time.monotonic(), is_new)
+            self.progress.submitted += 1
+            self.progress.running += 1
+            fields = {name: value for name, value in dict(row.request).items() if value is not None}
+            source = self._made[row.parent] if row.parent is not None else row.source_id
+            if source is not None:
+                fields["extends"] = source
+            yield row.key, fields
+
+    async def _is_new(self, row: Row) -> bool:
+        """Whether a row is paid for when it is submitted now."""
+        entry = await self._journal.find(row.key)
+        failed = (EntryState.FAILED, EntryState.LOST)
+        return entry is None or (self._retry_failed and entry.state in failed)
+
+    def _note(self, outcome: Outcome) -> None:
+        """Take in the end of a job, before its file comes."""
+        assert self._queue is not None  # noqa: S101  it is made before
+        key = outcome.key or ""
+        begun, is_new = self._begun.pop(key, (0.0, False))
+        self.progress.running -= 1
+        if outcome.generation is not None:
+            if is_new:
+                self.progress.observe(time.monotonic() - begun)
+            self._unreachable = 0
+            self._made[key] = outcome.generation
+            self._queue.made(key)
+            return
+        error = outcome.error
+        if self._limit is not None and is_new and _is_unpaid(outcome):
+            self.progress.paid -= 1
+        is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
+        self._unreachable = self._unreachable + 1 if is_unreachable else 0
+        if isinstance(error, _FATAL) or self._unreachable >= _MOST_UNREACHABLE:
+            self.problem = self.problem or error
+            self.stop()
+
+    async def _deliver(self, source: Source) -> Download:
+        """Bring the file of a job that has ended well to its place."""
+        assert isinstance(source, Outcome)  # noqa: S101  nothing else goes in
+        if source.generation is None:
+            return Download(source, source.id, error=source.error)
+        path = self.folder / VIDEOS / f"{safe_stem(source.key or '')}.mp4"
+        try:
+            if not await anyio.to_thread.run_sync(path.is_file):
+                await self._luma.download(source.generation, path)
+        except LumaError as error:
+            return Download(source, source.id, error=error)
+        return Download(source, source.id, path)
+
+    def _results_of(self, file: Download) -> list[Result]:
+        """Return what became of a row, and of those that can never begin because of it."""
+        outcome = file.source
+        assert isinstance(outcome, Outcome)  # noqa: S101  nothing else went in
+        key = outcome.key or ""
+        row, made = self._rows[key], outcome.generation
+        if made is None:
+            self.progress.failed += 1
+            return [_failed(row, outcome), *self._never_begun(key)]
+        asset = made.video or made.video_raw
+        result = Result(
+            key=key,
+            line=row.line,
+            state=ResultState.DONE if file.ok else ResultState.NOT_DOWNLOADED,
+            prompt=row.request.prompt,
+            extends=row.extends,
+            id=made.id,
+            file=file.path.relative_to(self.folder).as_posix() if file.path else None,
+            error=str(file.error) if file.error else None,
+            duration=asset.duration if asset else None,
+            width=asset.width if asset else None,
+            height=asset.height if asset else None,
+        )
+        if file.ok:
+            self.progress.done += 1
+            self.progress.downloaded += 1
+        else:
+            self.progress.failed += 1
+        return [result]
+
+    def _never_begun(self, key: str) -> list[Result]:
+        assert self._queue is not None  # noqa: S101  it is made before
+        lost = self._queue.not_made(key)
+        self.progress.failed += len(lost)
+        return [
+            Result(
+                key=row.key,
+                line=row.line,
+                state=ResultState.NOT_STARTED,
+                prompt=row.request.prompt,
+                extends=row.parent,
+                error=f"row {row.parent!r}, which it continues, has no video",
+            )
+            for row in lost
+        ]
+
+
+def _is_unpaid(outcome: Outcome) -> bool:
+    return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)
+
+
+def _failed(row: Row, outcome: Outcome) -> Result:
+    error = outcome.error
+    if isinstance(error, SubmissionUncertainError):
+        state = ResultState.UNCERTAIN
+    elif isinstance(error, GenerationFailedError | NotFoundError) and outcome.id is not None:
+        state = ResultState.FAILED
+    elif outcome.id is not None:  # it is taken, and what became of it is not known yet
+        state = ResultState.NOT_DOWNLOADED
+    else:
+        state = ResultState.NOT_STARTED
+    return Result(
+        key=row.key,
+        line=row.line,
+        state=state,
+        prompt=row.request.prompt,
+        extends=row.extends,
+        id=outcome.id,
+        error=str(error),
+    )

@@ -1,0 +1,52 @@
+"""A Chromium without a window, and nothing in it that asks the network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+
+def binary(name: str) -> str:
+    """Return a program of Chromium's."""
+    found = shutil.which(name)
+    if found is None:
+        missing = f"{name} is missing: install Chromium and its driver, as .ci/run does"
+        if "CI" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@contextmanager
+def running_chromium() -> Iterator[Chrome]:
+    """Run it with a new profile; the console of every page is kept."""
+    chromium, driver = binary("chromium"), binary("chromedriver")
+    options = ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with tempfile.TemporaryDirectory(prefix="luma-chromium-", ignore_cleanup_errors=True) as folder:
+        for argument in (
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={folder}",
+        ):
+            options.add_argument(argument)
+        browser = Chrome(options=options, service=Service(driver))
+        try:
+            yield browser
+        finally:
+            browser.quit()
