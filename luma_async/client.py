@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from collections.abc import AsyncGenerator, Iterable
@@ -172,7 +173,11 @@ class LumaClient:
 
     async def __aenter__(self) -> Self:
         if self._bookkeeper is not None:
-            await self._bookkeeper.open()
+            try:
+                await self._bookkeeper.open()
+            except asyncio.CancelledError:
+                await self.aclose()  # nobody else will
+                raise
         return self
 
     async def __aexit__(

@@ -1,1 +1,30 @@
-"""A file of prompts in; a folder of videos, their results and a gallery out."""
+"""A file of prompts in; a folder of videos, their results and a gallery out.
+
+>>> from luma_async.batch import Batch, read_manifest, write_gallery
+>>> async with LumaClient(journal="jobs.db") as luma:                       # doctest: +SKIP
+...     batch = Batch(luma, read_manifest("prompts.csv"), "videos")
+...     async for result in batch.run():
+...         print(result.key, result.state, result.file or result.error)
+...     write_gallery("videos", batch.results, title="prompts", command="python make.py")
+"""
+
+from luma_async.batch.gallery import write as write_gallery
+from luma_async.batch.manifest import Manifest, read_manifest
+from luma_async.batch.problems import ManifestError, Problem
+from luma_async.batch.progress import Progress
+from luma_async.batch.result import Result, ResultState
+from luma_async.batch.row import Row
+from luma_async.batch.run import Batch
+
+__all__ = [
+    "Batch",
+    "Manifest",
+    "ManifestError",
+    "Problem",
+    "Progress",
+    "Result",
+    "ResultState",
+    "Row",
+    "read_manifest",
+    "write_gallery",
+]

@@ -170,7 +170,9 @@ class _Checked:
         for name, cell in cells.items():
             if name in ("key", "extends"):
                 continue
-            if name not in _FIELDS:
+            if not name:
+                self._column(record, name, "is the name of no column, and cells stand in it")
+            elif name not in _FIELDS:
                 self._column(record, name, f"is no column; known: {', '.join(COLUMNS)}")
             elif name in _BOOLEANS and isinstance(cell, str):
                 if cell.strip().lower() not in _TRUTH:

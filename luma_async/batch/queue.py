@@ -65,10 +65,6 @@ class Queue:
         self._is_stopped = True
         self._moved.set()
 
-    def wake(self) -> None:
-        """Let `rows` look again."""
-        self._moved.set()
-
     def _back(self, key: str) -> None:
         self._out.discard(key)
         self._moved.set()

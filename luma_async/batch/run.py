@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -99,7 +100,9 @@ class Batch:
         self._results: Results | None = None
         self._begun: dict[str, tuple[float, bool]] = {}
         self._made: dict[str, Generation | str] = {}
+        self._took: dict[str, float] = {}
         self._unreachable = 0
+        self._ended = asyncio.Event()
 
     @property
     def results(self) -> list[Result]:
@@ -111,6 +114,7 @@ class Batch:
     def stop(self) -> None:
         """Submit no more; jobs that run are watched to their end and downloaded."""
         self._is_stopped = True
+        self._ended.set()
         if self._queue is not None:
             self._queue.stop()
 
@@ -170,11 +174,10 @@ class Batch:
         assert self._queue is not None  # noqa: S101  it is made before
         async for row in self._queue.rows():
             is_new = await self._is_new(row)
-            if is_new and self._limit is not None:
-                if self.progress.paid >= self._limit:
-                    self.stop()
-                    return
-                self.progress.paid += 1
+            if is_new and not await self._may_pay():
+                self.stop()
+                return
+            self.progress.paid += is_new
             self._begun[row.key] = (time.monotonic(), is_new)
             self.progress.submitted += 1
             self.progress.running += 1
@@ -183,6 +186,15 @@ class Batch:
             if source is not None:
                 fields["extends"] = source
             yield row.key, fields
+
+    async def _may_pay(self) -> bool:
+        """Whether another job may be paid for, once that is known of those before it."""
+        while self._limit is not None and self.progress.paid >= self._limit:
+            if self._is_stopped or not any(is_new for _, is_new in self._begun.values()):
+                return False
+            self._ended.clear()
+            await self._ended.wait()
+        return True
 
     async def _is_new(self, row: Row) -> bool:
         """Whether a row is paid for when it is submitted now."""
@@ -195,16 +207,18 @@ class Batch:
         assert self._queue is not None  # noqa: S101  it is made before
         key = outcome.key or ""
         begun, is_new = self._begun.pop(key, (0.0, False))
+        self._ended.set()
         self.progress.running -= 1
         if outcome.generation is not None:
             if is_new:
-                self.progress.observe(time.monotonic() - begun)
+                self._took[key] = time.monotonic() - begun
+                self.progress.observe(self._took[key])
             self._unreachable = 0
             self._made[key] = outcome.generation
             self._queue.made(key)
             return
         error = outcome.error
-        if self._limit is not None and is_new and _is_unpaid(outcome):
+        if is_new and _is_unpaid(outcome):
             self.progress.paid -= 1
         is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
         self._unreachable = self._unreachable + 1 if is_unreachable else 0
@@ -234,7 +248,6 @@ class Batch:
         if made is None:
             self.progress.failed += 1
             return [_failed(row, outcome), *self._never_begun(key)]
-        asset = made.video or made.video_raw
         result = Result(
             key=key,
             line=row.line,
@@ -244,9 +257,10 @@ class Batch:
             id=made.id,
             file=file.path.relative_to(self.folder).as_posix() if file.path else None,
             error=str(file.error) if file.error else None,
-            duration=asset.duration if asset else None,
-            width=asset.width if asset else None,
-            height=asset.height if asset else None,
+            took=_rounded(self._took.pop(key, None)),
+            duration=_said(made, "duration"),
+            width=_said(made, "width"),
+            height=_said(made, "height"),
         )
         if file.ok:
             self.progress.done += 1
@@ -270,6 +284,16 @@ class Batch:
             )
             for row in lost
         ]
+
+
+def _said(made: Generation, name: str) -> Any:
+    """Return what is said of a video, at whichever of its two places."""
+    places = [getattr(asset, name) for asset in (made.video, made.video_raw) if asset is not None]
+    return next((place for place in places if place is not None), None)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
 
 
 def _is_unpaid(outcome: Outcome) -> bool:

@@ -105,17 +105,10 @@ def read_csv(text: str) -> Iterator[Record | Problem]:
                 columns = {name: number for number, name in enumerate(names, 1)}
                 yield from _problems_of_names(names, line)
             elif len(cells) != len(names):
-                has = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
-                yield Problem(
-                    line,
-                    min(len(cells), len(names)) + 1,
-                    (
-                        f"this row has {has} and the first line {len(names)}; a text with a separator "
-                        'or a line break in it stands in "quotes"'
-                    ),
-                )
+                yield _problem_of_length(line, len(cells), len(names))
             else:
-                yield Record(line, dict(zip(names, cells, strict=True)), columns)
+                named = zip(names, cells, strict=True)
+                yield Record(line, {name: cell for name, cell in named if name or cell}, columns)
     except csv.Error as error:
         raise TableError(start + 1, 0, f"{error}: are all quotes closed?") from None
     if names is None:
@@ -140,9 +133,7 @@ def _delimiter(text: str) -> str:
 def _problems_of_names(names: list[str], line: int) -> Iterator[Problem]:
     seen: set[str] = set()
     for number, name in enumerate(names, 1):
-        if not name:
-            yield Problem(line, number, "this column has no name")
-        elif name in seen:
+        if name and name in seen:
             yield Problem(line, number, f"there are two columns {name!r}")
         seen.add(name)
 

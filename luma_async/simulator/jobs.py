@@ -95,7 +95,7 @@ class JobMaker:
         self._clock = clock
         self._chance = chance
         self._durations = durations
-        self._failure_rate = failure_rate
+        self.failure_rate = failure_rate
         self._short_side = short_side
         self._count = 0
 
@@ -103,7 +103,7 @@ class JobMaker:
         """Take a request."""
         now = self._clock.now()
         duration = self._durations.draw(self._chance)
-        failed = self._chance.random() < self._failure_rate
+        failed = self._chance.random() < self.failure_rate
         self._count += 1
         width, height = self._size(request, parent)
         return Job(

@@ -1,0 +1,309 @@
+"""A manifest is read as a whole, and all that is wrong with it is said at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import ExtendRequest, GenerateRequest
+from luma_async.batch import Manifest, ManifestError, Problem, read_manifest
+from luma_async.batch.tables import (
+    Record,
+    TableError,
+    read_csv,
+    read_json_lines,
+    read_yaml,
+)
+from tests.media.pictures import a_picture
+
+FORMS = {
+    "rows.csv": (
+        b"key,prompt,aspect_ratio,loop,extends,extra\n"
+        b'one,"a cat, dancing",16:9,yes,,\n'
+        b'two,it bows,,,one,"{""seed"": 7}"\n'
+        b"\n"
+        b"three,it sleeps,,,11111111-2222-3333-4444-555555555555,\n"
+    ),
+    "excel.csv": (
+        b"\xef\xbb\xbfkey;prompt;aspect_ratio;loop;extends;extra\r\n"
+        b"one;a cat, dancing;16:9;TRUE;;\r\n"
+        b'two;it bows;;;one;"{""seed"": 7}"\r\n'
+        b"three;it sleeps;;;11111111-2222-3333-4444-555555555555;\r\n"
+    ),
+    "unicode.csv": (
+        "key\tprompt\taspect_ratio\tloop\textends\textra\r\n"
+        "one\ta cat, dancing\t16:9\tTRUE\t\t\r\n"
+        'two\tit bows\t\t\tone\t"{""seed"": 7}"\r\n'
+        "three\tit sleeps\t\t\t11111111-2222-3333-4444-555555555555\t\r\n"
+    ).encode("utf-16"),
+    "rows.jsonl": (
+        b'{"key": "one", "prompt": "a cat, dancing", "aspect_ratio": "16:9", "loop": true}\n'
+        b'{"key": "two", "prompt": "it bows", "extends": "one", "extra": {"seed": 7}}\n'
+        b'{"key": "three", "prompt": "it sleeps",'
+        b' "extends": "id:11111111-2222-3333-4444-555555555555"}\n'
+    ),
+    "rows.yaml": (
+        b"- {key: one, prompt: 'a cat, dancing', aspect_ratio: 16:9, loop: yes}\n"
+        b"- key: two\n  prompt: it bows\n  extends: one\n  extra: {seed: 7}\n"
+        b"- key: three\n  prompt: it sleeps\n  aspect_ratio:\n"
+        b"  extends: 11111111-2222-3333-4444-555555555555\n"
+    ),
+}
+
+
+def manifest(folder: Path, name: str, content: bytes | str) -> Manifest:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_manifest(path)
+
+
+def problems(folder: Path, name: str, content: bytes | str) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        manifest(folder, name, content)
+    return [line.removeprefix(f"{folder}/") for line in str(caught.value).splitlines()]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_says_the_same(name: str, tmp_path: Path) -> None:
+    """CSV as the standard or Excel has it, JSON lines, YAML."""
+    rows = manifest(tmp_path, name, FORMS[name]).rows
+
+    assert [(row.key, row.parent, row.source_id) for row in rows] == [
+        ("one", None, None),
+        ("two", "one", None),
+        ("three", None, "11111111-2222-3333-4444-555555555555"),
+    ]
+    assert [row.request for row in rows] == [
+        GenerateRequest("a cat, dancing", aspect_ratio="16:9", loop=True),
+        ExtendRequest("it bows", extra={"seed": 7}),
+        ExtendRequest("it sleeps"),
+    ]
+    assert [row.line for row in rows] == [
+        record.line
+        for record in {  # as each form counts its lines
+            "rows.csv": read_csv,
+            "excel.csv": read_csv,
+            "unicode.csv": read_csv,
+            "rows.jsonl": read_json_lines,
+            "rows.yaml": read_yaml,
+        }[name](FORMS[name].decode("utf-16" if name == "unicode.csv" else "utf-8-sig"))
+        if isinstance(record, Record)
+    ]
+
+
+BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
+    "no prompt": (
+        "rows.csv",
+        "key,text\na,b\nc,d\n",
+        [
+            "rows.csv:1: 'prompt' is no column of this file, and every row needs one",
+            "rows.csv:1:2: 'text' is no column; known: key, extends, prompt, image",
+        ],
+    ),
+    "encoding": (
+        "rows.csv",
+        "prompt\na cat\ncaf\u00e9\n".encode("latin-1"),
+        ["rows.csv:3:4: byte 0xe9 is no UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"],
+    ),
+    "UTF-16 without a mark": (
+        "rows.csv",
+        "prompt\na cat\n".encode("utf-16-le"),
+        ["rows.csv:1:2: there is a NUL here, so this is no text; save the file as UTF-8"],
+    ),
+    "separators mixed": (
+        "rows.csv",
+        "key;prompt\na,a cat\n",
+        ["rows.csv:2:2: this row has 1 cell and the first line 2; a text with a separator"],
+    ),
+    "quotes": (
+        "rows.csv",
+        'prompt\na cat\n"a dog\na cow\n',
+        ["rows.csv:3: unexpected end of data: are all quotes closed?"],
+    ),
+    "two keys": (
+        "rows.csv",
+        "key,prompt\na,a cat\nb,a dog\na,a cow\n",
+        ["rows.csv:4:1: key: 'a' is that of line 2, too"],
+    ),
+    "two rows that say the same": (
+        "rows.csv",
+        "prompt\na cat\na dog\na cat\n",
+        ["rows.csv:4: this row says the same as line 2; a key for each makes them two"],
+    ),
+    "circle": (
+        "rows.csv",
+        "key,prompt,extends\na,x,c\nb,x,a\nc,x,b\nd,x,a\ne,x,e\n",
+        [
+            "rows.csv:2:3: these rows continue each other in a circle: a -> c -> b -> a",
+            "rows.csv:6:3: row 'e' continues itself",
+        ],
+    ),
+    "loose end": (
+        "rows.csv",
+        "key,prompt,extends\na,x,b\n",
+        ["rows.csv:2:3: extends: no row has the key 'b'; the id of a task is written id:b"],
+    ),
+    "empty": ("rows.csv", "", ["rows.csv: the file is empty; its first line names the columns"]),
+    "no rows": ("rows.csv", "prompt\n", ["rows.csv: there is no row in it"]),
+    "empty lines": ("rows.jsonl", "\n\n", ["rows.jsonl: the file is empty; its lines are objects"]),
+    "empty list": ("rows.yaml", "[]", ["rows.yaml: there is no row in it"]),
+    "nothing": ("rows.yaml", "# later\n", ["rows.yaml: the file is empty; it is a list of rows"]),
+    "kind": ("rows.xlsx", b"PK", ["rows.xlsx: its kind is told by its name; known: .csv, .tsv"]),
+    "fields": (
+        "rows.csv",
+        "prompt,aspect_ratio,loop,extra,image\n,,,,\n ,7:7,maybe,{,nowhere.png\n",
+        [
+            "rows.csv:3:1: prompt: ",
+            "rows.csv:3:2: aspect_ratio: '7:7' is not known; allowed: 1:1,",
+            "rows.csv:3:3: loop: 'maybe' is neither true nor false",
+            "rows.csv:3:4: extra: is no JSON object: ",
+            "rows.csv:3:5: image: 'nowhere.png' cannot be read: No such file or directory",
+        ],
+    ),
+    "columns": (
+        "rows.csv",
+        "prompt,,prompt,\na,b,c,\n",
+        [
+            "rows.csv:1:3: there are two columns 'prompt'",
+            "rows.csv:1:4: '' is the name of no column, and cells stand in it",
+        ],
+    ),
+    "loop": (
+        "rows.csv",
+        "key,prompt,extends,loop\na,x,,true\nb,x,a,false\nc,x,a,true\n",
+        ["rows.csv:4:4: loop: an extension cannot loop"],
+    ),
+    "lines": (
+        "rows.jsonl",
+        '{"prompt": "x"}\n{"prompt": 7}\n[]\n{"prompt"\n{"key": "a"}\n{"prompt": "y", "size": 3}\n',
+        [
+            "rows.jsonl:2:2: prompt: input should be a valid string",
+            "rows.jsonl:3:1: a row is an object",
+            "rows.jsonl:4:10: this is no JSON: Expecting ':' delimiter",
+            "rows.jsonl:5: prompt: is required",
+            "rows.jsonl:6:17: size: is no field; known: key,",
+        ],
+    ),
+    "yaml": (
+        "rows.yaml",
+        "- prompt: x\n- 7\n- prompt: y\n  prompt: z\n- prompt: w\n  extends: [a]\n",
+        [
+            "rows.yaml:2:3: a row is a mapping",
+            "rows.yaml:4:3: 'prompt' stands here twice",
+            "rows.yaml:5:12: extends: ['a'] is no key of a row and no id of a task",
+        ],
+    ),
+    "no yaml": ("rows.yaml", "- prompt: 'x\n", ["rows.yaml:2:1: this is no YAML: "]),
+    "no list": ("rows.yaml", "prompt: x\n", ["rows.yaml:1:1: the file is a list of rows"]),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_all_that_is_wrong_is_said_with_where_it_stands(kind: str, tmp_path: Path) -> None:
+    """File, line and column, as editors find them; everything in one go."""
+    name, content, expected = BAD[kind]
+
+    found = problems(tmp_path, name, content)
+
+    assert len(found) == len(expected), found
+    for line, beginning in zip(found, expected, strict=True):
+        if kind == "yaml" and "extends" in beginning:
+            assert "extends: ['a'] is no key" in line
+        else:
+            assert line.startswith(beginning)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """Like everything else that is wrong."""
+    with pytest.raises(ManifestError, match=r"rows\.csv: cannot be read: No such file"):
+        read_manifest(tmp_path / "rows.csv")
+
+
+def test_many_problems_are_counted(tmp_path: Path) -> None:
+    """The first fifty are shown."""
+    found = problems(tmp_path, "rows.csv", "prompt,loop\n" + "x,maybe\n" * 200)
+
+    assert len(found) == 51
+    assert found[-1] == "and 349 more"
+
+
+def test_a_row_without_a_key_is_named_by_what_it_says(tmp_path: Path) -> None:
+    """Wherever it stands, and in whatever form."""
+    here = manifest(tmp_path, "a.csv", "prompt,aspect_ratio\na cat,16:9\na dog,\n").rows
+    there = manifest(tmp_path, "b.csv", "aspect_ratio,prompt\n,a dog\n\n16:9,a cat\n").rows
+    other = manifest(tmp_path, "c.jsonl", '{"prompt": "a dog"}\n').rows
+
+    assert {row.key for row in here} == {row.key for row in there}
+    assert other[0].key == here[1].key
+    assert here[0].key != here[1].key
+
+
+def test_pictures_stand_beside_the_manifest(tmp_path: Path) -> None:
+    """Wherever the program runs; URLs are left alone, and what is no picture is said."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "cat.png").write_bytes(a_picture())
+    (tmp_path / "note.png").write_text("no picture")
+    good = "prompt,image\nx,pictures/cat.png\ny,https://host/cat.png\n"
+
+    rows = manifest(tmp_path, "rows.csv", good).rows
+    bad = problems(tmp_path, "bad.csv", "prompt,image\nx,note.png\ny,ftp://host/a.png\n")
+
+    assert rows[0].request.image == tmp_path / "pictures" / "cat.png"
+    assert rows[1].request.image == "https://host/cat.png"
+    assert bad[0] == "bad.csv:2:2: image: 'note.png' is no picture"
+    assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of a picture")
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)
+
+
+@given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from(",;\t"))
+def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]], delimiter: str) -> None:
+    """Separators, quotes and line breaks within a cell included."""
+    quoted = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in rows]
+    text = "\n".join(delimiter.join(row) for row in [["one", "two"], *quoted])
+
+    records = [record for record in read_csv(text) if isinstance(record, Record)]
+
+    assert [tuple(record.cells.values()) for record in records] == [
+        row for row in rows if any(cell.strip() for cell in row)
+    ]
+
+
+@given(st.text(max_size=200))
+def test_whatever_a_file_holds_it_is_read_or_refused(text: str) -> None:
+    """By every reader, without an exception of another kind."""
+    for read in (read_csv, read_json_lines, read_yaml):
+        try:
+            for record in read(text):
+                assert isinstance(record, Record | Problem)
+        except TableError:
+            pass
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["prompt", "key", "extends"]), cells), max_size=6))
+def test_rows_are_valid_or_the_manifest_is_not(rows: list[dict[str, str]]) -> None:
+    """Keys are unique, parents are rows, and nothing is in a circle."""
+    import tempfile  # noqa: PLC0415  hypothesis has no tmp_path
+
+    with tempfile.TemporaryDirectory() as folder:
+        text = "\n".join(json.dumps(row) for row in rows)
+        try:
+            found = manifest(Path(folder), "rows.jsonl", text).rows
+        except ManifestError:
+            return
+    keys = [row.key for row in found]
+    assert len(set(keys)) == len(rows) == len(keys)
+    for row in found:
+        seen = {row.key}
+        parents = {each.key: each.parent for each in found}
+        key = row.parent
+        while key is not None:
+            assert key in parents
+            assert key not in seen
+            seen.add(key)
+            key = parents[key]

@@ -1,0 +1,275 @@
+"""A batch: every row a file, once, however often it is stopped and whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luma_async import (
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCreditsError,
+    LumaClient,
+)
+from luma_async.batch import Batch, Result, ResultState, read_manifest
+from luma_async.simulator import Fault, Simulator
+from tests.clients import KEY, connect
+from tests.media.hosts import small
+
+
+def a_manifest(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"aspect_ratio": "1:1", **row}) for row in rows))
+    return path
+
+
+def cats(number: int) -> list[dict[str, Any]]:
+    return [{"key": f"cat-{n}", "prompt": f"a cat, take {n}"} for n in range(number)]
+
+
+async def run(sim: Simulator, manifest: Path, folder: Path, **settings: Any) -> list[Result]:
+    """Run a batch once, as a process of its own would."""
+    folder.mkdir(exist_ok=True)
+    async with connect(sim, journal=folder / "jobs.db", **settings.pop("client", {})) as luma:
+        batch = Batch(luma, read_manifest(manifest), folder, **settings)
+        return [result async for result in batch.run()]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "results.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_every_row_becomes_a_file(tmp_path: Path) -> None:
+    """Under its key, with a line of results; chains continue what was made."""
+    chain = [
+        {"key": "story", "prompt": "a cat dances"},
+        {"key": "story/2", "prompt": "it bows", "extends": "story"},
+        {"key": "story/3", "prompt": "it sleeps", "extends": "story/2"},
+    ]
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *chain, *cats(3))
+        results = await run(sim, manifest, tmp_path / "out")
+
+        parents = {job.request["user_prompt"]: job.parent for job in sim.ledger.jobs}
+    assert {result.key for result in results} == {
+        "story",
+        "story/2",
+        "story/3",
+        "cat-0",
+        "cat-1",
+        "cat-2",
+    }
+    assert all(result.state is ResultState.DONE for result in results)
+    assert all((tmp_path / "out" / str(result.file)).stat().st_size > 1000 for result in results)
+    assert all(result.took and result.duration for result in results)
+    assert {line["key"] for line in lines(tmp_path / "out")} == {result.key for result in results}
+    bows, sleeps = parents["it bows"], parents["it sleeps"]
+    assert bows is not None
+    assert bows.request["user_prompt"] == "a cat dances"
+    assert sleeps is not None
+    assert sleeps.request["user_prompt"] == "it bows"
+
+
+async def test_what_is_done_is_left_alone_by_the_next_run(tmp_path: Path) -> None:
+    """Not a request for it; a file that was removed is fetched again, and no job is paid twice."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(4))
+        first = await run(sim, manifest, tmp_path)
+        asked = sim.ledger.requests.total()
+
+        nothing = await run(sim, manifest, tmp_path)
+        assert sim.ledger.requests.total() == asked
+        (tmp_path / str(first[0].file)).unlink()
+        again = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 4
+    assert nothing == []
+    assert [result.key for result in again] == [first[0].key]
+    assert Counter(line["key"] for line in lines(tmp_path)) == dict.fromkeys(
+        (f"cat-{n}" for n in range(4)), 1
+    )
+
+
+async def test_a_failed_row_takes_those_that_continue_it_along(tmp_path: Path) -> None:
+    """They are told as not started; `retry_failed` tries all of them again."""
+    rows = [
+        {"key": "a", "prompt": "x"},
+        {"key": "b", "prompt": "x", "extends": "a"},
+        {"key": "c", "prompt": "x", "extends": "b"},
+    ]
+    async with small(failure_rate=1.0) as sim:
+        manifest = a_manifest(tmp_path, *rows)
+        first = {result.key: result for result in await run(sim, manifest, tmp_path)}
+        second = {result.key: result for result in await run(sim, manifest, tmp_path)}
+        sim._gateway._maker.failure_rate = 0.0
+        third = await run(sim, manifest, tmp_path, retry_failed=True)
+
+    assert [first[key].state for key in "abc"] == ["failed", "not started", "not started"]
+    assert "'a', which it continues" in str(first["b"].error)
+    assert "could not be rendered" in str(first["a"].error)
+    assert {key: result.state for key, result in second.items()} == {
+        "b": "not started",
+        "c": "not started",
+    }
+    assert [result.state for result in third] == ["done"] * 3
+    assert len(lines(tmp_path)) == 3
+
+
+async def test_no_more_jobs_are_paid_for_than_was_said(tmp_path: Path) -> None:
+    """Exactly so many; the next run goes on with the next ones."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(10))
+        first = await run(sim, manifest, tmp_path, limit_jobs=3)
+        assert len(sim.ledger.jobs) == 3
+        await run(sim, manifest, tmp_path, limit_jobs=4)
+        assert len(sim.ledger.jobs) == 7
+        await run(sim, manifest, tmp_path)
+
+    assert len(first) == 3
+    assert len(lines(tmp_path)) == len(sim.ledger.jobs) == 10
+
+
+async def test_a_limit_counts_what_was_taken(tmp_path: Path) -> None:
+    """Not what the server refused."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(6))
+        sim.faults.add(
+            Fault.answer(b'{"error": {"message": "no"}}', status=400, on=["generate"], times=2)
+        )
+
+        results = await run(sim, manifest, tmp_path, limit_jobs=3)
+
+    assert len(sim.ledger.jobs) == 3
+    assert Counter(result.state for result in results) == {"done": 3, "not started": 2}
+
+
+async def test_a_stopped_batch_brings_what_was_begun_to_its_end(tmp_path: Path) -> None:
+    """Nothing more is submitted, nothing that was is left behind."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(30))), tmp_path, max_tasks=5)
+        results = []
+        async for result in batch.run():
+            results.append(result)
+            batch.stop()
+        taken = len(sim.ledger.jobs)
+        await run(sim, tmp_path / "rows.jsonl", tmp_path)
+
+    assert 5 <= taken < 20
+    assert len(results) == taken
+    assert len(sim.ledger.jobs) == len(lines(tmp_path)) == 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [({"api_key": KEY}, AuthenticationError), ({"credits": 3}, InsufficientCreditsError)],
+    ids=["wrong key", "no credit"],
+)
+async def test_what_every_row_would_meet_stops_it(
+    settings: dict[str, Any], kind: type[Exception], tmp_path: Path
+) -> None:
+    """A wrong key is not tried fifty thousand times; what was begun comes to its end."""
+    manifest = read_manifest(a_manifest(tmp_path, *cats(200)))
+    async with (
+        small(**settings) as sim,
+        LumaClient(
+            "sk-wrong-0123456789", base_url=sim.url, journal=tmp_path / "jobs.db", max_requests=2
+        ) as luma,
+    ):
+        batch = Batch(luma, manifest, tmp_path, max_tasks=5)
+        results = [result async for result in batch.run()]
+
+    assert isinstance(batch.problem, kind)
+    assert len(sim.ledger.jobs) == settings.get("credits", 0)
+    assert len([result for result in results if result.state == "done"]) == len(sim.ledger.jobs)
+    assert sum(sim.ledger.requests.values()) < 60
+
+
+async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
+    """It is told in each run until it is settled, and never sent again by itself."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(2))
+        sim.faults.add(Fault.cut(after=True, times=1))
+        first = await run(sim, manifest, tmp_path, client={"max_requests": 1})
+        second = await run(sim, manifest, tmp_path)
+        assert len(sim.ledger.jobs) == 2
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            assert luma.journal is not None
+            [uncertain] = await luma.journal.uncertain()
+            await luma.journal.settle(uncertain.key, id=sim.ledger.jobs[0].id)
+        third = await run(sim, manifest, tmp_path)
+
+    assert Counter(result.state for result in first) == {"uncertain": 1, "done": 1}
+    assert [result.state for result in second] == ["uncertain"]
+    assert [result.state for result in third] == ["done"]
+    assert len(lines(tmp_path)) == 2
+
+
+async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
+    """A crash in the middle of writing: the row is looked at again, and stands there once."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(3))
+        await run(sim, manifest, tmp_path)
+        path = tmp_path / "results.jsonl"
+        path.write_text(path.read_text()[:-40] + "\n[1]\n{}")
+
+        again = await run(sim, manifest, tmp_path)
+
+    assert len(again) == 1
+    assert len(lines(tmp_path)) == len(sim.ledger.jobs) == 3
+
+
+async def test_two_manifests_may_share_a_folder(tmp_path: Path) -> None:
+    """The results of one are not lost by running the other."""
+    async with small() as sim:
+        await run(sim, a_manifest(tmp_path, *cats(2)), tmp_path)
+        await run(sim, a_manifest(tmp_path, {"key": "dog", "prompt": "a dog"}), tmp_path)
+
+    assert [line["key"] for line in lines(tmp_path)][-1] == "dog"
+    assert len(lines(tmp_path)) == 3
+
+
+async def test_a_batch_needs_a_journal(tmp_path: Path) -> None:
+    """Without one it could pay twice."""
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(ConfigurationError, match="needs a journal"):
+            Batch(luma, read_manifest(a_manifest(tmp_path, *cats(1))), tmp_path)
+
+
+async def test_progress_is_counted(tmp_path: Path) -> None:
+    """All of them add up at each moment, and the time left is a guess that comes to nought."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(12))), tmp_path, max_tasks=4)
+        progress = batch.progress
+        left: list[float | None] = []
+        async for _ in batch.run():
+            assert 0 <= progress.running <= 4
+            assert progress.done + progress.left == 12
+            left.append(progress.seconds_left(4))
+
+    assert progress.done == progress.downloaded == progress.paid == progress.submitted == 12
+    assert left[0] is not None
+    assert left[0] > 0
+    assert left[-1] == 0
+
+
+async def test_a_cancelled_batch_goes_on_in_the_next_run(tmp_path: Path) -> None:
+    """At whatever moment it was cancelled."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(12))
+        for seconds in (0.02, 0.1, 0.2, 0.4):
+            running = asyncio.create_task(run(sim, manifest, tmp_path, max_tasks=5))
+            await asyncio.sleep(seconds)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        await run(sim, manifest, tmp_path)
+
+    assert len(sim.ledger.jobs) == 12
+    assert sorted(line["key"] for line in lines(tmp_path)) == sorted(f"cat-{n}" for n in range(12))
+    assert len(list((tmp_path / "videos").iterdir())) == 12
