@@ -3,6 +3,7 @@
 LumaError
  ├─ ConfigurationError          the client was set up wrongly: no key, a base URL that is none
  ├─ InvalidRequestError         found here, before anything was sent
+ ├─ ManifestError               a file of jobs is wrong; all that is wrong with it is said
  ├─ APIError                    the server answered, and the answer was no
  │   ├─ BadRequestError         400, 413, 422: the request itself is refused
  │   ├─ AuthenticationError     401: the key is refused
@@ -67,6 +68,13 @@ class InvalidRequestError(LumaError):
     @classmethod
     def of(cls, field: str, problem: str) -> Self:
         return cls({field: problem})
+
+
+class ManifestError(LumaError):
+    """A file of jobs cannot be run as it is; nothing was submitted.
+
+    The text has a line for each thing that is wrong: `file:line:column: what`.
+    """
 
 
 class APIError(LumaError):

@@ -10,7 +10,6 @@
 
 from luma_async.batch.gallery import write as write_gallery
 from luma_async.batch.manifest import Manifest, read_manifest
-from luma_async.batch.problems import ManifestError, Problem
 from luma_async.batch.progress import Progress
 from luma_async.batch.result import Result, ResultState
 from luma_async.batch.row import Row
@@ -19,8 +18,6 @@ from luma_async.batch.run import Batch
 __all__ = [
     "Batch",
     "Manifest",
-    "ManifestError",
-    "Problem",
     "Progress",
     "Result",
     "ResultState",

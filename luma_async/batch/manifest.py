@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from luma_async.batch.chains import TASK_MARK, circles, task_id
-from luma_async.batch.problems import ManifestError, Problem
+from luma_async.batch.problems import Problem, manifest_error
 from luma_async.batch.row import Row
 from luma_async.batch.tables import (
     Read,
@@ -75,7 +75,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     read = _READERS.get(path.suffix.lower())
     if read is None:
         known = ", ".join(_READERS)
-        raise ManifestError(path, [Problem(0, 0, f"its kind is told by its name; known: {known}")])
+        raise manifest_error(path, [Problem(0, 0, f"its kind is told by its name; known: {known}")])
     checked = _Checked(path.parent, has_header=read is read_csv)
     try:
         for record in read(decoded(path.read_bytes())):
@@ -83,11 +83,11 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     except TableError as error:
         checked.problems.append(error.problem)
     except OSError as error:
-        raise ManifestError(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
+        raise manifest_error(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
     else:
         checked.finish()
     if checked.problems:
-        raise ManifestError(path, checked.problems)
+        raise manifest_error(path, checked.problems)
     return Manifest(path, tuple(checked.rows.values()))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from luma_async.errors import LumaError
+from luma_async.errors import ManifestError
 
 MOST_SHOWN = 50
 
@@ -25,16 +25,10 @@ class Problem:
         return f"{':'.join(place)}: {self.text}"
 
 
-class ManifestError(LumaError):
-    """A manifest cannot be run as it is; nothing was submitted.
-
-    `problems` are all that were found, in the order of the file.
-    """
-
-    def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
-        self.path = path
-        self.problems = tuple(sorted(problems))
-        lines = [problem.at(path) for problem in self.problems[:MOST_SHOWN]]
-        if len(self.problems) > MOST_SHOWN:
-            lines.append(f"and {len(self.problems) - MOST_SHOWN:,} more")
-        super().__init__("\n".join(lines))
+def manifest_error(path: Path, problems: Iterable[Problem]) -> ManifestError:
+    """Return the error that says all of them, in the order of the file."""
+    found = sorted(problems)
+    lines = [problem.at(path) for problem in found[:MOST_SHOWN]]
+    if len(found) > MOST_SHOWN:
+        lines.append(f"and {len(found) - MOST_SHOWN:,} more")
+    return ManifestError("\n".join(lines))

@@ -102,6 +102,7 @@ class Batch:
         self._made: dict[str, Generation | str] = {}
         self._took: dict[str, float] = {}
         self._unreachable = 0
+        self._to_do = 0
         self._ended = asyncio.Event()
 
     @property
@@ -138,6 +139,7 @@ class Batch:
                 if result.id is not None and result.state is ResultState.DONE:
                     self._made[key] = result.id
             rest = [row for key, row in self._rows.items() if key not in ended]
+            self._to_do = len(rest)
             self._queue = Queue(rest, made=self._made)
             if self._is_stopped:
                 self._queue.stop()
@@ -222,7 +224,7 @@ class Batch:
             self.progress.paid -= 1
         is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
         self._unreachable = self._unreachable + 1 if is_unreachable else 0
-        if isinstance(error, _FATAL) or self._unreachable >= _MOST_UNREACHABLE:
+        if isinstance(error, _FATAL) or self._unreachable >= min(_MOST_UNREACHABLE, self._to_do):
             self.problem = self.problem or error
             self.stop()
 

@@ -243,6 +243,62 @@ def download(
 
 
 @app.command()
+def batch(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Rows of prompts: .csv, .jsonl or .yaml.")
+    ],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the videos go.",
+            show_default="named like the file",
+            file_okay=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, show what would be submitted.")
+    ] = False,
+    limit_jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Stop submitting after N paid jobs."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Submit anew what failed before.")
+    ] = False,
+    max_tasks: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 20,
+    max_downloads: Annotated[int, typer.Option(metavar="N", min=1, help="Files at once.")] = 4,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Make a video of each row of a file, and a gallery of them. Run it again to go on.
+
+    Columns are prompt, aspect_ratio, loop, image, image_end, model, resolution, duration,
+    expand_prompt, notify_hook, extra, and two more: key names a row, extends is the key of the row
+    (or the id of a task) whose video it continues.
+    """
+    from luma_async.cli.batch import Order, connection_for, run_batch, show_plan
+    from luma_async.cli.program import run
+
+    order = Order(
+        manifest=manifest,
+        folder=output or Path(manifest.stem),
+        max_tasks=max_tasks,
+        max_downloads=max_downloads,
+        limit_jobs=limit_jobs,
+        retry_failed=retry_failed,
+    )
+    if dry_run:
+        run(lambda terminal: show_plan(terminal, order), as_json=as_json)
+    run(
+        lambda terminal: run_batch(terminal, connection_for(order, base_url, journal), order),
+        as_json=as_json,
+    )
+
+
+@app.command()
 def resume(
     *,
     download: Annotated[
@@ -375,7 +431,7 @@ def _output(
     from luma_async.cli.output import DEFAULT_FOLDER, Output
 
     return Output(
-        place=place or DEFAULT_FOLDER,
+        place=os.path.expanduser(place or DEFAULT_FOLDER),  # noqa: PTH111  the slash stays
         what=what.value,
         watermark_free=not watermark,
         overwrite=overwrite,

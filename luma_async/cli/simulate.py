@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
@@ -43,7 +44,8 @@ async def run_simulator(
             f"  what it took: {ledger}   stop: Ctrl-C",
             {"url": simulator.url, "ledger": ledger},
         )
-        await asyncio.Event().wait()
+        with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
+            await asyncio.Event().wait()
     finally:
         await simulator.stop()
-    return ExitCode.DONE
+    return ExitCode.INTERRUPTED

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import ExtendRequest, GenerateRequest
-from luma_async.batch import Manifest, ManifestError, Problem, read_manifest
+from luma_async import ExtendRequest, GenerateRequest, ManifestError
+from luma_async.batch import Manifest, read_manifest
+from luma_async.batch.problems import Problem
 from luma_async.batch.tables import (
     Record,
     TableError,

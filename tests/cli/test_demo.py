@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +13,8 @@ from pathlib import Path
 import av
 import pytest
 
-COMMAND = [sys.executable, "-W", "error", "-m", "luma_async.cli"]
+from tests.cli.commands import COMMAND, Shell, line_with
+
 SHAPES = {
     "1-16x9": 16 / 9,
     "2-4x3": 4 / 3,
@@ -52,22 +49,18 @@ def next_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
-    """In a pipe: plain lines, a table, the folder's path, and files that a decoder plays."""
+    """A line per job, drawn again as it moves; a table, the path, files that a decoder plays."""
     folder = tmp_path / "videos"
-    start = time.monotonic()
-    done = subprocess.run(
-        [*COMMAND, "demo", "--folder", str(folder), "--speed", "30"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+    code, shown, piped = Shell(tmp_path).on_a_terminal(
+        "demo", "--folder", str(folder), "--speed", "40", stdout_too=False
     )
 
-    assert time.monotonic() - start < 60
-    assert done.stderr == ""
-    assert "\x1b" not in done.stdout
-    assert f"7 videos in {folder}" in done.stdout
-    assert done.stdout.count(" saved ") == 7
+    assert code == 0
+    assert shown.count("a cat dances on a moonlit roof") > 5
+    for state in ("pending", "processing", "downloading", "saved"):
+        assert state in shown
+    assert f"7 videos in {folder}" in piped
+    assert "\x1b" not in piped
     lengths = {}
     for name, ratio in SHAPES.items():
         with av.open(str(folder / f"{name}.mp4"), "r") as film:
@@ -78,39 +71,11 @@ def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
     assert lengths["7-extension"] == lengths["1-16x9"] + 120
 
 
-def test_the_demo_is_alive_on_a_terminal(tmp_path: Path) -> None:
-    """One line per job with prompt, state and elapsed time, drawn again as they move."""
-    screen, stdout = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "40"}
-    process = subprocess.Popen(
-        [*COMMAND, "demo", "--folder", str(tmp_path), "--speed", "60"],
-        stdout=stdout,
-        stderr=stdout,
-        env=environment,
-    )
-    os.close(stdout)
-    shown = b""
-    try:
-        while chunk := os.read(screen, 65536):
-            shown += chunk
-    except OSError:
-        pass  # the other end is closed
-    finally:
-        os.close(screen)
-
-    text = shown.decode()
-    assert process.wait() == 0
-    assert text.count("a cat dances on a moonlit roof") > 5
-    for state in ("pending", "processing", "downloading", "saved"):
-        assert state in text
-    assert f"7 videos in {tmp_path}" in text.replace("\r\n", "")
-
-
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     """Ctrl-C ends it at once with 130 and one line, no traceback, nothing half-written."""
     with started("demo", "--folder", str(tmp_path), "--speed", "5") as process:
-        while "processing" not in next_line(process):
-            pass
+        assert process.stderr is not None
+        line_with(process.stderr, "processing")
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=30)
 

@@ -1,0 +1,131 @@
+"""Connection: a client as the options, the environment and `.env` say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, Settings
+from luma_async.client import LumaClient
+from luma_async.dialects import GatewayDialect
+from luma_async.errors import ConfigurationError, JournalError
+from luma_async.transport.settings import checked_base_url
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the gateway and the journal are. `base_url` and `journal` are as the options say."""
+
+    base_url: str | None = None
+    journal: str | None = None
+    settings: Settings = field(default_factory=Settings.here)
+
+    def client(self, **arguments: Any) -> LumaClient:
+        """Return a client that knows of no journal.
+
+        Raises:
+            ConfigurationError: there is no key, or a setting makes no sense.
+
+        """
+        key = self.settings.get(API_KEY)
+        if key is None:
+            problem = f" ({self.settings.problem})" if self.settings.problem else ""
+            raise ConfigurationError(
+                "There is no API key. Set LUMA_API_KEY, or write LUMA_API_KEY=sk-... into a "
+                f"file .env in this folder{problem}."
+            )
+        return LumaClient(key, base_url=self.server, **arguments)
+
+    def client_that_submits(self, **arguments: Any) -> LumaClient:
+        """Return a client that writes down in the journal what it submits.
+
+        Raises:
+            ConfigurationError: there is no key, or a setting makes no sense.
+            JournalError: there can be no journal.
+
+        """
+        client = self.client(journal=self.journal_place, **arguments)
+        if not self.journal_is_url:
+            folder = Path(self.journal_place).expanduser().parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = error.strerror or error
+                text = f"There can be no journal in {folder}: {why}. Nothing was submitted."
+            else:
+                return client
+            raise JournalError(f"{text} Name another place: --journal, or LUMA_JOURNAL.")
+        return client
+
+    def client_that_watches(self, **arguments: Any) -> LumaClient:
+        """Return a client that tells the journal how jobs end, if there is a journal.
+
+        Raises:
+            ConfigurationError: there is no key, or a setting makes no sense.
+            JournalError: an option names a journal that is not there.
+
+        """
+        is_needed = self.journal is not None or self._journal_is_there
+        return self.client(journal=self.journal_that_exists if is_needed else None, **arguments)
+
+    @cached_property
+    def server(self) -> str:
+        """The gateway's base URL.
+
+        Raises:
+            ConfigurationError: it is none.
+
+        """
+        named = self.base_url or self.settings.get(BASE_URL)
+        return checked_base_url(named or GatewayDialect.default_base_url)
+
+    @cached_property
+    def journal_place(self) -> str:
+        """Where the journal is, or will be: as named, or in a file of the user's."""
+        return self._named_journal or default_place()
+
+    @cached_property
+    def journal_that_exists(self) -> str | None:
+        """Where the journal is; `None` if none is named and none was begun.
+
+        Raises:
+            JournalError: one is named, and is not there.
+
+        """
+        if self._journal_is_there:
+            return self.journal_place
+        if self._named_journal is None:
+            return None
+        raise JournalError(
+            f"There is no journal at {self.journal_place}. Name it: --journal, or LUMA_JOURNAL."
+        )
+
+    @property
+    def journal_is_url(self) -> bool:
+        """Whether it is in a database server, and no file."""
+        return "://" in self.journal_place
+
+    def command(self, *words: str, **options: str | None) -> str:
+        """Return what to type for another command at the same gateway and journal."""
+        said: Mapping[str, str | None] = {"base-url": self.base_url, **options}
+        typed = [f"--{name}={value}" for name, value in said.items() if value is not None]
+        return shlex.join(["luma-async", *words, *typed])
+
+    @property
+    def _journal_is_there(self) -> bool:
+        return self.journal_is_url or Path(self.journal_place).expanduser().exists()
+
+    @property
+    def _named_journal(self) -> str | None:
+        return self.journal or self.settings.get(JOURNAL)
+
+
+def default_place() -> str:
+    """Return where the journal is if nobody says."""
+    from platformdirs import user_state_path  # noqa: PLC0415  the extra may be missing
+
+    return str(user_state_path("luma-async") / "journal.db")

@@ -1,0 +1,101 @@
+"""Options: what several commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from luma_async.cli.what import Wanted
+
+RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
+STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")
+
+
+def complete_ratio(incomplete: str) -> list[str]:
+    """Return the aspect ratios that begin so."""
+    return [ratio for ratio in RATIOS if ratio.startswith(incomplete)]
+
+
+def complete_state(incomplete: str) -> list[str]:
+    """Return the states of jobs in a journal that begin so."""
+    return [state for state in STATES if state.startswith(incomplete)]
+
+
+BaseURL = Annotated[
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="The gateway.", show_default="LUMA_BASE_URL"),
+]
+Journal = Annotated[
+    str | None,
+    typer.Option(
+        "--journal",
+        metavar="PLACE",
+        help="Where jobs are written down: a path, or a postgresql:// URL.",
+        show_default="LUMA_JOURNAL, or a file of yours",
+    ),
+]
+AsJSON = Annotated[
+    bool, typer.Option("--json", help="One JSON object per line on stdout, for scripts.")
+]
+TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The server's id of the job.")]
+TaskIds = Annotated[list[str], typer.Argument(metavar="ID", help="The server's ids of jobs.")]
+
+Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What the video shall show.")]
+AspectRatio = Annotated[
+    str | None,
+    typer.Option(metavar="RATIO", help=", ".join(RATIOS) + ".", autocompletion=complete_ratio),
+]
+Loop = Annotated[
+    bool | None, typer.Option("--loop/--no-loop", help="Let the end meet the beginning.")
+]
+Image = Annotated[str | None, typer.Option(metavar="PICTURE", help="First frame: a path or URL.")]
+ImageEnd = Annotated[str | None, typer.Option(metavar="PICTURE", help="Last frame.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Such as ray-v2.")]
+Resolution = Annotated[str | None, typer.Option(metavar="SIZE", help="Such as 720p.")]
+Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Such as 5s.")]
+ExpandPrompt = Annotated[
+    bool | None,
+    typer.Option("--expand-prompt/--no-expand-prompt", help="Let the server improve the prompt."),
+]
+NotifyHook = Annotated[
+    str | None, typer.Option(metavar="URL", help="What the gateway calls when the job moves.")
+]
+Extra = Annotated[
+    str | None, typer.Option(metavar="JSON", help="""More fields, such as '{"seed": 7}'.""")
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Your name for the job: asked for again under it, it is not paid again.",
+    ),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Submit anew what failed under this --key.")
+]
+RetryUncertain = Annotated[
+    bool,
+    typer.Option("--retry-uncertain", help="Send again what may have been taken; may pay twice."),
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job's id, and leave.")]
+NoDownload = Annotated[
+    bool, typer.Option("--no-download", help="Print the link to the video instead.")
+]
+Place = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A file, or a folder (a name without a suffix is one).",
+        show_default="videos/",
+    ),
+]
+What = Annotated[Wanted, typer.Option(help="Which file of the job.")]
+_ABOUT_WATERMARKS = "Take the video with a watermark, or prefer the one without."
+Watermark = Annotated[bool, typer.Option("--watermark/--no-watermark", help=_ABOUT_WATERMARKS)]
+Watermarked = Annotated[
+    bool, typer.Option("--watermark/--no-watermark", "--watermarked", help=_ABOUT_WATERMARKS)
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]

@@ -1,0 +1,55 @@
+"""Program: runs one command from its first line to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.terminal import Terminal, forget_stdout
+from luma_async.errors import LumaError
+
+Work = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
+
+_EXTRAS = {"av": "simulator", "PIL": "simulator", "yaml": "batch", "jinja2": "batch"}
+
+
+def run(work: Work, *, as_json: bool = False) -> NoReturn:
+    """Do the work of a command, say what went wrong, and leave with the exit code.
+
+    Raises:
+        typer.Exit: always.
+
+    """
+    terminal = Terminal(as_json=as_json)
+    with terminal.log():
+        code = _code_of(work, terminal)
+    raise typer.Exit(code)
+
+
+def _code_of(work: Work, terminal: Terminal) -> ExitCode:
+    try:
+        return asyncio.run(work(terminal))
+    except KeyboardInterrupt:
+        terminal.say_interrupted()
+        return ExitCode.INTERRUPTED
+    except LumaError as error:
+        terminal.complain(error)
+        return ExitCode.of([error])
+    except BrokenPipeError:
+        forget_stdout()
+        return ExitCode.DONE
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        terminal.complain(
+            f"This needs {error.name}: pip install 'luma-async[{_EXTRAS[error.name]}]'"
+        )
+        return ExitCode.USAGE
+    except OSError as error:
+        forget_stdout()
+        terminal.complain(f"That did not work: {error}.")
+        return ExitCode.FAILED

@@ -1,0 +1,155 @@
+"""Terminal: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from luma_async.batch.progress import Progress
+from luma_async.cli.advice import advice_on
+from luma_async.cli.board import Board
+from luma_async.cli.meter import Meter
+from luma_async.cli.text import clean
+from luma_async.errors import LumaError
+
+_MOST_COMMANDS = 3
+"""So many commands are named at an interruption, each of which takes up one job."""
+
+_PASSING_TROUBLE = "Trying again"
+"""What the log says of trouble that somebody who waits would like to know of."""
+
+
+class Terminal:
+    """Where a command speaks: to a person, or to a script `as_json`."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.take_up: dict[str, str] = {}
+        """What to type for each job that goes on without us, by its id."""
+        self.take_up_all: str | None = None
+        """What to type for all of them at once."""
+        self.take_up_submission: str | None = None
+        """What to type for a job that is being submitted."""
+        self._console = Console(
+            stderr=True,
+            force_terminal=sys.stderr.isatty(),
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        self._board: Board | Meter | None = None
+
+    @contextmanager
+    def board(self, *, stays: bool = True, speaks: bool = True) -> Iterator[Board]:
+        """Show progress meanwhile."""
+        with Board(self._console, stays=stays, speaks=speaks) as board:
+            self._board = board
+            try:
+                yield board
+            finally:
+                self._board = None
+
+    @contextmanager
+    def meter(self, progress: Progress, *, at_once: int) -> Iterator[None]:
+        """Show meanwhile where a batch stands."""
+        with Meter(self._console, progress, at_once=at_once) as meter:
+            self._board = meter
+            try:
+                yield
+            finally:
+                self._board = None
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a person sees something move, and needs no line for each step."""
+        return self._console.is_terminal and sys.stdout.isatty() and not self.as_json
+
+    def result(self, plain: str, fields: Mapping[str, Any]) -> None:
+        """Print one result: a line or more for people, or one of JSON.
+
+        Raises:
+            BrokenPipeError: nobody reads it.
+
+        """
+        is_shared = self._board is not None and sys.stdout.isatty()
+        with self._board.aside() if self._board and is_shared else nullcontext():
+            text = json.dumps(fields) if self.as_json else plain
+            if text:
+                print(text, flush=True)
+
+    def say(self, text: str) -> None:
+        """Tell a person something."""
+        self._print(text, "")
+
+    def warn(self, text: str) -> None:
+        """Tell a person of something that may need care."""
+        self._print(text, "yellow")
+
+    def complain(self, error: LumaError | str) -> None:
+        """Tell a person what went wrong, and what to do."""
+        advice = advice_on(error) if isinstance(error, LumaError) else None
+        self._print(f"{error} {advice}" if advice else str(error), "red")
+
+    def say_interrupted(self) -> None:
+        """Tell what goes on without us, and how it is taken up again."""
+        self.warn("Interrupted.")
+        commands = list(dict.fromkeys(self.take_up.values()))
+        if len(commands) > _MOST_COMMANDS and self.take_up_all:
+            self.say(f"{len(commands)} jobs go on at the server. To take them up again:")
+            commands = [self.take_up_all]
+        elif commands:
+            subject = "The job goes" if len(commands) == 1 else "The jobs go"
+            self.say(f"{subject} on at the server. To take up again:")
+        elif self.take_up_submission:
+            self.say("If the job was taken, it goes on at the server. To take it up again:")
+            commands = [self.take_up_submission]
+        for command in commands:
+            self._print(f"  {command}", "")
+
+    @contextmanager
+    def log(self) -> Iterator[None]:
+        """Show what the library logs: warnings as lines, passing trouble below the progress."""
+        logger, handler = logging.getLogger("luma_async"), _LogHandler(self)
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+
+    def remark(self, text: str) -> None:
+        """Show something that matters for a moment only."""
+        if self._board is not None:
+            self._board.remark(text)
+
+    def _print(self, text: str, style: str) -> None:
+        indent = text[: len(text) - len(text.lstrip(" "))]
+        self._console.print(Text(indent + clean(text.lstrip(" ")), style), soft_wrap=True)
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self._terminal.warn(text)
+        elif _PASSING_TROUBLE in text:
+            self._terminal.remark(text)
+
+
+def forget_stdout() -> None:
+    """Let what can no longer be written make no noise at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,140 @@
+"""The command line in processes of its own, as a shell starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from luma_async import LumaClient
+from luma_async.simulator import Simulator
+
+KEY = "sk-a-key-that-must-never-be-seen"
+COMMAND = [sys.executable, "-W", "error", "-m", "luma_async.cli"]
+
+Done = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder, and an environment in which commands find a gateway."""
+
+    folder: Path
+    url: str | None = None
+    key: str | None = KEY
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, simulator: Simulator, folder: Path, **more: str) -> Shell:
+        return cls(folder, simulator.url, more=more)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "state" / "jobs.db"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LUMA_")}
+        kept |= {"LUMA_JOURNAL": str(self.journal), "COLUMNS": "200"}
+        if self.url is not None:
+            kept["LUMA_BASE_URL"] = self.url
+        if self.key is not None:
+            kept["LUMA_API_KEY"] = self.key
+        return {**kept, **self.more}
+
+    def run(self, *arguments: str) -> Done:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert KEY not in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    def lines(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the JSON objects of a command that is told to print them."""
+        return [json.loads(line) for line in self.run(*arguments, "--json").stdout.splitlines()]
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a command that Ctrl-C reaches, whatever started the tests, and leave none behind."""
+        with subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell's background job ignores SIGINT, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def on_a_terminal(
+        self, *arguments: str, columns: int = 100, stdout_too: bool = True
+    ) -> tuple[int, str, str]:
+        """Return the exit code, what a terminal was sent, and what stdout got if it was a pipe."""
+        screen, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {**self.environment, "TERM": "xterm-256color"}
+        del environment["COLUMNS"]
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=environment,
+            cwd=self.folder,
+            stdin=side,
+            stdout=side if stdout_too else subprocess.PIPE,
+            stderr=side,
+        )
+        os.close(side)
+        shown = b""
+        try:
+            while chunk := os.read(screen, 65536):
+                shown += chunk
+        except OSError:
+            pass  # the other end is closed
+        finally:
+            os.close(screen)
+        piped, _ = process.communicate(timeout=30)
+        assert KEY not in shown.decode()
+        return process.returncode, shown.decode(), (piped or b"").decode()
+
+
+def line_with(stream: Any, word: str) -> str:
+    """Return the next line that has a word in it."""
+    for line in stream:
+        if word in line:
+            return str(line)
+    raise AssertionError(f"no line with {word!r}")
+
+
+def submitted(simulator: Simulator, *prompts: str, journal: Path | None = None) -> list[str]:
+    """Return the ids of new jobs."""
+
+    async def submit() -> list[str]:
+        async with LumaClient(KEY, base_url=simulator.url, journal=journal) as luma:
+            return [(await luma.generate(prompt)).id for prompt in prompts]
+
+    return asyncio.run(submit())

@@ -1,0 +1,201 @@
+"""`luma-async generate` and `extend`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.cli.commands import KEY, Shell, line_with, submitted
+
+REASON = "the prompt could not be rendered"
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with running_simulator(durations=Fixed(0.3), short_side=90, api_key=KEY) as simulator:
+        yield simulator
+
+
+def test_a_video_is_made(sim: Simulator, tmp_path: Path) -> None:
+    """Its path is all that stdout gets; a pipe of stderr gets a line for each change."""
+    done = Shell.at(sim, tmp_path).run("generate", "a cat dances")
+
+    job = sim.ledger.jobs[0]
+    assert done.stdout == f"videos/{job.id}.mp4\n"
+    assert (tmp_path / done.stdout.strip()).stat().st_size > 1000
+    states = [line.split()[2] for line in done.stderr.splitlines() if " s  " in line]
+    assert [state for state in states if state != "processing"] == [
+        *("submitting", "pending", "completed", "downloading", "saved")
+    ]
+    assert job.id in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+def test_every_field_is_sent(sim: Simulator, tmp_path: Path) -> None:
+    """As `LumaClient.generate` sends it, and what is not known goes into `--extra`."""
+    options = "--aspect-ratio 9:16 --loop --model ray-v2 --resolution 540p --duration 5s "
+    options += "--no-expand-prompt --notify-hook https://hook.example/x --no-wait"
+    done = Shell.at(sim, tmp_path).run(
+        "generate", "a cat", *options.split(), "--image", "https://p.example/a.jpg", "--extra",
+        '{"seed": 7}',
+    )  # fmt: skip
+
+    request = sim.ledger.jobs[0].request
+    assert done.returncode == 0
+    assert {name: request[name] for name in ("aspect_ratio", "loop", "expand_prompt")} == {
+        "aspect_ratio": "9:16",
+        "loop": True,
+        "expand_prompt": False,
+    }
+    assert {"ray-v2", "540p", "5s", "https://hook.example/x", 7} <= set(request.values())
+    assert "https://p.example/a.jpg" in json.dumps(dict(request))
+
+
+def test_a_script_gets_one_object(sim: Simulator, tmp_path: Path) -> None:
+    """All its fields are there, whether or not there is anything in them."""
+    shell = Shell.at(sim, tmp_path)
+    (job,) = shell.lines("generate", "a cat", "--output", "cat.mp4", "--key", "cat")
+
+    assert set(job) == {
+        *("id", "key", "state", "prompt", "progress", "created_at", "failure_reason"),
+        *("video", "download_url", "video_raw", "thumbnail", "last_frame"),
+        *("file", "error", "error_type"),
+    }
+    assert (job["key"], job["state"], job["file"]) == ("cat", "completed", "cat.mp4")
+    assert job["error"] is None
+    assert (tmp_path / "cat.mp4").exists()
+
+
+def test_what_a_key_names_is_paid_for_once(sim: Simulator, tmp_path: Path) -> None:
+    """Asked for again it is found, and so is its file."""
+    shell = Shell.at(sim, tmp_path)
+    first = shell.run("generate", "a cat", "--key", "cat")
+    again = shell.run("generate", "a cat", "--key", "cat")
+    other = shell.run("generate", "a dog", "--key", "cat")
+
+    assert first.stdout == again.stdout
+    assert "is here already" in again.stderr
+    assert (first.returncode, again.returncode, other.returncode) == (0, 0, 2)
+    assert "The key 'cat' was used for another request" in other.stderr
+    assert len(sim.ledger.jobs) == 1
+
+
+def test_a_video_is_extended(sim: Simulator, tmp_path: Path) -> None:
+    """The source may still be on its way."""
+    (source,) = submitted(sim, "a cat")
+    done = Shell.at(sim, tmp_path).run("extend", source, "it bows", "--no-download")
+
+    first, second = sim.ledger.jobs
+    assert second.parent is first
+    assert done.stdout.startswith(f"{sim.url}/media/{second.id}/clean.mp4")
+    assert not (tmp_path / "videos").exists()
+
+
+def test_a_job_is_left_and_watched_later(sim: Simulator, tmp_path: Path) -> None:
+    """`--no-wait` prints the id alone; `watch` takes it up, and the journal is told its end."""
+    shell = Shell.at(sim, tmp_path)
+    left = shell.run("generate", "a cat", "--no-wait")
+    watched = shell.run("watch", left.stdout.strip())
+    ended = shell.lines("jobs")
+
+    assert left.stdout == f"{sim.ledger.jobs[0].id}\n"
+    assert watched.stdout.splitlines()[-1].startswith(f"{sim.ledger.jobs[0].id}  completed  http")
+    assert (left.returncode, watched.returncode) == (0, 0)
+    assert [job["state"] for job in ended] == ["completed"]
+
+
+def test_a_failure_is_one_message(tmp_path: Path) -> None:
+    """Exit code 1, and a script gets an object all the same."""
+    with running_simulator(durations=Fixed(0.1), failure_rate=1.0) as sim:
+        done = Shell.at(sim, tmp_path).run("generate", "a cat", "--json")
+
+    (job,) = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"Generation {job['id']} failed: {REASON}"
+    assert (job["state"], job["error_type"]) == ("failed", "GenerationFailedError")
+    assert job["failure_reason"] == REASON
+
+
+def test_nothing_is_paid_for_that_could_not_be_saved(sim: Simulator, tmp_path: Path) -> None:
+    """The place of the file is looked at first."""
+    (tmp_path / "cat.mp4").write_text("mine")
+    shell = Shell.at(sim, tmp_path)
+    taken = shell.run("generate", "a cat", "--output", "cat.mp4")
+
+    assert taken.returncode == 2
+    assert "cat.mp4 exists already; nothing was sent. --overwrite" in taken.stderr
+    assert sim.ledger.jobs == []
+
+
+def test_a_killed_run_is_resumed(sim: Simulator, tmp_path: Path) -> None:
+    """The job is in the journal: it is found again, downloaded, and was paid for once."""
+    shell = Shell.at(sim, tmp_path)
+    sim.faults.add(Fault.slow(5.0, on=("get", "tasks")))
+    with shell.started("generate", "a cat") as process:
+        line_with(process.stderr, "The job is")
+        process.kill()
+        process.wait()
+    sim.faults.clear()
+    resumed = shell.run("resume", "--download")
+    nothing_left = shell.run("resume")
+
+    assert resumed.stdout == f"videos/{sim.ledger.jobs[0].id}.mp4\n"
+    assert (tmp_path / resumed.stdout.strip()).exists()
+    assert len(sim.ledger.jobs) == 1
+    assert (nothing_left.stdout, nothing_left.stderr) == ("", "Nothing to resume.\n")
+    assert (resumed.returncode, nothing_left.returncode) == (0, 0)
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    """Ctrl-C: 130, no traceback, the command that takes the job up again."""
+    with running_simulator(durations=Fixed(60)) as sim:
+        shell = Shell.at(sim, tmp_path)
+        with shell.started("generate", "a cat", "--base-url", sim.url) as process:
+            line_with(process.stderr, " pending ")
+            process.send_signal(signal.SIGINT)
+            results, complaints = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert results == ""
+    assert complaints.splitlines()[-3:] == [
+        "Interrupted.",
+        "The job goes on at the server. To take up again:",
+        f"  luma-async watch {sim.ledger.jobs[0].id} --base-url={sim.url}",
+    ]
+
+
+def test_an_interrupted_submission_is_not_lost(sim: Simulator, tmp_path: Path) -> None:
+    """Its answer is waited for, and the job is in the journal."""
+    sim.faults.add(Fault.slow(1.0, after=True))
+    shell = Shell.at(sim, tmp_path)
+    with shell.started("generate", "a cat") as process:
+        line_with(process.stderr, " submitting ")
+        while not sim.ledger.jobs:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "the job was taken" in complaints
+    assert complaints.splitlines()[-1] == "  luma-async resume"
+    assert [job["id"] for job in shell.lines("jobs")] == [sim.ledger.jobs[0].id]
+
+
+def test_an_uncertain_submission_says_how_it_is_settled(sim: Simulator, tmp_path: Path) -> None:
+    """In the words of the command line, and `resume` reminds of it."""
+    sim.faults.add(Fault.cut(after=True))
+    shell = Shell.at(sim, tmp_path)
+    done = shell.run("generate", "a cat", "--key", "the cat")
+    resumed = shell.run("resume")
+
+    assert done.returncode == 1
+    assert "luma-async settle 'the cat' --id ID" in done.stderr
+    assert "1 job. See `luma-async jobs --state uncertain`" in resumed.stderr

@@ -1,0 +1,64 @@
+"""Where downloads go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from luma_async import ConfigurationError
+from luma_async.cli.output import Output
+
+
+@pytest.mark.parametrize(
+    ("place", "is_folder"),
+    [
+        ("videos/", True),
+        ("videos", True),
+        ("there.d", True),
+        ("cat.mp4", False),
+        ("new/cat.mp4", False),
+        ("file", False),
+        (".", True),
+        ("..", True),
+    ],
+)
+def test_a_folder_is_told_from_a_file(
+    place: str, is_folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what is there, by a slash at its end, or by a name without a suffix."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.d").mkdir()
+    (tmp_path / "file").write_text("")
+
+    assert Output(place=place).is_folder is is_folder
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("new/folder/", None),
+        ("new/cat.mp4", None),
+        ("file", "file exists already"),
+        ("file/videos/", "file is no folder"),
+    ],
+)
+def test_a_place_is_looked_at_before_anything_is_paid_for(
+    place: str, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is taken, or what is no folder, is told; folders are made later."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+
+    if problem is None:
+        Output(place=place).check()
+    else:
+        with pytest.raises(ConfigurationError, match=problem):
+            Output(place=place).check()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_one_file_holds_no_two_videos() -> None:
+    """A folder is asked for."""
+    with pytest.raises(ConfigurationError, match="--output cat/"):
+        Output(place="cat.mp4").check_holds_many()

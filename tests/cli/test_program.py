@@ -1,0 +1,160 @@
+"""What all commands have in common: the key, exit codes, help, completion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.options import RATIOS, STATES
+from luma_async.errors import APIConnectionError, APITimeoutError, InvalidRequestError, LumaError
+from luma_async.journal import EntryState
+from luma_async.models import AspectRatio
+from luma_async.testing import running_simulator
+from tests.cli.commands import KEY, Shell
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([], 0),
+        ([None, None], 0),
+        ([None, LumaError()], 1),
+        ([LumaError(), APIConnectionError()], 1),
+        ([InvalidRequestError({})], 2),
+        ([APIConnectionError(), APITimeoutError()], 3),
+        ([APIConnectionError(), None], 1),
+    ],
+)
+def test_exit_codes_tell_what_became_of_all(errors: list[LumaError | None], code: int) -> None:
+    """3 is for nothing that could be reached at all."""
+    assert ExitCode.of(errors) == code
+
+
+def test_the_key_and_the_gateway_come_from_a_file(tmp_path: Path) -> None:
+    """`.env` of the current folder, where the environment says nothing."""
+    with running_simulator(api_key=KEY) as sim:
+        (tmp_path / ".env").write_text(f"export LUMA_API_KEY='{KEY}'\nLUMA_BASE_URL={sim.url}\n")
+        done = Shell(tmp_path, key=None).run("generate", "a cat", "--no-wait")
+
+    assert done.returncode == 0
+    assert len(sim.ledger.jobs) == 1
+
+
+def test_a_missing_key_is_asked_for(tmp_path: Path) -> None:
+    """Exit code 2; what is wrong with the file is said without its content."""
+    (tmp_path / ".env").write_text(f"LUMA_API_KEY='{KEY}\n")
+    done = Shell(tmp_path, key=None).run("get", "some-id")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("There is no API key. Set LUMA_API_KEY")
+    assert "line 1 of .env" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "a cat", "--api-key", KEY],
+        [f"--api-key={KEY}", "generate", "a cat"],
+        ["simulate", "--api-key", KEY],
+        ["generate", "a cat", "--key", KEY],
+    ],
+)
+def test_no_key_is_taken_from_the_command_line(arguments: list[str], tmp_path: Path) -> None:
+    """It says where the key belongs, and does not repeat it."""
+    done = Shell(tmp_path, key=None).run(*arguments)
+
+    assert done.returncode == 2
+    assert "LUMA_API_KEY" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+BAD_USAGE = [
+    (["generate", "a cat", "--aspect-ratio", "5:4"], "aspect_ratio: '5:4' is not known"),
+    (["generate", "a cat", "--extra", "[7]"], "extra: is no JSON object"),
+    (["generate", "a cat", "--base-url", "gateway"], "base_url is not usable"),
+    (["generate", "a cat", "--no-wait", "--output", "x"], "contradict each other"),
+    (["extend", "some-id", "more", "--loop"], "No such option"),
+    (["jobs", "--state", "lazy"], "state: 'lazy' is none; allowed: submitting"),
+]
+
+
+def test_a_host_that_is_not_there_is_told_from_bad_usage(tmp_path: Path) -> None:
+    """Exit code 3, after some tries; 2 at once, before anything is sent."""
+    shell = Shell(tmp_path, url=NOWHERE)
+    with shell.started("generate", "a cat") as trying:
+        done = [(shell.run(*arguments), said) for arguments, said in BAD_USAGE]
+        results, complaints = trying.communicate(timeout=60)
+
+    assert (trying.returncode, results) == (3, "")
+    assert "the job was not taken" in complaints
+    for bad, said in done:
+        assert (bad.returncode, bad.stdout) == (2, "")
+        assert said in bad.stderr
+
+
+def test_a_journal_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """Nothing is submitted without one."""
+    (tmp_path / "file").write_text("")
+    done = Shell(tmp_path, url=NOWHERE).run("generate", "a cat", "--journal", "file/jobs.db")
+
+    assert done.returncode == 1
+    assert "Nothing was submitted. Name another place: --journal" in done.stderr
+
+
+def test_help_tells_the_exit_codes(tmp_path: Path) -> None:
+    """And every command is there."""
+    done = Shell(tmp_path).run("--help")
+
+    text = " ".join(done.stdout.split())
+    for command in ("generate", "extend", "get", "watch", "download", "resume", "jobs", "settle"):
+        assert f" {command} " in text
+    for code in ExitCode:
+        assert f" {code.value} " in text.partition("Exit codes:")[2]
+
+
+def test_completion_is_offered(tmp_path: Path) -> None:
+    """The script for a shell, and then what begins with what was typed."""
+    environment = {
+        "_LUMA_ASYNC_COMPLETE": "complete_bash",
+        "COMP_WORDS": "luma-async ge",
+        "COMP_CWORD": "1",
+    }
+    offered = Shell(tmp_path, more=environment).run()
+    environment |= {"COMP_WORDS": "luma-async generate x --aspect-ratio 16", "COMP_CWORD": "4"}
+    ratios = Shell(tmp_path, more=environment).run()
+    script = Shell(tmp_path, more={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}).run(
+        "--show-completion", "bash"
+    )
+
+    assert offered.stdout.split() == ["generate", "get"]
+    assert ratios.stdout.split() == ["16:9"]
+    assert "complete -o default -F _luma_async_completion luma-async" in script.stdout
+
+
+def test_what_completion_offers_is_what_there_is() -> None:
+    """The words are written twice, for loading the models takes too long for a completion."""
+    assert set(RATIOS) == set(get_args(AspectRatio))
+    assert set(STATES) == set(EntryState)
+
+
+def test_help_loads_nothing_that_only_work_needs() -> None:
+    """So that it is there at once."""
+    program = (
+        "import sys\n"
+        "from luma_async.cli.app import app\n"
+        "app(['generate', '--help'], standalone_mode=False)\n"
+        "heavy = {'aiohttp', 'av', 'sqlalchemy', 'PIL', 'asyncio'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,146 @@
+"""What a terminal is sent, and what a pipe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.cli.commands import COMMAND, KEY, Shell
+
+HOSTILE = "\x1b]0;pwned\x07[bold red]a cat[/] \x1b[2Jdances\r\n"
+HARMLESS = "[bold red]a cat[/] dances"
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with running_simulator(durations=Fixed(0.5), short_side=90, api_key=KEY) as simulator:
+        yield simulator
+
+
+def test_progress_moves_on_a_terminal(sim: Simulator, tmp_path: Path) -> None:
+    """One line, drawn again and again; then the file's path, which is whole."""
+    sim.faults.add(Fault.slow(0.5, on=("media",)))
+    code, shown, _ = Shell.at(sim, tmp_path).on_a_terminal("generate", "a cat dances", columns=80)
+
+    assert code == 0
+    assert shown.count("a cat dances") > 5
+    for word in ("submitting", "pending", "downloading", "saved", " MB"):
+        assert word in shown
+    assert shown.rstrip().splitlines()[-1].endswith(f"videos/{sim.ledger.jobs[0].id}.mp4")
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_results_go_to_a_pipe_while_the_terminal_shows_progress(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    """`file=$(luma-async generate ...)` gets the path and nothing else."""
+    sim.faults.add(Fault.slow(0.5, on=("media",)))
+    code, shown, piped = Shell.at(sim, tmp_path).on_a_terminal(
+        "generate", "a cat dances", stdout_too=False
+    )
+
+    assert code == 0
+    assert piped == f"videos/{sim.ledger.jobs[0].id}.mp4\n"
+    assert "downloading" in shown
+
+
+def test_no_colour_where_none_is_wanted(sim: Simulator, tmp_path: Path) -> None:
+    """The line moves all the same."""
+    _, shown, _ = Shell.at(sim, tmp_path, NO_COLOR="1").on_a_terminal("generate", "a cat dances")
+
+    assert shown.count("a cat dances") > 5
+    assert "\x1b[3" not in shown
+
+
+def test_a_terminal_without_a_cursor_gets_lines(sim: Simulator, tmp_path: Path) -> None:
+    """As a pipe does, even if colours are forced."""
+    shell = Shell.at(sim, tmp_path, FORCE_COLOR="1")
+    piped = shell.run("generate", "a cat dances", "--no-wait")
+
+    assert "\x1b" not in piped.stdout + piped.stderr
+
+
+def test_hostile_text_reaches_no_terminal(sim: Simulator, tmp_path: Path) -> None:
+    """Neither a prompt's markup and escape sequences, nor those in a server's words."""
+    shell = Shell.at(sim, tmp_path)
+    _, made, _ = shell.on_a_terminal("generate", HOSTILE, columns=140)
+    _, listed, _ = shell.on_a_terminal("jobs", columns=140)
+    task = {"id": "x", "state": "failed", "failure_reason": HOSTILE, "request": {"prompt": HOSTILE}}
+    sim.faults.add(Fault.answer(json.dumps(task).encode(), on=("get",)))
+    _, looked, _ = shell.on_a_terminal("get", "x", columns=140)
+
+    for shown in (made, listed, looked):
+        assert HARMLESS in shown
+        assert "pwned" not in shown
+        assert "\x1b[2J" not in shown
+
+
+def test_hostile_text_is_data_to_a_script(sim: Simulator, tmp_path: Path) -> None:
+    """JSON carries it as it is, escaped."""
+    task = {"id": "x", "state": "failed", "failure_reason": HOSTILE}
+    sim.faults.add(Fault.answer(json.dumps(task).encode(), on=("get",)))
+    done = Shell.at(sim, tmp_path).run("get", "x", "--json")
+
+    assert json.loads(done.stdout)["failure_reason"] == HOSTILE
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["jobs", "--json"]])
+def test_a_pipe_that_is_closed_is_no_error(
+    sim: Simulator, tmp_path: Path, arguments: list[str]
+) -> None:
+    """`luma-async ... | head -1` says nothing on stderr."""
+    shell = Shell.at(sim, tmp_path)
+    if arguments[0] == "jobs":
+        assert shell.run("generate", "a cat", "--no-wait").returncode == 0
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=shell.environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaints = process.stderr.read()
+
+    assert complaints == ""
+    assert process.returncode in (0, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk is always full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["jobs"]])
+def test_a_full_disk_is_said_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
+    """Exit code 1, no traceback."""
+    shell = Shell(tmp_path, more={"LUMA_JOURNAL": ""}) if arguments == ["jobs"] else Shell(tmp_path)
+    environment = {**shell.environment, "XDG_STATE_HOME": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_output_survives_a_poor_encoding(sim: Simulator, tmp_path: Path) -> None:
+    """What the terminal's encoding lacks is told by its number."""
+    shell = Shell.at(sim, tmp_path, PYTHONIOENCODING="ascii")
+    done = shell.run("generate", "a cat ✓ dances", "--no-wait")
+
+    assert done.returncode == 0
+    assert r"a cat \u2713 dances" in done.stderr

@@ -1,0 +1,35 @@
+"""Text of strangers."""
+
+from __future__ import annotations
+
+import pytest
+
+from luma_async.cli.text import clean, clock
+
+
+@pytest.mark.parametrize(
+    ("hostile", "harmless"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;a title\x07rest", "rest"),
+        ("\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x9b2Jgone", "gone"),
+        ("\x9d0;title\x9crest", "rest"),
+        ("\x1b]0;without an end", "0;without an end"),
+        ("\x1bcreset", "reset"),
+        ("two\nlines\r\nand a\ttab", "two lines and a tab"),
+        ("over\rwritten", "over written"),
+        ("bell\x07back\x08\x7f", "bellback"),
+        ("turned \u202eround\u2066", "turned round"),
+        ("half \ud83d", "half \N{REPLACEMENT CHARACTER}"),
+        ("[bold]as it is[/] 👩‍🚀 שלום", "[bold]as it is[/] 👩‍🚀 שלום"),
+    ],
+)
+def test_text_is_one_line_that_commands_no_terminal(hostile: str, harmless: str) -> None:
+    """Escape sequences go, whole; line ends become spaces; everything that can be read stays."""
+    assert clean(hostile) == harmless
+
+
+def test_durations_are_told_as_people_do() -> None:
+    """Seconds, then minutes, then hours."""
+    assert [clock(seconds) for seconds in (1.26, 75, 3725)] == ["1.3 s", "1:15", "1:02:05"]
