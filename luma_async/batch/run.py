@@ -93,6 +93,7 @@ class Batch:
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
+        self._parents = {row.parent for row in manifest.rows if row.parent is not None}
         self._limit = limit_jobs
         self._retry_failed = retry_failed
         self._is_stopped = False
@@ -137,7 +138,7 @@ class Batch:
             for key in ended:
                 result = results.all[key]
                 if result.id is not None and result.state is ResultState.DONE:
-                    self._made[key] = result.id
+                    self._made[key] = result.id  # not only of parents: a failed one is told apart
             rest = [row for key, row in self._rows.items() if key not in ended]
             self._to_do = len(rest)
             self._queue = Queue(rest, made=self._made)
@@ -216,7 +217,8 @@ class Batch:
                 self._took[key] = time.monotonic() - begun
                 self.progress.observe(self._took[key])
             self._unreachable = 0
-            self._made[key] = outcome.generation
+            if key in self._parents:
+                self._made[key] = outcome.generation
             self._queue.made(key)
             return
         error = outcome.error

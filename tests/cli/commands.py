@@ -54,7 +54,7 @@ class Shell:
             kept["LUMA_API_KEY"] = self.key
         return {**kept, **self.more}
 
-    def run(self, *arguments: str) -> Done:
+    def run(self, *arguments: str, timeout: float = 30) -> Done:
         done = subprocess.run(
             [*COMMAND, *arguments],
             env=self.environment,
@@ -63,7 +63,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=timeout,
         )
         assert KEY not in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,266 @@
+"""`luma-async batch`: stopped and started as its user likes, and nothing is paid for twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.cli.commands import Shell
+
+
+@contextmanager
+def gateway(**settings: Any) -> Iterator[Simulator]:
+    settings = {"durations": Fixed(0.3), "short_side": 90, **settings}
+    with running_simulator(**settings) as simulator:
+        yield simulator
+
+
+def shell(sim: Simulator | None, folder: Path) -> Shell:
+    """Return a shell in which no journal is named, and at no gateway if there is none."""
+    url = "http://127.0.0.1:9" if sim is None else sim.url
+    return Shell(folder, url, more={"LUMA_JOURNAL": "", "COLUMNS": "100"})
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    names = ["key", "prompt", "extends", "aspect_ratio"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def cats(number: int) -> list[dict[str, str]]:
+    return [
+        {"key": f"cat-{n}", "prompt": f"a cat, take {n}", "aspect_ratio": "1:1"}
+        for n in range(number)
+    ]
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def test_a_file_of_rows_becomes_a_folder(tmp_path: Path) -> None:
+    """Videos by their keys, results, a gallery; run again, it has nothing to do."""
+    chain = {"key": "bow", "prompt": "it bows", "extends": "cat-0"}
+    write_rows(tmp_path / "rows.csv", [*cats(3), chain])
+    with gateway() as sim:
+        first = shell(sim, tmp_path).run("batch", "rows.csv")
+        again = shell(sim, tmp_path).run("batch", "rows.csv", "--json")
+
+        assert len(sim.ledger.jobs) == 4
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert sorted(first.stdout.splitlines()) == [
+        "bow: videos/bow.mp4",
+        *(f"cat-{n}: videos/cat-{n}.mp4" for n in range(3)),
+    ]
+    assert first.stderr == "4 rows: 4 done.\nGallery: rows/gallery.html\n"
+    assert again.stdout == ""
+    assert {path.name for path in (tmp_path / "rows").iterdir()} >= {
+        "gallery.html",
+        "jobs.db",
+        "results.jsonl",
+        "videos",
+    }
+    assert "videos/cat-2.mp4" in (tmp_path / "rows" / "gallery.html").read_text("utf-8")
+
+
+def settle(sim: Simulator, folder: Path) -> None:
+    """Do what a user does with the server's list of tasks: it tells what was taken."""
+    listed = shell(sim, folder).run(
+        "jobs", "--state", "uncertain", "--json", "--journal", "out/jobs.db"
+    )
+    taken = {job.request["user_prompt"]: job.id for job in sim.ledger.jobs}
+    for line in listed.stdout.splitlines():
+        entry = json.loads(line)
+        id = taken.get(entry["request"]["prompt"])
+        how = ["--resubmit"] if id is None else ["--id", id]
+        done = shell(sim, folder).run(
+            "settle", "--journal", "out/jobs.db", *how, "--", entry["key"]
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("count", "stops"), [(40, 4), pytest.param(200, 10, marks=pytest.mark.long)]
+)
+def test_it_may_be_stopped_in_any_way_at_any_moment(count: int, stops: int, tmp_path: Path) -> None:
+    """Failing jobs, a bad network, chains; Ctrl-C and SIGKILL: each row once, and every good one.
+
+    What was on the wire when the process was killed is settled, as its user would.
+    """
+    chance = random.Random(6)
+    rows = cats(count - 12)
+    for story in range(3):
+        parent = f"cat-{story}"
+        for part in range(4):
+            key = f"story-{story}-{part}"
+            rows.append({"key": key, "prompt": f"story {story} goes on {part}", "extends": parent})
+            parent = key
+    write_rows(tmp_path / "rows.csv", rows)
+    command = ["batch", "rows.csv", "--output", "out", "--max-tasks", "12"]
+    with gateway(failure_rate=0.1) as sim:
+        looks = ["get", "tasks", "link", "media"]
+        sim.faults.add(Fault.cut(on=looks, share=0.025), Fault.page(502, on=looks, share=0.025))
+        sim.faults.add(Fault.explained(503, share=0.04), Fault.cut(after=True, share=0.01))
+        for number in range(stops):
+            how = [signal.SIGINT, signal.SIGKILL][number % 2]
+            taken = len(sim.ledger.jobs)
+            wanted = taken + chance.randrange(3, 3 + count // stops)
+            with shell(sim, tmp_path).started(*command) as process:
+                until = time.monotonic() + 20
+                while len(sim.ledger.jobs) < wanted and process.poll() is None:
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+                process.send_signal(how)
+                _, said = process.communicate(timeout=60)
+            assert "Traceback" not in said, said
+            settle(sim, tmp_path)
+        for _ in range(3):
+            last = shell(sim, tmp_path).run(*command, timeout=100)
+            settle(sim, tmp_path)
+
+        jobs = list(sim.ledger.jobs)
+    by_prompt = Counter(job.request["user_prompt"] for job in jobs)
+    failed = {job.request["user_prompt"] for job in jobs if job.failure}
+    found = {result["key"]: result for result in results(tmp_path / "out")}
+    assert last.returncode == 1, last.stderr
+    assert max(by_prompt.values()) == 1, "a row was paid for twice"
+    assert len(results(tmp_path / "out")) == len(found) == len(rows)
+    parents = {row["key"]: row.get("extends") for row in rows}
+    prompts = {row["key"]: row["prompt"] for row in rows}
+    for key in prompts:
+        ancestors, each = [key], parents[key]
+        while each:
+            ancestors.append(each)
+            each = parents[each]
+        is_good = not any(prompts[one] in failed for one in ancestors)
+        assert (found[key]["state"] == "done") is is_good, found[key]
+        if is_good:
+            with av.open(str(tmp_path / "out" / found[key]["file"])) as film:
+                assert film.duration
+
+
+def test_ctrl_c_once_waits_and_twice_leaves(tmp_path: Path) -> None:
+    """Both say so, and how to go on; both are 130, with nothing lost."""
+    write_rows(tmp_path / "rows.csv", cats(60))
+    with gateway(durations=Fixed(1.5)) as sim:
+        ended = []
+        for signals in (1, 2):
+            before = len(sim.ledger.jobs)
+            batch = ["batch", "rows.csv", "--output", "out", "--max-tasks", "5"]
+            with shell(sim, tmp_path).started(*batch) as process:
+                until = time.monotonic() + 20
+                while len(sim.ledger.jobs) < before + 3:
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+                for _ in range(signals):
+                    process.send_signal(signal.SIGINT)
+                    time.sleep(0.2)
+                told, said = process.communicate(timeout=30)
+            ended.append((process.returncode, told, said, len(sim.ledger.jobs) - before))
+        (code, told, said, taken), (code_2, _, said_2, _) = ended
+
+    assert (code, code_2) == (130, 130)
+    assert "No more is submitted; " in said
+    assert len(told.splitlines()) == taken <= 10
+    assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said_2
+    assert "Traceback" not in said + said_2
+
+
+def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
+    """No key, no request, no file."""
+    write_rows(tmp_path / "rows.csv", [*cats(2), {"key": "b", "prompt": "x", "extends": "cat-0"}])
+
+    plain = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run")
+    told = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run", "--json")
+
+    assert plain.returncode == 0
+    assert plain.stdout.splitlines()[-1] == "b: extend cat-0: x"
+    assert "3 rows: 0 have ended, 3 would be run." in plain.stderr
+    assert [json.loads(line)["key"] for line in told.stdout.splitlines()] == ["cat-0", "cat-1", "b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_a_limit_is_kept(tmp_path: Path) -> None:
+    """And said in the sum."""
+    write_rows(tmp_path / "rows.csv", cats(5))
+    with gateway() as sim:
+        done = shell(sim, tmp_path).run("batch", "rows.csv", "--limit-jobs", "2")
+
+        assert len(sim.ledger.jobs) == 2
+    assert done.returncode == 0
+    assert "5 rows: 2 done, 3 still to do." in done.stderr
+
+
+BAD: dict[str, tuple[str, bytes, str]] = {
+    "missing column": ("rows.csv", b"text\na cat\n", "'prompt' is no column of this file"),
+    "encoding": ("rows.csv", b"prompt\ncaf\xe9\n", "rows.csv:2:4: byte 0xe9 is no UTF-8"),
+    "mark of another encoding": ("rows.csv", b"\xff\xfep\0\n\0a\0", "'p' is no column"),
+    "separators": ("rows.csv", b"key;prompt\na,a cat\n", "this row has 1 cell and the first"),
+    "duplicated keys": ("rows.csv", b"key,prompt\na,x\na,y\n", "'a' is that of line 2, too"),
+    "circle": ("rows.csv", b"key,prompt,extends\na,x,b\nb,x,a\n", "in a circle: a -> b -> a"),
+    "empty": ("rows.csv", b"", "the file is empty"),
+    "not there": ("other.csv", b"", "rows.csv: cannot be read: No such file"),
+    "yaml": ("rows.csv", b'prompt\n"a cat\n', "are all quotes closed?"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_one_clear_report(kind: str, tmp_path: Path) -> None:
+    """Exit code 2, nothing submitted, nothing made."""
+    name, content, problem = BAD[kind]
+    (tmp_path / name).write_bytes(content)
+    with gateway() as sim:
+        done = shell(sim, tmp_path).run("batch", "rows.csv")
+
+        assert sim.ledger.requests.total() == 0
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_gateway_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
+    """Exit code 3, and all can be run again."""
+    write_rows(tmp_path / "rows.csv", cats(2))
+
+    done = shell(None, tmp_path).run("batch", "rows.csv")
+
+    assert done.returncode == 3
+    assert "127.0.0.1:9" in done.stderr
+
+
+def test_on_a_terminal_the_bar_moves(tmp_path: Path) -> None:
+    """Counts, a guess of what is left, and at the end the sum; no line for each row."""
+    write_rows(tmp_path / "rows.csv", cats(12))
+    with gateway(durations=Fixed(0.5)) as sim:
+        batch = ["batch", "rows.csv", "--max-tasks", "3"]
+        code, shown, _ = shell(sim, tmp_path).on_a_terminal(*batch)
+
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    counted = [int(number) for number in re.findall(r"(\d+) of 12", text)]
+    assert code == 0
+    assert "\x1b[" in shown
+    assert counted == sorted(counted)
+    assert len(set(counted)) > 3
+    assert "3 running" in text
+    assert " left" in text
+    assert "cat-3: videos" not in text
+    assert "12 rows: 12 done." in text
+    assert "Gallery: rows/gallery.html" in text
