@@ -28,6 +28,7 @@ NAMES = (
     "limits",
     "responsiveness",
     "media",
+    "batch",
 )
 RESULTS = Path(__file__).parent / "results"
 _MARKS = {True: "met", False: "missed", None: ""}

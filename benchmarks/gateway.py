@@ -41,6 +41,7 @@ def gateway(
     latency: float = 0.0,
     batch: str = "array",
     max_rate: float | None = None,
+    same_films: bool = False,
 ) -> Iterator[GatewayProcess]:
     """Run a gateway whose jobs take log-normal times, and whose answers take `latency` seconds.
 
@@ -54,6 +55,7 @@ def gateway(
         "latency": latency,
         "batch": batch,
         "max_rate": max_rate,
+        "same_films": same_films,
     }
     command = [sys.executable, "-m", "benchmarks.gateway", json.dumps(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -70,6 +72,8 @@ async def _serve(settings: dict[str, Any]) -> None:
         speed=settings["speed"],
         variant=Variant(batch=settings["batch"]),
         max_rate=settings["max_rate"],
+        same_films=settings["same_films"],
+        short_side=90,
     )
     async with simulator:
         if settings["latency"]:

@@ -56,17 +56,20 @@ async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
     return ExitCode.DONE
 
 
-async def run_batch(terminal: Terminal, connection: Connection, order: Order) -> ExitCode:
+async def run_batch(
+    terminal: Terminal, connection: Connection, order: Order, **settings: Any
+) -> ExitCode:
     """Make what a manifest asks for, and show it in a gallery.
 
     Ctrl-C once stops submitting; jobs that run are watched to their end. Twice leaves at once.
+    `settings` are further ones of the client.
 
     Raises:
         LumaError: the manifest is wrong, there is no key, or the journal cannot be used.
 
     """
     manifest = await anyio.to_thread.run_sync(read_manifest, order.manifest)
-    client = connection.client_that_submits(max_downloads=order.max_downloads)
+    client = connection.client_that_submits(max_downloads=order.max_downloads, **settings)
     async with client as luma:
         batch = Batch(
             luma,

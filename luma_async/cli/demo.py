@@ -1,101 +1,78 @@
-"""`luma-async demo`: the whole way on one screen, against the simulator."""
+"""`luma-async demo`: a batch from its file to its gallery, against the simulator."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
+import csv
 from pathlib import Path
 
+import anyio.to_thread
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from luma_async.cli.board import Line
+from luma_async.batch import Result, ResultState
+from luma_async.batch.results import NAME, read_results
+from luma_async.cli.batch import JOURNAL, Order, run_batch
+from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.follower import side_by_side
-from luma_async.cli.report import Report
+from luma_async.cli.settings import API_KEY, Settings
 from luma_async.cli.terminal import Terminal
-from luma_async.client import LumaClient
-from luma_async.errors import LumaError
-from luma_async.models import AspectRatio, Generation
 from luma_async.simulator import Simulator
-from luma_async.tasks import ExponentialSchedule, VideoTask
+from luma_async.tasks import ExponentialSchedule
 
-PROMPTS: tuple[tuple[str, AspectRatio], ...] = (
-    ("a cat dances on a moonlit roof", "16:9"),
-    ("a paper boat sails down a rainy street", "4:3"),
-    ("neon jellyfish drift through a library", "1:1"),
-    ("a lighthouse in a storm, seen from the sea", "9:16"),
-    ("a train crosses a viaduct at dawn", "21:9"),
-    ("dandelion seeds in slow motion", "3:4"),
+MANIFEST = "prompts.csv"
+ROWS = (
+    ("cat", "a cat dances on a moonlit roof", "16:9", ""),
+    ("boat", "a paper boat sails down a rainy street", "4:3", ""),
+    ("jellyfish", "neon jellyfish drift through a library", "1:1", ""),
+    ("lighthouse", "a lighthouse in a storm, seen from the sea", "9:16", ""),
+    ("train", "a train crosses a viaduct at dawn", "21:9", ""),
+    ("dandelion", "dandelion seeds in slow motion", "3:4", ""),
+    ("cat-bow", "the cat takes a bow", "", "cat"),
 )
-EXTENSION = "the cat takes a bow"
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """One video of the demo."""
-
-    title: str
-    generation: Generation
-    file: Path
-    seconds: float
 
 
 async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCode:
-    """Generate, extend, download, and say what was made."""
-    made: list[Made] = []
-    failures: list[LumaError] = []
-    terminal.say(f"Six videos at once and one extension; the server works {speed:g}x as fast.")
+    """Write a file of prompts, make a video of each, and show the gallery."""
+    order = Order(
+        manifest=folder / MANIFEST,
+        folder=folder,
+        max_tasks=20,
+        max_downloads=4,
+        limit_jobs=None,
+        retry_failed=False,
+    )
+    await anyio.to_thread.run_sync(_prepare, folder)
+    terminal.say(
+        f"{order.manifest}: six videos at once and one that continues the first; "
+        f"the server works {speed:g}x as fast."
+    )
     async with Simulator(speed=speed) as simulator:
-        async with LumaClient(
-            "no-key-needed",
-            base_url=simulator.url,
-            schedule=ExponentialSchedule(first=0.3, factor=1.2, longest=1.0),
-        ) as luma:
-            with terminal.board() as board:
-
-                async def follow(line: Line, task: VideoTask, name: str) -> None:
-                    async for generation in task.updates():
-                        board.move(line, generation.state)
-                    video = await task
-                    board.move(line, "downloading")
-                    file = await luma.download(video, folder / f"{name}.mp4", overwrite=True)
-                    board.move(line, "saved")
-                    made.append(Made(line.title, video, file, line.elapsed))
-
-                async def extend(line: Line, source: VideoTask) -> None:
-                    await follow(line, await luma.extend(source, EXTENSION), "7-extension")
-
-                async def attempt(line: Line, work: Awaitable[None]) -> None:
-                    try:
-                        await work
-                    except LumaError as error:
-                        board.move(line, "failed")
-                        failures.append(error)
-
-                lines = [board.add(prompt) for prompt, _ in PROMPTS]
-                extension = board.add(f"extension of the first: {EXTENSION}")
-                tasks = [await luma.generate(text, aspect_ratio=ratio) for text, ratio in PROMPTS]
-                attempts = [attempt(extension, extend(extension, tasks[0]))]
-                for number, (line, task) in enumerate(zip(lines, tasks, strict=True), start=1):
-                    name = f"{number}-{PROMPTS[number - 1][1].replace(':', 'x')}"
-                    attempts.append(attempt(line, follow(line, task, name)))
-                await side_by_side(attempts)
-    made.sort(key=lambda video: video.file.name)
-    if terminal.as_json:
-        for video in made:
-            report = Report(id=video.generation.id, generation=video.generation, file=video.file)
-            terminal.result("", report.fields)
-    else:
-        _show(made, folder)
-    for error in failures:
-        terminal.complain(f"The demo failed: {error}")
-    return ExitCode.of([*failures, *(None for _ in made)])
+        connection = Connection(
+            simulator.url, str(folder / JOURNAL), Settings({API_KEY: "no-key-needed"})
+        )
+        schedule = ExponentialSchedule(first=0.3, factor=1.2, longest=1.0)
+        code = await run_batch(terminal, connection, order, schedule=schedule)
+    if not terminal.as_json:
+        _show(await anyio.to_thread.run_sync(lambda: list(read_results(folder / NAME))), folder)
+    return code
 
 
-def _show(made: list[Made], folder: Path) -> None:
+def _prepare(folder: Path) -> None:
+    """Write the manifest, and let the last demo be forgotten."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in (NAME, *(path.name for path in folder.glob(f"{JOURNAL}*"))):
+        (folder / left).unlink(missing_ok=True)
+    for key, *_ in ROWS:
+        (folder / "videos" / f"{key}.mp4").unlink(missing_ok=True)
+    with (folder / MANIFEST).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("key", "prompt", "aspect_ratio", "extends"))
+        writer.writerows(ROWS)
+
+
+def _show(results: list[Result], folder: Path) -> None:
     console = Console(highlight=False)
     table = Table(
         title="\nWhat was made", title_justify="left", title_style="bold", box=SIMPLE_HEAD
@@ -105,14 +82,19 @@ def _show(made: list[Made], folder: Path) -> None:
     table.add_column("length", justify="right", no_wrap=True, min_width=6)
     table.add_column("took", justify="right", no_wrap=True, min_width=6)
     table.add_column("prompt")
-    for video in made:
-        asset, raw = video.generation.video, video.generation.video_raw
+    made = sorted(
+        (result for result in results if result.state is ResultState.DONE),
+        key=lambda result: result.line,
+    )
+    for result in made:
         table.add_row(
-            escape(video.file.name),
-            f"{asset.width}x{asset.height}" if asset else "",
-            f"{raw.duration:.1f} s" if raw and raw.duration else "",
-            f"{video.seconds:.1f} s",
-            escape(video.title),
+            escape(result.file or ""),
+            f"{result.width}x{result.height}" if result.width else "",
+            f"{result.duration:.1f} s" if result.duration else "",
+            f"{result.took:.1f} s" if result.took else "",
+            escape(result.prompt),
         )
     console.print(table)
-    console.print(f"\n{len(made)} videos in {escape(str(folder.resolve()))}", soft_wrap=True)
+    console.print(
+        f"\n{len(made)} videos. Look at them: {folder.resolve() / 'gallery.html'}", soft_wrap=True
+    )

@@ -8,17 +8,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from luma_async.batch.progress import Progress
 from luma_async.cli.advice import advice_on
 from luma_async.cli.board import Board
-from luma_async.cli.meter import Meter
 from luma_async.cli.text import clean
 from luma_async.errors import LumaError
+
+if TYPE_CHECKING:
+    from luma_async.batch import Progress
+    from luma_async.cli.meter import Meter
 
 _MOST_COMMANDS = 3
 """So many commands are named at an interruption, each of which takes up one job."""
@@ -60,6 +62,8 @@ class Terminal:
     @contextmanager
     def meter(self, progress: Progress, *, at_once: int) -> Iterator[None]:
         """Show meanwhile where a batch stands."""
+        from luma_async.cli.meter import Meter  # noqa: PLC0415  a batch needs more than others
+
         with Meter(self._console, progress, at_once=at_once) as meter:
             self._board = meter
             try:

@@ -20,12 +20,21 @@ NAMES = ("video.mp4", "clean.mp4", "thumbnail.jpg", "last.jpg")
 class Media:
     """Serves what `Links` points to, from a folder that fills as files are asked for."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, links: Links, *, video_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        links: Links,
+        *,
+        video_bytes: int = 0,
+        same_films: bool = False,
+    ) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._clock = clock
         self._ledger = ledger
         self._links = links
         self._video_bytes = video_bytes
+        self._same_films = same_films
         self._making: dict[Path, asyncio.Task[None]] = {}
         self._cameras = asyncio.Semaphore(2)
 
@@ -68,7 +77,7 @@ class Media:
 
     async def _made(self, job: Job, name: str) -> Path:
         assert self._folder is not None  # noqa: S101  routes are served between open and aclose
-        path = Path(self._folder.name, f"{job.id}-{name}")
+        path = Path(self._folder.name, name if self._same_films else f"{job.id}-{name}")
         if path not in self._making:
             self._making[path] = asyncio.create_task(self._make(job, name, path))
         await asyncio.shield(self._making[path])

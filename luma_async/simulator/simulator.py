@@ -46,6 +46,7 @@ class Simulator:
         link_lifetime: simulated seconds until a media link expires.
         short_side: pixels of the shorter side of a video whose request names no resolution.
         video_bytes: how large the files of videos are at least.
+        same_films: whether every job has the same film, that of the first, to save the making.
         variant: which of its known ways the gateway answers in.
         seed: what chance is drawn from; the same seed gives the same ids, durations and faults.
         host, port: where to listen; a free port if 0.
@@ -66,6 +67,7 @@ class Simulator:
         link_lifetime: float = 3600.0,
         short_side: int = 720,
         video_bytes: int = 0,
+        same_films: bool = False,
         variant: Variant | None = None,
         seed: int = 0,
         host: str = "127.0.0.1",
@@ -83,7 +85,9 @@ class Simulator:
         self._answers = Answers(variant, clock, self._links)
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
         self._callbacks = Callbacks(clock, self._answers.one)
-        self._media = Media(clock, self.ledger, self._links, video_bytes=video_bytes)
+        self._media = Media(
+            clock, self.ledger, self._links, video_bytes=video_bytes, same_films=same_films
+        )
         self._gateway = Gateway(
             variant=variant,
             clock=clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,13 @@ import pytest
 from tests.cli.commands import COMMAND, Shell, line_with
 
 SHAPES = {
-    "1-16x9": 16 / 9,
-    "2-4x3": 4 / 3,
-    "3-1x1": 1,
-    "4-9x16": 9 / 16,
-    "5-21x9": 21 / 9,
-    "6-3x4": 3 / 4,
-    "7-extension": 16 / 9,
+    "cat": 16 / 9,
+    "boat": 4 / 3,
+    "jellyfish": 1,
+    "lighthouse": 9 / 16,
+    "train": 21 / 9,
+    "dandelion": 3 / 4,
+    "cat-bow": 16 / 9,
 }
 
 
@@ -49,40 +50,47 @@ def next_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
-    """A line per job, drawn again as it moves; a table, the path, files that a decoder plays."""
-    folder = tmp_path / "videos"
+    """A bar that moves, a table, the gallery's path, and files that a decoder plays."""
+    folder = tmp_path / "demo"
     code, shown, piped = Shell(tmp_path).on_a_terminal(
         "demo", "--folder", str(folder), "--speed", "40", stdout_too=False
     )
 
     assert code == 0
-    assert shown.count("a cat dances on a moonlit roof") > 5
-    for state in ("pending", "processing", "downloading", "saved"):
-        assert state in shown
-    assert f"7 videos in {folder}" in piped
+    assert shown.count(" of 7") > 5
+    for count in ("submitted", "running", "done", "downloaded"):
+        assert count in shown
+    assert piped.splitlines()[-1].endswith(f"{folder}/gallery.html")
+    assert (folder / "gallery.html").read_text("utf-8").count("<video") >= 7
     assert "\x1b" not in piped
     lengths = {}
     for name, ratio in SHAPES.items():
-        with av.open(str(folder / f"{name}.mp4"), "r") as film:
+        with av.open(str(folder / "videos" / f"{name}.mp4"), "r") as film:
             sizes = [(frame.width, frame.height) for frame in film.decode(video=0)]
         assert all(w / h == pytest.approx(ratio, rel=0.01) for w, h in sizes)
         assert len(sizes) > 100
         lengths[name] = len(sizes)
-    assert lengths["7-extension"] == lengths["1-16x9"] + 120
+    assert lengths["cat-bow"] == lengths["cat"] + 120
 
 
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C ends it at once with 130 and one line, no traceback, nothing half-written."""
+    """Ctrl-C twice ends it at once with 130, and no traceback."""
     with started("demo", "--folder", str(tmp_path), "--speed", "5") as process:
         assert process.stderr is not None
-        line_with(process.stderr, "processing")
+        line_with(process.stderr, "six videos at once")
+        until = time.monotonic() + 20
+        while not (tmp_path / "jobs.db").exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        line_with(process.stderr, "No more is submitted")
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert complaints.strip().splitlines()[-1] == "Interrupted."
+    assert "Left at once" in complaints
     assert "Traceback" not in complaints
-    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_simulator_serves_until_it_is_stopped() -> None:
