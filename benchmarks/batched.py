@@ -40,7 +40,6 @@ async def run(url: str, path: Path, folder: Path) -> Measured:
     checking = time.perf_counter() - start
     done, running, silence, heartbeat = 0, 0.0, 0.0, Heartbeat()
     if url != "-":
-        folder.mkdir(parents=True, exist_ok=True)
         gc.collect()
         gc.freeze()
         async with LumaClient(
@@ -73,6 +72,7 @@ async def run(url: str, path: Path, folder: Path) -> Measured:
 
 def measure(url: str, path: Path, folder: Path) -> Measured:
     """Run the program in a process of its own and return what it measured."""
+    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.batched", url, str(path), str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Measured(**json.loads(done.stdout))

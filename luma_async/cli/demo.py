@@ -45,8 +45,7 @@ async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCod
     )
     await anyio.to_thread.run_sync(_prepare, folder)
     terminal.say(
-        f"{order.manifest}: six videos at once and one that continues the first; "
-        f"the server works {speed:g}x as fast."
+        f"{order.manifest}: six videos and an extension; the server works {speed:g}x as fast."
     )
     async with Simulator(speed=speed) as simulator:
         connection = Connection(

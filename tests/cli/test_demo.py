@@ -77,7 +77,7 @@ def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     """Ctrl-C twice ends it at once with 130, and no traceback."""
     with started("demo", "--folder", str(tmp_path), "--speed", "5") as process:
         assert process.stderr is not None
-        line_with(process.stderr, "six videos at once")
+        line_with(process.stderr, "six videos and an extension")
         until = time.monotonic() + 20
         while not (tmp_path / "jobs.db").exists():
             assert time.monotonic() < until
