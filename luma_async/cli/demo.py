@@ -94,6 +94,5 @@ def _show(results: list[Result], folder: Path) -> None:
             escape(result.prompt),
         )
     console.print(table)
-    console.print(
-        f"\n{len(made)} videos. Look at them: {folder.resolve() / 'gallery.html'}", soft_wrap=True
-    )
+    page = escape(str(folder.resolve() / "gallery.html"))
+    console.print(f"\n{len(made)} videos. Look at them: {page}", soft_wrap=True)
