@@ -7,8 +7,9 @@ import math
 import random
 import struct
 import textwrap
+from collections import OrderedDict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -19,8 +20,37 @@ FRAMES_PER_SECOND = 24
 _FADE_FRAMES = 12
 
 
+_SMALL = 200 * 200
+"""Pixels of a frame, up to which films are kept: tests make the same few again and again."""
+
+_kept: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
+_MOST_KEPT = 64
+
+
 def save_video(job: Job, path: Path, *, watermark: bool, least_bytes: int = 0) -> None:
     """Render the video of a job, in a file that is not smaller than asked for."""
+    key = (*_looks_like(job), watermark)
+    if (film := _kept.get(key)) is not None:
+        path.write_bytes(film)
+    else:
+        _render(job, path, watermark=watermark)
+        if job.width * job.height <= _SMALL:
+            _kept[key] = path.read_bytes()
+            while len(_kept) > _MOST_KEPT:
+                _kept.popitem(last=False)
+    missing = least_bytes - path.stat().st_size
+    if missing > 0:
+        with path.open("ab") as file:
+            _pad(file, max(missing, 8), random.Random(job.id))
+
+
+def _looks_like(job: Job) -> tuple[Any, ...]:
+    """Return what films are equal in that show the same."""
+    parent = _looks_like(job.parent) if job.parent is not None else ()
+    return job.id, job.prompt, job.width, job.height, job.frames, parent
+
+
+def _render(job: Job, path: Path, *, watermark: bool) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width, stream.height = job.width, job.height
@@ -30,10 +60,6 @@ def save_video(job: Job, path: Path, *, watermark: bool, least_bytes: int = 0) -
         for number in range(job.frames):
             container.mux(stream.encode(_frame(scene.draw(number))))
         container.mux(stream.encode(None))
-    missing = least_bytes - path.stat().st_size
-    if missing > 0:
-        with path.open("ab") as file:
-            _pad(file, max(missing, 8), random.Random(job.id))
 
 
 def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:

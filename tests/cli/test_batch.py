@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import random
@@ -17,6 +18,7 @@ from typing import Any
 import av
 import pytest
 
+from luma_async import SQLJournal
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import Shell
@@ -79,20 +81,19 @@ def test_a_file_of_rows_becomes_a_folder(tmp_path: Path) -> None:
     assert "videos/cat-2.mp4" in (tmp_path / "rows" / "gallery.html").read_text("utf-8")
 
 
-def settle(sim: Simulator, folder: Path) -> None:
-    """Do what a user does with the server's list of tasks: it tells what was taken."""
-    listed = shell(sim, folder).run(
-        "jobs", "--state", "uncertain", "--json", "--journal", "out/jobs.db"
-    )
+def settle(sim: Simulator, folder: Path) -> int:
+    """Do what a user does with the server's list of tasks, which tells what was taken."""
     taken = {job.request["user_prompt"]: job.id for job in sim.ledger.jobs}
-    for line in listed.stdout.splitlines():
-        entry = json.loads(line)
-        id = taken.get(entry["request"]["prompt"])
-        how = ["--resubmit"] if id is None else ["--id", id]
-        done = shell(sim, folder).run(
-            "settle", "--journal", "out/jobs.db", *how, "--", entry["key"]
-        )
-        assert done.returncode == 0, done.stderr
+
+    async def settle_all() -> int:
+        async with SQLJournal(folder / "out" / "jobs.db") as journal:
+            entries = await journal.uncertain()
+            for entry in entries:
+                id = taken.get(entry.request["prompt"])
+                await journal.settle(entry.key, id=id, resubmit=id is None)
+            return len(entries)
+
+    return asyncio.run(settle_all())
 
 
 @pytest.mark.parametrize(
@@ -130,9 +131,9 @@ def test_it_may_be_stopped_in_any_way_at_any_moment(count: int, stops: int, tmp_
                 _, said = process.communicate(timeout=60)
             assert "Traceback" not in said, said
             settle(sim, tmp_path)
-        for _ in range(3):
+        last = shell(sim, tmp_path).run(*command, timeout=100)
+        while settle(sim, tmp_path):
             last = shell(sim, tmp_path).run(*command, timeout=100)
-            settle(sim, tmp_path)
 
         jobs = list(sim.ledger.jobs)
     by_prompt = Counter(job.request["user_prompt"] for job in jobs)
