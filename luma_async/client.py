@@ -167,6 +167,11 @@ class LumaClient:
         return f"<LumaClient {transport.base_url if transport else 'unfinished'}>"
 
     @property
+    def base_url(self) -> str:
+        """The gateway that jobs are submitted to."""
+        return self._transport.base_url
+
+    @property
     def journal(self) -> Journal | None:
         """The journal of this client, for `uncertain()`, `settle()` and the like."""
         return self._bookkeeper.journal if self._bookkeeper is not None else None

@@ -17,7 +17,8 @@ class Progress:
         done, failed: those that have ended in this run; `failed` are all without a video here.
         downloaded: files that arrived in this run.
         paid: jobs that were submitted anew in this run, and taken or perhaps taken.
-        mean: seconds that a job took in this run, on average; `None` before the first has ended.
+        mean: seconds that a job takes on average: in this run, or before its first has ended as
+            was learned in earlier ones; `None` if nobody knows.
 
     """
 
@@ -40,15 +41,11 @@ class Progress:
     def observe(self, seconds: float) -> None:
         """Take in how long a job took."""
         self._seen += 1
-        before = self.mean or 0.0
+        before = self.mean if self.mean is not None and self._seen > 1 else 0.0
         self.mean = before + (seconds - before) / self._seen
 
-    def seconds_left(self, at_once: int, expected: float | None = None) -> float | None:
-        """Return about how many seconds are left, at so many jobs at once.
-
-        `expected` is what a job takes as far as that was learned before; `None` if nobody knows.
-        """
-        takes = self.mean if self.mean is not None else expected
-        if takes is None:
+    def seconds_left(self, at_once: int) -> float | None:
+        """Return about how many seconds are left, at so many jobs at once; `None` if unknown."""
+        if self.mean is None:
             return None
-        return takes * max(self.left / max(at_once, 1), 1.0 if self.left else 0.0)
+        return self.mean * max(self.left / max(at_once, 1), 1.0 if self.left else 0.0)

@@ -37,6 +37,8 @@ from luma_async.media.delivery import Download, Source
 from luma_async.media.download_all import download_all
 from luma_async.media.names import safe_stem
 from luma_async.models import Generation, Outcome
+from luma_async.tasks.adaptive import EVERY_KIND
+from luma_async.tasks.lifetime import Lifetime
 
 VIDEOS = "videos"
 _FATAL = (
@@ -133,6 +135,7 @@ class Batch:
         )
         self._results = results
         try:
+            self.progress.mean = await self._learned_mean()
             ended = results.all.keys() & self._rows.keys()
             self.progress.before = len(ended)
             for key in ended:
@@ -155,6 +158,14 @@ class Batch:
                         yield result
         finally:
             results.close()
+
+    async def _learned_mean(self) -> float | None:
+        """Return how many seconds a job takes, as far as that was learned in earlier runs."""
+        learned = await self._journal.learned(self._luma.base_url)
+        try:
+            return Lifetime.from_state(learned[EVERY_KIND]).mean
+        except (KeyError, ValueError):
+            return None
 
     def _holds(self, result: Result) -> bool:
         """Whether there is nothing more to do for a row."""

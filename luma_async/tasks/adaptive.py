@@ -22,7 +22,7 @@ SHARE_OF_ITS_OWN = 0.01
 ALIKE = 0.01
 """Jobs whose ages differ by no more than this part of a delay are given the same delay."""
 
-_ALL = ""
+EVERY_KIND = ""
 """The kind that every job teaches."""
 
 
@@ -68,7 +68,7 @@ class AdaptiveSchedule:
         self.look_cost = look_cost
         self.shortest = shortest
         self.longest = longest
-        self._kinds = {_ALL: self._begin(Lifetime.expecting(expected))}
+        self._kinds = {EVERY_KIND: self._begin(Lifetime.expecting(expected))}
         for kind, state in (learned or {}).items():
             try:
                 self._kind(kind).recall(Lifetime.from_state(state))
@@ -76,7 +76,7 @@ class AdaptiveSchedule:
                 raise ConfigurationError(f"AdaptiveSchedule: learned[{kind!r}]: {error}.") from None
 
     def __repr__(self) -> str:
-        lifetime = self._kinds[_ALL].lifetime
+        lifetime = self._kinds[EVERY_KIND].lifetime
         return (
             f"AdaptiveSchedule(look_cost={self.look_cost:g}) that expects "
             f"{lifetime.median:.3g} s, give or take a factor of {math.exp(lifetime.spread):.2g}"
@@ -84,11 +84,11 @@ class AdaptiveSchedule:
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
         """Return how long to wait for the next look at a job of unknown kind, looked at alone."""
-        return self.for_jobs(_ALL, 1).next_delay(age, 0)
+        return self.for_jobs(EVERY_KIND, 1).next_delay(age, 0)
 
     def observe(self, duration: float) -> None:
         """Learn that a job of unknown kind took this long."""
-        self._kinds[_ALL].observe(duration)
+        self._kinds[EVERY_KIND].observe(duration)
 
     def for_jobs(self, kind: str, sharing: int) -> ScheduleOfKind:
         """Return the schedule of jobs of one kind, `sharing` of which are in each request.
@@ -118,8 +118,8 @@ class AdaptiveSchedule:
         found = self._kinds.get(name)
         if found is None:
             if len(self._kinds) >= MOST_KINDS:
-                return self._kinds[_ALL]
-            known = self._kinds[_ALL].lifetime
+                return self._kinds[EVERY_KIND]
+            known = self._kinds[EVERY_KIND].lifetime
             expected = Lifetime.expecting(known.median, max(known.spread, PRIOR_SPREAD))
             found = self._kinds[name] = self._begin(expected)
         return found
@@ -129,8 +129,8 @@ class AdaptiveSchedule:
 
     def _observe(self, kind: _Kind, duration: float) -> None:
         kind.observe(duration)
-        if kind is not self._kinds[_ALL]:
-            self._kinds[_ALL].observe(duration)
+        if kind is not self._kinds[EVERY_KIND]:
+            self._kinds[EVERY_KIND].observe(duration)
 
 
 class ScheduleOfKind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -246,3 +247,29 @@ async def test_outcomes_name_their_jobs() -> None:
         outcomes = [outcome async for outcome in luma.run_many(["a cat", "a dog", ""])]
 
         assert {outcome.id for outcome in outcomes} == {job.id for job in sim.ledger.jobs} | {None}
+
+
+async def test_a_mapping_may_continue_a_video() -> None:
+    """Of a handle, a generation or an id; what is none of them is told as any bad request."""
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        first = await luma.generate("a cat")
+        video = await first
+        requests: list[Any] = [
+            {"prompt": "one", "extends": first},
+            {"prompt": "two", "extends": video},
+            {"prompt": "three", "extends": first.id},
+            {"prompt": "four", "extends": 7},
+            {"prompt": "five", "extends": first, "loop": True},
+        ]
+
+        outcomes = [outcome async for outcome in luma.run_many(requests)]
+
+    parents = {job.request["user_prompt"]: job.parent for job in sim.ledger.jobs}
+    assert {name for name, parent in parents.items() if parent is not None} == {
+        "one",
+        "two",
+        "three",
+    }
+    errors = [str(outcome.error) for outcome in outcomes if not outcome.ok]
+    assert any("extends: 7 is no handle, generation or id" in error for error in errors)
+    assert any("loop: is not a field" in error for error in errors)

@@ -23,6 +23,7 @@ from luma_async import (
     State,
     VideoTask,
 )
+from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.journal import Entry
 from luma_async.media import Download, Picture, image_from
 
@@ -52,21 +53,6 @@ async def check() -> None:
     await luma.generate("a cat", colour="red")  # type: ignore[call-arg]
     await luma.extend(task, "on", loop=True)  # type: ignore[call-arg]
 
-    await luma.generate("a cat", image=Path("a.png"), image_end=b"")
-    await luma.generate("a cat", image=io.BytesIO(), image_end="a.png")
-    await luma.generate(GenerateRequest("a cat", image=Path("a.png")))
-    assert_type(await image_from("a.png", max_side=2048), Picture | str)
-    await luma.generate("a cat", image=await image_from("a.png"))
-    await luma.generate("a cat", image=7)  # type: ignore[arg-type]
-
-    assert_type(await luma.download(task, "videos/", overwrite=True), Path)
-    await luma.download("job-1", Path("a.jpg"), what="last_frame", progress=print)
-    await luma.download(task, "a.gif", what="gif")  # type: ignore[arg-type]
-    async for file in luma.download_all(luma.run_many(["a cat"]), "videos"):
-        assert_type(file, Download)
-        assert_type(file.path, Path | None)
-    luma.download_all([task, "job-1", await task], Path("videos"), what="thumbnail")
-
     await luma.generate("a cat", key="row-1", retry_failed=True)
     await luma.extend(task, "on", key="row-2", retry_failed=True)
     assert_type(task.key, str | None)
@@ -93,3 +79,28 @@ async def check() -> None:
     luma.run_many([GenerateRequest("a cat"), GenerateRequest("a dog")])
     luma.run_many({"row-1": "a cat"}.items(), retry_failed=True)
     luma.run_many({"prompt": f"cat {n}"} for n in range(3))
+
+
+async def check_files(task: VideoTask) -> None:
+    await luma.generate("a cat", image=Path("a.png"), image_end=b"")
+    await luma.generate("a cat", image=io.BytesIO(), image_end="a.png")
+    await luma.generate(GenerateRequest("a cat", image=Path("a.png")))
+    assert_type(await image_from("a.png", max_side=2048), Picture | str)
+    await luma.generate("a cat", image=await image_from("a.png"))
+    await luma.generate("a cat", image=7)  # type: ignore[arg-type]
+
+    assert_type(await luma.download(task, "videos/", overwrite=True), Path)
+    await luma.download("job-1", Path("a.jpg"), what="last_frame", progress=print)
+    await luma.download(task, "a.gif", what="gif")  # type: ignore[arg-type]
+    async for file in luma.download_all(luma.run_many(["a cat"]), "videos"):
+        assert_type(file, Download)
+        assert_type(file.path, Path | None)
+    luma.download_all([task, "job-1", await task], Path("videos"), what="thumbnail")
+
+    batch = Batch(luma, read_manifest("prompts.csv"), Path("videos"), limit_jobs=3)
+    async for result in batch.run():
+        assert_type(result, Result)
+        assert_type(result.file, str | None)
+        assert_type(result.state, ResultState)
+    assert_type(batch.progress.seconds_left(20), float | None)
+    luma.run_many([{"prompt": "it bows", "extends": task, "key": "row-3"}])
