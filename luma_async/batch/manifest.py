@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,17 +21,19 @@ from luma_async.batch.tables import (
     decoded,
     read_csv,
     read_json_lines,
+    read_tsv,
     read_yaml,
 )
 from luma_async.errors import InvalidRequestError
 from luma_async.journal.asked import checked_key
+from luma_async.media.names import safe_stem
 from luma_async.media.signatures import HEAD, media_type
 from luma_async.models import ExtendRequest, GenerateRequest
 from luma_async.pictures import is_data_uri, is_url
 
 _READERS: dict[str, Read] = {
     ".csv": read_csv,
-    ".tsv": read_csv,
+    ".tsv": read_tsv,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".yaml": read_yaml,
@@ -40,6 +43,7 @@ _FIELDS = tuple(GenerateRequest.model_fields)
 COLUMNS = ("key", "extends", *_FIELDS)
 """Every column that a manifest can have."""
 
+_HALF = re.compile("[\ud800-\udfff]")
 _BOOLEANS = {"loop", "expand_prompt"}
 _PICTURES = {"image", "image_end"}
 _TRUTH = {
@@ -76,7 +80,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     if read is None:
         known = ", ".join(_READERS)
         raise manifest_error(path, [Problem(0, 0, f"its kind is told by its name; known: {known}")])
-    checked = _Checked(path.parent, has_header=read is read_csv)
+    checked = _Checked(path.parent, has_header=read in (read_csv, read_tsv))
     try:
         for record in read(decoded(path.read_bytes())):
             checked.add(record)
@@ -84,6 +88,8 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         checked.problems.append(error.problem)
     except OSError as error:
         raise manifest_error(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
+    except RecursionError:
+        checked.problems.append(Problem(0, 0, "a value in it is nested too deeply"))
     else:
         checked.finish()
     if checked.problems:
@@ -100,6 +106,7 @@ class _Checked:
         self._folder = folder
         self._has_header = has_header
         self._told_columns: set[str] = set()
+        self._files: dict[str, str] = {}
         self._extends: dict[str, tuple[str, int, int]] = {}
         self._pictures: dict[Path, str | None] = {}
 
@@ -109,11 +116,13 @@ class _Checked:
             self.problems.append(record)
             return
         cells = {name: cell for name, cell in record.cells.items() if cell not in (None, "")}
+        if self._has_halves(record, cells):
+            return
         key = self._key(record, cells)
         reference = self._reference(record, cells)
         fields = self._fields(record, cells)
         request = self._request(record, fields, is_extension=reference is not None)
-        if key is None or request is None:
+        if key is None or request is None or self._is_file_taken(record, key):
             return
         self.rows[key] = Row(key=key, line=record.line, request=request)
         if reference is not None:
@@ -138,6 +147,23 @@ class _Checked:
                 self.problems.append(Problem(line, column, text))
         places = {key: (line, column) for key, (_, line, column) in self._extends.items()}
         self.problems.extend(circles(parents, places))
+
+    def _has_halves(self, record: Record, cells: Mapping[str, Any]) -> bool:
+        """Whether there are halves of characters, which JSON can write and nothing can send."""
+        halved = [name for name, cell in cells.items() if _HALF.search(_told(cell))]
+        for name in halved:
+            self._problem(record, name, "holds half of a character (a lone surrogate)")
+        return bool(halved)
+
+    def _is_file_taken(self, record: Record, key: str) -> bool:
+        """Whether the video of another row has the same name, on some systems at least."""
+        name = safe_stem(key).casefold()
+        other = self._files.setdefault(name, key)
+        if other != key:
+            line = self.rows[other].line
+            text = f"{key!r} and {other!r} of line {line} name the same file; change one of them"
+            self._problem(record, "key", text)
+        return other != key
 
     def _key(self, record: Record, cells: Mapping[str, Any]) -> str | None:
         given = cells.get("key")
@@ -209,7 +235,7 @@ class _Checked:
     def _extra(self, record: Record, cell: str) -> Any:
         try:
             return json.loads(cell)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._problem(record, "extra", f"is no JSON object: {error}")
             return {}
 
@@ -241,9 +267,13 @@ def _text_of(cell: Any) -> Any:
     return str(cell) if is_number else cell.strip() if isinstance(cell, str) else cell
 
 
+def _told(cell: Any) -> str:
+    return json.dumps(cell, ensure_ascii=False, default=str)
+
+
 def _digest(cells: Mapping[str, Any]) -> str:
     """Return a key that is the same for what says the same."""
-    text = json.dumps(cells, sort_keys=True, default=str)
+    text = json.dumps(dict(sorted(cells.items())), default=str)
     return f"row-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 

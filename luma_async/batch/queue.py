@@ -60,6 +60,10 @@ class Queue:
         self._back(key)
         return lost
 
+    def skip(self, key: str) -> None:
+        """Put a row aside for this run, and with it those that continue it."""
+        self.not_made(key)
+
     def stop(self) -> None:
         """Give no more rows."""
         self._is_stopped = True

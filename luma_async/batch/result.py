@@ -36,6 +36,7 @@ class Result:
         error: why there is none, in a sentence.
         duration: of the video, in seconds, where the server says.
         took: seconds from the submission to the end of the job, where it was seen.
+        asks: a digest of what is asked for; another one means that the row was changed.
         width, height: of the video, in pixels, where the server says.
 
     """
@@ -50,5 +51,6 @@ class Result:
     error: str | None = None
     duration: float | None = None
     took: float | None = None
+    asks: str | None = None
     width: int | None = None
     height: int | None = None

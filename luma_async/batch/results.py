@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from luma_async.batch.result import Result, ResultState
+from luma_async.file_lock import lock, unlock
 
 NAME = "results.jsonl"
 _FIELDS = {field.name for field in fields(Result)}
@@ -21,27 +24,38 @@ class Results:
     is dropped when the file is next opened.
     """
 
-    def __init__(self, folder: Path, file: TextIO, kept: dict[str, Result]) -> None:
+    def __init__(self, folder: Path, file: TextIO, kept: dict[str, Result], guard: TextIO) -> None:
         self.folder = folder
         self.all = kept
         self._file = file
+        self._guard = guard
 
     @classmethod
     def open(cls, folder: Path, *, holds: Callable[[Result], bool]) -> Self:
         """Open the results of a folder, and leave out those that do not hold any more.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: they cannot be written; `BlockingIOError` if another process writes them.
 
         """
         folder.mkdir(parents=True, exist_ok=True)
+        guard = (folder / f".{NAME}.lock").open("w", encoding="utf-8")
+        try:
+            lock(guard)
+        except (BlockingIOError, PermissionError):
+            guard.close()
+            raise BlockingIOError(
+                errno.EAGAIN, "another batch is running in this folder", str(folder)
+            ) from None
+        except OSError:  # a file system without locks
+            pass
         path = folder / NAME
         kept = {result.key: result for result in read_results(path) if holds(result)}
         new = path.with_name(f"{NAME}.new")
         with new.open("w", encoding="utf-8") as file:
             file.writelines(_line(result) for result in kept.values())
         new.replace(path)
-        return cls(folder, path.open("a", encoding="utf-8"), kept)
+        return cls(folder, path.open("a", encoding="utf-8"), kept, guard)
 
     def add(self, result: Result) -> None:
         """Write down what became of a row that has no result yet."""
@@ -52,6 +66,9 @@ class Results:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+        with contextlib.suppress(OSError, ValueError):
+            unlock(self._guard)
+        self._guard.close()
 
 
 def read_results(path: Path) -> Iterable[Result]:

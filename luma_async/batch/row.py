@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from luma_async.models import ExtendRequest, GenerateRequest
@@ -25,6 +27,13 @@ class Row:
     request: GenerateRequest | ExtendRequest
     parent: str | None = None
     source_id: str | None = None
+
+    @property
+    def asks(self) -> str:
+        """A digest of what is asked for, which changes when the row does."""
+        asked = {name: value for name, value in dict(self.request).items() if value is not None}
+        text = json.dumps([asked, self.extends], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def extends(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -95,7 +96,7 @@ class Batch:
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
-        self._parents = {row.parent for row in manifest.rows if row.parent is not None}
+        self._children_left = Counter(row.parent for row in manifest.rows if row.parent is not None)
         self._limit = limit_jobs
         self._retry_failed = retry_failed
         self._is_stopped = False
@@ -130,9 +131,7 @@ class Batch:
             LumaError: the client was closed, or the journal cannot be used.
 
         """
-        results = await anyio.to_thread.run_sync(
-            lambda: Results.open(self.folder, holds=self._holds)
-        )
+        results = await anyio.to_thread.run_sync(self._opened_results)
         self._results = results
         try:
             self.progress.mean = await self._learned_mean()
@@ -147,8 +146,8 @@ class Batch:
             self._queue = Queue(rest, made=self._made)
             if self._is_stopped:
                 self._queue.stop()
-            for row in [row for row in rest if row.parent in ended - self._made.keys()]:
-                for result in self._never_begun(row.parent or ""):
+            for parent in self._children_left.keys() & (ended - self._made.keys()):
+                for result in self._never_begun(parent):
                     results.add(result)
                     yield result
             async with aclosing(download_all(self._outcomes(), self._deliver)) as files:
@@ -158,6 +157,10 @@ class Batch:
                         yield result
         finally:
             results.close()
+
+    def _opened_results(self) -> Results:
+        (self.folder / VIDEOS).mkdir(parents=True, exist_ok=True)  # before anything is paid for
+        return Results.open(self.folder, holds=self._holds)
 
     async def _learned_mean(self) -> float | None:
         """Return how many seconds a job takes, as far as that was learned in earlier runs."""
@@ -169,8 +172,11 @@ class Batch:
 
     def _holds(self, result: Result) -> bool:
         """Whether there is nothing more to do for a row."""
-        if result.key not in self._rows:
+        row = self._rows.get(result.key)
+        if row is None:
             return True
+        if result.asks is not None and result.asks != row.asks:
+            return False  # the journal knows the row by its key, and says that it was changed
         if result.state is ResultState.DONE:
             return result.file is not None and (self.folder / result.file).is_file()
         return result.state is ResultState.FAILED and not self._retry_failed
@@ -189,17 +195,27 @@ class Batch:
         async for row in self._queue.rows():
             is_new = await self._is_new(row)
             if is_new and not await self._may_pay():
-                self.stop()
+                self._queue.skip(row.key)  # others may be paid for already
+                continue
+            if self._is_stopped:
                 return
             self.progress.paid += is_new
             self._begun[row.key] = (time.monotonic(), is_new)
             self.progress.submitted += 1
             self.progress.running += 1
             fields = {name: value for name, value in dict(row.request).items() if value is not None}
-            source = self._made[row.parent] if row.parent is not None else row.source_id
+            source = row.source_id if row.parent is None else self._parent_of(row)
             if source is not None:
                 fields["extends"] = source
             yield row.key, fields
+
+    def _parent_of(self, row: Row) -> Generation | str:
+        """Return what a row continues, and forget it after the last that does."""
+        parent = row.parent or ""
+        self._children_left[parent] -= 1
+        if self._children_left[parent] > 0:
+            return self._made[parent]
+        return self._made.pop(parent)
 
     async def _may_pay(self) -> bool:
         """Whether another job may be paid for, once that is known of those before it."""
@@ -228,7 +244,7 @@ class Batch:
                 self._took[key] = time.monotonic() - begun
                 self.progress.observe(self._took[key])
             self._unreachable = 0
-            if key in self._parents:
+            if self._children_left[key] > 0:
                 self._made[key] = outcome.generation
             self._queue.made(key)
             return
@@ -248,8 +264,8 @@ class Batch:
             return Download(source, source.id, error=source.error)
         path = self.folder / VIDEOS / f"{safe_stem(source.key or '')}.mp4"
         try:
-            if not await anyio.to_thread.run_sync(path.is_file):
-                await self._luma.download(source.generation, path)
+            # What stands there without a result may be of another job that had this key.
+            await self._luma.download(source.generation, path, overwrite=True)
         except LumaError as error:
             return Download(source, source.id, error=error)
         return Download(source, source.id, path)
@@ -273,6 +289,7 @@ class Batch:
             file=file.path.relative_to(self.folder).as_posix() if file.path else None,
             error=str(file.error) if file.error else None,
             took=_rounded(self._took.pop(key, None)),
+            asks=row.asks,
             duration=_said(made, "duration"),
             width=_said(made, "width"),
             height=_said(made, "height"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ _DELIMITERS = ",;\t"
 
 _LONGEST_CELL = 10**7
 """Characters."""
+
+_DEEPEST = 30
+"""Levels of nested values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def decoded(data: bytes) -> str:
     return text
 
 
-def read_csv(text: str) -> Iterator[Record | Problem]:
+def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Problem]:
     """Read comma-, semicolon- or tab-separated values; the first line names the columns.
 
     Raises:
@@ -90,8 +94,9 @@ def read_csv(text: str) -> Iterator[Record | Problem]:
 
     """
     csv.field_size_limit(_LONGEST_CELL)
-    lines = text.splitlines(keepends=True)
-    reader = csv.reader(lines, delimiter=_delimiter(text), strict=True)
+    # Not by splitlines(): what else may separate lines stands in many a prompt.
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter or _delimiter(text), strict=True)
     names: list[str] | None = None
     columns: dict[str, int] = {}
     start = 0
@@ -125,6 +130,11 @@ def _problem_of_length(line: int, has: int, wanted: int) -> Problem:
     )
 
 
+def read_tsv(text: str) -> Iterator[Record | Problem]:
+    """Read tab-separated values, as `read_csv`."""
+    return read_csv(text, delimiter="\t")
+
+
 def _delimiter(text: str) -> str:
     head = next((line for line in text.splitlines() if line.strip()), "")
     return max(_DELIMITERS, key=head.count)
@@ -151,12 +161,12 @@ def read_json_lines(text: str) -> Iterator[Record | Problem]:
             continue
         is_empty = False
         try:
-            cells = json.loads(line)
+            cells = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             yield Problem(number, error.colno, f"this is no JSON: {error.msg}")
             continue
-        except RecursionError:
-            yield Problem(number, 1, "this is nested too deeply")
+        except (ValueError, RecursionError) as error:
+            yield Problem(number, 1, f"this cannot be read: {error}")
             continue
         if not isinstance(cells, dict):
             yield Problem(number, 1, 'a row is an object, as in {"prompt": "a cat dances"}')
@@ -164,6 +174,15 @@ def read_json_lines(text: str) -> Iterator[Record | Problem]:
         yield Record(number, cells, {name: line.find(json.dumps(name)) + 1 for name in cells})
     if is_empty:
         raise TableError(0, 0, 'the file is empty; its lines are objects such as {"prompt": "..."}')
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands here twice")
+    return found
 
 
 def read_yaml(text: str) -> Iterator[Record | Problem]:
@@ -202,19 +221,46 @@ def read_yaml(text: str) -> Iterator[Record | Problem]:
         if not isinstance(node, yaml.MappingNode):
             yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
             continue
-        cells: dict[str, Any] = {}
-        columns: dict[str, int] = {}
+        yield from _mapping(node, line, column)
+
+
+def _mapping(node: Any, line: int, column: int) -> Iterator[Record | Problem]:
+    cells: dict[str, Any] = {}
+    columns: dict[str, int] = {}
+    try:
         for name, value in node.value:
+            at = name.start_mark
+            if name.id != "scalar":
+                yield Problem(at.line + 1, at.column + 1, "the name of a column is a text")
+                continue
             if name.value in cells:
-                at = name.start_mark
                 yield Problem(at.line + 1, at.column + 1, f"{name.value!r} stands here twice")
-            columns[str(name.value)] = value.start_mark.column + 1
-            cells[str(name.value)] = _cell(loader, value)
+            columns[name.value] = value.start_mark.column + 1
+            cells[name.value] = _cell(value)
+    except (ValueError, RecursionError) as error:
+        yield Problem(line, column, f"this cannot be read: {error}")
+    else:
         yield Record(line, cells, columns)
 
 
-def _cell(loader: Any, node: Any) -> Any:
-    if hasattr(node, "style") and isinstance(node.value, str):  # a scalar
-        is_null = node.style is None and node.value in ("", "~", "null", "Null", "NULL")
+def _cell(node: Any) -> Any:
+    """Return a scalar as it is written, and what is nested as JSON has it."""
+    if isinstance(node.value, str):
+        is_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
         return None if is_null else node.value
-    return loader.construct_object(node, deep=True)
+    return _nested(node, depth=0)
+
+
+def _nested(node: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply, or within itself")
+    if isinstance(node.value, str):
+        if node.style:  # in quotes
+            return node.value
+        try:
+            return json.loads(node.value)
+        except ValueError:  # a plain text
+            return node.value
+    if node.value and isinstance(node.value[0], tuple):
+        return {str(name.value): _nested(value, depth + 1) for name, value in node.value}
+    return {} if node.id == "mapping" else [_nested(each, depth + 1) for each in node.value]

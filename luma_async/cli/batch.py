@@ -16,8 +16,7 @@ from luma_async.batch import Batch, Manifest, Result, ResultState, read_manifest
 from luma_async.batch.results import NAME, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.settings import JOURNAL as JOURNAL_SETTING
-from luma_async.cli.terminal import Terminal
+from luma_async.cli.terminal import Terminal, forget_stdout
 
 JOURNAL = "jobs.db"
 """In the folder of the videos, where no journal is named."""
@@ -104,14 +103,12 @@ async def run_batch(
 
 
 def connection_for(order: Order, base_url: str | None, journal: str | None) -> Connection:
-    """Return the connection of a batch, whose journal is in its folder if none is named.
+    """Return the connection of a batch, whose journal is in its folder unless it is told.
 
-    In one journal for everything, the keys of two spreadsheets would name the same jobs.
+    In one journal for everything, the keys of two spreadsheets would name the same jobs; and one
+    that the environment names would be another one in another shell, and pay again.
     """
-    named = Connection(base_url, journal)
-    if journal is not None or named.settings.get(JOURNAL_SETTING) is not None:
-        return named
-    return Connection(base_url, str(order.folder / JOURNAL), named.settings)
+    return Connection(base_url, journal or str(order.folder / JOURNAL))
 
 
 def command(connection: Connection, order: Order) -> str:
@@ -138,7 +135,10 @@ def _tell(terminal: Terminal, result: Result) -> None:
         plain = "" if terminal.shows_progress else f"{result.key}: {result.file}"
     else:
         plain = f"{result.key}: {result.state}: {result.error}"
-    terminal.result(plain, said)
+    try:
+        terminal.result(plain, said)
+    except BrokenPipeError:
+        forget_stdout()  # nobody reads, and the batch goes on
 
 
 def _summed_up(

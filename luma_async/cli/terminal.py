@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -74,7 +74,7 @@ class Terminal:
     @property
     def shows_progress(self) -> bool:
         """Whether a person sees something move, and needs no line for each step."""
-        return self._console.is_terminal and sys.stdout.isatty() and not self.as_json
+        return self._console.is_terminal and _is_terminal(sys.stdout) and not self.as_json
 
     def result(self, plain: str, fields: Mapping[str, Any]) -> None:
         """Print one result: a line or more for people, or one of JSON.
@@ -83,9 +83,11 @@ class Terminal:
             BrokenPipeError: nobody reads it.
 
         """
-        is_shared = self._board is not None and sys.stdout.isatty()
+        is_shared = self._board is not None and _is_terminal(sys.stdout)
         with self._board.aside() if self._board and is_shared else nullcontext():
             text = json.dumps(fields) if self.as_json else plain
+            if not self.as_json and _is_terminal(sys.stdout):
+                text = "\n".join(map(clean, plain.split("\n")))
             if text:
                 print(text, flush=True)
 
@@ -139,6 +141,11 @@ class Terminal:
     def _print(self, text: str, style: str) -> None:
         indent = text[: len(text) - len(text.lstrip(" "))]
         self._console.print(Text(indent + clean(text.lstrip(" ")), style), soft_wrap=True)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at it; a closed one is `None`."""
+    return stream is not None and stream.isatty()
 
 
 class _LogHandler(logging.Handler):

@@ -12,28 +12,10 @@ from pathlib import Path
 from typing import IO
 
 from luma_async.errors import DownloadError
+from luma_async.file_lock import lock, unlock
 from luma_async.media.resumption import Version
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        file.seek(0x7FFF_0000)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(0x7FFF_0000)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class _Writers:
@@ -197,7 +179,7 @@ class Part:
     def _let_go(self, file: IO[bytes]) -> None:
         self._is_over = True
         with contextlib.suppress(OSError, ValueError):
-            _unlock(file)  # a process that was forked meanwhile holds the file open for longer
+            unlock(file)  # a process that was forked meanwhile holds the file open for longer
         with contextlib.suppress(OSError):
             file.close()
         _writers.remove(self.path)
@@ -217,7 +199,7 @@ def _opened(path: Path) -> IO[bytes]:
     while True:
         file = os.fdopen(os.open(path, _FLAGS, 0o666), "r+b")
         try:
-            _lock(file)
+            lock(file)
         except (BlockingIOError, PermissionError):
             file.close()
             raise _taken(path) from None

@@ -31,7 +31,9 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._taken: deque[list[int]] = deque(maxlen=_WINDOW + 1)  # second, requests in it
+        # When a second began, and the requests in it. It begins with its first request: a burst
+        # across the strokes of a clock would look like half as many.
+        self._taken: deque[tuple[float, int]] = deque(maxlen=_WINDOW + 1)
         self._ceiling = math.inf
         self._cut_at = -math.inf
         self._next_turn = -math.inf
@@ -43,11 +45,11 @@ class Pace:
 
     def taken(self, now: float) -> None:
         """Note that the server took a request."""
-        second = int(now)
-        if self._taken and self._taken[-1][0] == second:
-            self._taken[-1][1] += 1
+        if self._taken and now < self._taken[-1][0] + 1.0:
+            began, requests = self._taken.pop()
+            self._taken.append((began, requests + 1))
         else:
-            self._taken.append([second, 1])
+            self._taken.append((now, 1))
 
     def refused(self, now: float, *, sent: float) -> None:
         """Note that a request sent at `sent` was one too many.
@@ -82,5 +84,8 @@ class Pace:
 
     def _measured(self, now: float) -> float:
         """Return how many requests a second were taken lately, in the seconds that had any."""
-        lately = [requests for second, requests in self._taken if second >= now - _WINDOW]
-        return sum(lately) / max(len(lately), 1)
+        lately = [requests for began, requests in self._taken if began >= now - _WINDOW]
+        mean = sum(lately) / max(len(lately), 1)
+        if len(lately) < 2 or now >= self._taken[-1][0] + 1.0:
+            return mean
+        return max(mean, sum(lately[:-1]) / (len(lately) - 1))  # the last second may have more

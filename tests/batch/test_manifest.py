@@ -218,6 +218,62 @@ def test_all_that_is_wrong_is_said_with_where_it_stands(kind: str, tmp_path: Pat
             assert line.startswith(beginning)
 
 
+ODD: dict[str, tuple[str, str, str]] = {
+    "a name twice": ("rows.jsonl", '{"prompt": "a", "prompt": "b"}', "1:1: .*'prompt' stands here"),
+    "half a character": ("rows.jsonl", '{"prompt": "a \\ud800"}', "1:2: prompt: holds half of"),
+    "half an id": ("rows.jsonl", '{"prompt": "a", "extends": "id:\\ud800"}', "extends: holds half"),
+    "digits": ("rows.jsonl", '{"prompt": ' + "9" * 5000 + "}", "1:1: this cannot be read: "),
+    "depth": ("rows.csv", 'prompt,extra\nx,"' + "[" * 9999 + '"\n', "2:2: extra: is no JSON"),
+    "a name that is none": ("rows.yaml", "- prompt: x\n  ? [a]\n  : b\n", "the name of a column"),
+    "a circle": ("rows.yaml", "- prompt: x\n  extra: &a {b: *a}\n", "too deeply, or within itself"),
+    "depth in YAML": ("rows.yaml", "- prompt: x\n  extra: " + "[" * 300 + "]" * 300, "too deeply"),
+    "one file": ("rows.csv", "key,prompt\nCat,x\ncat,y\n", "3:1: key: 'cat' and 'Cat' of line 2"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_no_job_can_be_made_of_is_refused(kind: str, tmp_path: Path) -> None:
+    """As a problem like any other, whatever exception a parser has for it."""
+    name, content, problem = ODD[kind]
+
+    with pytest.raises(ManifestError, match=problem):
+        manifest(tmp_path, name, content)
+
+
+def test_what_may_separate_lines_elsewhere_stands_in_a_prompt(tmp_path: Path) -> None:
+    """Pasted from a word processor; only line ends end a row, and lines are counted by them."""
+    prompts = ["a\u2028b", "c\x0bd", "e\x85f", "g\x1ch"]
+    text = "key,prompt\n" + "".join(f"k{n},{prompt}\n" for n, prompt in enumerate(prompts))
+
+    rows = manifest(tmp_path, "rows.csv", text).rows
+
+    assert [row.request.prompt for row in rows] == prompts
+    assert [row.line for row in rows] == [2, 3, 4, 5]
+
+
+def test_nested_yaml_is_taken_as_json_has_it(tmp_path: Path) -> None:
+    """`16:9` is no number, `yes` no truth, a date a text; what is in quotes is a text anyway."""
+    text = "- prompt: x\n  extra: {a: 16:9, b: yes, c: 2024-01-02, d: 7, e: '7', f: [true, null]}"
+
+    [row] = manifest(tmp_path, "rows.yaml", text).rows
+
+    assert row.request.extra == {
+        "a": "16:9",
+        "b": "yes",
+        "c": "2024-01-02",
+        "d": 7,
+        "e": "7",
+        "f": [True, None],
+    }
+
+
+def test_tabs_separate_where_the_name_says_so(tmp_path: Path) -> None:
+    """Commas of a prompt do not."""
+    rows = manifest(tmp_path, "rows.tsv", "prompt\na cat, dancing, at night\n").rows
+
+    assert rows[0].request.prompt == "a cat, dancing, at night"
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Like everything else that is wrong."""
     with pytest.raises(ManifestError, match=r"rows\.csv: cannot be read: No such file"):

@@ -18,7 +18,7 @@ from luma_async import (
 )
 from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.simulator import Fault, Simulator
-from tests.clients import KEY, connect
+from tests.clients import KEY, connect, until
 from tests.media.hosts import small
 
 
@@ -208,6 +208,69 @@ async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
     assert [result.state for result in second] == ["uncertain"]
     assert [result.state for result in third] == ["done"]
     assert len(lines(tmp_path)) == 2
+
+
+async def test_a_row_that_was_changed_is_not_done(tmp_path: Path) -> None:
+    """Its key names another job in the journal, and that is said; nothing is paid."""
+    async with small() as sim:
+        await run(sim, a_manifest(tmp_path, {"key": "a", "prompt": "a cat"}), tmp_path)
+        manifest = a_manifest(tmp_path, {"key": "a", "prompt": "a dog"})
+
+        [changed] = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 1
+    assert changed.state is ResultState.NOT_STARTED
+    assert "another" in str(changed.error)
+
+
+async def test_a_file_without_a_result_is_fetched_anew(tmp_path: Path) -> None:
+    """It may be of another job that had this key."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(1))
+        (tmp_path / "videos").mkdir()
+        (tmp_path / "videos" / "cat-0.mp4").write_bytes(b"of somebody else")
+
+        await run(sim, manifest, tmp_path)
+
+    assert (tmp_path / "videos" / "cat-0.mp4").stat().st_size > 1000
+
+
+async def test_jobs_that_are_paid_for_come_whatever_the_limit(tmp_path: Path) -> None:
+    """Also those that stand behind rows that are not."""
+    async with small() as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            for row in cats(4)[2:]:
+                await luma.generate(row["prompt"], aspect_ratio="1:1", key=row["key"])
+
+        results = await run(sim, a_manifest(tmp_path, *cats(4)), tmp_path, limit_jobs=0)
+
+        assert len(sim.ledger.jobs) == 2
+    assert {result.key for result in results} == {"cat-2", "cat-3"}
+
+
+async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
+    """The second is refused before anything; the first goes on."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(3))
+        first = asyncio.create_task(run(sim, manifest, tmp_path))
+        await until((tmp_path / "videos").exists)
+
+        with pytest.raises(BlockingIOError, match="another batch is running in this folder"):
+            await run(sim, manifest, tmp_path)
+
+        assert len(await first) == 3
+
+
+async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(
+    tmp_path: Path,
+) -> None:
+    """A file where the folder of the videos should be."""
+    (tmp_path / "videos").write_text("x")
+    async with small() as sim:
+        with pytest.raises(FileExistsError):
+            await run(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
+
+        assert len(sim.ledger.jobs) == 0
 
 
 async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
