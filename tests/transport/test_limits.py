@@ -94,7 +94,7 @@ async def test_a_client_at_its_limit_stays_below_it() -> None:
         seconds = time.monotonic() - start
         assert sim.ledger.statuses[429] <= 16  # what was in flight when the first was refused
         taken = sim.ledger.statuses[200]  # submissions, and looks at those that are made
-        assert taken / (40 * seconds) > 0.7
+        assert taken / (40 * seconds) > 0.5
 
 
 async def test_an_allowance_that_is_used_up_is_waited_for() -> None:
