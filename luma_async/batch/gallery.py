@@ -11,7 +11,7 @@ import shlex
 import statistics
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from markupsafe import Markup
 from luma_async.batch.result import Result, ResultState
 
 NAME = "gallery.html"
+_PIECES = 1000
 
 _REASONS = {
     ResultState.DONE: "Its path does not lead to a file beside this page.",
@@ -47,12 +48,14 @@ def write(
 
     Whoever has the old page open or loads it meanwhile sees the old or the new one, whole.
     """
-    page = render(results, title=title, command=command, settle=settle).encode()
+    page = _template().stream(_content(results, title=title, command=command, settle=settle))
+    page.enable_buffering(_PIECES)  # and not as one text, which takes 5 kB a row
     target = folder / NAME
     temporary = folder / f".{NAME}.{uuid.uuid4().hex}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        temporary.write_bytes(page)
+        with temporary.open("wb") as file:
+            page.dump(file, encoding="utf-8")
         os.replace(temporary, target)  # noqa: PTH105 - the name says that it may be there
     finally:
         temporary.unlink(missing_ok=True)
@@ -72,14 +75,22 @@ def render(
             of its own, it names it.
 
     """
+    return _template().render(_content(results, title=title, command=command, settle=settle))
+
+
+def _content(
+    results: Iterable[Result], *, title: str, command: str, settle: str
+) -> dict[str, object]:
+    """Return what the template asks for."""
     ordered = sorted(results, key=lambda result: result.line)
     counts = Counter(result.state for result in ordered)
-    return _template().render(
-        title=title,
-        cards=_cards(ordered, command=command, settle=settle),
-        counts=[(state, counts[state]) for state in ResultState if counts[state]],
-        shape=_shape(ordered),
-    )
+    return {
+        "title": title,
+        "cards": _cards(ordered, command=command, settle=settle),
+        "counts": [(state, counts[state]) for state in ResultState if counts[state]],
+        "rows": len(ordered),
+        "shape": _shape(ordered),
+    }
 
 
 class _Step(NamedTuple):
@@ -110,7 +121,7 @@ class _Card:
     children: list[_Kin]
 
 
-def _cards(results: list[Result], *, command: str, settle: str) -> list[_Card]:
+def _cards(results: list[Result], *, command: str, settle: str) -> Iterator[_Card]:
     keys: dict[str, _Kin] = {}
     ids: dict[str, _Kin] = {}
     for number, result in enumerate(results, 1):
@@ -125,22 +136,18 @@ def _cards(results: list[Result], *, command: str, settle: str) -> list[_Card]:
     for number, (result, parent) in enumerate(zip(results, parents, strict=True), 1):
         if parent is not None:
             children.setdefault(parent.number, []).append(_Kin(number, result.key))
-    cards = []
     for number, (result, parent) in enumerate(zip(results, parents, strict=True), 1):
         link = _link(result.file) if result.state is ResultState.DONE else None
-        cards.append(
-            _Card(
-                number=number,
-                result=result,
-                link=link,
-                reason=None if link else result.error or _REASONS[result.state],
-                facts=_facts(result),
-                steps=_steps(result, command=command, settle=settle),
-                parent=parent,
-                children=children.get(number, []),
-            )
+        yield _Card(
+            number=number,
+            result=result,
+            link=link,
+            reason=None if link else result.error or _REASONS[result.state],
+            facts=_facts(result),
+            steps=_steps(result, command=command, settle=settle),
+            parent=parent,
+            children=children.get(number, []),
         )
-    return cards
 
 
 def _steps(result: Result, *, command: str, settle: str) -> list[_Step]:
