@@ -222,6 +222,7 @@ class LumaClient:
             APIError: the server refused; the job was not taken.
             APIConnectionError: the server could not be reached; the job was not taken.
             ClientClosedError: the client is closed; the job was not taken.
+            SubmissionStoppedError: `stop_submitting()` was called; the job was not taken.
 
         """
         request = GenerateRequest.of(prompt, **fields)
@@ -439,6 +440,15 @@ class LumaClient:
         """
         order = Order(what, watermark_free, overwrite)
         return download_all(sources, lambda source: self._delivery.into(folder, source, order))
+
+    def stop_submitting(self) -> None:
+        """Submit nothing from now on, for a program that is to end without leaving its jobs.
+
+        What waits for its turn, or to be tried again, ends with `SubmissionStoppedError` and is not
+        paid for; so does what is asked for later. What has left gets its answer. Jobs are watched
+        and files come as before, and `run_many()` ends with the jobs that run.
+        """
+        self._transport.stop_submitting()
 
     async def aclose(self) -> None:
         """End every wait at once with `ClientClosedError`, and close the connections.

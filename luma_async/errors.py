@@ -22,6 +22,7 @@ LumaError
  ├─ TaskTimeoutError            not finished in time; the job may go on (also a TimeoutError)
  ├─ TaskForgottenError          somebody called forget() on the handle
  ├─ ClientClosedError           the client was closed first
+ ├─ SubmissionStoppedError      stop_submitting() was called first; nothing was submitted
  └─ DownloadError               the file did not arrive whole
 """
 
@@ -133,7 +134,11 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
+    """The server does not know the job."""
+
     advice = "Check the id, and that base_url is the host that made it"
+    id: str | None = None
+    """The job's, where a journal told that it is lost."""
 
 
 class RateLimitError(APIError):
@@ -259,6 +264,10 @@ class TaskForgottenError(LumaError):
 
 class ClientClosedError(LumaError):
     """The client was closed; jobs that were running go on at the server."""
+
+
+class SubmissionStoppedError(LumaError):
+    """`stop_submitting()` was called before the job was submitted; it was not."""
 
 
 class DownloadError(LumaError):

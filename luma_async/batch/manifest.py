@@ -258,7 +258,7 @@ class _Checked:
             self._problem(record, name, text.replace("column", "field"))
         elif name not in self._told_columns:
             self._told_columns.add(name)
-            self.problems.append(Problem(1, record.column(name), f"{name!r} {text}"))
+            self.problems.append(Problem(record.header, record.column(name), f"{name!r} {text}"))
 
 
 def _text_of(cell: Any) -> Any:

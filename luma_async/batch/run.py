@@ -31,6 +31,7 @@ from luma_async.errors import (
     LumaError,
     NotFoundError,
     PermissionDeniedError,
+    SubmissionStoppedError,
     SubmissionUncertainError,
 )
 from luma_async.journal import EntryState
@@ -117,7 +118,11 @@ class Batch:
         return ours + [result for key, result in found.items() if key not in self._rows]
 
     def stop(self) -> None:
-        """Submit no more; jobs that run are watched to their end and downloaded."""
+        """Submit no more rows; jobs that run are watched to their end and downloaded.
+
+        Rows that wait for their turn in the client go yet; `LumaClient.stop_submitting()` keeps
+        them here as well.
+        """
         self._is_stopped = True
         self._ended.set()
         if self._queue is not None:
@@ -251,6 +256,10 @@ class Batch:
         error = outcome.error
         if is_new and _is_unpaid(outcome):
             self.progress.paid -= 1
+        if isinstance(error, SubmissionStoppedError):
+            self.progress.submitted -= 1
+            self.stop()
+            return
         is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
         self._unreachable = self._unreachable + 1 if is_unreachable else 0
         if isinstance(error, _FATAL) or self._unreachable >= min(_MOST_UNREACHABLE, self._to_do):
@@ -276,6 +285,8 @@ class Batch:
         assert isinstance(outcome, Outcome)  # noqa: S101  nothing else went in
         key = outcome.key or ""
         row, made = self._rows[key], outcome.generation
+        if isinstance(outcome.error, SubmissionStoppedError):
+            return []  # it is still to do
         if made is None:
             self.progress.failed += 1
             return [_failed(row, outcome), *self._never_begun(key)]

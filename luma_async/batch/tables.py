@@ -37,6 +37,8 @@ class Record:
     line: int
     cells: dict[str, Any]
     columns: dict[str, int] = field(default_factory=dict)
+    header: int = 0
+    """The line that names the columns, if one does."""
 
     def column(self, name: str) -> int:
         """Return where a cell stands in its line, 0 if that is not known."""
@@ -99,21 +101,22 @@ def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Pr
     reader = csv.reader(lines, delimiter=delimiter or _delimiter(text), strict=True)
     names: list[str] | None = None
     columns: dict[str, int] = {}
-    start = 0
+    header = start = 0
     try:
         for cells in reader:
             line, start = start + 1, reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
-                names = [cell.strip() for cell in cells]
+                names, header = [cell.strip() for cell in cells], line
                 columns = {name: number for number, name in enumerate(names, 1)}
                 yield from _problems_of_names(names, line)
             elif len(cells) != len(names):
                 yield _problem_of_length(line, len(cells), len(names))
             else:
                 named = zip(names, cells, strict=True)
-                yield Record(line, {name: cell for name, cell in named if name or cell}, columns)
+                given = {name: cell for name, cell in named if name or cell}
+                yield Record(line, given, columns, header)
     except csv.Error as error:
         raise TableError(start + 1, 0, f"{error}: are all quotes closed?") from None
     if names is None:

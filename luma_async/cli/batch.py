@@ -17,6 +17,7 @@ from luma_async.batch.results import NAME, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal, forget_stdout
+from luma_async.client import LumaClient
 
 JOURNAL = "jobs.db"
 """In the folder of the videos, where no journal is named."""
@@ -49,8 +50,11 @@ async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
         call = "generate" if row.extends is None else f"extend {row.extends}"
         fields = {"key": row.key, "line": row.line, "call": call, "prompt": row.request.prompt}
         terminal.result(f"{row.key}: {call}: {row.request.prompt}", fields)
+    limit = order.limit_jobs
+    no_more = "" if limit is None or limit >= len(left) else f", and {limit:,} of them paid for"
     terminal.say(
-        f"{len(manifest.rows):,} rows: {len(ended):,} have ended, {len(left):,} would be run."
+        f"{len(manifest.rows):,} rows: {len(manifest.rows) - len(left):,} have ended, "
+        f"{len(left):,} would be run{no_more}."
     )
     return ExitCode.DONE
 
@@ -80,7 +84,7 @@ async def run_batch(
         )
         again = command(connection, order)
         terminal.take_up_all = again
-        interruption = _Interruption(terminal, batch)
+        interruption = _Interruption(terminal, luma, batch)
         try:
             with interruption.handled(), terminal.meter(batch.progress, at_once=order.max_tasks):
                 async for result in batch.run():
@@ -163,16 +167,17 @@ def _summed_up(
 
 
 class _Interruption:
-    """What Ctrl-C does: once it stops submitting, twice it leaves."""
+    """What Ctrl-C does: once it stops submitting, twice it leaves, as the end of a service does."""
 
-    def __init__(self, terminal: Terminal, batch: Batch) -> None:
+    def __init__(self, terminal: Terminal, luma: LumaClient, batch: Batch) -> None:
         self.count = 0
+        self._luma = luma
         self._terminal = terminal
         self._batch = batch
 
     @property
     def is_final(self) -> bool:
-        """Whether it was said twice."""
+        """Whether it leaves at once."""
         return self.count > 1
 
     @contextlib.contextmanager
@@ -181,26 +186,34 @@ class _Interruption:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # noqa: S101  this is called in a coroutine
 
+        def leave() -> None:
+            self.count += 2
+            task.cancel()
+
         def interrupt() -> None:
-            self.count += 1
-            if self.is_final:
-                task.cancel()
+            if self.count:
+                leave()
                 return
+            self.count = 1
             self._batch.stop()
+            self._luma.stop_submitting()
             running = self._batch.progress.running
             self._terminal.warn(
                 f"No more is submitted; {running} running jobs are watched to their end. "
                 "Ctrl-C again leaves at once."
             )
 
-        before = signal.getsignal(signal.SIGINT)
+        handlers = {signal.SIGINT: interrupt, signal.SIGTERM: leave}
+        before = {number: signal.getsignal(number) for number in handlers}
         try:
-            loop.add_signal_handler(signal.SIGINT, interrupt)
+            for number, handler in handlers.items():
+                loop.add_signal_handler(number, handler)
         except NotImplementedError:  # Windows: Ctrl-C leaves at once, and nothing is lost
             yield
             return
         try:
             yield
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
-            signal.signal(signal.SIGINT, before)
+            for number, earlier in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, earlier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -25,6 +26,8 @@ def run(work: Work, *, as_json: bool = False) -> NoReturn:
 
     """
     terminal = Terminal(as_json=as_json)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a service's stop is a Ctrl-C, too
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with terminal.log():
         code = _code_of(work, terminal)
     raise typer.Exit(code)

@@ -296,9 +296,11 @@ def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError
 def _failure(entry: Entry) -> LumaError:
     if entry.generation is not None:
         return GenerationFailedError(entry.generation)
-    return NotFoundError(
+    lost = NotFoundError(
         entry.reason or "the server no longer knows it",
         status=404,
         call=f"the server of task {entry.id}",
         next_step="retry_failed=True submits it again",
     )
+    lost.id = entry.id
+    return lost

@@ -20,6 +20,8 @@ from luma_async.errors import (
     GenerationFailedError,
     InvalidRequestError,
     LumaError,
+    NotFoundError,
+    SubmissionStoppedError,
     SubmissionUncertainError,
 )
 from luma_async.models import ExtendRequest, GenerateRequest, Generation, Outcome
@@ -130,6 +132,8 @@ class _Run:
             self._end(Outcome(request, error=error, id=_id_in(error), key=_key_in(error) or key))
             if isinstance(error, ClientClosedError):
                 raise
+            if isinstance(error, SubmissionStoppedError):
+                self._stop(None)
         except BaseException:
             self._running -= 1
             raise
@@ -162,8 +166,10 @@ def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
 
 
 def _id_in(error: LumaError) -> str | None:
-    """Return the id of the job that a journal knew, and that had failed."""
-    return error.generation.id if isinstance(error, GenerationFailedError) else None
+    """Return the id of the job that a journal knew, and that had failed or is lost."""
+    if isinstance(error, GenerationFailedError):
+        return error.generation.id
+    return error.id if isinstance(error, NotFoundError) else None
 
 
 def _key_in(error: LumaError) -> str | None:

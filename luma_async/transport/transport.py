@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from luma_async.errors import (
     LumaError,
     RateLimitError,
     ResponseError,
+    SubmissionStoppedError,
 )
 from luma_async.transport.body import Body, Upload
 from luma_async.transport.brake import Brake
@@ -30,7 +32,7 @@ from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
-from luma_async.transport.verdict import Failure, Verdict, verdict
+from luma_async.transport.verdict import Verdict, verdict
 from luma_async.transport.waits import waits
 from luma_async.version import __version__
 
@@ -66,7 +68,7 @@ class UncertainSubmission(Exception):  # noqa: N818  a signal between two layers
         self.times = times
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sending(Generic[T]):
     """One call on its way through its tries."""
 
@@ -77,13 +79,18 @@ class _Sending(Generic[T]):
     failed: Failed | None = None
     """How the first try went wrong, if it may be made again."""
     scope: anyio.CancelScope | None = None
-    """What `aclose()` ends this with, while there is something to end."""
+    """What ends this from outside, while there is something to end."""
     times: int = 0
     """How often it was sent."""
     abandoned: bool = False
     """Whether the caller was cancelled."""
     unclear: LumaError | None = None
     """Why nobody knows whether a submission was taken, from the first try that left it so."""
+
+    def interrupt(self) -> None:
+        """End what it waits for."""
+        if self.scope is not None:
+            self.scope.cancel()
 
 
 class Transport:
@@ -126,7 +133,8 @@ class Transport:
         self._for_submission = (submissions, requests)
         self._brake = Brake()
         self._closed = False
-        self._interruptible: set[anyio.CancelScope] = set()
+        self._submits = True
+        self._interruptible: set[_Sending[Any]] = set()
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._persist = backoff.on_exception(
             waits,
@@ -164,11 +172,12 @@ class Transport:
         Raises:
             UncertainSubmission: the call submits, and may have been taken.
             ClientClosedError: `aclose()` was called before or while this waited.
+            SubmissionStoppedError: `stop_submitting()` was; the submission did not leave.
             LumaError: whatever else it ended in; a submission was not taken then.
 
         """
-        if self._closed:
-            raise _closed(call)
+        if self._is_over(call):
+            raise self._over(call)
         sending = _Sending(call, repeat_uncertain, adopt, record)
         error: LumaError
         try:
@@ -180,8 +189,9 @@ class Transport:
                 sending.failed = failed
             return await self._interruptibly(sending, self._persist(sending))
         except Failed as failed:
-            never_left = failed.failure is Failure.NOT_SENT or not call.submits
-            error = _closed(call) if self._is_closed() and never_left else failed.error
+            decided = verdict(failed.failure, submits=call.submits)
+            goes_on = decided is Verdict.REPEAT or not call.submits
+            error = self._over(call) if goes_on and self._is_over(call) else failed.error
         except LumaError as other:  # the client is closed, or there is no place for the record
             error = other
         except asyncio.CancelledError:
@@ -197,11 +207,18 @@ class Transport:
         finally:
             del error, sending  # an error that its own traceback leads to lives until collected
 
+    def stop_submitting(self) -> None:
+        """Let no submission leave any more, and end at once those that wait to."""
+        self._submits = False
+        for sending in self._interruptible.copy():
+            if sending.call.submits:
+                sending.interrupt()
+
     async def aclose(self) -> None:
         """End at once what waits or reads; let submissions that have left get their answer."""
         self._closed = True
-        for scope in self._interruptible.copy():
-            scope.cancel()
+        for sending in self._interruptible.copy():
+            sending.interrupt()
         try:
             await self._sessions.aclose(submits=False)
             while self._deliveries:
@@ -228,9 +245,9 @@ class Transport:
         places = self._for_submission if call.submits else self._for_read
         if not (self._brake.is_off and _try_to_take(places)):
             await self._interruptibly(sending, self._enter(places))
-        if self._is_closed():
+        if self._is_over(call):
             _leave(places)
-            raise _closed(call)
+            raise self._over(call)
         sent = asyncio.get_running_loop().time()
         if sending.record is None:
             sending.times += 1
@@ -250,7 +267,7 @@ class Transport:
         decided = verdict(failed.failure, submits=call.submits)
         if decided is Verdict.UNCERTAIN and sending.unclear is None:
             sending.unclear = failed.error
-        failed.may_repeat = not self._is_closed() and (
+        failed.may_repeat = not self._is_over(call) and (
             decided is Verdict.REPEAT or (decided is Verdict.UNCERTAIN and sending.repeat_uncertain)
         )
         try:
@@ -258,9 +275,15 @@ class Transport:
         finally:
             del failed
 
-    def _is_closed(self) -> bool:
-        """Whether `aclose()` was called, which may be so at any return from a wait."""
-        return self._closed
+    def _is_over(self, call: Call[Any]) -> bool:
+        """Whether a call may not leave any more, which may be so at any return from a wait."""
+        return self._closed or (call.submits and not self._submits)
+
+    def _over(self, call: Call[Any]) -> LumaError:
+        rest = "; the job was not taken" if call.submits else ""
+        if self._closed:
+            return ClientClosedError(f"{call}: the client is closed{rest}.")
+        return SubmissionStoppedError(f"{call}: nothing more is submitted{rest}.")
 
     async def _enter(self, places: tuple[anyio.Semaphore, ...]) -> None:
         """Wait for a free place and for the brake."""
@@ -285,9 +308,7 @@ class Transport:
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
         delivery.add_done_callback(lambda _: _leave(places))
-        scope = sending.scope
-        if scope is not None:
-            self._interruptible.discard(scope)
+        self._interruptible.discard(sending)
         try:
             return await asyncio.shield(delivery)
         except asyncio.CancelledError:
@@ -296,8 +317,8 @@ class Transport:
                 sending.adopt(delivery)
             raise
         finally:
-            if scope is not None:
-                self._allow_interruption(scope)
+            if sending.scope is not None:
+                self._allow_interruption(sending)
 
     async def _on_record(self, sending: _Sending[T]) -> T:
         """Send once, and have it written down: before, and before anybody sees the answer."""
@@ -308,9 +329,9 @@ class Transport:
         except asyncio.CancelledError:
             record.cut_off(has_left=False)
             raise
-        if sending.abandoned or self._is_closed():
+        if sending.abandoned or self._is_over(sending.call):
             await record.not_taken()
-            raise _closed(sending.call)
+            raise self._over(sending.call)
         sending.times += 1
         try:
             result = await self._once(sending.call, asyncio.get_running_loop().time())
@@ -333,23 +354,23 @@ class Transport:
         return result
 
     async def _interruptibly(self, sending: _Sending[Any], wait: Coroutine[Any, Any, R]) -> R:
-        """Wait for something that `aclose()` ends with `ClientClosedError`."""
+        """Wait for something that `aclose()` and `stop_submitting()` end with their errors."""
         if sending.scope is not None:
             return await wait
         with anyio.CancelScope() as scope:
             sending.scope = scope
-            self._allow_interruption(scope)
+            self._allow_interruption(sending)
             try:
                 return await wait
             finally:
-                self._interruptible.discard(scope)
+                self._interruptible.discard(sending)
                 sending.scope = None
-        raise _closed(sending.call)
+        raise self._over(sending.call)
 
-    def _allow_interruption(self, scope: anyio.CancelScope) -> None:
-        if self._closed:
-            scope.cancel()
-        self._interruptible.add(scope)
+    def _allow_interruption(self, sending: _Sending[Any]) -> None:
+        if self._is_over(sending.call):
+            sending.interrupt()
+        self._interruptible.add(sending)
 
     async def _once(self, call: Call[T], sent: float) -> T:
         """Send once at the moment `sent`, and return what the answer says, or raise `Failed`."""
@@ -377,7 +398,7 @@ class Transport:
             size = len(call.body)
             headers = {**sessions.request_headers_with_body, "Content-Length": str(size)}
             timeout = _time_to_send(size, self._timeout)
-            data = Upload(call.body, is_off=self._is_closed)
+            data = Upload(call.body, is_off=partial(self._is_over, call))
         else:
             data, timeout = call.body, self._timeout
             headers = (
@@ -466,11 +487,6 @@ def _time_to_send(size: int, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientTi
         connect=timeout.connect,
         sock_read=total + buffered / SLOWEST_UPLOAD,
     )
-
-
-def _closed(call: Call[Any]) -> ClientClosedError:
-    rest = "; the job was not taken" if call.submits else ""
-    return ClientClosedError(f"{call}: the client is closed{rest}.")
 
 
 def _log_retry(details: Mapping[str, Any]) -> None:

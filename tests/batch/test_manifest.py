@@ -227,6 +227,7 @@ ODD: dict[str, tuple[str, str, str]] = {
     "a name that is none": ("rows.yaml", "- prompt: x\n  ? [a]\n  : b\n", "the name of a column"),
     "a circle": ("rows.yaml", "- prompt: x\n  extra: &a {b: *a}\n", "too deeply, or within itself"),
     "depth in YAML": ("rows.yaml", "- prompt: x\n  extra: " + "[" * 300 + "]" * 300, "too deeply"),
+    "a late header": ("rows.csv", "\n\ntext\nx\n", "rows.csv:3: 'prompt' is no column"),
     "one file": ("rows.csv", "key,prompt\nCat,x\ncat,y\n", "3:1: key: 'cat' and 'Cat' of line 2"),
 }
 

@@ -10,8 +10,9 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def cats(number: int) -> list[dict[str, str]]:
 
 def results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_file_of_rows_becomes_a_folder(tmp_path: Path) -> None:
@@ -160,15 +168,16 @@ def test_ctrl_c_once_waits_and_twice_leaves(tmp_path: Path) -> None:
     """Both say so, and how to go on; both are 130, with nothing lost."""
     write_rows(tmp_path / "rows.csv", cats(60))
     with gateway(durations=Fixed(1.5)) as sim:
+
+        def has_more(jobs: int) -> bool:
+            return len(sim.ledger.jobs) >= jobs
+
         ended = []
         for signals in (1, 2):
             before = len(sim.ledger.jobs)
             batch = ["batch", "rows.csv", "--output", "out", "--max-tasks", "5"]
             with shell(sim, tmp_path).started(*batch) as process:
-                until = time.monotonic() + 20
-                while len(sim.ledger.jobs) < before + 3:
-                    assert time.monotonic() < until
-                    time.sleep(0.01)
+                wait_for(partial(has_more, before + 3))
                 for _ in range(signals):
                     process.send_signal(signal.SIGINT)
                     time.sleep(0.2)
@@ -181,6 +190,39 @@ def test_ctrl_c_once_waits_and_twice_leaves(tmp_path: Path) -> None:
     assert len(told.splitlines()) == taken <= 10
     assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said_2
     assert "Traceback" not in said + said_2
+
+
+def test_ctrl_c_keeps_back_what_waits_to_be_tried_again(tmp_path: Path) -> None:
+    """Rows that the server had no room for are not submitted after it, and are still to do."""
+    write_rows(tmp_path / "rows.csv", cats(20))
+    with gateway() as sim:
+        sim.faults.add(Fault.rate_limited(retry_after=60))
+        with shell(sim, tmp_path).started("batch", "rows.csv") as process:
+            wait_for(lambda: sim.ledger.statuses[429])
+            sim.faults.clear()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=15)
+
+        assert not sim.ledger.jobs
+    assert process.returncode == 130
+    assert "20 rows: 20 still to do." in said
+
+
+def test_the_end_of_a_service_leaves_at_once(tmp_path: Path) -> None:
+    """SIGTERM is as Ctrl-C twice: it says how to go on, and the gallery shows what is there."""
+    write_rows(
+        tmp_path / "rows.csv", [*cats(1), {"key": "late", "prompt": "x", "extends": "cat-0"}]
+    )
+    with gateway(durations=Fixed(1)) as sim:
+        with shell(sim, tmp_path).started("batch", "rows.csv") as process:
+            wait_for(lambda: len(sim.ledger.jobs) == 2)
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=15)
+
+    assert process.returncode == 130
+    assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said
+    assert "cat-0" in (tmp_path / "rows" / "gallery.html").read_text("utf-8")
+    assert "Traceback" not in said
 
 
 def test_a_reader_that_leaves_does_not_end_it(tmp_path: Path) -> None:

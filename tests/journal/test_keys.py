@@ -229,6 +229,8 @@ async def test_a_lost_job_is_a_failure(place: str) -> None:
         async with connect(sim, journal=place) as luma:
             with pytest.raises(NotFoundError, match=task.id):
                 await luma.generate("a cat", key="cat")
+            [outcome] = [each async for each in luma.run_many([("cat", "a cat")])]
+            assert outcome.id == task.id  # it was paid for, and can be asked about
 
             again = await luma.generate("a cat", key="cat", retry_failed=True)
 

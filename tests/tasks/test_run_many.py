@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from itertools import count
 from typing import Any
 
@@ -16,6 +17,7 @@ from luma_async import (
     InvalidRequestError,
     Outcome,
     State,
+    SubmissionStoppedError,
     SubmissionUncertainError,
 )
 from luma_async.simulator import Fault, Fixed, LogNormal, Simulator
@@ -202,6 +204,23 @@ async def test_closing_the_client_ends_the_run() -> None:
                 seen.append(outcome)  # noqa: PERF401  what came before the error counts
         assert len(seen) >= 5
         assert all(isinstance(outcome.error, ClientClosedError) for outcome in seen)
+
+
+async def test_a_run_that_may_submit_no_more_ends_with_its_jobs() -> None:
+    """Those that run bring their videos; what waited for its turn says why it has none."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        outcomes = luma.run_many((f"cat {n}" for n in range(100)), max_tasks=5)
+        async with aclosing(outcomes):
+            first = await anext(outcomes)
+            luma.stop_submitting()
+
+            rest = [outcome async for outcome in outcomes]
+
+        made = [outcome for outcome in (first, *rest) if outcome.ok]
+        stopped = [outcome.error for outcome in rest if not outcome.ok]
+        assert len(made) == len(sim.ledger.jobs) < 100
+        assert stopped
+        assert all(isinstance(error, SubmissionStoppedError) for error in stopped)
 
 
 @pytest.mark.parametrize("max_tasks", [1, 5])

@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from luma_async import GenerateRequest, LumaClient, State, SubmissionUncertainError, VideoTask
+from luma_async import (
+    GenerateRequest,
+    LumaClient,
+    State,
+    SubmissionStoppedError,
+    SubmissionUncertainError,
+    VideoTask,
+)
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
 
@@ -159,3 +166,38 @@ async def test_a_timeout_around_a_submission_loses_no_job() -> None:
 
         [job] = sim.ledger.jobs
         assert (await (await luma.watch(job.id))).state is State.COMPLETED
+
+
+async def test_nothing_leaves_once_submitting_was_stopped() -> None:
+    """What waits for its turn ends at once and unpaid; what has left gets its answer."""
+    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim, max_requests=2) as luma:
+        sim.faults.add(Fault.slow(0.3, after=True, times=1))
+        on_its_way = asyncio.create_task(luma.generate("a cat"))
+        await until(lambda: sim.ledger.jobs)
+        waiting = [asyncio.create_task(luma.generate(f"dog {n}")) for n in range(5)]
+        await asyncio.sleep(0.05)
+
+        luma.stop_submitting()
+
+        for each in waiting:
+            with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
+                await each
+        assert not on_its_way.done()
+        with pytest.raises(SubmissionStoppedError):
+            await luma.generate("a bird")
+        assert (await (await on_its_way)).state is State.COMPLETED
+        assert len(sim.ledger.jobs) == sim.ledger.requests["generate"] == 1
+
+
+async def test_nothing_is_tried_again_once_submitting_was_stopped() -> None:
+    """A server that said when to come back is not come back to."""
+    async with Simulator() as sim, connect(sim) as luma:
+        sim.faults.add(Fault.rate_limited(retry_after=60))
+        asked = asyncio.create_task(luma.generate("a cat"))
+        await until(lambda: sim.ledger.statuses[429])
+
+        luma.stop_submitting()
+
+        with pytest.raises(SubmissionStoppedError):
+            await asked
+        assert sim.ledger.requests["generate"] == 1
