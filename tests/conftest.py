@@ -18,9 +18,9 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"debug": True}
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _only_what_is_new_is_collected() -> None:
-    """Set aside what imports left behind, for each test collects garbage."""
+    """Set aside what there is, mostly of imports, for each test collects garbage."""
     gc.collect()
     gc.freeze()
 
