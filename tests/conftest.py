@@ -5,12 +5,18 @@ from __future__ import annotations
 import gc
 import inspect
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["luma_async.testing"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return more workers than there are processors: a test spends half its time waiting."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

@@ -216,6 +216,7 @@ def test_the_end_of_a_service_leaves_at_once(tmp_path: Path) -> None:
     with gateway(durations=Fixed(1)) as sim:
         with shell(sim, tmp_path).started("batch", "rows.csv") as process:
             wait_for(lambda: len(sim.ledger.jobs) == 2)
+            wait_for((tmp_path / "rows" / "results.jsonl").read_text)
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=15)
 
