@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -219,7 +220,10 @@ def read_yaml(text: str) -> Iterator[Record | Problem]:
             root.start_mark.column + 1,
             "the file is a list of rows, as in: - prompt: a cat dances",
         )
-    for node in root.value:
+    nodes = deque(root.value)
+    root.value.clear()
+    while nodes:  # and let go of each: they are many times as large as what they say
+        node = nodes.popleft()
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if not isinstance(node, yaml.MappingNode):
             yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
