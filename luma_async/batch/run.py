@@ -93,7 +93,7 @@ class Batch:
         self.max_tasks = max_tasks
         self.progress = Progress(len(manifest.rows))
         self.problem: LumaError | None = None
-        """Why it stopped submitting, if it did so by itself."""
+        """Why it submits no more, if that is not of one row: a wrong key, nothing is reached, ..."""
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
@@ -107,7 +107,8 @@ class Batch:
         self._made: dict[str, Generation | str] = {}
         self._took: dict[str, float] = {}
         self._unreachable = 0
-        self._to_do = 0
+        self._was_reached = False
+        self._unreached: LumaError | None = None
         self._ended = asyncio.Event()
 
     @property
@@ -147,7 +148,6 @@ class Batch:
                 if result.id is not None and result.state is ResultState.DONE:
                     self._made[key] = result.id  # not only of parents: a failed one is told apart
             rest = [row for key, row in self._rows.items() if key not in ended]
-            self._to_do = len(rest)
             self._queue = Queue(rest, made=self._made)
             if self._is_stopped:
                 self._queue.stop()
@@ -160,6 +160,8 @@ class Batch:
                     for result in self._results_of(file):
                         results.add(result)
                         yield result
+            if not self._was_reached:
+                self.problem = self.problem or self._unreached
         finally:
             results.close()
 
@@ -245,6 +247,7 @@ class Batch:
         self._ended.set()
         self.progress.running -= 1
         if outcome.generation is not None:
+            self._was_reached = True
             if is_new:
                 self._took[key] = time.monotonic() - begun
                 self.progress.observe(self._took[key])
@@ -262,9 +265,12 @@ class Batch:
             return
         is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
         self._unreachable = self._unreachable + 1 if is_unreachable else 0
-        if isinstance(error, _FATAL) or self._unreachable >= min(_MOST_UNREACHABLE, self._to_do):
+        self._was_reached = self._was_reached or not is_unreachable
+        if isinstance(error, _FATAL) or self._unreachable >= _MOST_UNREACHABLE:
             self.problem = self.problem or error
             self.stop()
+        elif is_unreachable:
+            self._unreached = error
 
     async def _deliver(self, source: Source) -> Download:
         """Bring the file of a job that has ended well to its place."""

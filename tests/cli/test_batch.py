@@ -292,8 +292,8 @@ def test_a_bad_file_is_one_clear_report(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_gateway_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
-    """Exit code 3, and all can be run again."""
-    write_rows(tmp_path / "rows.csv", cats(2))
+    """Exit code 3, also where some rows could only have come later; all can be run again."""
+    write_rows(tmp_path / "rows.csv", [*cats(2), {"key": "b", "prompt": "x", "extends": "cat-0"}])
 
     done = shell(None, tmp_path).run("batch", "rows.csv")
 
