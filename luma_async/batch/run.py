@@ -93,7 +93,7 @@ class Batch:
         self.max_tasks = max_tasks
         self.progress = Progress(len(manifest.rows))
         self.problem: LumaError | None = None
-        """Why it submits no more, if that is not of one row: a wrong key, nothing is reached, ..."""
+        """What every row would meet, if there is such a thing: a wrong key, a host that is not there."""
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
