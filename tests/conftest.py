@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis  # noqa: F401  it asks the collector what refers to what, before that is frozen
 import pytest
 
 pytest_plugins = ["luma_async.testing"]

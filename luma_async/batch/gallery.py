@@ -37,7 +37,7 @@ _REASONS = {
 
 
 def write(
-    folder: Path,
+    folder: str | os.PathLike[str],
     results: Iterable[Result],
     *,
     title: str,
@@ -50,9 +50,9 @@ def write(
     """
     page = _template().stream(_content(results, title=title, command=command, settle=settle))
     page.enable_buffering(_PIECES)  # and not as one text, which takes 5 kB a row
-    target = folder / NAME
-    temporary = folder / f".{NAME}.{uuid.uuid4().hex}"
-    folder.mkdir(parents=True, exist_ok=True)
+    target = Path(folder, NAME)
+    temporary = target.with_name(f".{NAME}.{uuid.uuid4().hex}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as file:
             page.dump(file, encoding="utf-8")

@@ -93,7 +93,7 @@ class Batch:
         self.max_tasks = max_tasks
         self.progress = Progress(len(manifest.rows))
         self.problem: LumaError | None = None
-        """What every row would meet, if there is such a thing: a wrong key, a host that is not there."""
+        """What every row meets, if there is such a thing: a wrong key, a host that is not there."""
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
