@@ -14,8 +14,9 @@ class Progress:
         before: those that had ended in earlier runs.
         submitted: those given to the server, or found in the journal, in this run.
         running: those of them that have not ended.
-        done, failed: those that have ended in this run; `failed` are all without a video here.
-        downloaded: files that arrived in this run.
+        done: those whose video is made, in this run.
+        downloaded: those of them whose file is here.
+        failed: rows that have ended in this run without a file.
         paid: jobs that were submitted anew in this run, and taken or perhaps taken.
         mean: seconds that a job takes on average: in this run, or before its first has ended as
             was learned in earlier ones; `None` if nobody knows.
@@ -35,8 +36,8 @@ class Progress:
 
     @property
     def left(self) -> int:
-        """Rows that have not ended."""
-        return max(0, self.total - self.before - self.done - self.failed)
+        """Rows that have not ended, in a file or without one."""
+        return max(0, self.total - self.before - self.downloaded - self.failed)
 
     def observe(self, seconds: float) -> None:
         """Take in how long a job took."""

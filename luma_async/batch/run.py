@@ -248,6 +248,7 @@ class Batch:
         self.progress.running -= 1
         if outcome.generation is not None:
             self._was_reached = True
+            self.progress.done += 1
             if is_new:
                 self._took[key] = time.monotonic() - begun
                 self.progress.observe(self._took[key])
@@ -312,7 +313,6 @@ class Batch:
             height=_said(made, "height"),
         )
         if file.ok:
-            self.progress.done += 1
             self.progress.downloaded += 1
         else:
             self.progress.failed += 1
