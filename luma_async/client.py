@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
+from weakref import WeakSet
 
 import aiohttp
 
@@ -36,7 +37,7 @@ from luma_async.models import (
     State,
 )
 from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
-from luma_async.tasks.run import Requests, VideoSource, run_many
+from luma_async.tasks.run import Requests, Run, VideoSource
 from luma_async.tasks.submission import Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
@@ -141,6 +142,7 @@ class LumaClient:
             on_end=None if journal is None else self._note_end,
         )
         self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)
+        self._runs: WeakSet[Run] = WeakSet()
         self._bookkeeper: Bookkeeper | None = None
         if journal is not None:
             owns = isinstance(journal, str | os.PathLike)
@@ -370,12 +372,14 @@ class LumaClient:
                 return await self.extend(source, request, key=key, retry_failed=retry_failed)
             return await self.generate(request, key=key, retry_failed=retry_failed)
 
-        return run_many(
+        run = Run(
             requests,
             submit,
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
         )
+        self._runs.add(run)
+        return run.outcomes()
 
     async def download(
         self,
@@ -446,9 +450,12 @@ class LumaClient:
 
         What waits for its turn, or to be tried again, ends with `SubmissionStoppedError` and is not
         paid for; so does what is asked for later. What has left gets its answer. Jobs are watched
-        and files come as before, and `run_many()` ends with the jobs that run.
+        and files come as before; `run_many()` reads no more requests and ends with the jobs that
+        run.
         """
-        self._transport.stop_submitting()
+        self._submitter.stop()
+        for run in self._runs:
+            run.stop()
 
     async def aclose(self) -> None:
         """End every wait at once with `ClientClosedError`, and close the connections.

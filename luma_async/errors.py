@@ -4,6 +4,7 @@ LumaError
  ├─ ConfigurationError          the client was set up wrongly: no key, a base URL that is none
  ├─ InvalidRequestError         found here, before anything was sent
  ├─ ManifestError               a file of jobs is wrong; all that is wrong with it is said
+ ├─ BatchError                  the folder of a batch cannot be used
  ├─ APIError                    the server answered, and the answer was no
  │   ├─ BadRequestError         400, 413, 422: the request itself is refused
  │   ├─ AuthenticationError     401: the key is refused
@@ -75,6 +76,13 @@ class ManifestError(LumaError):
     """A file of jobs cannot be run as it is; nothing was submitted.
 
     The text has a line for each thing that is wrong: `file:line:column: what`.
+    """
+
+
+class BatchError(LumaError):
+    """The folder of a batch cannot be used, and what to do about it.
+
+    What was paid for is in the journal.
     """
 
 

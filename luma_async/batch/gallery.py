@@ -28,7 +28,7 @@ _PIECES = 1000
 
 _REASONS = {
     ResultState.DONE: "Its path does not lead to a file beside this page.",
-    ResultState.NOT_DOWNLOADED: "It is made and paid for; its file has not arrived yet.",
+    ResultState.NOT_DOWNLOADED: "It is taken and paid for; its file is not here yet.",
     ResultState.FAILED: "The server made no video of it.",
     ResultState.UNCERTAIN: "It may have been taken and paid for.",
     ResultState.NOT_STARTED: "What it continues has no video.",
@@ -42,13 +42,26 @@ def write(
     *,
     title: str,
     command: str,
-    settle: str = "luma-async settle",
+    retry: str | None = None,
+    settle: str | None = None,
 ) -> Path:
-    """Write the gallery into the folder that files are relative to; see `render`.
+    """Write the gallery into the folder that files are relative to, and return its path.
 
     Whoever has the old page open or loads it meanwhile sees the old or the new one, whole.
+
+    Args:
+        folder: that of the batch, made if need be.
+        results: one of each row, in the order in which they are shown.
+        title: the heading.
+        command: the command line that continues the batch.
+        retry: the one that tries failed rows again.
+        settle: the one that settles an uncertain row, without the row's key.
+
+    Raises:
+        OSError: it cannot be written.
+
     """
-    page = _template().stream(_content(results, title=title, command=command, settle=settle))
+    page = _template().stream(_content(results, title, _Commands(command, retry, settle)))
     page.enable_buffering(_PIECES)  # and not as one text, which takes 5 kB a row
     target = Path(folder, NAME)
     temporary = target.with_name(f".{NAME}.{uuid.uuid4().hex}")
@@ -63,30 +76,32 @@ def write(
 
 
 def render(
-    results: Iterable[Result], *, title: str, command: str, settle: str = "luma-async settle"
+    results: Iterable[Result],
+    *,
+    title: str,
+    command: str,
+    retry: str | None = None,
+    settle: str | None = None,
 ) -> str:
-    """Return the page.
-
-    Args:
-        results: one of each row; the page shows them in the manifest's order.
-        title: the heading.
-        command: the command line that continues the batch.
-        settle: the command line that settles a key, without the key; where the batch has a journal
-            of its own, it names it.
-
-    """
-    return _template().render(_content(results, title=title, command=command, settle=settle))
+    """Return the page; see `write`."""
+    return _template().render(_content(results, title, _Commands(command, retry, settle)))
 
 
-def _content(
-    results: Iterable[Result], *, title: str, command: str, settle: str
-) -> dict[str, object]:
+class _Commands(NamedTuple):
+    """What to type for a batch."""
+
+    go_on: str
+    retry: str | None
+    settle: str | None
+
+
+def _content(results: Iterable[Result], title: str, commands: _Commands) -> dict[str, object]:
     """Return what the template asks for."""
-    ordered = sorted(results, key=lambda result: result.line)
+    ordered = list(results)
     counts = Counter(result.state for result in ordered)
     return {
         "title": title,
-        "cards": _cards(ordered, command=command, settle=settle),
+        "cards": _cards(ordered, commands),
         "counts": [(state, counts[state]) for state in ResultState if counts[state]],
         "rows": len(ordered),
         "shape": _shape(ordered),
@@ -121,7 +136,7 @@ class _Card:
     children: list[_Kin]
 
 
-def _cards(results: list[Result], *, command: str, settle: str) -> Iterator[_Card]:
+def _cards(results: list[Result], commands: _Commands) -> Iterator[_Card]:
     keys: dict[str, _Kin] = {}
     ids: dict[str, _Kin] = {}
     for number, result in enumerate(results, 1):
@@ -144,32 +159,35 @@ def _cards(results: list[Result], *, command: str, settle: str) -> Iterator[_Car
             link=link,
             reason=None if link else result.error or _REASONS[result.state],
             facts=_facts(result),
-            steps=_steps(result, command=command, settle=settle),
+            steps=_steps(result, commands),
             parent=parent,
             children=children.get(number, []),
         )
 
 
-def _steps(result: Result, *, command: str, settle: str) -> list[_Step]:
+def _steps(result: Result, commands: _Commands) -> list[_Step]:
     """Return what gets a row its video."""
+    settle = commands.settle
     match result.state:
         case ResultState.DONE:
             return []
         case ResultState.FAILED:
-            return [_Step("Try it again", f"{command} --retry-failed")]
+            return [_Step("Try it again", commands.retry)] if commands.retry else []
         case ResultState.UNCERTAIN:
+            if settle is None:
+                return [_Step("Once it is settled in the journal", commands.go_on)]
             return [
                 _Step("If it was not taken", _settling(settle, result.key, "--resubmit")),
                 _Step(
                     "If it was, name its task",
                     _settling(settle, result.key, f"--id {_shell(result.id or 'TASK_ID')}"),
                 ),
-                _Step("Then go on", command),
+                _Step("Then go on", commands.go_on),
             ]
         case ResultState.NOT_DOWNLOADED:
-            return [_Step("Download it", command)]
+            return [_Step("Download it", commands.go_on)]
         case ResultState.NOT_STARTED:
-            return [_Step("Go on", command)]
+            return [_Step("Go on", commands.go_on)]
 
 
 def _settling(settle: str, key: str, option: str) -> str:

@@ -22,8 +22,8 @@ from luma_async.batch.tables import (
     read_csv,
     read_json_lines,
     read_tsv,
-    read_yaml,
 )
+from luma_async.batch.yaml_table import read_yaml
 from luma_async.errors import InvalidRequestError
 from luma_async.journal.asked import checked_key
 from luma_async.media.names import safe_stem
@@ -118,13 +118,14 @@ class _Checked:
         cells = {name: cell for name, cell in record.cells.items() if cell not in (None, "")}
         if self._has_halves(record, cells):
             return
-        key = self._key(record, cells)
         reference = self._reference(record, cells)
         fields = self._fields(record, cells)
         request = self._request(record, fields, is_extension=reference is not None)
+        asks = _digest(request, cells, reference) if request is not None else ""
+        key = self._key(record, cells.get("key"), asks)
         if key is None or request is None or self._is_file_taken(record, key):
             return
-        self.rows[key] = Row(key=key, line=record.line, request=request)
+        self.rows[key] = Row(key=key, line=record.line, request=request, asks=asks)
         if reference is not None:
             self._extends[key] = (reference, record.line, record.column("extends"))
 
@@ -165,10 +166,9 @@ class _Checked:
             self._problem(record, "key", text)
         return other != key
 
-    def _key(self, record: Record, cells: Mapping[str, Any]) -> str | None:
-        given = cells.get("key")
+    def _key(self, record: Record, given: Any, asks: str) -> str | None:
         if given is None:
-            key = _digest(cells)
+            key = f"row-{asks}"
         else:
             try:
                 key = checked_key(_text_of(given))
@@ -271,10 +271,19 @@ def _told(cell: Any) -> str:
     return json.dumps(cell, ensure_ascii=False, default=str)
 
 
-def _digest(cells: Mapping[str, Any]) -> str:
-    """Return a key that is the same for what says the same."""
-    text = json.dumps(dict(sorted(cells.items())), default=str)
-    return f"row-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+def _digest(
+    request: GenerateRequest | ExtendRequest, cells: Mapping[str, Any], reference: str | None
+) -> str:
+    """Return what is the same for rows that ask for the same, however they are written.
+
+    A picture is what the file says of it, so that the folder may move; where news of the job go is
+    no part of it.
+    """
+    asked = {name: value for name, value in dict(request).items() if value is not None}
+    asked.pop("notify_hook", None)
+    asked.update({name: cells[name] for name in _PICTURES & cells.keys()})
+    text = json.dumps([asked, reference], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _problem_of_picture(path: Path) -> str | None:

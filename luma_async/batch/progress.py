@@ -12,14 +12,15 @@ class Progress:
     Attributes:
         total: rows of the manifest.
         before: those that had ended in earlier runs.
-        submitted: those given to the server, or found in the journal, in this run.
-        running: those of them that have not ended.
+        submitted: those handed to the client in this run, to be submitted or found in the journal.
+        running: those of them whose job has not ended.
         done: those whose video is made, in this run.
         downloaded: those of them whose file is here.
         failed: rows that have ended in this run without a file.
         paid: jobs that were submitted anew in this run, and taken or perhaps taken.
         mean: seconds that a job takes on average: in this run, or before its first has ended as
             was learned in earlier ones; `None` if nobody knows.
+        limit: how many jobs may be paid for in this run, if that is limited.
 
     """
 
@@ -32,6 +33,7 @@ class Progress:
     downloaded: int = 0
     paid: int = 0
     mean: float | None = None
+    limit: int | None = None
     _seen: int = 0
 
     @property
@@ -49,4 +51,7 @@ class Progress:
         """Return about how many seconds are left, at so many jobs at once; `None` if unknown."""
         if self.mean is None:
             return None
-        return self.mean * max(self.left / max(at_once, 1), 1.0 if self.left else 0.0)
+        left = self.left
+        if self.limit is not None:
+            left = min(left, self.running + max(self.limit - self.paid, 0))
+        return self.mean * max(left / max(at_once, 1), 1.0 if left else 0.0)

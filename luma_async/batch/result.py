@@ -12,7 +12,7 @@ class ResultState(StrEnum):
     DONE = "done"
     """Its video is in the folder."""
     NOT_DOWNLOADED = "not downloaded"
-    """It is made and paid for, and its file did not arrive yet."""
+    """It is taken and paid for, and its file is not here yet."""
     FAILED = "failed"
     """The server made no video of it."""
     UNCERTAIN = "uncertain"
@@ -35,7 +35,7 @@ class Result:
         file: the video, relative to the folder, with forward slashes.
         error: why there is none, in a sentence.
         duration: of the video, in seconds, where the server says.
-        took: seconds from the submission to the end of the job, where it was seen.
+        took: seconds until the job had ended, with what it waited for its turn, if that was seen.
         asks: a digest of what is asked for; another one means that the row was changed.
         width, height: of the video, in pixels, where the server says.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from luma_async.batch.result import Result, ResultState
+from luma_async.batch.row import Row
+from luma_async.errors import BatchError
 from luma_async.file_lock import lock, unlock
 
 NAME = "results.jsonl"
@@ -18,57 +19,84 @@ _FIELDS = {field.name for field in fields(Result)}
 
 
 class Results:
-    """The results of a folder: those of earlier runs that still hold, and those that come. Blocks.
+    """What became of the rows of a folder, in its file and in `all` by their keys.
 
-    A line is appended when a row has ended, so a crash loses none; half a line that a crash left
-    is dropped when the file is next opened.
+    A line is written at once. What a crash left half written is dropped when the file is next
+    opened. One process at a time has it open.
     """
 
-    def __init__(self, folder: Path, file: TextIO, kept: dict[str, Result], guard: TextIO) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.all = kept
-        self._file = file
-        self._guard = guard
+        self.all: dict[str, Result] = {}
+        self._file: TextIO | None = None
+        self._guard: TextIO | None = None
 
-    @classmethod
-    def open(cls, folder: Path, *, holds: Callable[[Result], bool]) -> Self:
-        """Open the results of a folder, and leave out those that do not hold any more.
+    def open(self, *, holds: Callable[[Result], bool]) -> None:
+        """Read the results, and write down anew those that still hold.
 
         Raises:
-            OSError: they cannot be written; `BlockingIOError` if another process writes them.
+            BatchError: another process has them open, or they cannot be written.
 
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        guard = (folder / f".{NAME}.lock").open("w", encoding="utf-8")
         try:
-            lock(guard)
-        except (BlockingIOError, PermissionError):
-            guard.close()
-            raise BlockingIOError(
-                errno.EAGAIN, "another batch is running in this folder", str(folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._guard = (self.folder / f".{NAME}.lock").open("w", encoding="utf-8")
+            self._take_lock(self._guard)
+            path = self.folder / NAME
+            self.all = {result.key: result for result in read_results(path) if holds(result)}
+            new = path.with_name(f"{NAME}.new")
+            with new.open("w", encoding="utf-8") as file:
+                file.writelines(map(_line, self.all.values()))
+            new.replace(path)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            self.close()
+            why = error.strerror or error
+            raise BatchError(
+                f"The folder {str(self.folder)!r} cannot be used: {why}. Nothing was submitted."
             ) from None
-        except OSError:  # a file system without locks
-            pass
-        path = folder / NAME
-        kept = {result.key: result for result in read_results(path) if holds(result)}
-        new = path.with_name(f"{NAME}.new")
-        with new.open("w", encoding="utf-8") as file:
-            file.writelines(_line(result) for result in kept.values())
-        new.replace(path)
-        return cls(folder, path.open("a", encoding="utf-8"), kept, guard)
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, result: Result) -> None:
-        """Write down what became of a row that has no result yet."""
-        self._file.write(_line(result))
-        self._file.flush()
+        """Write down what became of a row that has no result yet.
+
+        Raises:
+            BatchError: it cannot be written.
+
+        """
+        assert self._file is not None  # noqa: S101  it is open
+        try:
+            self._file.write(_line(result))
+            self._file.flush()
+        except OSError as error:
+            raise BatchError(
+                f"What became of row {result.key!r} cannot be written to {NAME}: "
+                f"{error.strerror or error}. The journal knows it: mend that, and run it again."
+            ) from None
         self.all[result.key] = result
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-        with contextlib.suppress(OSError, ValueError):
-            unlock(self._guard)
-        self._guard.close()
+        """Let go of the file. May be called at any time."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what is left of a line that could not be written
+                self._file.close()
+        if self._guard is not None:
+            with contextlib.suppress(OSError, ValueError):
+                unlock(self._guard)
+            self._guard.close()
+
+    def _take_lock(self, guard: TextIO) -> None:
+        try:
+            lock(guard)
+        except (BlockingIOError, PermissionError):
+            raise BatchError(
+                f"Another batch is running in the folder {str(self.folder)!r}. Wait for it, or "
+                "name another folder."
+            ) from None
+        except OSError:  # a file system without locks
+            pass
 
 
 def read_results(path: Path) -> Iterable[Result]:
@@ -80,6 +108,15 @@ def read_results(path: Path) -> Iterable[Result]:
     for line in text.split("\n"):
         if (result := _read(line)) is not None:
             yield result
+
+
+def is_lasting(result: Result, row: Row, folder: Path, *, retry_failed: bool) -> bool:
+    """Whether nothing more is to be done for a row."""
+    if result.asks is not None and result.asks != row.asks:
+        return False  # the journal knows the row by its key, and says that it was changed
+    if result.state is ResultState.DONE:
+        return result.file is not None and (folder / result.file).is_file()
+    return result.state is ResultState.FAILED and not retry_failed
 
 
 def _line(result: Result) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 
 from luma_async.models import ExtendRequest, GenerateRequest
@@ -17,6 +15,7 @@ class Row:
         key: its name, which no other row has.
         line: where it stands, the first line being 1.
         request: what is asked for.
+        asks: a digest of it, which changes when the row does.
         parent: the key of the row whose video it continues.
         source_id: the id of the task whose video it continues, if that is no row.
 
@@ -25,15 +24,9 @@ class Row:
     key: str
     line: int
     request: GenerateRequest | ExtendRequest
+    asks: str
     parent: str | None = None
     source_id: str | None = None
-
-    @property
-    def asks(self) -> str:
-        """A digest of what is asked for, which changes when the row does."""
-        asked = {name: value for name, value in dict(self.request).items() if value is not None}
-        text = json.dumps([asked, self.extends], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def extends(self) -> str | None:

@@ -1,4 +1,4 @@
-"""run_batch: every row of a manifest becomes a file, once, however often it is stopped."""
+"""Batch: every row of a manifest becomes a file, once, however often it is stopped."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
+from luma_async.batch import outcomes
 from luma_async.batch.manifest import Manifest
 from luma_async.batch.progress import Progress
 from luma_async.batch.queue import Queue
 from luma_async.batch.result import Result, ResultState
-from luma_async.batch.results import Results
+from luma_async.batch.results import Results, is_lasting
 from luma_async.batch.row import Row
 from luma_async.client import LumaClient
 from luma_async.errors import (
     APIConnectionError,
+    APIError,
     AuthenticationError,
+    BatchError,
     ClientClosedError,
     ConfigurationError,
-    GenerationFailedError,
     InsufficientCreditsError,
     JournalError,
     LumaError,
-    NotFoundError,
     PermissionDeniedError,
     SubmissionStoppedError,
-    SubmissionUncertainError,
 )
 from luma_async.journal import EntryState
+from luma_async.media.completion import to_completion
 from luma_async.media.delivery import Download, Source
 from luma_async.media.download_all import download_all
 from luma_async.media.names import safe_stem
@@ -54,7 +56,7 @@ _FATAL = (
 """What every further row would meet as well."""
 
 _MOST_UNREACHABLE = 10
-"""Rows in a row that could not be submitted because nothing was reached."""
+"""Submissions one after another that reached nothing."""
 
 
 class Batch:
@@ -70,7 +72,8 @@ class Batch:
     Args:
         luma: the client.
         manifest: what is to be made.
-        folder: where it goes, made if need be.
+        folder: where it goes, made if need be: `videos/`, with a file for each row named by its
+            key, and `results.jsonl`.
         max_tasks: jobs that run at once.
         limit_jobs: stop submitting after so many paid jobs.
         retry_failed: submit anew what failed in an earlier run.
@@ -91,18 +94,19 @@ class Batch:
             raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
         self.folder = Path(folder)
         self.max_tasks = max_tasks
-        self.progress = Progress(len(manifest.rows))
+        self.progress = Progress(len(manifest.rows), limit=limit_jobs)
         self.problem: LumaError | None = None
         """What every row meets, if there is such a thing: a wrong key, a host that is not there."""
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
-        self._children_left = Counter(row.parent for row in manifest.rows if row.parent is not None)
+        self._children_left: Counter[str] = Counter()
         self._limit = limit_jobs
         self._retry_failed = retry_failed
         self._is_stopped = False
         self._queue: Queue | None = None
-        self._results: Results | None = None
+        self._results = Results(self.folder)
+        self._has_run = False
         self._begun: dict[str, tuple[float, bool]] = {}
         self._made: dict[str, Generation | str] = {}
         self._took: dict[str, float] = {}
@@ -113,16 +117,19 @@ class Batch:
 
     @property
     def results(self) -> list[Result]:
-        """What became of each row that has ended, in this run or before, in the file's order."""
-        found = self._results.all if self._results is not None else {}
+        """What became of each row that has ended, in this run or before, in the manifest's order.
+
+        Behind them stands what became of rows that other manifests had in this folder.
+        """
+        found = self._results.all
         ours = [found[key] for key in self._rows if key in found]
         return ours + [result for key, result in found.items() if key not in self._rows]
 
     def stop(self) -> None:
         """Submit no more rows; jobs that run are watched to their end and downloaded.
 
-        Rows that wait for their turn in the client go yet; `LumaClient.stop_submitting()` keeps
-        them here as well.
+        Rows that wait for their turn in the client are still submitted, unless
+        `LumaClient.stop_submitting()` is called as well.
         """
         self._is_stopped = True
         self._ended.set()
@@ -130,28 +137,36 @@ class Batch:
             self._queue.stop()
 
     async def run(self) -> AsyncGenerator[Result, None]:
-        """Run it, and yield what became of each row that had no result before.
+        """Run it, once, and yield what became of each row that had no lasting result before.
+
+        To leave early call `stop()` and read on, or close it (`contextlib.aclosing`): what runs
+        then goes on at the server, and the next run takes it up.
 
         Raises:
-            OSError: the folder cannot be written.
+            BatchError: the folder cannot be used.
             LumaError: the client was closed, or the journal cannot be used.
 
         """
-        results = await anyio.to_thread.run_sync(self._opened_results)
-        self._results = results
+        if self._has_run:
+            raise ConfigurationError("A batch runs once. Make another one to run it again.")
+        self._has_run = True
+        results = self._results
         try:
+            await to_completion(self._open())
             self.progress.mean = await self._learned_mean()
             ended = results.all.keys() & self._rows.keys()
             self.progress.before = len(ended)
             for key in ended:
-                result = results.all[key]
+                result = results.all[key] = replace(results.all[key], line=self._rows[key].line)
                 if result.id is not None and result.state is ResultState.DONE:
-                    self._made[key] = result.id  # not only of parents: a failed one is told apart
+                    self._made[key] = result.id
             rest = [row for key, row in self._rows.items() if key not in ended]
+            self._children_left.update(row.parent for row in rest if row.parent is not None)
             self._queue = Queue(rest, made=self._made)
             if self._is_stopped:
                 self._queue.stop()
-            for parent in self._children_left.keys() & (ended - self._made.keys()):
+            failed = ended - self._made.keys()
+            for parent in self._children_left.keys() & failed:
                 for result in self._never_begun(parent):
                     results.add(result)
                     yield result
@@ -165,9 +180,18 @@ class Batch:
         finally:
             results.close()
 
-    def _opened_results(self) -> Results:
-        (self.folder / VIDEOS).mkdir(parents=True, exist_ok=True)  # before anything is paid for
-        return Results.open(self.folder, holds=self._holds)
+    async def _open(self) -> None:
+        await anyio.to_thread.run_sync(self._prepare_folder)
+
+    def _prepare_folder(self) -> None:
+        self._results.open(holds=self._holds)
+        try:
+            (self.folder / VIDEOS).mkdir(exist_ok=True)  # before anything is paid for
+        except OSError as error:
+            raise BatchError(
+                f"There can be no folder {str(self.folder / VIDEOS)!r} for the videos: "
+                f"{error.strerror or error}. Nothing was submitted."
+            ) from None
 
     async def _learned_mean(self) -> float | None:
         """Return how many seconds a job takes, as far as that was learned in earlier runs."""
@@ -180,20 +204,14 @@ class Batch:
     def _holds(self, result: Result) -> bool:
         """Whether there is nothing more to do for a row."""
         row = self._rows.get(result.key)
-        if row is None:
-            return True
-        if result.asks is not None and result.asks != row.asks:
-            return False  # the journal knows the row by its key, and says that it was changed
-        if result.state is ResultState.DONE:
-            return result.file is not None and (self.folder / result.file).is_file()
-        return result.state is ResultState.FAILED and not self._retry_failed
+        return row is None or is_lasting(result, row, self.folder, retry_failed=self._retry_failed)
 
     async def _outcomes(self) -> AsyncIterator[Outcome]:
-        outcomes = self._luma.run_many(
+        ended = self._luma.run_many(
             self._requests(), max_tasks=self.max_tasks, retry_failed=self._retry_failed
         )
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
+        async with aclosing(ended):
+            async for outcome in ended:
                 self._note(outcome)
                 yield outcome
 
@@ -258,7 +276,7 @@ class Batch:
             self._queue.made(key)
             return
         error = outcome.error
-        if is_new and _is_unpaid(outcome):
+        if is_new and outcomes.is_unpaid(outcome):
             self.progress.paid -= 1
         if isinstance(error, SubmissionStoppedError):
             self.progress.submitted -= 1
@@ -266,7 +284,7 @@ class Batch:
             return
         is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
         self._unreachable = self._unreachable + 1 if is_unreachable else 0
-        self._was_reached = self._was_reached or not is_unreachable
+        self._was_reached |= isinstance(error, APIError) or outcome.id is not None
         if isinstance(error, _FATAL) or self._unreachable >= _MOST_UNREACHABLE:
             self.problem = self.problem or error
             self.stop()
@@ -296,75 +314,17 @@ class Batch:
             return []  # it is still to do
         if made is None:
             self.progress.failed += 1
-            return [_failed(row, outcome), *self._never_begun(key)]
-        result = Result(
-            key=key,
-            line=row.line,
-            state=ResultState.DONE if file.ok else ResultState.NOT_DOWNLOADED,
-            prompt=row.request.prompt,
-            extends=row.extends,
-            id=made.id,
-            file=file.path.relative_to(self.folder).as_posix() if file.path else None,
-            error=str(file.error) if file.error else None,
-            took=_rounded(self._took.pop(key, None)),
-            asks=row.asks,
-            duration=_said(made, "duration"),
-            width=_said(made, "width"),
-            height=_said(made, "height"),
-        )
+            return [outcomes.not_made(row, outcome), *self._never_begun(key)]
         if file.ok:
             self.progress.downloaded += 1
         else:
             self.progress.failed += 1
-        return [result]
+        place = file.path.relative_to(self.folder) if file.path else None
+        took = self._took.pop(key, None)
+        return [outcomes.made(row, made, file=place, error=file.error, took=took)]
 
     def _never_begun(self, key: str) -> list[Result]:
         assert self._queue is not None  # noqa: S101  it is made before
         lost = self._queue.not_made(key)
         self.progress.failed += len(lost)
-        return [
-            Result(
-                key=row.key,
-                line=row.line,
-                state=ResultState.NOT_STARTED,
-                prompt=row.request.prompt,
-                extends=row.parent,
-                error=f"row {row.parent!r}, which it continues, has no video",
-            )
-            for row in lost
-        ]
-
-
-def _said(made: Generation, name: str) -> Any:
-    """Return what is said of a video, at whichever of its two places."""
-    places = [getattr(asset, name) for asset in (made.video, made.video_raw) if asset is not None]
-    return next((place for place in places if place is not None), None)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 2)
-
-
-def _is_unpaid(outcome: Outcome) -> bool:
-    return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)
-
-
-def _failed(row: Row, outcome: Outcome) -> Result:
-    error = outcome.error
-    if isinstance(error, SubmissionUncertainError):
-        state = ResultState.UNCERTAIN
-    elif isinstance(error, GenerationFailedError | NotFoundError) and outcome.id is not None:
-        state = ResultState.FAILED
-    elif outcome.id is not None:  # it is taken, and what became of it is not known yet
-        state = ResultState.NOT_DOWNLOADED
-    else:
-        state = ResultState.NOT_STARTED
-    return Result(
-        key=row.key,
-        line=row.line,
-        state=state,
-        prompt=row.request.prompt,
-        extends=row.extends,
-        id=outcome.id,
-        error=str(error),
-    )
+        return [outcomes.never_begun(row) for row in lost]

@@ -6,7 +6,6 @@ import codecs
 import csv
 import io
 import json
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +22,6 @@ _DELIMITERS = ",;\t"
 
 _LONGEST_CELL = 10**7
 """Characters."""
-
-_DEEPEST = 30
-"""Levels of nested values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +92,6 @@ def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Pr
         TableError: it has no first line, or its quotes do not match.
 
     """
-    csv.field_size_limit(_LONGEST_CELL)
     # Not by splitlines(): what else may separate lines stands in many a prompt.
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter or _delimiter(text), strict=True)
@@ -104,7 +99,7 @@ def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Pr
     columns: dict[str, int] = {}
     header = start = 0
     try:
-        for cells in reader:
+        for cells in _with_long_cells(reader):
             line, start = start + 1, reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
@@ -122,6 +117,19 @@ def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Pr
         raise TableError(start + 1, 0, f"{error}: are all quotes closed?") from None
     if names is None:
         raise TableError(0, 0, "the file is empty; its first line names the columns, as in: prompt")
+
+
+def _with_long_cells(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Read rows whose cells may be long, and leave the limit of the program as it is."""
+    while True:
+        limit = csv.field_size_limit(_LONGEST_CELL)
+        try:
+            row = next(reader, None)
+        finally:
+            csv.field_size_limit(limit)
+        if row is None:
+            return
+        yield row
 
 
 def _problem_of_length(line: int, has: int, wanted: int) -> Problem:
@@ -187,87 +195,3 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice!r} stands here twice")
     return found
-
-
-def read_yaml(text: str) -> Iterator[Record | Problem]:
-    """Read a list of mappings, whose scalars are taken as they are written.
-
-    (YAML 1.1 would read `16:9` as the number 969.)
-
-    Raises:
-        TableError: it is no YAML, or no such list.
-        ModuleNotFoundError: PyYAML is missing.
-
-    """
-    import yaml  # noqa: PLC0415  an extra
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-    try:
-        root = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise TableError(line, column, f"this is no YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise TableError(0, 0, f"this is no YAML: {error}") from None
-    except RecursionError:
-        raise TableError(0, 0, "this is nested too deeply") from None
-    if root is None:
-        raise TableError(0, 0, "the file is empty; it is a list of rows, as in: - prompt: a cat")
-    if not isinstance(root, yaml.SequenceNode):
-        raise TableError(
-            root.start_mark.line + 1,
-            root.start_mark.column + 1,
-            "the file is a list of rows, as in: - prompt: a cat dances",
-        )
-    nodes = deque(root.value)
-    root.value.clear()
-    while nodes:  # and let go of each: they are many times as large as what they say
-        node = nodes.popleft()
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
-        if not isinstance(node, yaml.MappingNode):
-            yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
-            continue
-        yield from _mapping(node, line, column)
-
-
-def _mapping(node: Any, line: int, column: int) -> Iterator[Record | Problem]:
-    cells: dict[str, Any] = {}
-    columns: dict[str, int] = {}
-    try:
-        for name, value in node.value:
-            at = name.start_mark
-            if name.id != "scalar":
-                yield Problem(at.line + 1, at.column + 1, "the name of a column is a text")
-                continue
-            if name.value in cells:
-                yield Problem(at.line + 1, at.column + 1, f"{name.value!r} stands here twice")
-            columns[name.value] = value.start_mark.column + 1
-            cells[name.value] = _cell(value)
-    except (ValueError, RecursionError) as error:
-        yield Problem(line, column, f"this cannot be read: {error}")
-    else:
-        yield Record(line, cells, columns)
-
-
-def _cell(node: Any) -> Any:
-    """Return a scalar as it is written, and what is nested as JSON has it."""
-    if isinstance(node.value, str):
-        is_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
-        return None if is_null else node.value
-    return _nested(node, depth=0)
-
-
-def _nested(node: Any, depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise ValueError("it is nested too deeply, or within itself")
-    if isinstance(node.value, str):
-        if node.style:  # in quotes
-            return node.value
-        try:
-            return json.loads(node.value)
-        except ValueError:  # a plain text
-            return node.value
-    if node.value and isinstance(node.value[0], tuple):
-        return {str(name.value): _nested(value, depth + 1) for name, value in node.value}
-    return {} if node.id == "mapping" else [_nested(each, depth + 1) for each in node.value]

@@ -14,6 +14,7 @@ from luma_async.cli.options import (
     AsJSON,
     AspectRatio,
     BaseURL,
+    BatchJournal,
     Duration,
     ExpandPrompt,
     Extra,
@@ -253,7 +254,7 @@ def batch(
         typer.Option(
             metavar="FOLDER",
             help="Where the videos go.",
-            show_default="named like the file",
+            show_default="beside the file, named like it",
             file_okay=False,
         ),
     ] = None,
@@ -270,21 +271,23 @@ def batch(
     max_tasks: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 20,
     max_downloads: Annotated[int, typer.Option(metavar="N", min=1, help="Files at once.")] = 4,
     base_url: BaseURL = None,
-    journal: Journal = None,
+    journal: BatchJournal = None,
     as_json: AsJSON = False,
 ) -> None:
     """Make a video of each row of a file, and a gallery of them. Run it again to go on.
+
+    What is paid for is written down in the folder's jobs.db, and is not paid for again there.
 
     Columns are prompt, aspect_ratio, loop, image, image_end, model, resolution, duration,
     expand_prompt, notify_hook, extra, and two more: key names a row, extends is the key of the row
     (or the id of a task) whose video it continues.
     """
-    from luma_async.cli.batch import Order, connection_for, run_batch, show_plan
+    from luma_async.cli.batch import Order, connection_for, folder_of, run_batch, show_plan
     from luma_async.cli.program import run
 
     order = Order(
         manifest=manifest,
-        folder=output or Path(manifest.stem),
+        folder=output or folder_of(manifest),
         max_tasks=max_tasks,
         max_downloads=max_downloads,
         limit_jobs=limit_jobs,

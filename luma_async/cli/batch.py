@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
-from luma_async.batch import Batch, Manifest, Result, ResultState, read_manifest, write_gallery
-from luma_async.batch.results import NAME, read_results
+from luma_async.batch import (
+    Batch,
+    Manifest,
+    Result,
+    ResultState,
+    Row,
+    read_manifest,
+    write_gallery,
+)
+from luma_async.batch.gallery import NAME as GALLERY
+from luma_async.batch.results import NAME, is_lasting, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.interruption import Interruption
 from luma_async.cli.terminal import Terminal, forget_stdout
-from luma_async.client import LumaClient
 
 JOURNAL = "jobs.db"
 """In the folder of the videos, where no journal is named."""
+
+DEFAULTS = {"max-tasks": 20, "max-downloads": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,14 @@ class Order:
     retry_failed: bool
 
 
+def folder_of(manifest: Path) -> Path:
+    """Return where the videos of a manifest go if nobody says: beside it.
+
+    From wherever it is run, it is the same folder, and so the same journal.
+    """
+    return manifest.with_suffix("")
+
+
 async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
     """Say which rows would be submitted, and touch nothing.
 
@@ -44,14 +62,21 @@ async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
     """
     manifest = await anyio.to_thread.run_sync(read_manifest, order.manifest)
     found = await anyio.to_thread.run_sync(lambda: list(read_results(order.folder / NAME)))
-    ended = {result.key for result in found if _is_ended(result, order)}
-    left = [row for row in manifest.rows if row.key not in ended]
+    results = {result.key: result for result in found}
+
+    def has_ended(row: Row) -> bool:
+        result = results.get(row.key)
+        return result is not None and is_lasting(
+            result, row, order.folder, retry_failed=order.retry_failed
+        )
+
+    left = [row for row in manifest.rows if not has_ended(row)]
     for row in left:
         call = "generate" if row.extends is None else f"extend {row.extends}"
         fields = {"key": row.key, "line": row.line, "call": call, "prompt": row.request.prompt}
         terminal.result(f"{row.key}: {call}: {row.request.prompt}", fields)
     limit = order.limit_jobs
-    no_more = "" if limit is None or limit >= len(left) else f", and {limit:,} of them paid for"
+    no_more = "" if limit is None or limit >= len(left) else f", at most {limit:,} of them paid for"
     terminal.say(
         f"{len(manifest.rows):,} rows: {len(manifest.rows) - len(left):,} have ended, "
         f"{len(left):,} would be run{no_more}."
@@ -84,11 +109,12 @@ async def run_batch(
         )
         again = command(connection, order)
         terminal.take_up_all = again
-        interruption = _Interruption(terminal, luma, batch)
+        interruption = Interruption(terminal, luma, batch)
         try:
             with interruption.handled(), terminal.meter(batch.progress, at_once=order.max_tasks):
-                async for result in batch.run():
-                    _tell(terminal, result)
+                async with aclosing(batch.run()) as results:
+                    async for result in results:
+                        _tell(terminal, result)
         except asyncio.CancelledError:
             if not interruption.is_final:
                 raise
@@ -96,13 +122,7 @@ async def run_batch(
             return ExitCode.INTERRUPTED
         finally:
             if batch.results:
-                write_gallery(
-                    order.folder,
-                    batch.results,
-                    title=order.manifest.stem,
-                    command=again,
-                    settle=connection.command("settle", journal=connection.journal),
-                )
+                await _show_gallery(terminal, connection, order, batch)
     return _summed_up(terminal, batch, manifest, order, was_stopped=interruption.count > 0)
 
 
@@ -117,30 +137,42 @@ def connection_for(order: Order, base_url: str | None, journal: str | None) -> C
 
 def command(connection: Connection, order: Order) -> str:
     """Return what to type to go on with a batch."""
+    chosen = {"max-tasks": order.max_tasks, "max-downloads": order.max_downloads}
     return connection.command(
-        "batch", str(order.manifest), output=str(order.folder), journal=_said(connection, order)
+        "batch",
+        str(order.manifest),
+        output=None if order.folder == folder_of(order.manifest) else str(order.folder),
+        journal=None if connection.journal == str(order.folder / JOURNAL) else connection.journal,
+        **{name: str(n) for name, n in chosen.items() if n != DEFAULTS[name]},
     )
 
 
-def _said(connection: Connection, order: Order) -> str | None:
-    is_default = connection.journal == str(order.folder / JOURNAL)
-    return None if is_default else connection.journal
-
-
-def _is_ended(result: Result, order: Order) -> bool:
-    if result.state is ResultState.DONE:
-        return result.file is not None and (order.folder / result.file).is_file()
-    return result.state is ResultState.FAILED and not order.retry_failed
+async def _show_gallery(
+    terminal: Terminal, connection: Connection, order: Order, batch: Batch
+) -> None:
+    again = command(connection, order)
+    write = partial(
+        write_gallery,
+        order.folder,
+        batch.results,
+        title=order.manifest.stem,
+        command=again,
+        retry=f"{again} --retry-failed",
+        settle=connection.journal_command("settle"),
+    )
+    try:
+        await anyio.to_thread.run_sync(write)
+    except OSError as error:
+        terminal.warn(f"The gallery cannot be written: {error}.")
 
 
 def _tell(terminal: Terminal, result: Result) -> None:
-    said: Mapping[str, Any] = {k: v for k, v in asdict(result).items() if v is not None}
     if result.state is ResultState.DONE:
         plain = "" if terminal.shows_progress else f"{result.key}: {result.file}"
     else:
         plain = f"{result.key}: {result.state}: {result.error}"
     try:
-        terminal.result(plain, said)
+        terminal.result(plain, asdict(result))
     except BrokenPipeError:
         forget_stdout()  # nobody reads, and the batch goes on
 
@@ -155,7 +187,7 @@ def _summed_up(
         counts.append(f"{missing:,} still to do")
     terminal.say(f"{len(ours):,} rows: {', '.join(counts)}.")
     if batch.results:
-        terminal.say(f"Gallery: {order.folder / 'gallery.html'}")
+        terminal.say(f"Gallery: {order.folder / GALLERY}")
     if batch.problem is not None:
         terminal.complain(batch.problem)
         nothing = batch.progress.done == 0
@@ -164,56 +196,3 @@ def _summed_up(
         return ExitCode.INTERRUPTED
     bad = any(state is not ResultState.DONE for state in ours if state is not None)
     return ExitCode.FAILED if bad else ExitCode.DONE
-
-
-class _Interruption:
-    """What Ctrl-C does: once it stops submitting, twice it leaves, as the end of a service does."""
-
-    def __init__(self, terminal: Terminal, luma: LumaClient, batch: Batch) -> None:
-        self.count = 0
-        self._luma = luma
-        self._terminal = terminal
-        self._batch = batch
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it leaves at once."""
-        return self.count > 1
-
-    @contextlib.contextmanager
-    def handled(self) -> Iterator[None]:
-        """Listen for it, where the system can."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None  # noqa: S101  this is called in a coroutine
-
-        def leave() -> None:
-            self.count += 2
-            task.cancel()
-
-        def interrupt() -> None:
-            if self.count:
-                leave()
-                return
-            self.count = 1
-            self._batch.stop()
-            self._luma.stop_submitting()
-            running = self._batch.progress.running
-            self._terminal.warn(
-                f"No more is submitted; {running} running jobs are watched to their end. "
-                "Ctrl-C again leaves at once."
-            )
-
-        handlers = {signal.SIGINT: interrupt, signal.SIGTERM: leave}
-        before = {number: signal.getsignal(number) for number in handlers}
-        try:
-            for number, handler in handlers.items():
-                loop.add_signal_handler(number, handler)
-        except NotImplementedError:  # Windows: Ctrl-C leaves at once, and nothing is lost
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, earlier in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, earlier)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from luma_async.cli.display import Display
 from luma_async.cli.text import clean, clock, megabytes
 
 _STYLES = {"saved": "green", "completed": "green", "processing": "cyan"}
 _AT_REST = frozenset({"saved", "completed", "failed", "not saved", "stopped", "waiting"})
 _WENT_WRONG = frozenset({"failed", "not saved", "stopped"})
-_REMARK_LASTS = 5.0
 
 
 @dataclass(eq=False)
@@ -64,40 +60,17 @@ class Line:
 
 
 class Board:
-    """Shows lines as they change, while its context is open.
+    """Lines that change, shown by its `display`.
 
     `stays` is whether the lines are left on the terminal at the end, `speaks` whether a pipe gets
     a line for each change.
     """
 
     def __init__(self, console: Console, *, stays: bool = True, speaks: bool = True) -> None:
+        self.display = Display(console, self._drawn, per_second=10, stays=stays)
         self._console = console
-        self._stays = stays
         self._speaks = speaks
-        self._is_alive = console.is_terminal and not console.is_dumb_terminal
         self._lines: list[Line] = []
-        self._live: Live | None = None
-        self._remark = ""
-        self._remarked = 0.0
-
-    def __enter__(self) -> Self:
-        self._start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._remark = ""
-        self._stop(stays=self._stays)
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Make room for somebody else's lines on the same terminal."""
-        was_live = self._live is not None
-        self._stop(stays=False)
-        try:
-            yield
-        finally:
-            if was_live:
-                self._start()
 
     def add(self, title: str) -> Line:
         """Put a new line at the end."""
@@ -114,7 +87,7 @@ class Board:
         if line.began is None:
             line.began = time.monotonic()
         line.ended = time.monotonic() if state in _AT_REST else None
-        if not self._is_alive and self._speaks:
+        if not self.display.can_move and self._speaks:
             text = Text(f"{line.elapsed:6.1f} s  {state:<12} {line.title}")
             self._console.print(text, soft_wrap=True)
 
@@ -122,29 +95,8 @@ class Board:
         """Note how much of a file is here."""
         line.received, line.size = received, size
 
-    def remark(self, text: str) -> None:
-        """Show below the lines, for a while, what is going on."""
-        self._remark, self._remarked = clean(text), time.monotonic()
-
-    def _start(self) -> None:
-        if self._is_alive:
-            self._live = Live(
-                self,
-                console=self._console,
-                refresh_per_second=10,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start(refresh=True)
-
-    def _stop(self, *, stays: bool) -> None:
-        if self._live is not None:
-            self._live.transient = not stays
-            self._live.stop()
-            self._live = None
-
-    def __rich__(self) -> Group:
-        if self._live is None or self._fits(len(self._lines)):
+    def _drawn(self) -> list[Table | Text]:
+        if not self.display.is_live or self._fits(len(self._lines)):
             shown = list(self._lines)
         else:
             shown = [line for line in self._lines if line.is_under_way]
@@ -154,9 +106,7 @@ class Board:
             counts = Counter(line.state for line in self._lines)
             totals = ", ".join(f"{count} {state}" for state, count in counts.items())
             parts.append(Text(totals, "dim", no_wrap=True, overflow="ellipsis"))
-        if self._remark and time.monotonic() < self._remarked + _REMARK_LASTS:
-            parts.append(Text(self._remark, "dim", no_wrap=True, overflow="ellipsis"))
-        return Group(*parts)
+        return parts
 
     def _fits(self, count: int) -> bool:
         return count <= max(self._console.height - 2, 1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from luma_async.cli.secrecy import without_password
 from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, Settings
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
@@ -54,11 +54,10 @@ class Connection:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                why = error.strerror or error
-                text = f"There can be no journal in {folder}: {why}. Nothing was submitted."
-            else:
-                return client
-            raise JournalError(f"{text} Name another place: --journal, or LUMA_JOURNAL.")
+                raise JournalError(
+                    f"There can be no journal in {folder}: {error.strerror or error}. Nothing was "
+                    "submitted. Name another place: --journal, or LUMA_JOURNAL."
+                ) from None
         return client
 
     def client_that_watches(self, **arguments: Any) -> LumaClient:
@@ -110,10 +109,12 @@ class Connection:
         return "://" in self.journal_place
 
     def command(self, *words: str, **options: str | None) -> str:
-        """Return what to type for another command at the same gateway and journal."""
-        said: Mapping[str, str | None] = {"base-url": self.base_url, **options}
-        typed = [f"--{name}={value}" for name, value in said.items() if value is not None]
-        return shlex.join(["luma-async", *words, *typed])
+        """Return what to type for another command at the same gateway."""
+        return _typed(*words, **{"base-url": self.base_url, **options})
+
+    def journal_command(self, *words: str) -> str:
+        """Return what to type for a command that only asks the journal."""
+        return _typed(*words, journal=self.journal)
 
     @property
     def _journal_is_there(self) -> bool:
@@ -122,6 +123,13 @@ class Connection:
     @property
     def _named_journal(self) -> str | None:
         return self.journal or self.settings.get(JOURNAL)
+
+
+def _typed(*words: str, **options: str | None) -> str:
+    said = {name: value for name, value in options.items() if value is not None}
+    if "journal" in said:
+        said["journal"] = without_password(said["journal"])
+    return shlex.join(["luma-async", *words, *(f"--{name}={said[name]}" for name in said)])
 
 
 def default_place() -> str:

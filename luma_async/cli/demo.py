@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import anyio.to_thread
@@ -12,12 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from luma_async.batch import Result, ResultState
+from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.results import NAME, read_results
 from luma_async.cli.batch import JOURNAL, Order, run_batch
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.settings import API_KEY, Settings
 from luma_async.cli.terminal import Terminal
+from luma_async.errors import ConfigurationError
 from luma_async.simulator import Simulator
 from luma_async.tasks import ExponentialSchedule
 
@@ -59,16 +62,27 @@ async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCod
 
 
 def _prepare(folder: Path) -> None:
-    """Write the manifest, and let the last demo be forgotten."""
+    """Write the manifest, and let the last demo be forgotten, but nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not _is_of_demo(folder / MANIFEST):
+        raise ConfigurationError(
+            f"The folder {str(folder)!r} holds something else than a demo. Name another: --folder."
+        )
     for left in (NAME, *(path.name for path in folder.glob(f"{JOURNAL}*"))):
         (folder / left).unlink(missing_ok=True)
     for key, *_ in ROWS:
         (folder / "videos" / f"{key}.mp4").unlink(missing_ok=True)
-    with (folder / MANIFEST).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("key", "prompt", "aspect_ratio", "extends"))
-        writer.writerows(ROWS)
+    (folder / MANIFEST).write_text(_manifest(), "utf-8", newline="")
+
+
+def _manifest() -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("key", "prompt", "aspect_ratio", "extends"), *ROWS])
+    return text.getvalue()
+
+
+def _is_of_demo(manifest: Path) -> bool:
+    return manifest.is_file() and manifest.read_bytes() == _manifest().encode()
 
 
 def _show(results: list[Result], folder: Path) -> None:
@@ -94,5 +108,5 @@ def _show(results: list[Result], folder: Path) -> None:
             escape(result.prompt),
         )
     console.print(table)
-    page = escape(str(folder.resolve() / "gallery.html"))
+    page = escape(str(folder.resolve() / GALLERY))
     console.print(f"\n{len(made)} videos. Look at them: {page}", soft_wrap=True)

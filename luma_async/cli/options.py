@@ -35,6 +35,15 @@ Journal = Annotated[
         show_default="LUMA_JOURNAL, or a file of yours",
     ),
 ]
+BatchJournal = Annotated[
+    str | None,
+    typer.Option(
+        "--journal",
+        metavar="PLACE",
+        help="Where it is written down what is paid for: a path, or a postgresql:// URL.",
+        show_default="jobs.db in the folder of the videos",
+    ),
+]
 AsJSON = Annotated[
     bool, typer.Option("--json", help="One JSON object per line on stdout, for scripts.")
 ]

@@ -68,7 +68,7 @@ async def _tell_the_rest(luma: LumaClient, terminal: Terminal, connection: Conne
         if entry["state"] == EntryState.RUNNING:
             elsewhere[entry["server"]] += 1
     if uncertain:
-        listed = connection.command("jobs", "--state", "uncertain", journal=connection.journal)
+        listed = connection.journal_command("jobs", "--state", "uncertain")
         terminal.warn(f"Uncertain whether they were taken: {_jobs(uncertain)}. See `{listed}`.")
     for server, count in elsewhere.items():
         if server != connection.server:

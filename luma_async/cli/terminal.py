@@ -15,12 +15,12 @@ from rich.text import Text
 
 from luma_async.cli.advice import advice_on
 from luma_async.cli.board import Board
+from luma_async.cli.display import Display
 from luma_async.cli.text import clean
 from luma_async.errors import LumaError
 
 if TYPE_CHECKING:
     from luma_async.batch import Progress
-    from luma_async.cli.meter import Meter
 
 _MOST_COMMANDS = 3
 """So many commands are named at an interruption, each of which takes up one job."""
@@ -47,29 +47,22 @@ class Terminal:
             markup=False,
             emoji=False,
         )
-        self._board: Board | Meter | None = None
+        self._display: Display | None = None
 
     @contextmanager
     def board(self, *, stays: bool = True, speaks: bool = True) -> Iterator[Board]:
         """Show progress meanwhile."""
-        with Board(self._console, stays=stays, speaks=speaks) as board:
-            self._board = board
-            try:
-                yield board
-            finally:
-                self._board = None
+        board = Board(self._console, stays=stays, speaks=speaks)
+        with self._showing(board.display):
+            yield board
 
     @contextmanager
     def meter(self, progress: Progress, *, at_once: int) -> Iterator[None]:
         """Show meanwhile where a batch stands."""
         from luma_async.cli.meter import Meter  # noqa: PLC0415  a batch needs more than others
 
-        with Meter(self._console, progress, at_once=at_once) as meter:
-            self._board = meter
-            try:
-                yield
-            finally:
-                self._board = None
+        with self._showing(Meter(self._console, progress, at_once=at_once).display):
+            yield
 
     @property
     def shows_progress(self) -> bool:
@@ -83,8 +76,8 @@ class Terminal:
             BrokenPipeError: nobody reads it.
 
         """
-        is_shared = self._board is not None and _is_terminal(sys.stdout)
-        with self._board.aside() if self._board and is_shared else nullcontext():
+        is_shared = self._display is not None and _is_terminal(sys.stdout)
+        with self._display.aside() if self._display and is_shared else nullcontext():
             text = json.dumps(fields) if self.as_json else plain
             if not self.as_json and _is_terminal(sys.stdout):
                 text = "\n".join(map(clean, plain.split("\n")))
@@ -135,8 +128,17 @@ class Terminal:
 
     def remark(self, text: str) -> None:
         """Show something that matters for a moment only."""
-        if self._board is not None:
-            self._board.remark(text)
+        if self._display is not None:
+            self._display.remark(text)
+
+    @contextmanager
+    def _showing(self, display: Display) -> Iterator[None]:
+        with display:
+            self._display = display
+            try:
+                yield
+            finally:
+                self._display = None
 
     def _print(self, text: str, style: str) -> None:
         indent = text[: len(text) - len(text.lstrip(" "))]

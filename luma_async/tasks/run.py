@@ -1,4 +1,4 @@
-"""run_many: any number of requests, so many at a time, finished as they come."""
+"""Run: any number of requests, so many at a time, finished as they come."""
 
 from __future__ import annotations
 
@@ -41,34 +41,18 @@ Submit = Callable[
 ]
 
 
-async def run_many(
-    requests: Requests, submit: Submit, *, max_tasks: int, submitters: int
-) -> AsyncGenerator[Outcome, None]:
-    """Submit requests as places come free, and yield each outcome when its job ends.
+class Run:
+    """One `run_many`: what is running, what has ended, what is still to be read.
 
-    At most `max_tasks` jobs run at once, and at most as many outcomes wait to be taken: a slow
-    reader slows the reading of requests, so memory stays flat however many there are. An error of
-    the requests' own iterator is raised once the jobs already submitted have ended.
+    At most `max_tasks` jobs run at once, `submitters` of them are being submitted, and at most as
+    many outcomes wait to be taken: a slow reader slows the reading of requests, so memory stays
+    flat however many there are.
     """
-    run = _Run(requests, submit, max_tasks=max_tasks)
-    workers = [
-        asyncio.create_task(run.work(), name="luma-async run_many")
-        for _ in range(min(submitters, max_tasks))
-    ]
-    try:
-        while (outcome := await run.next_outcome()) is not None:
-            yield outcome
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        await run.aclose()
 
-
-class _Run:
-    """The state of one `run_many`: what is running, what has ended, what is still to be read."""
-
-    def __init__(self, requests: Requests, submit: Submit, *, max_tasks: int) -> None:
+    def __init__(
+        self, requests: Requests, submit: Submit, *, max_tasks: int, submitters: int
+    ) -> None:
+        self._submitters = min(submitters, max_tasks)
         self._requests = lazily(requests)
         self._submit = submit
         self._max_tasks = max_tasks
@@ -80,7 +64,29 @@ class _Run:
         self._room = asyncio.Event()
         self._news = asyncio.Event()
 
-    async def work(self) -> None:
+    async def outcomes(self) -> AsyncGenerator[Outcome, None]:
+        """Submit requests as places come free, and yield each outcome when its job ends.
+
+        An error of the requests' own iterator is raised once the jobs already submitted have ended.
+        """
+        workers = [
+            asyncio.create_task(self._work(), name="luma-async run_many")
+            for _ in range(self._submitters)
+        ]
+        try:
+            while (outcome := await self._next_outcome()) is not None:
+                yield outcome
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await self._requests.aclose()
+
+    def stop(self) -> None:
+        """Read no more requests, and end with the jobs that run."""
+        self._stop(None)
+
+    async def _work(self) -> None:
         """Submit one request after another until there are no more."""
         while not self._all_read:
             try:
@@ -94,7 +100,7 @@ class _Run:
                 self._stop(error)  # an iterable can raise these as well, and must not hang the run
                 raise
 
-    async def next_outcome(self) -> Outcome | None:
+    async def _next_outcome(self) -> Outcome | None:
         """Return the next job that has ended, `None` after the last."""
         while not self._ended:
             if self._all_read and not self._running:
@@ -105,10 +111,6 @@ class _Run:
             await self._news.wait()
         self._room.set()
         return self._ended.popleft()
-
-    async def aclose(self) -> None:
-        """Let go of the requests."""
-        await self._requests.aclose()
 
     async def _next_request(self) -> RequestLike | Keyed:
         async with self._one_reader:

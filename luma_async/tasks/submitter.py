@@ -39,12 +39,21 @@ class Submitter:
         self._dialect = dialect
         self._manager = manager
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
+        self._is_stopped = False
+        self._waiting: set[anyio.CancelScope] = set()
 
     @property
     def must_wait(self) -> bool:
         """Whether a submission could not leave now."""
         is_full = self._places is not None and not self._places.value
         return is_full or not self._transport.is_free
+
+    def stop(self) -> None:
+        """Let no submission leave any more, and end at once those that wait to."""
+        self._is_stopped = True
+        self._transport.stop_submitting()
+        for scope in self._waiting:
+            scope.cancel()
 
     async def submit(
         self,
@@ -56,7 +65,8 @@ class Submitter:
     ) -> VideoTask:
         """Submit a job and watch it. `record` writes down what becomes of it, under `key`."""
         call = self._call(submission)
-        await self._take_place()
+        if not await self._has_place():
+            raise self._transport.over(call)
         keeps_place = False
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
@@ -115,9 +125,22 @@ class Submitter:
             task.add_done_callback(self._give_back)
         return task
 
-    async def _take_place(self) -> None:
-        if self._places is not None:
-            await self._places.acquire()
+    async def _has_place(self) -> bool:
+        """Wait for a place, and return whether there is one: there is none once it was stopped."""
+        if self._places is None:
+            return True
+        if self._places.value:
+            self._places.acquire_nowait()
+            return True
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                if not self._is_stopped:
+                    await self._places.acquire()
+                    return True
+            finally:
+                self._waiting.discard(scope)
+        return False
 
     def _give_back(self, _: VideoTask | None = None) -> None:
         if self._places is not None:

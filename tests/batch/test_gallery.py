@@ -29,6 +29,7 @@ from luma_async.simulator.jobs import Job
 from tests.batch.browser import running_chromium
 
 COMMAND = "luma-async batch prompts.csv --output videos"
+COMMANDS = {"retry": f"{COMMAND} --retry-failed", "settle": "luma-async settle"}
 AWKWARD = "50 % off #1? é 東京 & 'co'.mp4"
 NASTY = [
     "<script>window.pwned = 1; alert(1)</script>",
@@ -88,7 +89,9 @@ class Page:
     folder: Path
 
     def open(self, results: list[Result], *, at: str | None = None, **options: Any) -> None:
-        path = write(self.folder, results, **{"title": "Films", "command": COMMAND, **options})
+        path = write(
+            self.folder, results, **{"title": "Films", "command": COMMAND, **COMMANDS, **options}
+        )
         self.browser.get(f"{at}/{path.name}" if at else path.as_uri())
 
     def resize(self, width: int, height: int) -> None:
@@ -329,11 +332,11 @@ def test_every_state_is_counted(page: Page) -> None:
     ]
 
 
-def test_rows_stand_as_in_the_manifest(page: Page) -> None:
-    """However they came in."""
+def test_rows_stand_in_the_order_that_they_are_given_in(page: Page) -> None:
+    """Which is the manifest's."""
     page.open(list(reversed(ALL)))
 
-    assert page.shown() == [one.key for one in ALL]
+    assert page.shown() == [one.key for one in reversed(ALL)]
 
 
 def test_a_row_says_what_became_of_it(page: Page) -> None:
@@ -344,7 +347,7 @@ def test_a_row_says_what_became_of_it(page: Page) -> None:
     assert page.texts("#row-3 .state, #row-3 .reason") == ["Failed", "It could not be rendered."]
     assert page.texts("#row-5 .state, #row-5 .reason") == [
         "Not downloaded",
-        "It is made and paid for; its file has not arrived yet.",
+        "It is taken and paid for; its file is not here yet.",
     ]
 
 
@@ -404,13 +407,22 @@ def test_the_journal_of_a_batch_is_named_where_it_is_settled() -> None:
     assert f"{settle} 'it'\"'\"'s' --resubmit" in text
 
 
+def test_what_nobody_knows_a_command_for_has_none() -> None:
+    """From Python there need be no command that tries again, and none that settles."""
+    html = render(ALL[2:4], title="Films", command="python make.py")
+
+    shown = re.findall("<code.*?>(.*?)</code>", html, re.DOTALL)
+    assert [unescape(re.sub("<[^>]*>", "", each)) for each in shown] == ["python make.py"]
+
+
 @pytest.mark.parametrize(
     "key",
     ["-x", "--resubmit", "a\nb", "\x1b[201~; touch pwned", "\u202eabc", "$(pwned)", "a\\'1\t"],
 )
 def test_a_command_that_is_pasted_means_its_key_and_nothing_else(key: str) -> None:
     """It holds nothing that a terminal would take for more than text."""
-    html = render([result(1, ResultState.UNCERTAIN, key=key)], title="Films", command=COMMAND)
+    row = result(1, ResultState.UNCERTAIN, key=key)
+    html = render([row], title="Films", command=COMMAND, **COMMANDS)
 
     shown = re.findall("<code.*?>(.*?)</code>", html, re.DOTALL)[0]
     command = unescape(re.sub("<[^>]*>", "", shown))

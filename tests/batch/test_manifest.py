@@ -17,8 +17,8 @@ from luma_async.batch.tables import (
     TableError,
     read_csv,
     read_json_lines,
-    read_yaml,
 )
+from luma_async.batch.yaml_table import read_yaml
 from tests.media.pictures import a_picture
 
 FORMS = {
@@ -290,7 +290,7 @@ def test_many_problems_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_row_without_a_key_is_named_by_what_it_says(tmp_path: Path) -> None:
-    """Wherever it stands, and in whatever form."""
+    """Wherever it stands, in whatever form, and whoever is told of it."""
     here = manifest(tmp_path, "a.csv", "prompt,aspect_ratio\na cat,16:9\na dog,\n").rows
     there = manifest(tmp_path, "b.csv", "aspect_ratio,prompt\n,a dog\n\n16:9,a cat\n").rows
     other = manifest(tmp_path, "c.jsonl", '{"prompt": "a dog"}\n').rows
@@ -298,6 +298,35 @@ def test_a_row_without_a_key_is_named_by_what_it_says(tmp_path: Path) -> None:
     assert {row.key for row in here} == {row.key for row in there}
     assert other[0].key == here[1].key
     assert here[0].key != here[1].key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('{"prompt": "x", "loop": true}', "prompt,loop\nx,TRUE\n"),
+        ('{"prompt": "x", "extra": {"a": 1, "b": 2}}', 'prompt,extra\nx,"{""b"": 2, ""a"": 1}"\n'),
+        ('{"prompt": "x"}', "prompt,notify_hook\nx,https://host/told\n"),
+        ('{"prompt": "x", "extends": "id:7"}', "prompt,extends\nx,id:7\n"),
+    ],
+)
+def test_what_asks_for_the_same_has_the_same_name(one: str, other: str, tmp_path: Path) -> None:
+    """A spreadsheet writes truth in capitals, and would pay for the row again."""
+    [here] = manifest(tmp_path, "a.jsonl", one).rows
+    [there] = manifest(tmp_path, "b.csv", other).rows
+
+    assert (here.key, here.asks) == (there.key, there.asks)
+
+
+def test_a_row_is_named_alike_wherever_its_folder_is(tmp_path: Path) -> None:
+    """Pictures stand beside the manifest, and move with it."""
+    keys = []
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        (folder / "cat.png").write_bytes(a_picture())
+        [row] = manifest(folder, "a.csv", "prompt,image\nx,cat.png\n").rows
+        keys.append(row.key)
+
+    assert keys[0] == keys[1]
 
 
 def test_pictures_stand_beside_the_manifest(tmp_path: Path) -> None:

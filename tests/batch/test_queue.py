@@ -16,7 +16,7 @@ CAT = GenerateRequest("a cat")
 
 
 def row(key: str, parent: str | None = None) -> Row:
-    return Row(key=key, line=1, request=CAT, parent=parent)
+    return Row(asks="", key=key, line=1, request=CAT, parent=parent)
 
 
 @given(

@@ -12,6 +12,7 @@ import pytest
 
 from luma_async import (
     AuthenticationError,
+    BatchError,
     ConfigurationError,
     InsufficientCreditsError,
     LumaClient,
@@ -253,9 +254,9 @@ async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         first = asyncio.create_task(run(sim, manifest, tmp_path))
-        await until((tmp_path / "videos").exists)
+        await until((tmp_path / "results.jsonl").exists)
 
-        with pytest.raises(BlockingIOError, match="another batch is running in this folder"):
+        with pytest.raises(BatchError, match="Another batch is running in the folder"):
             await run(sim, manifest, tmp_path)
 
         assert len(await first) == 3
@@ -267,10 +268,80 @@ async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(
     """A file where the folder of the videos should be."""
     (tmp_path / "videos").write_text("x")
     async with small() as sim:
-        with pytest.raises(FileExistsError):
+        with pytest.raises(BatchError, match=r"no folder .*videos.*: File exists"):
             await run(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
 
         assert len(sim.ledger.jobs) == 0
+
+
+async def test_results_that_cannot_be_read_are_told_and_let_go(tmp_path: Path) -> None:
+    """And the folder is free again once that is mended."""
+    (tmp_path / "results.jsonl").mkdir()
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(1))
+        with pytest.raises(BatchError, match=r"cannot be used: Is a directory\. Nothing was"):
+            await run(sim, manifest, tmp_path)
+        assert len(sim.ledger.jobs) == 0
+        (tmp_path / "results.jsonl").rmdir()
+
+        assert len(await run(sim, manifest, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("moments", range(8))
+async def test_a_batch_cancelled_while_its_folder_is_opened_lets_go_of_it(
+    moments: int, tmp_path: Path
+) -> None:
+    """The next one finds it free."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
+        first = asyncio.create_task(anext(Batch(luma, manifest, tmp_path).run()))
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+
+        [result] = [each async for each in Batch(luma, manifest, tmp_path).run()]
+
+    assert result.state is ResultState.DONE
+    assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_batch_runs_once(tmp_path: Path) -> None:
+    """Its counts are of one run."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(1))), tmp_path)
+        [_] = [result async for result in batch.run()]
+
+        with pytest.raises(ConfigurationError, match="runs once"):
+            await anext(batch.run())
+
+
+async def test_results_stand_as_the_rows_do_now(tmp_path: Path) -> None:
+    """A row that was put in above moves all those below it."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        rows = cats(2)
+        for manifest in (rows, [{"key": "new", "prompt": "x"}, *rows]):
+            batch = Batch(luma, read_manifest(a_manifest(tmp_path, *manifest)), tmp_path)
+            async for _ in batch.run():
+                pass
+
+    assert [(result.line, result.key) for result in batch.results] == [
+        (1, "new"),
+        (2, "cat-0"),
+        (3, "cat-1"),
+    ]
+
+
+async def test_a_row_that_failed_and_was_changed_is_looked_at_again(tmp_path: Path) -> None:
+    """What became of it is not what became of the row before."""
+    async with small(failure_rate=1.0) as sim:
+        await run(sim, a_manifest(tmp_path, {"key": "a", "prompt": "a cat"}), tmp_path)
+        manifest = a_manifest(tmp_path, {"key": "a", "prompt": "a dog"})
+
+        [changed] = await run(sim, manifest, tmp_path)
+
+    assert changed.prompt == "a dog"
+    assert "another" in str(changed.error)
 
 
 async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:

@@ -24,6 +24,14 @@ from luma_async.simulator import Fault, Fixed, LogNormal, Simulator
 from tests.clients import connect, until
 
 
+def names_of_tasks() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def list_of(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
+    return [outcome async for outcome in outcomes]
+
+
 async def test_a_thousand_jobs_stay_within_both_limits() -> None:
     """Never more than 16 requests or 200 jobs at once, and every one of them ends."""
     asyncio.get_running_loop().set_debug(False)  # ten times the pace
@@ -177,15 +185,14 @@ async def test_leaving_early_stops_submitting() -> None:
         async for _ in outcomes:
             break
         await outcomes.aclose()
-        await asyncio.sleep(0.1)  # what has left gets its answer
+        await until(lambda: "luma-async submission" not in names_of_tasks())  # their answers come
         submitted = len(sim.ledger.jobs)
         await asyncio.sleep(0.2)
 
         assert len(sim.ledger.jobs) == submitted < 50
         for job in sim.ledger.jobs:
             assert (await (await luma.watch(job.id))).state is State.COMPLETED
-        left = {task.get_name() for task in asyncio.all_tasks()}
-        assert not any("run_many" in name for name in left)
+        assert not any("run_many" in name for name in names_of_tasks())
 
 
 async def test_closing_the_client_ends_the_run() -> None:
@@ -207,20 +214,44 @@ async def test_closing_the_client_ends_the_run() -> None:
 
 
 async def test_a_run_that_may_submit_no_more_ends_with_its_jobs() -> None:
-    """Those that run bring their videos; what waited for its turn says why it has none."""
+    """They bring their videos; what was read and waits for its turn says why it has none."""
+    read = count()
     async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
-        outcomes = luma.run_many((f"cat {n}" for n in range(100)), max_tasks=5)
+        outcomes = luma.run_many((f"cat {next(read)}" for _ in range(100)), max_tasks=5)
         async with aclosing(outcomes):
             first = await anext(outcomes)
             luma.stop_submitting()
 
-            rest = [outcome async for outcome in outcomes]
+            ended = [first, *[outcome async for outcome in outcomes]]
 
-        made = [outcome for outcome in (first, *rest) if outcome.ok]
-        stopped = [outcome.error for outcome in rest if not outcome.ok]
-        assert len(made) == len(sim.ledger.jobs) < 100
-        assert stopped
+        made = [outcome for outcome in ended if outcome.ok]
+        stopped = [outcome.error for outcome in ended if not outcome.ok]
+        assert len(ended) == next(read) < 100
+        assert len(made) == len(sim.ledger.jobs)
         assert all(isinstance(error, SubmissionStoppedError) for error in stopped)
+
+
+async def test_a_run_whose_requests_come_no_more_ends_as_well() -> None:
+    """A queue that is empty for now keeps nobody waiting, and is closed."""
+    was_closed = False
+
+    async def orders() -> AsyncIterator[str]:
+        nonlocal was_closed
+        try:
+            yield "a cat"
+            await asyncio.Event().wait()
+        finally:
+            was_closed = True
+
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        ended = asyncio.create_task(list_of(luma.run_many(orders())))
+        await until(lambda: sim.ledger.jobs)
+
+        luma.stop_submitting()
+
+        [outcome] = await ended
+        assert outcome.ok
+        assert was_closed
 
 
 @pytest.mark.parametrize("max_tasks", [1, 5])

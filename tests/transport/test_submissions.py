@@ -168,9 +168,11 @@ async def test_a_timeout_around_a_submission_loses_no_job() -> None:
         assert (await (await luma.watch(job.id))).state is State.COMPLETED
 
 
-async def test_nothing_leaves_once_submitting_was_stopped() -> None:
+@pytest.mark.parametrize("bound", ["max_requests", "max_tasks"])
+async def test_nothing_leaves_once_submitting_was_stopped(bound: str) -> None:
     """What waits for its turn ends at once and unpaid; what has left gets its answer."""
-    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim, max_requests=2) as luma:
+    bounds = {"max_requests": {"max_requests": 2}, "max_tasks": {"max_tasks": 1}}
+    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim, **bounds[bound]) as luma:
         sim.faults.add(Fault.slow(0.3, after=True, times=1))
         on_its_way = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.jobs)

@@ -1,0 +1,125 @@
+"""A table in YAML, read row by row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from luma_async.batch.problems import Problem
+from luma_async.batch.tables import Record, TableError
+
+_DEEPEST = 30
+"""Levels of nested values."""
+
+
+def read_yaml(text: str) -> Iterator[Record | Problem]:
+    """Read a list of mappings, whose scalars are taken as they are written.
+
+    (YAML 1.1 would read `16:9` as the number 969.)
+
+    Raises:
+        TableError: it is no YAML, or no such list.
+        ModuleNotFoundError: PyYAML is missing.
+
+    """
+    try:
+        import yaml  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "A file in YAML needs PyYAML: pip install 'luma-async[batch]'", name=error.name
+        ) from None
+    try:
+        for node in _nodes(yaml, text):
+            line, column = node.start_mark.line + 1, node.start_mark.column + 1
+            if node.id == "mapping":
+                yield from _mapping(node, line, column)
+            else:
+                yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise TableError(line, column, f"this is no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise TableError(0, 0, f"this is no YAML: {error}") from None
+    except RecursionError:
+        raise TableError(0, 0, "this is nested too deeply") from None
+
+
+def _nodes(yaml: Any, text: str) -> Iterator[Any]:
+    """Yield the nodes of the list, one by one: all of them take 3 kB for each row."""
+    loader = _loader(yaml, text)
+    loader.get_event()  # the stream begins
+    if loader.check_event(yaml.StreamEndEvent):
+        raise TableError(0, 0, "the file is empty; it is a list of rows, as in: - prompt: a cat")
+    loader.get_event()  # the document
+    root = loader.get_event()
+    if not isinstance(root, yaml.SequenceStartEvent):
+        line, column = root.start_mark.line + 1, root.start_mark.column + 1
+        raise TableError(line, column, "the file is a list of rows, as in: - prompt: a cat dances")
+    while not loader.check_event(yaml.SequenceEndEvent):
+        yield loader.compose_node(None, None)
+    loader.get_event()  # the end of the list
+    loader.get_event()  # of the document
+    end = loader.get_event()
+    if not isinstance(end, yaml.StreamEndEvent):
+        raise TableError(end.start_mark.line + 1, 0, "a second document begins here")
+
+
+def _loader(yaml: Any, text: str) -> Any:
+    """Return what composes nodes, by libyaml where it is there, and resolves no tags."""
+    is_fast = getattr(yaml, "__with_libyaml__", False)
+    bases = (yaml.composer.Composer, yaml.cyaml.CParser) if is_fast else (yaml.SafeLoader,)
+    untagged = {
+        "resolve": lambda *_: "",
+        "descend_resolver": lambda *_: None,
+        "ascend_resolver": lambda *_: None,
+    }
+    kind: Any = type("Loader", bases, untagged)
+    loader = kind.__new__(kind, text)
+    bases[-1].__init__(loader, text)
+    if is_fast:
+        bases[0].__init__(loader)
+    return loader
+
+
+def _mapping(node: Any, line: int, column: int) -> Iterator[Record | Problem]:
+    cells: dict[str, Any] = {}
+    columns: dict[str, int] = {}
+    try:
+        for name, value in node.value:
+            at = name.start_mark
+            if name.id != "scalar":
+                yield Problem(at.line + 1, at.column + 1, "the name of a column is a text")
+                continue
+            if name.value in cells:
+                yield Problem(at.line + 1, at.column + 1, f"{name.value!r} stands here twice")
+            columns[name.value] = value.start_mark.column + 1
+            cells[name.value] = _cell(value)
+    except (ValueError, RecursionError) as error:
+        yield Problem(line, column, f"this cannot be read: {error}")
+    else:
+        yield Record(line, cells, columns)
+
+
+def _cell(node: Any) -> Any:
+    """Return a scalar as it is written, and what is nested as JSON has it."""
+    if isinstance(node.value, str):
+        is_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
+        return None if is_null else node.value
+    return _nested(node, depth=0)
+
+
+def _nested(node: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply, or within itself")
+    if isinstance(node.value, str):
+        if node.style:  # in quotes
+            return node.value
+        try:
+            return json.loads(node.value)
+        except ValueError:  # a plain text
+            return node.value
+    if node.value and isinstance(node.value[0], tuple):
+        return {str(name.value): _nested(value, depth + 1) for name, value in node.value}
+    return {} if node.id == "mapping" else [_nested(each, depth + 1) for each in node.value]
