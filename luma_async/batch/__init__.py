@@ -1,11 +1,11 @@
 """A file of prompts in; a folder of videos, their results and a gallery out.
 
 >>> from luma_async.batch import Batch, read_manifest, write_gallery
->>> async with LumaClient(journal="jobs.db") as luma:                       # doctest: +SKIP
-...     batch = Batch(luma, read_manifest("prompts.csv"), "videos")
+>>> async with LumaClient(journal="prompts/jobs.db") as luma:                       # doctest: +SKIP
+...     batch = Batch(luma, read_manifest("prompts.csv"), "prompts")
 ...     async for result in batch.run():
 ...         print(result.key, result.state, result.file or result.error)
-...     write_gallery("videos", batch.results, title="prompts", command="python make.py")
+...     write_gallery("prompts", batch.results, title="prompts", command="python make.py")
 """
 
 from luma_async.batch.gallery import write as write_gallery

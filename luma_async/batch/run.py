@@ -62,7 +62,7 @@ _MOST_UNREACHABLE = 10
 class Batch:
     """One run of a manifest into a folder.
 
-    >>> batch = Batch(luma, read_manifest("prompts.csv"), "videos")   # doctest: +SKIP
+    >>> batch = Batch(luma, read_manifest("prompts.csv"), "prompts")   # doctest: +SKIP
     >>> async for result in batch.run():                              # doctest: +SKIP
     ...     print(result.key, result.state, result.file or result.error)
 
