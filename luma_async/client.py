@@ -213,13 +213,13 @@ class LumaClient:
 
         `key` is your name for the job in the journal, such as `"row-17"`: it is paid for once. A
         job that is known under it is watched, or returned finished; one that has failed raises its
-        failure again, unless `retry_failed=True` has it submitted anew.
+        failure again, unless `retry_failed=True` has it submitted anew, changed or not.
 
         Raises:
             InvalidRequestError: a field breaks a rule; nothing was sent.
             KeyConflictError: the key names another job; nothing was sent.
             JournalError: the journal cannot be written; nothing was sent.
-            GenerationFailedError, NotFoundError: the job known under the key failed, or is lost.
+            GenerationFailedError: the job known under the key failed.
             SubmissionUncertainError: the job may have been taken; it was not sent again.
             APIError: the server refused; the job was not taken.
             APIConnectionError: the server could not be reached; the job was not taken.
@@ -262,7 +262,7 @@ class LumaClient:
         source_id = source if isinstance(source, str) else source.id
         may_be_known = key is not None and await self._knows(key)
         if not may_be_known:
-            await self._finished(source)
+            await self._submitter.unless_stopped(self._finished(source))
         async with self._pictures.read(request) as sent:
             return await self._submit(
                 Submission(request, sent, source_id),
@@ -495,7 +495,7 @@ class LumaClient:
             known = await books.find(asked)
             if known is not None:
                 return known
-            await self._finished(source)
+            await self._submitter.unless_stopped(self._finished(source))
         return await books.submit(asked)
 
     async def _knows(self, key: str) -> bool:

@@ -142,11 +142,7 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """The server does not know the job."""
-
     advice = "Check the id, and that base_url is the host that made it"
-    id: str | None = None
-    """The job's, where a journal told that it is lost."""
 
 
 class RateLimitError(APIError):

@@ -9,10 +9,16 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import hypothesis  # noqa: F401  it asks the collector what refers to what, before that is frozen
+import hypothesis
 import pytest
 
 pytest_plugins = ["luma_async.testing"]
+
+
+hypothesis.settings.register_profile(
+    "suite", deadline=None
+)  # what is timed has a test that says so
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_xdist_auto_num_workers() -> int:

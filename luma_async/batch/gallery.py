@@ -7,7 +7,6 @@ import hashlib
 import math
 import os
 import re
-import shlex
 import statistics
 import uuid
 from collections import Counter
@@ -21,6 +20,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
+from luma_async.batch.commands import Commands, Step, steps
 from luma_async.batch.result import Result, ResultState
 
 NAME = "gallery.html"
@@ -30,6 +30,7 @@ _REASONS = {
     ResultState.DONE: "Its path does not lead to a file beside this page.",
     ResultState.NOT_DOWNLOADED: "It is taken and paid for; its file is not here yet.",
     ResultState.FAILED: "The server made no video of it.",
+    ResultState.LOST: "It is paid for, and the server does not know it any more.",
     ResultState.UNCERTAIN: "It may have been taken and paid for.",
     ResultState.NOT_STARTED: "What it continues has no video.",
 }
@@ -61,7 +62,7 @@ def write(
         OSError: it cannot be written.
 
     """
-    page = _template().stream(_content(results, title, _Commands(command, retry, settle)))
+    page = _template().stream(_content(results, title, Commands(command, retry, settle)))
     page.enable_buffering(_PIECES)  # and not as one text, which takes 5 kB a row
     target = Path(folder, NAME)
     temporary = target.with_name(f".{NAME}.{uuid.uuid4().hex}")
@@ -84,18 +85,10 @@ def render(
     settle: str | None = None,
 ) -> str:
     """Return the page; see `write`."""
-    return _template().render(_content(results, title, _Commands(command, retry, settle)))
+    return _template().render(_content(results, title, Commands(command, retry, settle)))
 
 
-class _Commands(NamedTuple):
-    """What to type for a batch."""
-
-    go_on: str
-    retry: str | None
-    settle: str | None
-
-
-def _content(results: Iterable[Result], title: str, commands: _Commands) -> dict[str, object]:
+def _content(results: Iterable[Result], title: str, commands: Commands) -> dict[str, object]:
     """Return what the template asks for."""
     ordered = list(results)
     counts = Counter(result.state for result in ordered)
@@ -106,13 +99,6 @@ def _content(results: Iterable[Result], title: str, commands: _Commands) -> dict
         "rows": len(ordered),
         "shape": _shape(ordered),
     }
-
-
-class _Step(NamedTuple):
-    """A command line, and what it is for."""
-
-    purpose: str
-    command: str
 
 
 class _Kin(NamedTuple):
@@ -131,12 +117,12 @@ class _Card:
     link: str | None
     reason: str | None
     facts: list[str]
-    steps: list[_Step]
+    steps: list[Step]
     parent: _Kin | None
     children: list[_Kin]
 
 
-def _cards(results: list[Result], commands: _Commands) -> Iterator[_Card]:
+def _cards(results: list[Result], commands: Commands) -> Iterator[_Card]:
     keys: dict[str, _Kin] = {}
     ids: dict[str, _Kin] = {}
     for number, result in enumerate(results, 1):
@@ -159,62 +145,26 @@ def _cards(results: list[Result], commands: _Commands) -> Iterator[_Card]:
             link=link,
             reason=None if link else result.error or _REASONS[result.state],
             facts=_facts(result),
-            steps=_steps(result, commands),
+            steps=steps(_cause(number, results, parents), commands),
             parent=parent,
             children=children.get(number, []),
         )
 
 
-def _steps(result: Result, commands: _Commands) -> list[_Step]:
-    """Return what gets a row its video."""
-    settle = commands.settle
-    match result.state:
-        case ResultState.DONE:
-            return []
-        case ResultState.FAILED:
-            return [_Step("Try it again", commands.retry)] if commands.retry else []
-        case ResultState.UNCERTAIN:
-            if settle is None:
-                return [_Step("Once it is settled in the journal", commands.go_on)]
-            return [
-                _Step("If it was not taken", _settling(settle, result.key, "--resubmit")),
-                _Step(
-                    "If it was, name its task",
-                    _settling(settle, result.key, f"--id {_shell(result.id or 'TASK_ID')}"),
-                ),
-                _Step("Then go on", commands.go_on),
-            ]
-        case ResultState.NOT_DOWNLOADED:
-            return [_Step("Download it", commands.go_on)]
-        case ResultState.NOT_STARTED:
-            return [_Step("Go on", commands.go_on)]
+_FOLLOWED = (ResultState.DONE, ResultState.NOT_DOWNLOADED)
+"""Whose row is continued as soon as the batch goes on."""
 
 
-def _settling(settle: str, key: str, option: str) -> str:
-    if key.startswith("-"):  # which would be read as an option itself
-        return f"{settle} {option} -- {_shell(key)}"
-    return f"{settle} {_shell(key)} {option}"
-
-
-def _shell(word: str) -> str:
-    r"""Quote a word of a command line.
-
-    What is pasted into a terminal must not hold characters that steer it (ESC ends a bracketed
-    paste) or that turn around what is read; $'\x1b' of bash, zsh and ksh tells them instead.
-    """
-    if word.isprintable():
-        return shlex.quote(word)
-    return "$'" + "".join(map(_escaped, word)) + "'"
-
-
-def _escaped(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
-    if character.isprintable():
-        return character
-    code = ord(character)
-    # Octal, and not \x, takes a known number of digits at most.
-    return f"\\{code:03o}" if code < 0x80 else f"\\U{code:08x}"
+def _cause(number: int, results: list[Result], parents: list[_Kin | None]) -> Result:
+    """Return the result on which it depends whether a row can begin: its own, or an ancestor's."""
+    seen: set[int] = set()
+    while results[number - 1].state is ResultState.NOT_STARTED and number not in seen:
+        seen.add(number)
+        parent = parents[number - 1]
+        if parent is None or results[parent.number - 1].state in _FOLLOWED:
+            break
+        number = parent.number
+    return results[number - 1]
 
 
 def _link(file: str | None) -> str | None:

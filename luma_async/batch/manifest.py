@@ -26,6 +26,7 @@ from luma_async.batch.tables import (
 from luma_async.batch.yaml_table import read_yaml
 from luma_async.errors import InvalidRequestError
 from luma_async.journal.asked import checked_key
+from luma_async.media.images import IMAGE_LIMIT
 from luma_async.media.names import safe_stem
 from luma_async.media.signatures import HEAD, media_type
 from luma_async.models import ExtendRequest, GenerateRequest
@@ -282,7 +283,7 @@ def _digest(
     asked = {name: value for name, value in dict(request).items() if value is not None}
     asked.pop("notify_hook", None)
     asked.update({name: cells[name] for name in _PICTURES & cells.keys()})
-    text = json.dumps([asked, reference], sort_keys=True, default=str)
+    text = json.dumps([asked, reference], sort_keys=True, default=str).replace("\\r\\n", "\\n")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -291,6 +292,11 @@ def _problem_of_picture(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             found = media_type(file.read(HEAD))
+            size = os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
-    return None if found is not None and found.startswith("image/") else "is no picture"
+    if found is None or not found.startswith("image/"):
+        return "is no picture"
+    if size > IMAGE_LIMIT:
+        return f"has {size / 2**20:.1f} MiB, and a picture may have {IMAGE_LIMIT / 2**20:.0f} MiB"
+    return None

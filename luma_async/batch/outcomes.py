@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -47,8 +48,10 @@ def not_made(row: Row, outcome: Outcome) -> Result:
     error = outcome.error
     if isinstance(error, SubmissionUncertainError):
         state = ResultState.UNCERTAIN
-    elif isinstance(error, GenerationFailedError | NotFoundError) and outcome.id is not None:
+    elif isinstance(error, GenerationFailedError) and outcome.id is not None:
         state = ResultState.FAILED
+    elif isinstance(error, NotFoundError) and outcome.id is not None:
+        state = ResultState.LOST
     elif outcome.id is not None:  # it is taken, and what became of it is not known yet
         state = ResultState.NOT_DOWNLOADED
     else:
@@ -63,6 +66,15 @@ def not_made(row: Row, outcome: Outcome) -> Result:
         error=str(error),
         asks=row.asks,
     )
+
+
+def unknown_to_journal(before: Result) -> Result:
+    """Return the result of a row that is paid for, though the journal has no entry for it."""
+    why = (
+        f"It was paid for as task {before.id}, and the journal does not know it. Name the journal "
+        "that does, or delete its line in results.jsonl to have it submitted again."
+    )
+    return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, error=why)
 
 
 def never_begun(row: Row) -> Result:

@@ -15,6 +15,8 @@ class ResultState(StrEnum):
     """It is taken and paid for, and its file is not here yet."""
     FAILED = "failed"
     """The server made no video of it."""
+    LOST = "lost"
+    """It is paid for, and the server did not know it any more; it is looked for in each run."""
     UNCERTAIN = "uncertain"
     """It may have been taken and paid for; its key is settled by the user."""
     NOT_STARTED = "not started"

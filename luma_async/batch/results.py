@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
+
+from pydantic import TypeAdapter, ValidationError
 
 from luma_async.batch.result import Result, ResultState
 from luma_async.batch.row import Row
@@ -15,24 +18,26 @@ from luma_async.errors import BatchError
 from luma_async.file_lock import lock, unlock
 
 NAME = "results.jsonl"
-_FIELDS = {field.name for field in fields(Result)}
+_RESULT = TypeAdapter(Result)
 
 
 class Results:
     """What became of the rows of a folder, in its file and in `all` by their keys.
 
-    A line is written at once. What a crash left half written is dropped when the file is next
-    opened. One process at a time has it open.
+    A line is written at once; the last one of a key counts, and it is the only one once the file
+    was closed or is next opened. What a crash left half written is dropped then. One process at
+    a time has it open.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.all: dict[str, Result] = {}
+        self._has_repeats = False
         self._file: TextIO | None = None
         self._guard: TextIO | None = None
 
-    def open(self, *, holds: Callable[[Result], bool]) -> None:
-        """Read the results, and write down anew those that still hold.
+    def open(self) -> None:
+        """Read the results, and make ready to add some.
 
         Raises:
             BatchError: another process has them open, or they cannot be written.
@@ -42,13 +47,9 @@ class Results:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._guard = (self.folder / f".{NAME}.lock").open("w", encoding="utf-8")
             self._take_lock(self._guard)
-            path = self.folder / NAME
-            self.all = {result.key: result for result in read_results(path) if holds(result)}
-            new = path.with_name(f"{NAME}.new")
-            with new.open("w", encoding="utf-8") as file:
-                file.writelines(map(_line, self.all.values()))
-            new.replace(path)
-            self._file = path.open("a", encoding="utf-8")
+            self.all = {result.key: result for result in read_results(self.folder / NAME)}
+            self._write_anew()
+            self._file = (self.folder / NAME).open("a", encoding="utf-8")
         except OSError as error:
             self.close()
             why = error.strerror or error
@@ -60,7 +61,7 @@ class Results:
             raise
 
     def add(self, result: Result) -> None:
-        """Write down what became of a row that has no result yet.
+        """Write down what became of a row.
 
         Raises:
             BatchError: it cannot be written.
@@ -75,6 +76,7 @@ class Results:
                 f"What became of row {result.key!r} cannot be written to {NAME}: "
                 f"{error.strerror or error}. The journal knows it: mend that, and run it again."
             ) from None
+        self._has_repeats |= result.key in self.all
         self.all[result.key] = result
 
     def close(self) -> None:
@@ -82,10 +84,22 @@ class Results:
         if self._file is not None:
             with contextlib.suppress(OSError):  # what is left of a line that could not be written
                 self._file.close()
+            with contextlib.suppress(OSError):  # it is done when the file is next opened
+                if self._has_repeats:
+                    self._write_anew()
         if self._guard is not None:
             with contextlib.suppress(OSError, ValueError):
                 unlock(self._guard)
             self._guard.close()
+
+    def _write_anew(self) -> None:
+        path = self.folder / NAME
+        new = path.with_name(f"{NAME}.new")
+        with new.open("w", encoding="utf-8") as file:
+            file.writelines(map(_line, self.all.values()))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
 
     def _take_lock(self, guard: TextIO) -> None:
         try:
@@ -100,7 +114,7 @@ class Results:
 
 
 def read_results(path: Path) -> Iterable[Result]:
-    """Yield the results in a file, as far as they can be read; the last one of a key counts."""
+    """Yield the results in a file, as far as they can be read."""
     try:
         text = path.read_text("utf-8", errors="replace")
     except FileNotFoundError:
@@ -126,8 +140,6 @@ def _line(result: Result) -> str:
 
 def _read(line: str) -> Result | None:
     try:
-        document: Any = json.loads(line)
-        known = {name: value for name, value in document.items() if name in _FIELDS}
-        return Result(**{**known, "state": ResultState(known["state"])})
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return _RESULT.validate_json(line, strict=True)
+    except ValidationError:
         return None

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,6 @@ from luma_async.tasks.lifetime import Lifetime
 VIDEOS = "videos"
 _FATAL = (
     AuthenticationError,
-    PermissionDeniedError,
     InsufficientCreditsError,
     JournalError,
     ConfigurationError,
@@ -55,8 +54,8 @@ _FATAL = (
 )
 """What every further row would meet as well."""
 
-_MOST_UNREACHABLE = 10
-"""Submissions one after another that reached nothing."""
+_MOST_IN_VAIN = 10
+"""Rows one after another that reached nothing, were forbidden, or left no file: so will all."""
 
 
 class Batch:
@@ -107,13 +106,16 @@ class Batch:
         self._queue: Queue | None = None
         self._results = Results(self.folder)
         self._has_run = False
+        self._ended: set[str] = set()
+        self._known: Mapping[str, EntryState] = {}
         self._begun: dict[str, tuple[float, bool]] = {}
         self._made: dict[str, Generation | str] = {}
         self._took: dict[str, float] = {}
-        self._unreachable = 0
+        self._in_vain = 0
+        self._undelivered = 0
         self._was_reached = False
         self._unreached: LumaError | None = None
-        self._ended = asyncio.Event()
+        self._has_ended = asyncio.Event()
 
     @property
     def results(self) -> list[Result]:
@@ -132,7 +134,7 @@ class Batch:
         `LumaClient.stop_submitting()` is called as well.
         """
         self._is_stopped = True
-        self._ended.set()
+        self._has_ended.set()
         if self._queue is not None:
             self._queue.stop()
 
@@ -154,22 +156,21 @@ class Batch:
         try:
             await to_completion(self._open())
             self.progress.mean = await self._learned_mean()
-            ended = results.all.keys() & self._rows.keys()
-            self.progress.before = len(ended)
-            for key in ended:
-                result = results.all[key] = replace(results.all[key], line=self._rows[key].line)
-                if result.id is not None and result.state is ResultState.DONE:
-                    self._made[key] = result.id
-            rest = [row for key, row in self._rows.items() if key not in ended]
+            self._known = await self._journal.states()
+            held_back = self._held_back()
+            self.progress.failed += len(held_back)
+            rest = [
+                row
+                for key, row in self._rows.items()
+                if key not in self._ended and key not in held_back
+            ]
             self._children_left.update(row.parent for row in rest if row.parent is not None)
             self._queue = Queue(rest, made=self._made)
             if self._is_stopped:
                 self._queue.stop()
-            failed = ended - self._made.keys()
-            for parent in self._children_left.keys() & failed:
-                for result in self._never_begun(parent):
-                    results.add(result)
-                    yield result
+            for result in [*held_back.values(), *self._never_begun_from(held_back)]:
+                results.add(result)
+                yield result
             async with aclosing(download_all(self._outcomes(), self._deliver)) as files:
                 async for file in files:
                     for result in self._results_of(file):
@@ -184,14 +185,41 @@ class Batch:
         await anyio.to_thread.run_sync(self._prepare_folder)
 
     def _prepare_folder(self) -> None:
-        self._results.open(holds=self._holds)
+        """Read what became of the rows so far, and make room for videos before any is paid for."""
+        found = self._results
+        found.open()
         try:
-            (self.folder / VIDEOS).mkdir(exist_ok=True)  # before anything is paid for
+            (self.folder / VIDEOS).mkdir(exist_ok=True)
         except OSError as error:
             raise BatchError(
                 f"There can be no folder {str(self.folder / VIDEOS)!r} for the videos: "
                 f"{error.strerror or error}. Nothing was submitted."
             ) from None
+        for key in found.all.keys() & self._rows.keys():
+            row, result = self._rows[key], found.all[key]
+            found.all[key] = result = replace(result, line=row.line)
+            if is_lasting(result, row, self.folder, retry_failed=self._retry_failed):
+                self._ended.add(key)
+                if result.id is not None and result.state is ResultState.DONE:
+                    self._made[key] = result.id
+        self.progress.before = len(self._ended)
+
+    def _held_back(self) -> dict[str, Result]:
+        """Return rows that are paid for, and that the journal does not know."""
+        found = self._results.all
+        held_back = {}
+        for key in (found.keys() & self._rows.keys()) - self._ended - self._known.keys():
+            result = found[key]
+            is_changed = result.asks not in (None, self._rows[key].asks)
+            may_be_paid_anew = result.id is None or result.state is ResultState.FAILED
+            if not (is_changed or may_be_paid_anew):
+                held_back[key] = outcomes.unknown_to_journal(result)
+        return held_back
+
+    def _never_begun_from(self, held_back: Iterable[str]) -> list[Result]:
+        """Return the rows that cannot begin whatever this run brings."""
+        without_video = {*held_back, *(self._ended - self._made.keys())}
+        return [lost for key in without_video for lost in self._never_begun(key)]
 
     async def _learned_mean(self) -> float | None:
         """Return how many seconds a job takes, as far as that was learned in earlier runs."""
@@ -200,11 +228,6 @@ class Batch:
             return Lifetime.from_state(learned[EVERY_KIND]).mean
         except (KeyError, ValueError):
             return None
-
-    def _holds(self, result: Result) -> bool:
-        """Whether there is nothing more to do for a row."""
-        row = self._rows.get(result.key)
-        return row is None or is_lasting(result, row, self.folder, retry_failed=self._retry_failed)
 
     async def _outcomes(self) -> AsyncIterator[Outcome]:
         ended = self._luma.run_many(
@@ -218,7 +241,7 @@ class Batch:
     async def _requests(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         assert self._queue is not None  # noqa: S101  it is made before
         async for row in self._queue.rows():
-            is_new = await self._is_new(row)
+            is_new = self._is_new(row)
             if is_new and not await self._may_pay():
                 self._queue.skip(row.key)  # others may be paid for already
                 continue
@@ -247,22 +270,22 @@ class Batch:
         while self._limit is not None and self.progress.paid >= self._limit:
             if self._is_stopped or not any(is_new for _, is_new in self._begun.values()):
                 return False
-            self._ended.clear()
-            await self._ended.wait()
+            self._has_ended.clear()
+            await self._has_ended.wait()
         return True
 
-    async def _is_new(self, row: Row) -> bool:
+    def _is_new(self, row: Row) -> bool:
         """Whether a row is paid for when it is submitted now."""
-        entry = await self._journal.find(row.key)
+        state = self._known.get(row.key)
         failed = (EntryState.FAILED, EntryState.LOST)
-        return entry is None or (self._retry_failed and entry.state in failed)
+        return state is None or (self._retry_failed and state in failed)
 
     def _note(self, outcome: Outcome) -> None:
         """Take in the end of a job, before its file comes."""
         assert self._queue is not None  # noqa: S101  it is made before
         key = outcome.key or ""
         begun, is_new = self._begun.pop(key, (0.0, False))
-        self._ended.set()
+        self._has_ended.set()
         self.progress.running -= 1
         if outcome.generation is not None:
             self._was_reached = True
@@ -270,7 +293,7 @@ class Batch:
             if is_new:
                 self._took[key] = time.monotonic() - begun
                 self.progress.observe(self._took[key])
-            self._unreachable = 0
+            self._in_vain = 0
             if self._children_left[key] > 0:
                 self._made[key] = outcome.generation
             self._queue.made(key)
@@ -283,13 +306,17 @@ class Batch:
             self.stop()
             return
         is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
-        self._unreachable = self._unreachable + 1 if is_unreachable else 0
+        is_forbidden = isinstance(error, PermissionDeniedError)  # all of it, or one prompt
+        self._in_vain = self._in_vain + 1 if is_unreachable or is_forbidden else 0
         self._was_reached |= isinstance(error, APIError) or outcome.id is not None
-        if isinstance(error, _FATAL) or self._unreachable >= _MOST_UNREACHABLE:
-            self.problem = self.problem or error
-            self.stop()
-        elif is_unreachable:
+        if is_unreachable:
             self._unreached = error
+        if isinstance(error, _FATAL) or self._in_vain >= _MOST_IN_VAIN:
+            self._give_up(error)
+
+    def _give_up(self, problem: LumaError | None) -> None:
+        self.problem = self.problem or problem
+        self.stop()
 
     async def _deliver(self, source: Source) -> Download:
         """Bring the file of a job that has ended well to its place."""
@@ -317,8 +344,12 @@ class Batch:
             return [outcomes.not_made(row, outcome), *self._never_begun(key)]
         if file.ok:
             self.progress.downloaded += 1
+            self._undelivered = 0
         else:
             self.progress.failed += 1
+            self._undelivered += 1
+            if self._undelivered >= _MOST_IN_VAIN:
+                self._give_up(file.error)
         place = file.path.relative_to(self.folder) if file.path else None
         took = self._took.pop(key, None)
         return [outcomes.made(row, made, file=place, error=file.error, took=took)]

@@ -25,12 +25,14 @@ from luma_async.batch.results import NAME, is_lasting, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
+from luma_async.cli.secrecy import without_password
 from luma_async.cli.terminal import Terminal, forget_stdout
+from luma_async.errors import BatchError
 
 JOURNAL = "jobs.db"
 """In the folder of the videos, where no journal is named."""
 
-DEFAULTS = {"max-tasks": 20, "max-downloads": 4}
+DEFAULTS = {"max-tasks": 20, "max-downloads": 4, "limit-jobs": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,9 @@ async def run_batch(
 
     """
     manifest = await anyio.to_thread.run_sync(read_manifest, order.manifest)
+    for row in manifest.rows:
+        connection.check_is_no_secret(row.key)
+    await anyio.to_thread.run_sync(_check_journal, connection, order)
     client = connection.client_that_submits(max_downloads=order.max_downloads, **settings)
     async with client as luma:
         batch = Batch(
@@ -137,14 +142,40 @@ def connection_for(order: Order, base_url: str | None, journal: str | None) -> C
 
 def command(connection: Connection, order: Order) -> str:
     """Return what to type to go on with a batch."""
-    chosen = {"max-tasks": order.max_tasks, "max-downloads": order.max_downloads}
+    chosen = {
+        "max-tasks": order.max_tasks,
+        "max-downloads": order.max_downloads,
+        "limit-jobs": order.limit_jobs,
+    }
     return connection.command(
         "batch",
-        str(order.manifest),
+        _as_argument(order.manifest),
         output=None if order.folder == folder_of(order.manifest) else str(order.folder),
         journal=None if connection.journal == str(order.folder / JOURNAL) else connection.journal,
         **{name: str(n) for name, n in chosen.items() if n != DEFAULTS[name]},
     )
+
+
+def _check_journal(connection: Connection, order: Order) -> None:
+    """Refuse to begin a journal beside results that another one must have known.
+
+    Raises:
+        BatchError: there is no journal, and there are such results.
+
+    """
+    if connection.journal_is_there:
+        return
+    for result in read_results(order.folder / NAME):
+        if result.state in (ResultState.UNCERTAIN, ResultState.NOT_DOWNLOADED, ResultState.LOST):
+            raise BatchError(
+                f"Row {result.key!r} is {result.state}: it may be paid for, and the journal that "
+                f"knows it is not at {without_password(connection.journal_place)}. Put it back, or "
+                f"name it: --journal. If it is gone, delete {order.folder / NAME} to begin anew."
+            )
+
+
+def _as_argument(path: Path) -> str:
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 async def _show_gallery(
@@ -173,8 +204,10 @@ def _tell(terminal: Terminal, result: Result) -> None:
         plain = f"{result.key}: {result.state}: {result.error}"
     try:
         terminal.result(plain, asdict(result))
-    except BrokenPipeError:
-        forget_stdout()  # nobody reads, and the batch goes on
+    except OSError as error:  # the batch goes on
+        forget_stdout()
+        if not isinstance(error, BrokenPipeError):
+            terminal.warn(f"Nothing more can be written to standard output: {error.strerror}.")
 
 
 def _summed_up(
@@ -185,14 +218,18 @@ def _summed_up(
     counts = [f"{ours.count(state):,} {state}" for state in ResultState if ours.count(state)]
     if missing := ours.count(None):
         counts.append(f"{missing:,} still to do")
-    terminal.say(f"{len(ours):,} rows: {', '.join(counts)}.")
+    rows = "1 row" if len(ours) == 1 else f"{len(ours):,} rows"
+    terminal.say(f"{rows}: {', '.join(counts)}.")
+    if ours.count(ResultState.UNCERTAIN):
+        terminal.say("Whether those that are uncertain were taken, your gateway's list tells;")
+        terminal.say("the gallery has the commands that settle them.")
     if batch.results:
         terminal.say(f"Gallery: {order.folder / GALLERY}")
     if batch.problem is not None:
         terminal.complain(batch.problem)
         nothing = batch.progress.done == 0
         return ExitCode.of([batch.problem]) if nothing else ExitCode.FAILED
-    if was_stopped and missing:
+    if was_stopped and batch.progress.left:
         return ExitCode.INTERRUPTED
     bad = any(state is not ResultState.DONE for state in ours if state is not None)
     return ExitCode.FAILED if bad else ExitCode.DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,8 @@ from luma_async.cli.secrecy import without_password
 from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, Settings
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
-from luma_async.errors import ConfigurationError, JournalError
+from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.shell import command_line
 from luma_async.transport.settings import checked_base_url
 
 
@@ -68,7 +68,7 @@ class Connection:
             JournalError: an option names a journal that is not there.
 
         """
-        is_needed = self.journal is not None or self._journal_is_there
+        is_needed = self.journal is not None or self.journal_is_there
         return self.client(journal=self.journal_that_exists if is_needed else None, **arguments)
 
     @cached_property
@@ -95,7 +95,7 @@ class Connection:
             JournalError: one is named, and is not there.
 
         """
-        if self._journal_is_there:
+        if self.journal_is_there:
             return self.journal_place
         if self._named_journal is None:
             return None
@@ -108,6 +108,20 @@ class Connection:
         """Whether it is in a database server, and no file."""
         return "://" in self.journal_place
 
+    def check_is_no_secret(self, key: str) -> None:
+        """Refuse an API key as the key of a job.
+
+        Raises:
+            InvalidRequestError: it is one, or looks like one.
+
+        """
+        if key == self.settings.get(API_KEY) or (key.startswith("sk-") and len(key) >= 20):
+            raise InvalidRequestError.of(
+                "key",
+                "names the job in the journal, and this looks like an API key. That goes into "
+                "LUMA_API_KEY, or into a file .env in this folder",
+            )
+
     def command(self, *words: str, **options: str | None) -> str:
         """Return what to type for another command at the same gateway."""
         return _typed(*words, **{"base-url": self.base_url, **options})
@@ -117,7 +131,8 @@ class Connection:
         return _typed(*words, journal=self.journal)
 
     @property
-    def _journal_is_there(self) -> bool:
+    def journal_is_there(self) -> bool:
+        """Whether the journal exists, as far as can be told without opening it."""
         return self.journal_is_url or Path(self.journal_place).expanduser().exists()
 
     @property
@@ -129,7 +144,7 @@ def _typed(*words: str, **options: str | None) -> str:
     said = {name: value for name, value in options.items() if value is not None}
     if "journal" in said:
         said["journal"] = without_password(said["journal"])
-    return shlex.join(["luma-async", *words, *(f"--{name}={said[name]}" for name in said)])
+    return command_line(["luma-async", *words, *(f"--{name}={said[name]}" for name in said)])
 
 
 def default_place() -> str:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 from luma_async.batch import Batch
+from luma_async.cli.program import ENDS
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 
@@ -34,6 +35,7 @@ class Interruption:
 
         def leave() -> None:
             self.count += 2
+            self._terminal.warn("Leaving, once what was just sent has its answer.")
             task.cancel()
 
         def interrupt() -> None:
@@ -48,17 +50,18 @@ class Interruption:
                 "Ctrl-C again leaves at once."
             )
 
-        handlers = {signal.SIGINT: interrupt, signal.SIGTERM: leave}
+        handlers = {signal.SIGINT: interrupt, **dict.fromkeys(ENDS, leave)}
         before = {number: signal.getsignal(number) for number in handlers}
+        heeded = [number for number in handlers if before[number] is not signal.SIG_IGN]  # nohup
         try:
-            for number, handler in handlers.items():
-                loop.add_signal_handler(number, handler)
+            for number in heeded:
+                loop.add_signal_handler(number, handlers[number])
         except NotImplementedError:  # Windows: Ctrl-C leaves at once, and nothing is lost
             yield
             return
         try:
             yield
         finally:
-            for number, earlier in before.items():
+            for number in heeded:
                 loop.remove_signal_handler(number)
-                signal.signal(number, earlier)
+                signal.signal(number, before[number])

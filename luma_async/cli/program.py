@@ -13,6 +13,9 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal, forget_stdout
 from luma_async.errors import LumaError
 
+ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What ends a process that is a service's, or whose terminal is gone: as a Ctrl-C would."""
+
 Work = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
 
 _EXTRAS = {"av": "simulator", "PIL": "simulator", "yaml": "batch", "jinja2": "batch"}
@@ -26,8 +29,9 @@ def run(work: Work, *, as_json: bool = False) -> NoReturn:
 
     """
     terminal = Terminal(as_json=as_json)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a service's stop is a Ctrl-C, too
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     with terminal.log():
         code = _code_of(work, terminal)
     raise typer.Exit(code)

@@ -12,7 +12,6 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.follower import Follower, state_after
 from luma_async.cli.output import Output
 from luma_async.cli.report import Report
-from luma_async.cli.settings import API_KEY
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 from luma_async.errors import InvalidRequestError, LumaError
@@ -59,7 +58,8 @@ async def submit(terminal: Terminal, connection: Connection, order: Order) -> Ex
 
     """
     request = order.request
-    _check_is_no_secret(order.key, connection)
+    if order.key is not None:
+        connection.check_is_no_secret(order.key)
     if order.output is not None and order.waits:
         order.output.check()
     terminal.take_up_submission = connection.command("resume", journal=connection.journal)
@@ -131,14 +131,3 @@ def _object(text: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidRequestError.of("extra", """is no JSON object, such as '{"seed": 7}'""")
     return found
-
-
-def _check_is_no_secret(key: str | None, connection: Connection) -> None:
-    if key is None:
-        return
-    if key == connection.settings.get(API_KEY) or (key.startswith("sk-") and len(key) >= 20):
-        raise InvalidRequestError.of(
-            "key",
-            "names the job in the journal, and this looks like an API key. That goes into "
-            "LUMA_API_KEY, or into a file .env in this folder",
-        )

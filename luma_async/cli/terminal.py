@@ -40,7 +40,7 @@ class Terminal:
         """What to type for all of them at once."""
         self.take_up_submission: str | None = None
         """What to type for a job that is being submitted."""
-        self._console = Console(
+        self._console = _Console(
             stderr=True,
             force_terminal=sys.stderr.isatty(),
             highlight=False,
@@ -67,7 +67,8 @@ class Terminal:
     @property
     def shows_progress(self) -> bool:
         """Whether a person sees something move, and needs no line for each step."""
-        return self._console.is_terminal and _is_terminal(sys.stdout) and not self.as_json
+        can_move = self._console.is_terminal and not self._console.is_dumb_terminal
+        return can_move and _is_terminal(sys.stdout) and not self.as_json
 
     def result(self, plain: str, fields: Mapping[str, Any]) -> None:
         """Print one result: a line or more for people, or one of JSON.
@@ -148,6 +149,15 @@ class Terminal:
 def _is_terminal(stream: TextIO | None) -> bool:
     """Whether a person looks at it; a closed one is `None`."""
     return stream is not None and stream.isatty()
+
+
+class _Console(Console):
+    """The error output, which nobody may be reading any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more, and let what is on its way go on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class _LogHandler(logging.Handler):

@@ -170,7 +170,7 @@ class Bookkeeper:
         Raises:
             KeyConflictError: the key names another job.
             SubmissionUncertainError: nobody knows whether it was taken.
-            GenerationFailedError, NotFoundError: it has failed, or is lost.
+            GenerationFailedError: it has failed.
             JournalError: the journal cannot be read.
 
         """
@@ -229,21 +229,26 @@ class Bookkeeper:
         if entry is None:
             return None
         if entry.fingerprint != asked.fingerprint:
+            if entry.state is EntryState.FAILED and asked.retry_failed:
+                return entry  # there is nothing to lose
             raise KeyConflictError(asked.key, f"was used for another request{_named(entry)}")
-        match entry.state:
-            case EntryState.RUNNING if entry.server != self._server:
-                why = f"names a job that runs at {entry.server}, and base_url is another here"
-                raise KeyConflictError(asked.key, why)
-            case EntryState.RUNNING:
-                return self._watch(entry)
-            case EntryState.COMPLETED if entry.generation is not None:
-                return VideoTask.finished(entry.generation, key=entry.key)
-            case EntryState.UNCERTAIN:
-                if not asked.retry_uncertain:
-                    raise _uncertain(entry, asked.submission)
-            case _:
-                if not asked.retry_failed:
-                    raise _failure(entry)
+        return self._what_to_do(entry, asked)
+
+    def _what_to_do(self, entry: Entry, asked: Asked) -> VideoTask | Entry:
+        """Return the handle on a job that is known for just this, or its entry to be replaced."""
+        is_lost = entry.state is EntryState.LOST and not asked.retry_failed
+        if entry.state is EntryState.RUNNING or is_lost:  # a server may find again what it had lost
+            if entry.server != self._server:
+                why = f"names a job that is at {entry.server}, and base_url is another here"
+                raise KeyConflictError(entry.key, why)
+            return self._watch(entry)
+        if entry.state is EntryState.COMPLETED and entry.generation is not None:
+            return VideoTask.finished(entry.generation, key=entry.key)
+        if entry.state is EntryState.UNCERTAIN:
+            if not asked.retry_uncertain:
+                raise _uncertain(entry, asked.submission)
+        elif not asked.retry_failed:
+            raise _failure(entry)
         return entry
 
     async def _seen_through(self, key: str) -> Entry | None:
@@ -296,11 +301,9 @@ def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError
 def _failure(entry: Entry) -> LumaError:
     if entry.generation is not None:
         return GenerationFailedError(entry.generation)
-    lost = NotFoundError(
+    return NotFoundError(
         entry.reason or "the server no longer knows it",
         status=404,
         call=f"the server of task {entry.id}",
         next_step="retry_failed=True submits it again",
     )
-    lost.id = entry.id
-    return lost

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
-from luma_async.journal.entry import End, Entry
+from luma_async.journal.entry import End, Entry, EntryState
 
 
 class Journal(Protocol):
@@ -44,6 +44,9 @@ class Journal(Protocol):
 
     async def find(self, key: str) -> Entry | None:
         """Return what stands under a key."""
+
+    async def states(self) -> Mapping[str, EntryState]:
+        """Return how each key stands."""
 
     async def unfinished(self, server: str) -> list[Entry]:
         """Return the running jobs of a server, the oldest first."""

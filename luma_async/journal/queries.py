@@ -33,6 +33,12 @@ async def keys(connection: AsyncConnection, states: Sequence[EntryState]) -> lis
     return list(await connection.scalars(query))
 
 
+async def states(connection: AsyncConnection) -> dict[str, EntryState]:
+    """Return the state of each key."""
+    known = await connection.execute(select(jobs.c.key, jobs.c.state))
+    return {row.key: EntryState(row.state) for row in known}
+
+
 async def settle(connection: AsyncConnection, entry: Entry, id: str | None) -> bool:
     """Give an uncertain entry its id, or delete it; whether it still was uncertain."""
     is_it = (

@@ -150,6 +150,15 @@ class SQLJournal:
         found: Entry | None = await self._do(Find(key=checked_key(key)))
         return found
 
+    async def states(self) -> Mapping[str, EntryState]:
+        """Return how each key stands.
+
+        Raises:
+            JournalError: it could not be read.
+
+        """
+        return dict(await self._run("states"))
+
     async def unfinished(self, server: str) -> list[Entry]:
         """Return the running jobs of the server with this base URL, the oldest first.
 

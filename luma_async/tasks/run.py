@@ -20,7 +20,6 @@ from luma_async.errors import (
     GenerationFailedError,
     InvalidRequestError,
     LumaError,
-    NotFoundError,
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
@@ -126,12 +125,14 @@ class Run:
     async def _start(self, item: RequestLike | Keyed) -> None:
         request: Any = item
         key: str | None = None
+        source: VideoSource | None = None
         try:
             key, request = _with_key(item)
             request, source = _as_request(request)
             task = await self._submit(request, source, key)
         except LumaError as error:
-            self._end(Outcome(request, error=error, id=_id_in(error), key=_key_in(error) or key))
+            id = _id_in(error, source)
+            self._end(Outcome(request, error=error, id=id, key=_key_in(error) or key))
             if isinstance(error, ClientClosedError):
                 raise
             if isinstance(error, SubmissionStoppedError):
@@ -140,10 +141,14 @@ class Run:
             self._running -= 1
             raise
         else:
-            task.add_done_callback(partial(self._end_of, request))
+            task.add_done_callback(partial(self._end_of, request, key))
 
-    def _end_of(self, request: GenerateRequest | ExtendRequest, task: VideoTask) -> None:
-        self._end(_outcome(request, task))
+    def _end_of(
+        self, request: GenerateRequest | ExtendRequest, key: str | None, task: VideoTask
+    ) -> None:
+        # Two keys may name one job, and its handle knows the one under which it was first watched.
+        generation = task.generation if task.error is None else None
+        self._end(Outcome(request, generation, task.error, task.id, key or task.key))
 
     def _end(self, outcome: Outcome) -> None:
         self._running -= 1
@@ -167,11 +172,12 @@ def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
     return None, item
 
 
-def _id_in(error: LumaError) -> str | None:
-    """Return the id of the job that a journal knew, and that had failed or is lost."""
-    if isinstance(error, GenerationFailedError):
-        return error.generation.id
-    return error.id if isinstance(error, NotFoundError) else None
+def _id_in(error: LumaError, source: VideoSource | None) -> str | None:
+    """Return the id of a failed job that a journal knew, unless it is the one to be extended."""
+    if not isinstance(error, GenerationFailedError):
+        return None
+    id = error.generation.id
+    return None if id == (source if isinstance(source, str | None) else source.id) else id
 
 
 def _key_in(error: LumaError) -> str | None:
@@ -192,12 +198,6 @@ def _as_request(
     if not isinstance(source, VideoTask | Generation | str):
         raise InvalidRequestError.of("extends", f"{source!r} is no handle, generation or id")
     return ExtendRequest.from_mapping(fields), source
-
-
-def _outcome(request: GenerateRequest | ExtendRequest, task: VideoTask) -> Outcome:
-    error = task.error
-    generation = task.generation if error is None else None
-    return Outcome(request, generation, error, task.id, task.key)
 
 
 async def lazily(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import cast
+from collections.abc import Awaitable
+from typing import TypeVar, cast
 
 import anyio
 
 from luma_async.dialects import Dialect
-from luma_async.errors import SubmissionUncertainError
+from luma_async.errors import (
+    ClientClosedError,
+    SubmissionStoppedError,
+    SubmissionUncertainError,
+)
 from luma_async.models import ExtendRequest, GenerateRequest, Generation
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.submission import Submission
@@ -17,6 +22,7 @@ from luma_async.tasks.task import VideoTask
 from luma_async.transport import Call, Failed, SubmissionRecord, Transport, UncertainSubmission
 
 logger = logging.getLogger("luma_async")
+T = TypeVar("T")
 
 
 class Submitter:
@@ -55,6 +61,23 @@ class Submitter:
         for scope in self._waiting:
             scope.cancel()
 
+    async def unless_stopped(self, wait: Awaitable[T]) -> T:
+        """Wait for what a submission needs, for as long as anything is submitted.
+
+        Raises:
+            SubmissionStoppedError: `stop()` was called.
+
+        """
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            if self._is_stopped:
+                scope.cancel()
+            try:
+                return await wait
+            finally:
+                self._waiting.discard(scope)
+        raise SubmissionStoppedError("Nothing more is submitted; the job was not taken.")
+
     async def submit(
         self,
         submission: Submission,
@@ -65,8 +88,7 @@ class Submitter:
     ) -> VideoTask:
         """Submit a job and watch it. `record` writes down what becomes of it, under `key`."""
         call = self._call(submission)
-        if not await self._has_place():
-            raise self._transport.over(call)
+        await self._take_place()
         keeps_place = False
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
@@ -116,7 +138,7 @@ class Submitter:
             "Cancelled on its way, the job was taken: %r is task %s, and %s.",
             prompt,
             task.id,
-            "done" if task.done else f"watched; watch({task.id!r}) gives its handle",
+            _whereabouts(task),
         )
 
     def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
@@ -125,23 +147,20 @@ class Submitter:
             task.add_done_callback(self._give_back)
         return task
 
-    async def _has_place(self) -> bool:
-        """Wait for a place, and return whether there is one: there is none once it was stopped."""
+    async def _take_place(self) -> None:
         if self._places is None:
-            return True
+            return
         if self._places.value:
             self._places.acquire_nowait()
-            return True
-        with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
-            try:
-                if not self._is_stopped:
-                    await self._places.acquire()
-                    return True
-            finally:
-                self._waiting.discard(scope)
-        return False
+        else:
+            await self.unless_stopped(self._places.acquire())
 
     def _give_back(self, _: VideoTask | None = None) -> None:
         if self._places is not None:
             self._places.release()
+
+
+def _whereabouts(task: VideoTask) -> str:
+    if isinstance(task.error, ClientClosedError):
+        return "goes on at the server"
+    return "done" if task.done else f"watched; watch({task.id!r}) gives its handle"

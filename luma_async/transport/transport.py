@@ -177,7 +177,7 @@ class Transport:
 
         """
         if self._is_over(call):
-            raise self.over(call)
+            raise self._over(call)
         sending = _Sending(call, repeat_uncertain, adopt, record)
         error: LumaError
         try:
@@ -191,7 +191,7 @@ class Transport:
         except Failed as failed:
             decided = verdict(failed.failure, submits=call.submits)
             goes_on = decided is Verdict.REPEAT or not call.submits
-            error = self.over(call) if goes_on and self._is_over(call) else failed.error
+            error = self._over(call) if goes_on and self._is_over(call) else failed.error
         except LumaError as other:  # the client is closed, or there is no place for the record
             error = other
         except asyncio.CancelledError:
@@ -229,13 +229,6 @@ class Transport:
                 with anyio.move_on_after(LAST_WORDS, shield=True):
                     await asyncio.wait(self._deliveries)
 
-    def over(self, call: Call[Any]) -> LumaError:
-        """Return what a call ends in that may not leave any more."""
-        rest = "; the job was not taken" if call.submits else ""
-        if self._closed:
-            return ClientClosedError(f"{call}: the client is closed{rest}.")
-        return SubmissionStoppedError(f"{call}: nothing more is submitted{rest}.")
-
     async def _try_again(self, sending: _Sending[T]) -> T:
         """Send once more; the first time, go on from how the first try went wrong."""
         failed, sending.failed = sending.failed, None
@@ -254,7 +247,7 @@ class Transport:
             await self._interruptibly(sending, self._enter(places))
         if self._is_over(call):
             _leave(places)
-            raise self.over(call)
+            raise self._over(call)
         sent = asyncio.get_running_loop().time()
         if sending.record is None:
             sending.times += 1
@@ -285,6 +278,12 @@ class Transport:
     def _is_over(self, call: Call[Any]) -> bool:
         """Whether a call may not leave any more, which may be so at any return from a wait."""
         return self._closed or (call.submits and not self._submits)
+
+    def _over(self, call: Call[Any]) -> LumaError:
+        rest = "; the job was not taken" if call.submits else ""
+        if self._closed:
+            return ClientClosedError(f"{call}: the client is closed{rest}.")
+        return SubmissionStoppedError(f"{call}: nothing more is submitted{rest}.")
 
     async def _enter(self, places: tuple[anyio.Semaphore, ...]) -> None:
         """Wait for a free place and for the brake."""
@@ -332,7 +331,7 @@ class Transport:
             raise
         if sending.abandoned or self._is_over(sending.call):
             await record.not_taken()
-            raise self.over(sending.call)
+            raise self._over(sending.call)
         sending.times += 1
         try:
             result = await self._once(sending.call, asyncio.get_running_loop().time())
@@ -366,7 +365,7 @@ class Transport:
             finally:
                 self._interruptible.discard(sending)
                 sending.scope = None
-        raise self.over(sending.call)
+        raise self._over(sending.call)
 
     def _allow_interruption(self, sending: _Sending[Any]) -> None:
         if self._is_over(sending.call):

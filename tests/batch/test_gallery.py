@@ -389,7 +389,7 @@ def test_every_row_without_a_video_says_how_to_get_it(page: Page) -> None:
             "luma-async settle 'it'\"'\"'s' --resubmit",
             "If it was, name its task",
             "luma-async settle 'it'\"'\"'s' --id TASK_ID",
-            "Then go on",
+            "Once that is settled",
             COMMAND,
         ],
         5: ["Download it", COMMAND],

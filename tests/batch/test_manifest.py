@@ -96,6 +96,20 @@ def test_every_form_says_the_same(name: str, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [(b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")]
+)
+def test_utf_16_is_read_in_the_order_that_its_mark_tells(
+    mark: bytes, encoding: str, tmp_path: Path
+) -> None:
+    """Spreadsheets write either."""
+    content = mark + "prompt\na cat dances in a caf\u00e9\n".encode(encoding)
+
+    [row] = manifest(tmp_path, "rows.csv", content).rows
+
+    assert row.request.prompt == "a cat dances in a caf\u00e9"
+
+
 BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "no prompt": (
         "rows.csv",

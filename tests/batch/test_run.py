@@ -15,10 +15,13 @@ from luma_async import (
     BatchError,
     ConfigurationError,
     InsufficientCreditsError,
+    JournalError,
     LumaClient,
+    SQLJournal,
 )
 from luma_async.batch import Batch, Result, ResultState, read_manifest
-from luma_async.simulator import Fault, Simulator
+from luma_async.journal import Entry
+from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import KEY, connect, until
 from tests.media.hosts import small
 
@@ -122,6 +125,50 @@ async def test_a_failed_row_takes_those_that_continue_it_along(tmp_path: Path) -
     assert len(lines(tmp_path)) == 3
 
 
+async def test_a_row_may_continue_a_task_that_is_no_row(tmp_path: Path) -> None:
+    """It becomes an extension of that video, and not a video of its own."""
+    async with small() as sim:
+        async with connect(sim) as luma:
+            film = await luma.generate("a film", aspect_ratio="1:1")
+            await film
+        manifest = tmp_path / "rows.jsonl"
+        manifest.write_text(json.dumps({"prompt": "it goes on", "extends": f"id:{film.id}"}))
+
+        [result] = await run(sim, manifest, tmp_path)
+
+        parent = sim.ledger.jobs[1].parent
+    assert (result.state, result.extends) == ("done", film.id)
+    assert parent is not None
+    assert parent.id == film.id
+
+
+async def test_two_rows_may_continue_one(tmp_path: Path) -> None:
+    """Both from its video; in an earlier run or in this one it was made."""
+    async with small() as sim:
+        rows = [{"key": "a", "prompt": "x"}]
+        for children in (["b", "c"], ["d", "e"]):
+            rows += [{"key": key, "prompt": key, "extends": "a"} for key in children]
+            results = await run(sim, a_manifest(tmp_path, *rows), tmp_path)
+            assert all(result.state is ResultState.DONE for result in results)
+
+        first, *others = sim.ledger.jobs
+    assert [other.parent for other in others] == [first] * 4
+
+
+async def test_a_row_that_continues_another_one_now_is_changed(tmp_path: Path) -> None:
+    """Its video is that of another chain, and that is said; nothing is paid."""
+    rows = [{"key": "a", "prompt": "x"}, {"key": "b", "prompt": "y"}]
+    async with small() as sim:
+        before = [*rows, {"key": "c", "prompt": "z", "extends": "a"}]
+        await run(sim, a_manifest(tmp_path, *before), tmp_path)
+        now = [*rows, {"key": "c", "prompt": "z", "extends": "b"}]
+
+        [changed] = await run(sim, a_manifest(tmp_path, *now), tmp_path)
+
+        assert len(sim.ledger.jobs) == 3
+    assert (changed.key, changed.state) == ("c", ResultState.NOT_STARTED)
+
+
 async def test_no_more_jobs_are_paid_for_than_was_said(tmp_path: Path) -> None:
     """Exactly so many; the next run goes on with the next ones."""
     async with small() as sim:
@@ -150,6 +197,90 @@ async def test_a_limit_counts_what_was_taken(tmp_path: Path) -> None:
     assert Counter(result.state for result in results) == {"done": 3, "not started": 2}
 
 
+async def test_a_limit_counts_what_is_tried_again(tmp_path: Path) -> None:
+    """A failed row is paid for once more, and so is one of its next job."""
+    async with small(failure_rate=1.0) as sim:
+        manifest = a_manifest(tmp_path, *cats(5))
+        await run(sim, manifest, tmp_path)
+        sim._gateway._maker.failure_rate = 0.0
+
+        results = await run(sim, manifest, tmp_path, retry_failed=True, limit_jobs=2)
+
+        assert len(sim.ledger.jobs) == 5 + 2
+    assert [result.state for result in results] == ["done"] * 2
+
+
+async def test_a_limit_counts_what_may_have_been_taken(tmp_path: Path) -> None:
+    """Nobody knows, so it is not made up for."""
+    async with small() as sim:
+        sim.faults.add(Fault.cut(after=True, times=1))
+
+        results = await run(sim, a_manifest(tmp_path, *cats(5)), tmp_path, limit_jobs=2)
+
+        assert len(sim.ledger.jobs) == sim.ledger.requests["generate"] == 2
+    assert Counter(result.state for result in results) == {"uncertain": 1, "done": 1}
+
+
+async def test_a_limit_does_not_count_what_was_paid_before(tmp_path: Path) -> None:
+    """Jobs that an earlier run left take no place of new ones."""
+    async with small() as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            for row in cats(2):
+                await luma.generate(row["prompt"], aspect_ratio="1:1", key=row["key"])
+
+        results = await run(sim, a_manifest(tmp_path, *cats(6)), tmp_path, limit_jobs=2)
+
+        assert len(sim.ledger.jobs) == 2 + 2
+    assert [result.state for result in results] == ["done"] * 4
+
+
+async def test_a_job_whose_end_was_not_seen_is_looked_for_again(tmp_path: Path) -> None:
+    """It is taken and paid for: the next run brings its video, and submits nothing."""
+    async with small(durations=Fixed(1.0)) as sim:
+        manifest = a_manifest(tmp_path, *cats(1))
+        [first] = await run(sim, manifest, tmp_path, client={"task_timeout": 0.3})
+        [second] = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 1
+    assert (first.state, first.id) == (ResultState.NOT_DOWNLOADED, sim.ledger.jobs[0].id)
+    assert second.state is ResultState.DONE
+
+
+async def test_a_file_that_did_not_arrive_is_fetched_by_the_next_run(tmp_path: Path) -> None:
+    """Its job is paid for, and not made again."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(1))
+        sim.faults.add(Fault.page(403, on=["media"]))
+        [first] = await run(sim, manifest, tmp_path)
+        sim.faults.clear()
+        [second] = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 1
+    assert first.state is ResultState.NOT_DOWNLOADED
+    assert "did not arrive" in str(first.error)
+    assert second.state is ResultState.DONE
+
+
+async def test_a_job_that_the_server_lost_is_looked_for_in_each_run(tmp_path: Path) -> None:
+    """It is paid for, and may be found again; it is for its user to pay a second time."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(1))
+        nowhere = Fault.answer(b'{"code": "task_not_exist"}', status=404, on=["get", "tasks"])
+        sim.faults.add(nowhere)
+        states = []
+        for finds_it in (False, False, True):
+            if finds_it:
+                sim.faults.clear()
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                luma._manager._lost_after = 0.0  # a minute is too long for a test
+                batch = Batch(luma, read_manifest(manifest), tmp_path)
+                states += [result.state async for result in batch.run()]
+
+        assert len(sim.ledger.jobs) == 1
+    assert states == ["lost", "lost", "done"]
+    assert len(lines(tmp_path)) == 1
+
+
 async def test_a_stopped_batch_brings_what_was_begun_to_its_end(tmp_path: Path) -> None:
     """Nothing more is submitted, nothing that was is left behind."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
@@ -164,6 +295,60 @@ async def test_a_stopped_batch_brings_what_was_begun_to_its_end(tmp_path: Path) 
     assert 5 <= taken < 20
     assert len(results) == taken
     assert len(sim.ledger.jobs) == len(lines(tmp_path)) == 30
+
+
+async def test_rows_that_a_client_keeps_back_are_still_to_do(tmp_path: Path) -> None:
+    """They are no results, and count neither as submitted nor as paid."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        sim.faults.add(Fault.rate_limited(retry_after=60))
+        batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(5))), tmp_path)
+
+        async def run_it() -> list[Result]:
+            return [result async for result in batch.run()]
+
+        running = asyncio.create_task(run_it())
+        await until(lambda: sim.ledger.statuses[429])
+        luma.stop_submitting()
+
+        assert await running == []
+        assert not sim.ledger.jobs
+    progress = batch.progress
+    assert (progress.submitted, progress.running, progress.paid, progress.left) == (0, 0, 0, 5)
+
+
+async def test_nothing_is_submitted_once_it_was_stopped(tmp_path: Path) -> None:
+    """Not even what waits for room, as the limit of jobs does."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        manifest = read_manifest(a_manifest(tmp_path, *cats(5)))
+        batch = Batch(luma, manifest, tmp_path, limit_jobs=2)
+        batch.stop()
+
+        results = [result async for result in batch.run()]
+
+        assert not sim.ledger.jobs
+    assert results == []
+
+
+async def test_a_journal_that_cannot_be_written_stops_it(tmp_path: Path) -> None:
+    """Every row would meet that, and none is submitted without it."""
+
+    class Full(SQLJournal):
+        async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
+            raise JournalError("no space left on device")
+
+    manifest = read_manifest(a_manifest(tmp_path, *cats(100)))
+    async with (
+        small() as sim,
+        Full(tmp_path / "jobs.db") as journal,
+        connect(sim, journal=journal) as luma,
+    ):
+        batch = Batch(luma, manifest, tmp_path, max_tasks=5)
+        results = [result async for result in batch.run()]
+
+        assert sim.ledger.requests["generate"] == 0
+    assert isinstance(batch.problem, JournalError)
+    assert len(results) < 50
+    assert {result.state for result in results} == {ResultState.NOT_STARTED}
 
 
 @pytest.mark.parametrize(
@@ -189,6 +374,19 @@ async def test_what_every_row_would_meet_stops_it(
     assert len(sim.ledger.jobs) == settings.get("credits", 0)
     assert len([result for result in results if result.state == "done"]) == len(sim.ledger.jobs)
     assert sum(sim.ledger.requests.values()) < 60
+
+
+async def test_many_refused_rows_stop_no_other(tmp_path: Path) -> None:
+    """A server that refuses each for what it asks is there: the rows after them are made."""
+    async with small() as sim:
+        sim.faults.add(Fault.explained(400, on=["generate"], times=15))
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            manifest = read_manifest(a_manifest(tmp_path, *cats(20)))
+            batch = Batch(luma, manifest, tmp_path, max_tasks=3)
+            results = [result async for result in batch.run()]
+
+    assert batch.problem is None
+    assert Counter(result.state for result in results) == {"not started": 15, "done": 5}
 
 
 async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
@@ -358,6 +556,39 @@ async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == len(sim.ledger.jobs) == 3
 
 
+async def test_half_a_character_of_results_is_no_line(tmp_path: Path) -> None:
+    """Where a crash left only the first byte of a letter that has two."""
+    async with small() as sim:
+        rows = [{"key": f"caf\u00e9-{n}", "prompt": "a caf\u00e9"} for n in range(2)]
+        manifest = a_manifest(tmp_path, *rows)
+        await run(sim, manifest, tmp_path)
+        path = tmp_path / "results.jsonl"
+        said = path.read_bytes()
+        path.write_bytes(said[: said.rindex("\u00e9".encode()) + 1])
+
+        again = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 2
+    assert [result.state for result in again] == ["done"]
+    assert len(lines(tmp_path)) == 2
+
+
+async def test_results_of_a_later_version_are_understood(tmp_path: Path) -> None:
+    """What is said beyond what is known here is passed over; nothing is fetched again."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(2))
+        await run(sim, manifest, tmp_path)
+        told = "".join(json.dumps({**line, "mood": "calm"}) + "\n" for line in lines(tmp_path))
+        (tmp_path / "results.jsonl").write_text(told)
+        asked = sim.ledger.requests.total()
+
+        again = await run(sim, manifest, tmp_path)
+
+        assert sim.ledger.requests.total() == asked
+    assert again == []
+    assert len(lines(tmp_path)) == 2
+
+
 async def test_two_manifests_may_share_a_folder(tmp_path: Path) -> None:
     """The results of one are not lost by running the other."""
     async with small() as sim:
@@ -390,6 +621,19 @@ async def test_progress_is_counted(tmp_path: Path) -> None:
     assert left[0] is not None
     assert left[0] > 0
     assert left[-1] == 0
+
+
+async def test_progress_begins_where_the_last_run_ended(tmp_path: Path) -> None:
+    """Rows that have ended are not left, and not done in this run either."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(5))
+        await run(sim, manifest, tmp_path, limit_jobs=3)
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = Batch(luma, read_manifest(manifest), tmp_path)
+            left = [batch.progress.left async for _ in batch.run()]
+
+    assert left == [1, 0]
+    assert (batch.progress.before, batch.progress.done) == (3, 2)
 
 
 async def test_a_cancelled_batch_goes_on_in_the_next_run(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import csv
 import json
 import random
 import re
+import shlex
 import signal
 import time
 from collections import Counter
@@ -250,6 +251,36 @@ def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
+def test_what_failed_is_tried_again_where_that_is_asked_for(tmp_path: Path) -> None:
+    """By `--retry-failed` only, for it is paid for."""
+    write_rows(tmp_path / "rows.csv", cats(2))
+    with gateway(failure_rate=1.0) as sim:
+        first = shell(sim, tmp_path).run("batch", "rows.csv")
+        sim._gateway._maker.failure_rate = 0.0
+        second = shell(sim, tmp_path).run("batch", "rows.csv")
+        assert len(sim.ledger.jobs) == 2
+        planned = shell(sim, tmp_path).run("batch", "rows.csv", "--retry-failed", "--dry-run")
+        third = shell(sim, tmp_path).run("batch", "rows.csv", "--retry-failed")
+
+        assert len(sim.ledger.jobs) == 4
+    assert [done.returncode for done in (first, second, third)] == [1, 1, 0]
+    assert "2 rows: 0 have ended, 2 would be run." in planned.stderr
+    assert "2 rows: 2 done." in third.stderr
+
+
+def test_a_dry_run_tells_what_is_still_to_do(tmp_path: Path) -> None:
+    """Rows that have no result, and those whose file is gone."""
+    write_rows(tmp_path / "rows.csv", cats(4))
+    with gateway() as sim:
+        shell(sim, tmp_path).run("batch", "rows.csv", "--limit-jobs", "3")
+    (tmp_path / "rows" / "videos" / "cat-1.mp4").unlink()
+
+    plan = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run", "--limit-jobs", "1")
+
+    assert [line.partition(":")[0] for line in plan.stdout.splitlines()] == ["cat-1", "cat-3"]
+    assert "4 rows: 2 have ended, 2 would be run, at most 1 of them paid for." in plan.stderr
+
+
 def test_a_limit_is_kept(tmp_path: Path) -> None:
     """And said in the sum."""
     write_rows(tmp_path / "rows.csv", cats(5))
@@ -259,6 +290,26 @@ def test_a_limit_is_kept(tmp_path: Path) -> None:
         assert len(sim.ledger.jobs) == 2
     assert done.returncode == 0
     assert "5 rows: 2 done, 3 still to do." in done.stderr
+
+
+def test_the_commands_of_the_gallery_bring_what_is_missing(tmp_path: Path) -> None:
+    """Pasted as they stand: they name the journal, without which the row would be paid for anew."""
+    write_rows(tmp_path / "rows.csv", cats(1))
+    with gateway() as sim:
+        sim.faults.add(Fault.cut(after=True, times=1))
+        first = shell(sim, tmp_path).run("batch", "rows.csv", "--journal", "other.db")
+        page = (tmp_path / "rows" / "gallery.html").read_text("utf-8")
+        said = [re.sub("<.*?>", "", code) for code in re.findall(r"<code.*?>(.*?)</code>", page)]
+        [settle] = [command for command in said if "TASK_ID" in command]
+        [go_on] = [command for command in said if command.startswith("luma-async batch ")]
+
+        settle = settle.replace("TASK_ID", sim.ledger.jobs[0].id)
+        settled = shell(sim, tmp_path).run(*shlex.split(settle)[1:])
+        last = shell(sim, tmp_path).run(*shlex.split(go_on)[1:])
+
+        assert len(sim.ledger.jobs) == 1
+    assert [done.returncode for done in (first, settled, last)] == [1, 0, 0]
+    assert "1 row: 1 done." in last.stderr
 
 
 BAD: dict[str, tuple[str, bytes, str]] = {
@@ -318,3 +369,16 @@ def test_on_a_terminal_the_bar_moves(tmp_path: Path) -> None:
     assert "cat-3: videos" not in text
     assert "12 rows: 12 done." in text
     assert "Gallery: rows/gallery.html" in text
+
+
+def test_on_a_terminal_the_bar_begins_where_the_last_run_ended(tmp_path: Path) -> None:
+    """What was done before counts, and is told apart from what is done now."""
+    write_rows(tmp_path / "rows.csv", cats(5))
+    with gateway() as sim:
+        shell(sim, tmp_path).run("batch", "rows.csv", "--limit-jobs", "3")
+        _, shown, _ = shell(sim, tmp_path).on_a_terminal("batch", "rows.csv")
+
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "3 of 5" in text
+    assert re.findall(r"\d of 5", text)[-1] == "5 of 5"
+    assert "2 done · 2 downloaded · 3 before" in text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
 from tests.cli.commands import KEY, Shell, line_with, submitted
 
@@ -112,6 +112,19 @@ def test_a_job_is_left_and_watched_later(sim: Simulator, tmp_path: Path) -> None
     assert [job["state"] for job in ended] == ["completed"]
 
 
+def test_a_watermark_that_could_not_be_avoided_is_told(tmp_path: Path) -> None:
+    """What the library warns of reaches whoever runs the command; the video is there."""
+    with running_simulator(
+        durations=Fixed(0.1), short_side=90, variant=Variant(video="text")
+    ) as sim:
+        sim.faults.add(Fault.explained(404, on=["link"]))
+        done = Shell.at(sim, tmp_path).run("generate", "a cat")
+
+    path = done.stdout.strip()
+    assert done.returncode == 0
+    assert f"{path} has a watermark, for there was no link without one" in done.stderr
+
+
 def test_a_failure_is_one_message(tmp_path: Path) -> None:
     """Exit code 1, and a script gets an object all the same."""
     with running_simulator(durations=Fixed(0.1), failure_rate=1.0) as sim:
@@ -154,13 +167,14 @@ def test_a_killed_run_is_resumed(sim: Simulator, tmp_path: Path) -> None:
     assert (resumed.returncode, nothing_left.returncode) == (0, 0)
 
 
-def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
-    """Ctrl-C: 130, no traceback, the command that takes the job up again."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, or the end of a service: 130, no traceback, the command that takes the job up."""
     with running_simulator(durations=Fixed(60)) as sim:
         shell = Shell.at(sim, tmp_path)
         with shell.started("generate", "a cat", "--base-url", sim.url) as process:
             line_with(process.stderr, " pending ")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(how)
             results, complaints = process.communicate(timeout=30)
 
     assert process.returncode == 130

@@ -63,6 +63,7 @@ def test_a_missing_key_is_asked_for(tmp_path: Path) -> None:
         ["generate", "a cat", "--api-key", KEY],
         [f"--api-key={KEY}", "generate", "a cat"],
         ["simulate", "--api-key", KEY],
+        ["generate", "a cat", "--API-Key", KEY],
         ["generate", "a cat", "--key", KEY],
     ],
 )
@@ -73,6 +74,15 @@ def test_no_key_is_taken_from_the_command_line(arguments: list[str], tmp_path: P
     assert done.returncode == 2
     assert "LUMA_API_KEY" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_prompt_may_look_like_an_option_for_a_key(tmp_path: Path) -> None:
+    """After `--` there are words only."""
+    with running_simulator(api_key=KEY) as sim:
+        done = Shell.at(sim, tmp_path).run("generate", "--no-wait", "--", "--token")
+
+        assert [job.request["user_prompt"] for job in sim.ledger.jobs] == ["--token"]
+    assert done.returncode == 0
 
 
 BAD_USAGE = [

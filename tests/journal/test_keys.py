@@ -214,8 +214,8 @@ async def test_an_uncertain_job_is_submitted_again_by_those_who_accept_that(plac
         assert len(sim.ledger.jobs) == 2
 
 
-async def test_a_lost_job_is_a_failure(place: str) -> None:
-    """The server no longer knows it: asked again it is an error, until it is to be tried again."""
+async def test_a_lost_job_is_looked_for_until_it_is_to_be_submitted_again(place: str) -> None:
+    """The server no longer knew it, and may find it again: it is paid for."""
     async with Simulator(durations=Fixed(60)) as sim:
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
@@ -225,12 +225,16 @@ async def test_a_lost_job_is_a_failure(place: str) -> None:
             )
             with pytest.raises(NotFoundError):
                 await task
+        async with connect(sim, journal=place) as luma:
+            luma._manager._lost_after = 0.0
+            [outcome] = [each async for each in luma.run_many([("cat", "a cat")])]
+            assert isinstance(outcome.error, NotFoundError)
+            assert outcome.id == task.id
         sim.faults.clear()
         async with connect(sim, journal=place) as luma:
-            with pytest.raises(NotFoundError, match=task.id):
-                await luma.generate("a cat", key="cat")
-            [outcome] = [each async for each in luma.run_many([("cat", "a cat")])]
-            assert outcome.id == task.id  # it was paid for, and can be asked about
+            found = await luma.generate("a cat", key="cat")
+            assert found.id == task.id
+            assert len(sim.ledger.jobs) == 1
 
             again = await luma.generate("a cat", key="cat", retry_failed=True)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from luma_async import GatewayDialect, GenerateRequest, InvalidRequestError, LumaClient
+from luma_async import (
+    GatewayDialect,
+    GenerateRequest,
+    InvalidRequestError,
+    LumaClient,
+    SubmissionStoppedError,
+)
 from luma_async.media import Picture, image_from
 from luma_async.media.signatures import media_type
 from luma_async.pictures import PictureLike
@@ -151,6 +158,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "Base64 that ends early": (
         lambda _: as_data_uri(PNG * 3000)[: 2**18 // 3 * 4 + 20] + "=" * 2**19,
         "no readable Base64",
+    ),
+    "Base64 after its end": (  # which a whole number of steps is
+        lambda _: as_data_uri((PNG * 3000)[: 2**18 - 2]) + "QUJD",
+        "it goes on after its end",
     ),
 }
 
@@ -298,6 +309,21 @@ async def test_one_file_serves_many_requests() -> None:
     assert file.tell() == 7
 
 
+async def test_a_file_that_is_read_slowly_is_read_by_one_request_at_a_time() -> None:
+    """None gets a picture that lacks what another one has read."""
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            time.sleep(0.001)
+            return super().read(len(PNG) // 20)
+
+    async with Simulator() as sim, connect(sim) as luma:
+        file = Slow(PNG)
+        await asyncio.gather(*(luma.generate("a cat", image=file) for _ in range(5)))
+
+    assert [arrived(job.request["image_url"])[1] for job in sim.ledger.jobs] == [PNG] * 5
+
+
 async def test_a_pipe_is_read_to_its_end() -> None:
     """What cannot be read twice is read once."""
     reading, writing = os.pipe()
@@ -378,6 +404,32 @@ async def test_a_picture_that_was_not_sent_whole_is_sent_again() -> None:
         task = await luma.generate("a cat", image=picture)
 
     assert (task.id, cut) == ("one", 1)
+
+
+async def test_a_picture_that_was_not_sent_whole_stays_once_submitting_was_stopped() -> None:
+    """The rest is not sent: what no server has read whole is not taken."""
+    came = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        head = await reader.readuntil(b"\r\n\r\n")
+        left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        await reader.readexactly(100_000)
+        luma.stop_submitting()
+        came = 100_000
+        while came < left and (chunk := await reader.read(2**20)):
+            came += len(chunk)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"id": "one"}')
+        writer.close()
+
+    picture = PNG + os.urandom(15 * 2**20)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**16)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, LumaClient("k", base_url=url) as luma:
+        with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
+            await luma.generate("a cat", image=picture)
+
+    assert came < len(picture)
 
 
 async def test_a_picture_that_the_gateway_finds_too_large_is_said_with_a_way_out() -> None:

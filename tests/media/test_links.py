@@ -251,6 +251,28 @@ async def test_a_signed_link_is_followed_as_it_was_signed(tmp_path: Path) -> Non
     assert seen == [signed]
 
 
+async def test_what_a_link_is_signed_with_is_not_said_of_a_broken_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in the error nor in the log: whoever reads it could fetch the video."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"this is no HTTP\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    caplog.set_level("DEBUG", logger="luma_async")
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/cat.mp4?signature=quite-secret"
+    async with server, small() as sim, connect(sim, max_tries=2) as luma:
+        with pytest.raises(DownloadError, match="did not arrive") as caught:
+            await luma.download(at(url), tmp_path / "cat.mp4")
+
+    assert "/cat.mp4" in caplog.text
+    assert "quite-secret" not in str(caught.value) + caplog.text
+
+
 async def test_no_media_host_ever_sees_the_key(tmp_path: Path) -> None:
     """Whatever it is asked for, redirects included, and even on the gateway's own host."""
     seen: list[str] = []

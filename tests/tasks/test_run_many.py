@@ -254,6 +254,19 @@ async def test_a_run_whose_requests_come_no_more_ends_as_well() -> None:
         assert was_closed
 
 
+async def test_an_endless_run_ends_once_submitting_was_stopped() -> None:
+    """No more requests are read than waited for their turn."""
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        outcomes = luma.run_many((f"cat {n}" for n in count()), max_tasks=5)
+        async with asyncio.timeout(5), aclosing(outcomes):
+            assert (await anext(outcomes)).ok
+            luma.stop_submitting()
+
+            stopped = [outcome async for outcome in outcomes if not outcome.ok]
+
+        assert len(stopped) <= 5
+
+
 @pytest.mark.parametrize("max_tasks", [1, 5])
 async def test_an_iterable_that_raises_a_cancellation_does_not_hang_the_run(
     max_tasks: int,

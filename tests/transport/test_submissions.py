@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from luma_async import (
     GenerateRequest,
     LumaClient,
+    SQLJournal,
     State,
     SubmissionStoppedError,
     SubmissionUncertainError,
     VideoTask,
 )
+from luma_async.journal import Entry
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
 
@@ -203,3 +206,47 @@ async def test_nothing_is_tried_again_once_submitting_was_stopped() -> None:
         with pytest.raises(SubmissionStoppedError):
             await asked
         assert sim.ledger.requests["generate"] == 1
+
+
+async def test_looks_go_on_once_submitting_was_stopped() -> None:
+    """Also those that wait for their turn: what was begun is watched to its end."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, max_requests=1) as luma:
+        video = await (await luma.generate("a cat"))
+        before = sim.ledger.requests["get"]
+        sim.faults.add(Fault.slow(0.3, on=["get"], times=1))
+        looks = [asyncio.create_task(luma.get(video.id)) for _ in range(2)]
+        await until(lambda: sim.ledger.requests["get"] > before)
+
+        luma.stop_submitting()
+
+        assert [(await look).id for look in looks] == [video.id] * 2
+
+
+async def test_nothing_leaves_that_is_being_written_down_when_submitting_is_stopped(
+    tmp_path: Path,
+) -> None:
+    """The journal gives its key back."""
+    claimed, goes_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(SQLJournal):
+        async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
+            stands = await super().claim(entry, instead_of=instead_of)
+            claimed.set()
+            await goes_on.wait()
+            return stands
+
+    async with (
+        Simulator() as sim,
+        Slow(tmp_path / "jobs.db") as journal,
+        connect(sim, journal=journal) as luma,
+    ):
+        asked = asyncio.create_task(luma.generate("a cat", key="cat"))
+        await claimed.wait()
+
+        luma.stop_submitting()
+        goes_on.set()
+
+        with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
+            await asked
+        assert sim.ledger.requests["generate"] == 0
+        assert await journal.find("cat") is None
