@@ -251,11 +251,11 @@ async def test_a_risked_repeat_that_is_refused_stays_uncertain(place: str) -> No
 
 async def test_unfinished_jobs_are_resumed(place: str) -> None:
     """Each is watched, looked at at once, and ends in the journal."""
-    async with Simulator(durations=Fixed(0.2)) as sim, Simulator() as other:
+    async with Simulator(durations=Fixed(0.6)) as sim, Simulator() as other:
         async with connect(sim, journal=place) as luma:
             await (await luma.generate("done", key="done"))
-            tasks = [await luma.generate(f"cat {n}", key=f"cat-{n}") for n in range(3)]
             await ended(luma, "done")
+            tasks = [await luma.generate(f"cat {n}", key=f"cat-{n}") for n in range(3)]
         with pytest.raises(ClientClosedError):
             await tasks[0]
         async with connect(other, journal=place) as luma:

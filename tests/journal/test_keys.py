@@ -149,7 +149,7 @@ async def test_jobs_of_two_servers_may_have_the_same_id(place: str) -> None:
 async def test_closing_ends_the_wait_for_somebody_elses_submission(place: str) -> None:
     """At once."""
     async with Simulator() as sim, connect(sim, journal=place) as one:
-        sim.faults.add(Fault.slow(0.5))
+        sim.faults.add(Fault.slow(1.5))
         submitting = asyncio.create_task(one.generate("a cat", key="cat"))
         await until(lambda: sim.ledger.requests["generate"])
         async with connect(sim, journal=place) as other:
