@@ -117,7 +117,7 @@ def read_results(path: Path) -> Iterable[Result]:
     """Yield the results in a file, as far as they can be read."""
     try:
         text = path.read_text("utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for line in text.split("\n"):
         if (result := _read(line)) is not None:

@@ -155,7 +155,7 @@ class Batch:
         results = self._results
         try:
             await to_completion(self._open())
-            self.progress.mean = await self._learned_mean()
+            self.progress.mean = await self._learned_duration()
             self._known = await self._journal.states()
             held_back = self._held_back()
             self.progress.failed += len(held_back)
@@ -221,11 +221,12 @@ class Batch:
         without_video = {*held_back, *(self._ended - self._made.keys())}
         return [lost for key in without_video for lost in self._never_begun(key)]
 
-    async def _learned_mean(self) -> float | None:
+    async def _learned_duration(self) -> float | None:
         """Return how many seconds a job takes, as far as that was learned in earlier runs."""
         learned = await self._journal.learned(self._luma.base_url)
         try:
-            return Lifetime.from_state(learned[EVERY_KIND]).mean
+            # Not its mean, in which a minute that was expected at first weighs for long.
+            return Lifetime.from_state(learned[EVERY_KIND]).median
         except (KeyError, ValueError):
             return None
 

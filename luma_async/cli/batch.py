@@ -160,9 +160,11 @@ def _check_journal(connection: Connection, order: Order) -> None:
     """Refuse to begin a journal beside results that another one must have known.
 
     Raises:
-        BatchError: there is no journal, and there are such results.
+        BatchError: there is no journal, and there are such results, or there can be no folder.
 
     """
+    if order.folder.exists() and not order.folder.is_dir():
+        raise BatchError(f"{order.folder} is no folder. Name another for the videos: --output.")
     if connection.journal_is_there:
         return
     for result in read_results(order.folder / NAME):

@@ -21,7 +21,9 @@ import av
 import pytest
 
 from luma_async import SQLJournal
-from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.cli.batch import Order, command
+from luma_async.cli.connection import Connection
+from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
 from tests.cli.commands import Shell
 
@@ -382,3 +384,80 @@ def test_on_a_terminal_the_bar_begins_where_the_last_run_ended(tmp_path: Path) -
     assert "3 of 5" in text
     assert re.findall(r"\d of 5", text)[-1] == "5 of 5"
     assert "2 done · 2 downloaded · 3 before" in text
+
+
+def test_results_without_their_journal_are_not_paid_for_again(tmp_path: Path) -> None:
+    """It may have been moved; where it is gone, that is for its user to say."""
+    write_rows(tmp_path / "rows.csv", cats(2))
+    with gateway() as sim:
+        sim.faults.add(Fault.cut(after=True, times=1))
+        shell(sim, tmp_path).run("batch", "rows.csv")
+        (tmp_path / "rows" / "jobs.db").rename(tmp_path / "moved.db")
+
+        refused = shell(sim, tmp_path).run("batch", "rows.csv")
+        found = shell(sim, tmp_path).run("batch", "rows.csv", "--journal", "moved.db")
+
+        assert len(sim.ledger.jobs) == 2
+    assert refused.returncode == 1
+    assert "the journal that knows it is not at rows/jobs.db" in refused.stderr
+    assert found.returncode == 1
+    assert "1 done, 1 uncertain" in found.stderr
+
+
+def test_it_goes_on_when_nobody_hears_of_it(tmp_path: Path) -> None:
+    """Neither stdout nor stderr has a reader, and there is something to tell."""
+    write_rows(tmp_path / "rows.csv", cats(12))
+    with gateway(variant=Variant(video="text")) as sim:
+        sim.faults.add(
+            Fault.explained(404, on=["link"])
+        )  # each video has a watermark, with a warning
+        with shell(sim, tmp_path).started("batch", "rows.csv") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            process.stderr.close()
+
+            assert process.wait(30) == 0
+
+        assert len(sim.ledger.jobs) == len(results(tmp_path / "rows")) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_just_sent_is_known_when_a_terminal_is_gone(number: int, tmp_path: Path) -> None:
+    """Nothing of it is uncertain."""
+    write_rows(tmp_path / "rows.csv", cats(6))
+    with gateway(durations=Fixed(30)) as sim:
+        sim.faults.add(Fault.slow(1, after=True))
+        with shell(sim, tmp_path).started("batch", "rows.csv") as process:
+            wait_for(lambda: sim.ledger.jobs)
+            process.send_signal(number)
+            process.communicate(timeout=30)
+        states = shell(sim, tmp_path).lines("jobs", "--journal", "rows/jobs.db")
+
+    assert process.returncode == 130
+    assert states
+    assert {job["state"] for job in states} == {"running"}
+
+
+def test_no_key_becomes_the_name_of_a_row(tmp_path: Path) -> None:
+    """It would stand in files, names and pages."""
+    write_rows(tmp_path / "rows.csv", [{"key": "sk-" + "x" * 30, "prompt": "a cat"}])
+    with gateway() as sim:
+        done = shell(sim, tmp_path).run("batch", "rows.csv")
+
+        assert sim.ledger.requests.total() == 0
+    assert done.returncode == 2
+    assert "looks like an API key" in done.stderr
+    assert "xxx" not in done.stderr
+
+
+def test_commands_that_are_told_name_no_password(tmp_path: Path) -> None:
+    """They stand in the gallery, which is shown around."""
+    order = Order(tmp_path / "-rows.csv", tmp_path / "out", 20, 4, 7, retry_failed=False)
+    connection = Connection(None, "postgresql://me:secret@host/jobs?password=secret")
+
+    told = [command(connection, order), connection.journal_command("settle")]
+
+    assert not any("secret" in each for each in told)
+    assert "--limit-jobs=7" in told[0]
+    assert "'--journal=postgresql://me:***@host/jobs?password=***'" in told[1]
