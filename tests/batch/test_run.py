@@ -14,6 +14,8 @@ from luma_async import (
     AuthenticationError,
     BatchError,
     ConfigurationError,
+    FixedSchedule,
+    GenerationFailedError,
     InsufficientCreditsError,
     JournalError,
     LumaClient,
@@ -364,7 +366,11 @@ async def test_what_every_row_would_meet_stops_it(
     async with (
         small(**settings) as sim,
         LumaClient(
-            "sk-wrong-0123456789", base_url=sim.url, journal=tmp_path / "jobs.db", max_requests=2
+            "sk-wrong-0123456789",
+            base_url=sim.url,
+            journal=tmp_path / "jobs.db",
+            max_requests=2,
+            schedule=FixedSchedule(0.1),
         ) as luma,
     ):
         batch = Batch(luma, manifest, tmp_path, max_tasks=5)
@@ -540,6 +546,96 @@ async def test_a_row_that_failed_and_was_changed_is_looked_at_again(tmp_path: Pa
 
     assert changed.prompt == "a dog"
     assert "another" in str(changed.error)
+
+
+async def test_two_rows_that_name_one_task_both_get_its_video(tmp_path: Path) -> None:
+    """Settled with the same id by mistake, neither waits for ever."""
+    async with small() as sim:
+        sim.faults.add(Fault.cut(after=True, times=2))
+        manifest = a_manifest(tmp_path, *cats(2))
+        await run(sim, manifest, tmp_path)
+        async with SQLJournal(tmp_path / "jobs.db") as journal:
+            for row in cats(2):
+                await journal.settle(row["key"], id=sim.ledger.jobs[0].id)
+
+        results = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 2
+    assert {result.key: result.state for result in results} == {"cat-0": "done", "cat-1": "done"}
+    assert len(lines(tmp_path)) == 2
+
+
+async def test_a_row_whose_source_failed_has_no_job(tmp_path: Path) -> None:
+    """It is not taken for the task that it should continue, and counts for no limit."""
+    async with small(failure_rate=1.0) as sim:
+        async with connect(sim) as luma:
+            source = await luma.generate("a cat")
+            with pytest.raises(GenerationFailedError):
+                await source
+        rows = [{"key": "a", "prompt": "x", "extends": f"id:{source.id}"}]
+
+        [result] = await run(sim, a_manifest(tmp_path, *rows), tmp_path, limit_jobs=1)
+
+    assert (result.state, result.id) == (ResultState.NOT_STARTED, None)
+    assert "failed" in str(result.error)
+
+
+async def test_paid_rows_that_the_journal_does_not_know_are_held_back(tmp_path: Path) -> None:
+    """It is another journal, or a new one; those that continue them wait as well."""
+    rows = [*cats(2), {"key": "on", "prompt": "x", "extends": "cat-0"}]
+    async with small() as sim:
+        sim.faults.add(Fault.explained(403, on=["media"]))
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = Batch(luma, read_manifest(a_manifest(tmp_path, *rows[:2])), tmp_path)
+            async for _ in batch.run():
+                pass
+        sim.faults.clear()
+        async with connect(sim, journal=tmp_path / "other.db") as luma:
+            batch = Batch(luma, read_manifest(a_manifest(tmp_path, *rows)), tmp_path)
+            held = {result.key: result async for result in batch.run()}
+        found = await run(sim, a_manifest(tmp_path, *rows), tmp_path)
+
+        assert len(sim.ledger.jobs) == 3
+    assert [held[row["key"]].state for row in rows] == [
+        "not downloaded",
+        "not downloaded",
+        "not started",
+    ]
+    assert "the journal does not know it" in str(held["cat-0"].error)
+    assert [result.state for result in found] == ["done"] * 3
+
+
+async def test_a_batch_whose_files_do_not_arrive_pays_for_no_more(tmp_path: Path) -> None:
+    """What is made can be fetched later; each further one would be in vain."""
+    async with small() as sim:
+        sim.faults.add(Fault.explained(403, on=["media"]))
+        manifest = a_manifest(tmp_path, *cats(60))
+
+        await run(sim, manifest, tmp_path, max_tasks=5)
+        paid = len(sim.ledger.jobs)
+        sim.faults.clear()
+        await run(sim, manifest, tmp_path, max_tasks=5)
+
+        assert 10 <= paid < 40
+        assert len(sim.ledger.jobs) == 60
+    assert {line["state"] for line in lines(tmp_path)} == {"done"}
+
+
+@pytest.mark.parametrize("name", ["line", "key", "file", "width", "took", "state"])
+async def test_results_that_something_else_wrote_are_no_results(name: str, tmp_path: Path) -> None:
+    """The journal knows what became of the row."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(2))
+        await run(sim, manifest, tmp_path)
+        first, second = lines(tmp_path)
+        text = "\n".join(json.dumps(line) for line in ({**first, name: ["odd"]}, second))
+        (tmp_path / "results.jsonl").write_text(text)
+
+        [again] = await run(sim, manifest, tmp_path)
+
+        assert len(sim.ledger.jobs) == 2
+    assert (again.key, again.state) == (first["key"], "done")
+    assert len(lines(tmp_path)) == 2
 
 
 async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
