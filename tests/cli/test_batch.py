@@ -407,7 +407,7 @@ def test_results_without_their_journal_are_not_paid_for_again(tmp_path: Path) ->
 def test_it_goes_on_when_nobody_hears_of_it(tmp_path: Path) -> None:
     """Neither stdout nor stderr has a reader, and there is something to tell."""
     write_rows(tmp_path / "rows.csv", cats(12))
-    with gateway(variant=Variant(video="text")) as sim:
+    with gateway(variant=Variant(estimates=True, video="text")) as sim:
         sim.faults.add(
             Fault.explained(404, on=["link"])
         )  # each video has a watermark, with a warning

@@ -115,7 +115,7 @@ def test_a_job_is_left_and_watched_later(sim: Simulator, tmp_path: Path) -> None
 def test_a_watermark_that_could_not_be_avoided_is_told(tmp_path: Path) -> None:
     """What the library warns of reaches whoever runs the command; the video is there."""
     with running_simulator(
-        durations=Fixed(0.1), short_side=90, variant=Variant(video="text")
+        durations=Fixed(0.1), short_side=90, variant=Variant(estimates=True, video="text")
     ) as sim:
         sim.faults.add(Fault.explained(404, on=["link"]))
         done = Shell.at(sim, tmp_path).run("generate", "a cat")

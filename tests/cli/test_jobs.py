@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from luma_async import LumaClient
+from luma_async import FixedSchedule, LumaClient
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import KEY, Shell, line_with, submitted
@@ -26,7 +26,8 @@ def finished(simulator: Simulator, *prompts: str) -> list[str]:
     """Return the ids of new jobs that are done."""
 
     async def finish() -> list[str]:
-        async with LumaClient(KEY, base_url=simulator.url) as luma:
+        schedule = FixedSchedule(0.05)
+        async with LumaClient(KEY, base_url=simulator.url, schedule=schedule) as luma:
             tasks = [await luma.generate(prompt) for prompt in prompts]
             return [(await task).id for task in tasks]
 
@@ -67,7 +68,7 @@ def test_a_failed_job_is_told_with_its_reason(tmp_path: Path) -> None:
 def test_jobs_are_watched_to_their_ends(sim: Simulator, tmp_path: Path) -> None:
     """A line for each change, the last of each being its end."""
     (cat,) = finished(sim, "a cat")
-    early = json.dumps({"id": cat, "state": "processing"}).encode()
+    early = json.dumps({"id": cat, "state": "processing", "estimate_wait_seconds": 0.2}).encode()
     sim.faults.add(Fault.answer(early, on=("get",), times=1))
     shell = Shell.at(sim, tmp_path)
     lines = shell.lines("watch", cat)
