@@ -1,9 +1,10 @@
-"""The command line in processes of its own, as a shell starts them."""
+"""The command line, in this process or, as a shell starts it, in one of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import io
 import json
 import os
 import pty
@@ -13,12 +14,17 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+import pytest
 
 from luma_async import LumaClient
+from luma_async.cli import main
+from luma_async.cli.program import ENDS
 from luma_async.simulator import Simulator
 
 KEY = "sk-a-key-that-must-never-be-seen"
@@ -54,17 +60,22 @@ class Shell:
             kept["LUMA_API_KEY"] = self.key
         return {**kept, **self.more}
 
-    def run(self, *arguments: str, timeout: float = 30) -> Done:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+    def run(self, *arguments: str) -> Done:
+        """Run a command to its end in this process, where it has a second less to load."""
+        handlers = {number: signal.getsignal(number) for number in ENDS}
+        encoding = self.more.get("PYTHONIOENCODING", "utf-8")
+        with (
+            patch.dict(os.environ, self.environment, clear=True),
+            patch.object(sys, "argv", ["luma-async", *arguments]),
+            chdir(self.folder),
+            redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding)) as out,
+            redirect_stderr(io.TextIOWrapper(io.BytesIO(), encoding)) as complaints,
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        done = Done(arguments, int(ended.value.code or 0), _text_of(out), _text_of(complaints))
         assert KEY not in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         return done
@@ -120,6 +131,12 @@ class Shell:
         piped, _ = process.communicate(timeout=30)
         assert KEY not in shown.decode()
         return process.returncode, shown.decode(), (piped or b"").decode()
+
+
+def _text_of(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
 
 
 def line_with(stream: Any, word: str) -> str:

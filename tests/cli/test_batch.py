@@ -142,9 +142,9 @@ def test_it_may_be_stopped_in_any_way_at_any_moment(count: int, stops: int, tmp_
                 _, said = process.communicate(timeout=60)
             assert "Traceback" not in said, said
             settle(sim, tmp_path)
-        last = shell(sim, tmp_path).run(*command, timeout=100)
+        last = shell(sim, tmp_path).run(*command)
         while settle(sim, tmp_path):
-            last = shell(sim, tmp_path).run(*command, timeout=100)
+            last = shell(sim, tmp_path).run(*command)
 
         jobs = list(sim.ledger.jobs)
     by_prompt = Counter(job.request["user_prompt"] for job in jobs)
