@@ -407,6 +407,22 @@ def test_the_journal_of_a_batch_is_named_where_it_is_settled() -> None:
     assert f"{settle} 'it'\"'\"'s' --resubmit" in text
 
 
+def test_a_row_that_waits_for_another_says_what_that_one_needs() -> None:
+    """Going on alone does nothing while the row that it continues has failed."""
+    rows = [
+        result(1, ResultState.FAILED, key="a"),
+        result(2, ResultState.NOT_STARTED, key="b", extends="a"),
+        result(3, ResultState.NOT_STARTED, key="c", extends="b"),
+        result(4, ResultState.NOT_STARTED, key="d", extends="e"),
+        result(5, key="e"),
+    ]
+    html = render(rows, title="Films", command=COMMAND, **COMMANDS)
+
+    shown = re.findall("<code.*?>(.*?)</code>", html, re.DOTALL)
+    commands = [unescape(re.sub("<[^>]*>", "", each)) for each in shown]
+    assert commands == [COMMANDS["retry"]] * 3 + [COMMAND]
+
+
 def test_what_nobody_knows_a_command_for_has_none() -> None:
     """From Python there need be no command that tries again, and none that settles."""
     html = render(ALL[2:4], title="Films", command="python make.py")

@@ -241,6 +241,25 @@ async def test_a_lost_job_is_looked_for_until_it_is_to_be_submitted_again(place:
         assert again.id == sim.ledger.jobs[1].id
 
 
+async def test_a_failed_job_makes_room_for_another_request(place: str) -> None:
+    """A prompt that was refused is rewritten: where failures are tried again, that is what runs."""
+    async with Simulator(durations=Fixed(0), failure_rate=1.0) as sim:
+        async with connect(sim, journal=place) as luma:
+            with pytest.raises(GenerationFailedError):
+                await (await luma.generate("a forbidden cat", key="cat"))
+        async with connect(sim, journal=place) as luma:
+            with pytest.raises(KeyConflictError):
+                await luma.generate("a cat", key="cat")
+
+            again = await luma.generate("a cat", key="cat", retry_failed=True)
+            entry = await luma.journal.find("cat") if luma.journal else None
+
+        assert again.id == sim.ledger.jobs[1].id
+        assert entry is not None
+        assert entry.request["prompt"] == "a cat"
+        assert entry.earlier_ids == (sim.ledger.jobs[0].id,)
+
+
 async def test_an_extension_has_a_key_as_well(place: str) -> None:
     """It is known by it without its source being awaited, or even known to the server."""
     async with Simulator(durations=Fixed(0.2)) as sim:
