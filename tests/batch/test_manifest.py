@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -357,6 +358,28 @@ def test_pictures_stand_beside_the_manifest(tmp_path: Path) -> None:
     assert rows[1].request.image == "https://host/cat.png"
     assert bad[0] == "bad.csv:2:2: image: 'note.png' is no picture"
     assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of a picture")
+
+
+def test_a_picture_that_is_too_large_is_told_before_others_are_paid_for(tmp_path: Path) -> None:
+    """By the limit that the client has, too."""
+    with (tmp_path / "big.png").open("wb") as file:
+        file.write(a_picture())
+        file.truncate(20 * 2**20 + 2**18)
+
+    [problem] = problems(tmp_path, "rows.csv", "prompt,image\nx,big.png\n")
+
+    assert problem.endswith("image: 'big.png' has 20.2 MiB, and a picture may have 20 MiB")
+
+
+def test_what_else_a_program_reads_is_as_limited_as_before(tmp_path: Path) -> None:
+    """Cells of a manifest may be long; the limit of the csv module is everybody's."""
+    limit = csv.field_size_limit()
+    [row] = manifest(
+        tmp_path, "rows.csv", 'prompt,extra\nx,"{""a"": ""' + "y" * 200_000 + '""}"\n'
+    ).rows
+
+    assert len(row.request.extra["a"]) == 200_000
+    assert csv.field_size_limit() == limit
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)

@@ -19,6 +19,7 @@ from luma_async import (
     InsufficientCreditsError,
     JournalError,
     LumaClient,
+    PermissionDeniedError,
     SQLJournal,
 )
 from luma_async.batch import Batch, Result, ResultState, read_manifest
@@ -393,6 +394,23 @@ async def test_many_refused_rows_stop_no_other(tmp_path: Path) -> None:
 
     assert batch.problem is None
     assert Counter(result.state for result in results) == {"not started": 15, "done": 5}
+
+
+@pytest.mark.parametrize(("times", "made"), [(1, 19), (None, 0)])
+async def test_a_forbidden_prompt_stops_no_other_and_a_forbidden_key_does(
+    times: int | None, made: int, tmp_path: Path
+) -> None:
+    """Both are a 403: one of them is of one row, ten on end are of all."""
+    async with small() as sim:
+        sim.faults.add(Fault.explained(403, on=["generate"], times=times))
+        async with connect(sim, journal=tmp_path / "jobs.db", max_requests=2) as luma:
+            manifest = read_manifest(a_manifest(tmp_path, *cats(20)))
+            batch = Batch(luma, manifest, tmp_path, max_tasks=2)
+            results = [result async for result in batch.run()]
+
+    assert isinstance(batch.problem, PermissionDeniedError) is (not made)
+    assert [result.state for result in results].count(ResultState.DONE) == made
+    assert len(results) == 20 if made else 10 <= len(results) < 15
 
 
 async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:

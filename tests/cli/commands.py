@@ -95,8 +95,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell's background job ignores SIGINT, and so would all that it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=_heed_signals,  # noqa: PLW1509
         ) as process:
             try:
                 yield process
@@ -109,7 +108,7 @@ class Shell:
         """Return the exit code, what a terminal was sent, and what stdout got if it was a pipe."""
         screen, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        environment = {**self.environment, "TERM": "xterm-256color"}
+        environment = {**self.environment, "TERM": "xterm-256color", **self.more}
         del environment["COLUMNS"]
         process = subprocess.Popen(
             [*COMMAND, *arguments],
@@ -131,6 +130,12 @@ class Shell:
         piped, _ = process.communicate(timeout=30)
         assert KEY not in shown.decode()
         return process.returncode, shown.decode(), (piped or b"").decode()
+
+
+def _heed_signals() -> None:
+    """Undo what a shell does to its background jobs (SIGINT), and nohup (SIGHUP)."""
+    for number in (signal.SIGINT, *ENDS):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _text_of(stream: io.TextIOWrapper) -> str:

@@ -239,6 +239,18 @@ def test_a_reader_that_leaves_does_not_end_it(tmp_path: Path) -> None:
     assert len(results(tmp_path / "rows")) == 4
 
 
+def test_from_wherever_it_is_run_it_is_the_same_batch(tmp_path: Path) -> None:
+    """Its folder, and so its journal, is beside the file: nothing is paid for again."""
+    (tmp_path / "sub").mkdir()
+    write_rows(tmp_path / "sub" / "rows.csv", cats(2))
+    with gateway() as sim:
+        shell(sim, tmp_path).run("batch", "sub/rows.csv")
+        shell(sim, tmp_path / "sub").run("batch", "rows.csv")
+
+        assert len(sim.ledger.jobs) == 2
+    assert len(results(tmp_path / "sub" / "rows")) == 2
+
+
 def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     """No key, no request, no file."""
     write_rows(tmp_path / "rows.csv", [*cats(2), {"key": "b", "prompt": "x", "extends": "cat-0"}])
@@ -371,6 +383,18 @@ def test_on_a_terminal_the_bar_moves(tmp_path: Path) -> None:
     assert "cat-3: videos" not in text
     assert "12 rows: 12 done." in text
     assert "Gallery: rows/gallery.html" in text
+
+
+def test_a_terminal_on_which_nothing_can_move_gets_lines(tmp_path: Path) -> None:
+    """An editor's, say."""
+    write_rows(tmp_path / "rows.csv", cats(2))
+    with gateway() as sim:
+        dumb = Shell.at(sim, tmp_path, TERM="dumb")
+        code, shown, _ = dumb.on_a_terminal("batch", "rows.csv")
+
+    assert code == 0
+    assert "cat-1: videos/cat-1.mp4" in shown
+    assert "\x1b" not in shown
 
 
 def test_on_a_terminal_the_bar_begins_where_the_last_run_ended(tmp_path: Path) -> None:

@@ -73,16 +73,27 @@ def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
     assert lengths["cat-bow"] == lengths["cat"] + 120
 
 
+def test_the_demo_leaves_what_is_not_its_own_alone(tmp_path: Path) -> None:
+    """A folder with a journal of paid jobs, say."""
+    (tmp_path / "jobs.db").write_bytes(b"paid")
+    (tmp_path / "prompts.csv").write_text("prompt\nmine\n")
+
+    done = Shell(tmp_path).run("demo", "--folder", ".")
+
+    assert done.returncode == 2
+    assert "holds something else than a demo" in done.stderr
+    assert (tmp_path / "jobs.db").read_bytes() == b"paid"
+
+
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     """Ctrl-C twice ends it at once with 130, and no traceback."""
     with started("demo", "--folder", str(tmp_path), "--speed", "5") as process:
         assert process.stderr is not None
         line_with(process.stderr, "six videos and an extension")
         until = time.monotonic() + 20
-        while not (tmp_path / "jobs.db").exists():
+        while not (tmp_path / "videos").exists():
             assert time.monotonic() < until
             time.sleep(0.01)
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         line_with(process.stderr, "No more is submitted")
         process.send_signal(signal.SIGINT)
