@@ -39,6 +39,12 @@ async def states(connection: AsyncConnection) -> dict[str, EntryState]:
     return {row.key: EntryState(row.state) for row in known}
 
 
+async def key_of(connection: AsyncConnection, id: str, *, server: str) -> str | None:
+    """Return a key that names a job of a server, if there is one."""
+    query = select(jobs.c.key).where(jobs.c.task_id == id, jobs.c.server == server).limit(1)
+    return await connection.scalar(query)
+
+
 async def settle(connection: AsyncConnection, entry: Entry, id: str | None) -> bool:
     """Give an uncertain entry its id, or delete it; whether it still was uncertain."""
     is_it = (

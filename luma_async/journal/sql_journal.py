@@ -185,7 +185,7 @@ class SQLJournal:
 
         Raises:
             InvalidRequestError: neither of the two was said, or both were.
-            JournalError: there is no uncertain job under this key.
+            JournalError: there is no uncertain job under this key, or another has this id.
 
         """
         if (id is None) is not resubmit:
@@ -197,6 +197,10 @@ class SQLJournal:
         if entry is None or entry.state is not EntryState.UNCERTAIN:
             stands = "is not there" if entry is None else f"is {entry.state}"
             raise JournalError(f"Nothing to settle: {key!r} {stands} in the journal {store.shown}.")
+        if id is not None and (other := await self._run("key_of", id, server=entry.server)):
+            raise JournalError(
+                f"Nothing was settled: task {id} is that of {other!r} in the journal {store.shown}."
+            )
         if not await self._run("settle", entry, id):
             raise JournalError(f"{key!r} was settled by somebody else meanwhile.")
 
@@ -254,11 +258,11 @@ class SQLJournal:
         finally:
             await _shielded(store.aclose())
 
-    async def _run(self, query: str, *arguments: Any) -> Any:
+    async def _run(self, query: str, *arguments: Any, **named: Any) -> Any:
         store = await self._opened()
         # Where the store is loaded, so are its queries; before, an extra may be missing.
         work = getattr(import_module("luma_async.journal.queries"), query)
-        return await store.run(lambda connection: work(connection, *arguments))
+        return await store.run(lambda connection: work(connection, *arguments, **named))
 
     async def _entries(self, state: EntryState, server: str | None = None) -> list[Entry]:
         store = await self._opened()

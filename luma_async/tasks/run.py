@@ -55,6 +55,7 @@ class Run:
         self._requests = lazily(requests)
         self._submit = submit
         self._max_tasks = max_tasks
+        self._apart: set[asyncio.Task[None]] = set()
         self._running = 0
         self._ended: deque[Outcome] = deque()
         self._all_read = False
@@ -76,9 +77,10 @@ class Run:
             while (outcome := await self._next_outcome()) is not None:
                 yield outcome
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            at_work = [*workers, *self._apart]
+            for task in at_work:
+                task.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
             await self._requests.aclose()
 
     def stop(self) -> None:
@@ -90,7 +92,10 @@ class Run:
         while not self._all_read:
             try:
                 item = await self._next_request()
-                await self._start(item)
+                if _waits_for_another(item):
+                    self._start_apart(item)
+                else:
+                    await self._start(item)
             except StopAsyncIteration:
                 self._stop(None)
             except Exception as error:  # noqa: BLE001  the reader of outcomes gets it
@@ -98,6 +103,18 @@ class Run:
             except BaseException as error:
                 self._stop(error)  # an iterable can raise these as well, and must not hang the run
                 raise
+
+    def _start_apart(self, item: RequestLike | Keyed) -> None:
+        """Start what may have to wait for minutes first, and hold no other request back."""
+        task = asyncio.create_task(self._start_or_stop(item), name="luma-async run_many, waiting")
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+
+    async def _start_or_stop(self, item: RequestLike | Keyed) -> None:
+        try:
+            await self._start(item)
+        except Exception as error:  # noqa: BLE001  the reader of outcomes gets it
+            self._stop(error)
 
     async def _next_outcome(self) -> Outcome | None:
         """Return the next job that has ended, `None` after the last."""
@@ -170,6 +187,13 @@ def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
     if isinstance(item, Mapping) and "key" in item:
         return item["key"], {name: value for name, value in item.items() if name != "key"}
     return None, item
+
+
+def _waits_for_another(item: RequestLike | Keyed) -> bool:
+    """Whether a request continues a video that may not be made yet."""
+    request = item[-1] if isinstance(item, tuple) and item else item
+    source = request.get("extends") if isinstance(request, Mapping) else None
+    return source is not None and not isinstance(source, Generation)
 
 
 def _id_in(error: LumaError, source: VideoSource | None) -> str | None:

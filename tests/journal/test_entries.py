@@ -209,6 +209,21 @@ async def test_a_job_without_a_key_is_settled_by_the_one_it_was_given(place: str
         assert [task.id for task in await luma.resume()] == [sim.ledger.jobs[0].id]
 
 
+async def test_the_task_of_another_key_settles_nothing(place: str) -> None:
+    """Else the job that was meant would be lost from sight."""
+    async with Simulator() as sim, connect(sim, journal=place) as luma:
+        known = await luma.generate("a dog", key="dog")
+        sim.faults.add(Fault.cut(after=True, times=1))
+        with pytest.raises(SubmissionUncertainError):
+            await luma.generate("a cat", key="cat")
+
+        with pytest.raises(JournalError, match=f"task {known.id} is that of 'dog'"):
+            await journal_of(luma).settle("cat", id=known.id)
+
+        assert [entry.key for entry in await journal_of(luma).uncertain()] == ["cat"]
+        await journal_of(luma).settle("cat", id=sim.ledger.jobs[1].id)
+
+
 async def test_only_what_is_uncertain_can_be_settled(place: str) -> None:
     """Anything else is a slip, and says so."""
     async with Simulator() as sim, connect(sim, journal=place) as luma:

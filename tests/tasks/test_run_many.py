@@ -213,6 +213,36 @@ async def test_closing_the_client_ends_the_run() -> None:
         assert all(isinstance(outcome.error, ClientClosedError) for outcome in seen)
 
 
+async def test_what_waits_for_another_video_holds_no_other_request_back() -> None:
+    """However many continue a job that runs for long, the next ones are submitted."""
+    async with Simulator(durations=Fixed(1.0)) as sim, connect(sim, max_requests=2) as luma:
+        source = await luma.generate("a cat")
+        requests = [{"prompt": "it bows", "extends": source}] * 4 + [{"prompt": "a dog"}]
+        outcomes = asyncio.create_task(list_of(luma.run_many(requests)))
+        await until(lambda: len(sim.ledger.jobs) == 2)
+
+        assert not source.done
+        assert sim.ledger.jobs[1].request["user_prompt"] == "a dog"
+        assert [outcome.ok for outcome in await outcomes] == [True] * 5
+
+
+async def test_a_run_that_is_left_leaves_nothing_that_waits_behind() -> None:
+    """What was to continue another video is not submitted any more."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        source = await luma.generate("a cat")
+        outcomes = luma.run_many(["a dog", {"prompt": "it bows", "extends": source}])
+        waiting = asyncio.create_task(anext(outcomes))
+        await until(lambda: len(sim.ledger.jobs) == 2)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await outcomes.aclose()
+
+        await source
+
+        assert not any("run_many" in name for name in names_of_tasks())
+        assert len(sim.ledger.jobs) == 2
+
+
 async def test_a_run_that_may_submit_no_more_ends_with_its_jobs() -> None:
     """They bring their videos; what was read and waits for its turn says why it has none."""
     read = count()
