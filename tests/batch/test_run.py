@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from luma_async import (
-    AuthenticationError,
-    BatchError,
     ConfigurationError,
-    FixedSchedule,
     GenerationFailedError,
-    InsufficientCreditsError,
-    JournalError,
-    LumaClient,
-    PermissionDeniedError,
-    SQLJournal,
 )
-from luma_async.batch import Batch, Result, ResultState, read_manifest
-from luma_async.journal import Entry
-from luma_async.simulator import Fault, Fixed, Simulator
-from tests.clients import KEY, connect, until
+from luma_async.batch import Batch, ResultState, read_manifest
+from luma_async.simulator import Fault, Fixed
+from tests.batch.runs import a_manifest, cats, lines, run
+from tests.clients import connect
 from tests.media.hosts import small
-
-
-def a_manifest(folder: Path, *rows: dict[str, Any]) -> Path:
-    path = folder / "rows.jsonl"
-    path.write_text("\n".join(json.dumps({"aspect_ratio": "1:1", **row}) for row in rows))
-    return path
-
-
-def cats(number: int) -> list[dict[str, Any]]:
-    return [{"key": f"cat-{n}", "prompt": f"a cat, take {n}"} for n in range(number)]
-
-
-async def run(sim: Simulator, manifest: Path, folder: Path, **settings: Any) -> list[Result]:
-    """Run a batch once, as a process of its own would."""
-    folder.mkdir(exist_ok=True)
-    async with connect(sim, journal=folder / "jobs.db", **settings.pop("client", {})) as luma:
-        batch = Batch(luma, read_manifest(manifest), folder, **settings)
-        return [result async for result in batch.run()]
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    text = (folder / "results.jsonl").read_text("utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 async def test_every_row_becomes_a_file(tmp_path: Path) -> None:
@@ -284,135 +251,6 @@ async def test_a_job_that_the_server_lost_is_looked_for_in_each_run(tmp_path: Pa
     assert len(lines(tmp_path)) == 1
 
 
-async def test_a_stopped_batch_brings_what_was_begun_to_its_end(tmp_path: Path) -> None:
-    """Nothing more is submitted, nothing that was is left behind."""
-    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
-        batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(30))), tmp_path, max_tasks=5)
-        results = []
-        async for result in batch.run():
-            results.append(result)
-            batch.stop()
-        taken = len(sim.ledger.jobs)
-        await run(sim, tmp_path / "rows.jsonl", tmp_path)
-
-    assert 1 <= taken < 20
-    assert len(results) == taken
-    assert len(sim.ledger.jobs) == len(lines(tmp_path)) == 30
-
-
-async def test_rows_that_a_client_keeps_back_are_still_to_do(tmp_path: Path) -> None:
-    """They are no results, and count neither as submitted nor as paid."""
-    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
-        sim.faults.add(Fault.rate_limited(retry_after=60))
-        batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(5))), tmp_path)
-
-        async def run_it() -> list[Result]:
-            return [result async for result in batch.run()]
-
-        running = asyncio.create_task(run_it())
-        await until(lambda: sim.ledger.statuses[429])
-        luma.stop_submitting()
-
-        assert await running == []
-        assert not sim.ledger.jobs
-    progress = batch.progress
-    assert (progress.submitted, progress.running, progress.paid, progress.left) == (0, 0, 0, 5)
-
-
-async def test_nothing_is_submitted_once_it_was_stopped(tmp_path: Path) -> None:
-    """Not even what waits for room, as the limit of jobs does."""
-    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
-        manifest = read_manifest(a_manifest(tmp_path, *cats(5)))
-        batch = Batch(luma, manifest, tmp_path, limit_jobs=2)
-        batch.stop()
-
-        results = [result async for result in batch.run()]
-
-        assert not sim.ledger.jobs
-    assert results == []
-
-
-async def test_a_journal_that_cannot_be_written_stops_it(tmp_path: Path) -> None:
-    """Every row would meet that, and none is submitted without it."""
-
-    class Full(SQLJournal):
-        async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
-            raise JournalError("no space left on device")
-
-    manifest = read_manifest(a_manifest(tmp_path, *cats(100)))
-    async with (
-        small() as sim,
-        Full(tmp_path / "jobs.db") as journal,
-        connect(sim, journal=journal) as luma,
-    ):
-        batch = Batch(luma, manifest, tmp_path, max_tasks=5)
-        results = [result async for result in batch.run()]
-
-        assert sim.ledger.requests["generate"] == 0
-    assert isinstance(batch.problem, JournalError)
-    assert len(results) < 50
-    assert {result.state for result in results} == {ResultState.NOT_STARTED}
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind"),
-    [({"api_key": KEY}, AuthenticationError), ({"credits": 3}, InsufficientCreditsError)],
-    ids=["wrong key", "no credit"],
-)
-async def test_what_every_row_would_meet_stops_it(
-    settings: dict[str, Any], kind: type[Exception], tmp_path: Path
-) -> None:
-    """A wrong key is not tried fifty thousand times; what was begun comes to its end."""
-    manifest = read_manifest(a_manifest(tmp_path, *cats(200)))
-    async with (
-        small(**settings) as sim,
-        LumaClient(
-            "sk-wrong-0123456789",
-            base_url=sim.url,
-            journal=tmp_path / "jobs.db",
-            max_requests=2,
-            schedule=FixedSchedule(0.1),
-        ) as luma,
-    ):
-        batch = Batch(luma, manifest, tmp_path, max_tasks=5)
-        results = [result async for result in batch.run()]
-
-    assert isinstance(batch.problem, kind)
-    assert len(sim.ledger.jobs) == settings.get("credits", 0)
-    assert len([result for result in results if result.state == "done"]) == len(sim.ledger.jobs)
-    assert sum(sim.ledger.requests.values()) < 60
-
-
-async def test_many_refused_rows_stop_no_other(tmp_path: Path) -> None:
-    """A server that refuses each for what it asks is there: the rows after them are made."""
-    async with small() as sim:
-        sim.faults.add(Fault.explained(400, on=["generate"], times=15))
-        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
-            manifest = read_manifest(a_manifest(tmp_path, *cats(20)))
-            batch = Batch(luma, manifest, tmp_path, max_tasks=3)
-            results = [result async for result in batch.run()]
-
-    assert batch.problem is None
-    assert Counter(result.state for result in results) == {"not started": 15, "done": 5}
-
-
-@pytest.mark.parametrize(("times", "made"), [(1, 19), (None, 0)])
-async def test_a_forbidden_prompt_stops_no_other_and_a_forbidden_key_does(
-    times: int | None, made: int, tmp_path: Path
-) -> None:
-    """Both are a 403: one of them is of one row, ten on end are of all."""
-    async with small() as sim:
-        sim.faults.add(Fault.explained(403, on=["generate"], times=times))
-        async with connect(sim, journal=tmp_path / "jobs.db", max_requests=2) as luma:
-            manifest = read_manifest(a_manifest(tmp_path, *cats(20)))
-            batch = Batch(luma, manifest, tmp_path, max_tasks=2)
-            results = [result async for result in batch.run()]
-
-    assert isinstance(batch.problem, PermissionDeniedError) is (not made)
-    assert [result.state for result in results].count(ResultState.DONE) == made
-    assert len(results) == 20 if made else 10 <= len(results) < 15
-
-
 async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
     """It is told in each run until it is settled, and never sent again by itself."""
     async with small() as sim:
@@ -446,18 +284,6 @@ async def test_a_row_that_was_changed_is_not_done(tmp_path: Path) -> None:
     assert "another" in str(changed.error)
 
 
-async def test_a_file_without_a_result_is_fetched_anew(tmp_path: Path) -> None:
-    """It may be of another job that had this key."""
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(1))
-        (tmp_path / "videos").mkdir()
-        (tmp_path / "videos" / "cat-0.mp4").write_bytes(b"of somebody else")
-
-        await run(sim, manifest, tmp_path)
-
-    assert (tmp_path / "videos" / "cat-0.mp4").stat().st_size > 1000
-
-
 async def test_jobs_that_are_paid_for_come_whatever_the_limit(tmp_path: Path) -> None:
     """Also those that stand behind rows that are not."""
     async with small() as sim:
@@ -471,63 +297,6 @@ async def test_jobs_that_are_paid_for_come_whatever_the_limit(tmp_path: Path) ->
     assert {result.key for result in results} == {"cat-2", "cat-3"}
 
 
-async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
-    """The second is refused before anything; the first goes on."""
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(3))
-        first = asyncio.create_task(run(sim, manifest, tmp_path))
-        await until((tmp_path / "results.jsonl").exists)
-
-        with pytest.raises(BatchError, match="Another batch is running in the folder"):
-            await run(sim, manifest, tmp_path)
-
-        assert len(await first) == 3
-
-
-async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(
-    tmp_path: Path,
-) -> None:
-    """A file where the folder of the videos should be."""
-    (tmp_path / "videos").write_text("x")
-    async with small() as sim:
-        with pytest.raises(BatchError, match=r"no folder .*videos.*: File exists"):
-            await run(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
-
-        assert len(sim.ledger.jobs) == 0
-
-
-async def test_results_that_cannot_be_read_are_told_and_let_go(tmp_path: Path) -> None:
-    """And the folder is free again once that is mended."""
-    (tmp_path / "results.jsonl").mkdir()
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(1))
-        with pytest.raises(BatchError, match=r"cannot be used: Is a directory\. Nothing was"):
-            await run(sim, manifest, tmp_path)
-        assert len(sim.ledger.jobs) == 0
-        (tmp_path / "results.jsonl").rmdir()
-
-        assert len(await run(sim, manifest, tmp_path)) == 1
-
-
-@pytest.mark.parametrize("moments", range(8))
-async def test_a_batch_cancelled_while_its_folder_is_opened_lets_go_of_it(
-    moments: int, tmp_path: Path
-) -> None:
-    """The next one finds it free."""
-    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
-        manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
-        first = asyncio.create_task(anext(Batch(luma, manifest, tmp_path).run()))
-        for _ in range(moments):
-            await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.wait([first])
-
-        [result] = [each async for each in Batch(luma, manifest, tmp_path).run()]
-
-    assert result.state is ResultState.DONE
-    assert len(sim.ledger.jobs) == 1
-
-
 async def test_a_batch_runs_once(tmp_path: Path) -> None:
     """Its counts are of one run."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
@@ -536,22 +305,6 @@ async def test_a_batch_runs_once(tmp_path: Path) -> None:
 
         with pytest.raises(ConfigurationError, match="runs once"):
             await anext(batch.run())
-
-
-async def test_results_stand_as_the_rows_do_now(tmp_path: Path) -> None:
-    """A row that was put in above moves all those below it."""
-    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
-        rows = cats(2)
-        for manifest in (rows, [{"key": "new", "prompt": "x"}, *rows]):
-            batch = Batch(luma, read_manifest(a_manifest(tmp_path, *manifest)), tmp_path)
-            async for _ in batch.run():
-                pass
-
-    assert [(result.line, result.key) for result in batch.results] == [
-        (1, "new"),
-        (2, "cat-0"),
-        (3, "cat-1"),
-    ]
 
 
 async def test_a_row_that_failed_and_was_changed_is_looked_at_again(tmp_path: Path) -> None:
@@ -595,121 +348,6 @@ async def test_a_row_whose_source_failed_has_no_job(tmp_path: Path) -> None:
     assert "failed" in str(result.error)
 
 
-async def test_paid_rows_that_the_journal_does_not_know_are_held_back(tmp_path: Path) -> None:
-    """It is another journal, or a new one; those that continue them wait as well."""
-    rows = [*cats(2), {"key": "on", "prompt": "x", "extends": "cat-0"}]
-    async with small() as sim:
-        sim.faults.add(Fault.explained(403, on=["media"]))
-        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
-            batch = Batch(luma, read_manifest(a_manifest(tmp_path, *rows[:2])), tmp_path)
-            async for _ in batch.run():
-                pass
-        sim.faults.clear()
-        async with connect(sim, journal=tmp_path / "other.db") as luma:
-            batch = Batch(luma, read_manifest(a_manifest(tmp_path, *rows)), tmp_path)
-            held = {result.key: result async for result in batch.run()}
-        found = await run(sim, a_manifest(tmp_path, *rows), tmp_path)
-
-        assert len(sim.ledger.jobs) == 3
-    assert [held[row["key"]].state for row in rows] == [
-        "not downloaded",
-        "not downloaded",
-        "not started",
-    ]
-    assert "the journal does not know it" in str(held["cat-0"].error)
-    assert [result.state for result in found] == ["done"] * 3
-
-
-async def test_a_batch_whose_files_do_not_arrive_pays_for_no_more(tmp_path: Path) -> None:
-    """What is made can be fetched later; each further one would be in vain."""
-    async with small() as sim:
-        sim.faults.add(Fault.explained(403, on=["media"]))
-        manifest = a_manifest(tmp_path, *cats(60))
-
-        await run(sim, manifest, tmp_path, max_tasks=5)
-        paid = len(sim.ledger.jobs)
-        sim.faults.clear()
-        await run(sim, manifest, tmp_path, max_tasks=5)
-
-        assert 10 <= paid < 40
-        assert len(sim.ledger.jobs) == 60
-    assert {line["state"] for line in lines(tmp_path)} == {"done"}
-
-
-@pytest.mark.parametrize("name", ["line", "key", "file", "width", "took", "state"])
-async def test_results_that_something_else_wrote_are_no_results(name: str, tmp_path: Path) -> None:
-    """The journal knows what became of the row."""
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(2))
-        await run(sim, manifest, tmp_path)
-        first, second = lines(tmp_path)
-        text = "\n".join(json.dumps(line) for line in ({**first, name: ["odd"]}, second))
-        (tmp_path / "results.jsonl").write_text(text)
-
-        [again] = await run(sim, manifest, tmp_path)
-
-        assert len(sim.ledger.jobs) == 2
-    assert (again.key, again.state) == (first["key"], "done")
-    assert len(lines(tmp_path)) == 2
-
-
-async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
-    """A crash in the middle of writing: the row is looked at again, and stands there once."""
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(3))
-        await run(sim, manifest, tmp_path)
-        path = tmp_path / "results.jsonl"
-        path.write_text(path.read_text()[:-40] + "\n[1]\n{}")
-
-        again = await run(sim, manifest, tmp_path)
-
-    assert len(again) == 1
-    assert len(lines(tmp_path)) == len(sim.ledger.jobs) == 3
-
-
-async def test_half_a_character_of_results_is_no_line(tmp_path: Path) -> None:
-    """Where a crash left only the first byte of a letter that has two."""
-    async with small() as sim:
-        rows = [{"key": f"caf\u00e9-{n}", "prompt": "a caf\u00e9"} for n in range(2)]
-        manifest = a_manifest(tmp_path, *rows)
-        await run(sim, manifest, tmp_path)
-        path = tmp_path / "results.jsonl"
-        said = path.read_bytes()
-        path.write_bytes(said[: said.rindex("\u00e9".encode()) + 1])
-
-        again = await run(sim, manifest, tmp_path)
-
-        assert len(sim.ledger.jobs) == 2
-    assert [result.state for result in again] == ["done"]
-    assert len(lines(tmp_path)) == 2
-
-
-async def test_results_of_a_later_version_are_understood(tmp_path: Path) -> None:
-    """What is said beyond what is known here is passed over; nothing is fetched again."""
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(2))
-        await run(sim, manifest, tmp_path)
-        told = "".join(json.dumps({**line, "mood": "calm"}) + "\n" for line in lines(tmp_path))
-        (tmp_path / "results.jsonl").write_text(told)
-        asked = sim.ledger.requests.total()
-
-        again = await run(sim, manifest, tmp_path)
-
-        assert sim.ledger.requests.total() == asked
-    assert again == []
-    assert len(lines(tmp_path)) == 2
-
-
-async def test_two_manifests_may_share_a_folder(tmp_path: Path) -> None:
-    """The results of one are not lost by running the other."""
-    async with small() as sim:
-        await run(sim, a_manifest(tmp_path, *cats(2)), tmp_path)
-        await run(sim, a_manifest(tmp_path, {"key": "dog", "prompt": "a dog"}), tmp_path)
-
-    assert [line["key"] for line in lines(tmp_path)][-1] == "dog"
-    assert len(lines(tmp_path)) == 3
-
-
 async def test_a_batch_needs_a_journal(tmp_path: Path) -> None:
     """Without one it could pay twice."""
     async with small() as sim, connect(sim) as luma:
@@ -745,20 +383,3 @@ async def test_progress_begins_where_the_last_run_ended(tmp_path: Path) -> None:
 
     assert left == [1, 0]
     assert (batch.progress.before, batch.progress.done) == (3, 2)
-
-
-async def test_a_cancelled_batch_goes_on_in_the_next_run(tmp_path: Path) -> None:
-    """At whatever moment it was cancelled."""
-    async with small() as sim:
-        manifest = a_manifest(tmp_path, *cats(12))
-        for seconds in (0.02, 0.1, 0.2, 0.4):
-            running = asyncio.create_task(run(sim, manifest, tmp_path, max_tasks=5))
-            await asyncio.sleep(seconds)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-        await run(sim, manifest, tmp_path)
-
-    assert len(sim.ledger.jobs) == 12
-    assert sorted(line["key"] for line in lines(tmp_path)) == sorted(f"cat-{n}" for n in range(12))
-    assert len(list((tmp_path / "videos").iterdir())) == 12

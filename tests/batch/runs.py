@@ -1,0 +1,34 @@
+"""Manifests, and batches that are run once, as processes of their own would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from luma_async.batch import Batch, Result, read_manifest
+from luma_async.simulator import Simulator
+from tests.clients import connect
+
+
+def a_manifest(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"aspect_ratio": "1:1", **row}) for row in rows))
+    return path
+
+
+def cats(number: int) -> list[dict[str, Any]]:
+    return [{"key": f"cat-{n}", "prompt": f"a cat, take {n}"} for n in range(number)]
+
+
+async def run(sim: Simulator, manifest: Path, folder: Path, **settings: Any) -> list[Result]:
+    """Run a batch once, as a process of its own would."""
+    folder.mkdir(exist_ok=True)
+    async with connect(sim, journal=folder / "jobs.db", **settings.pop("client", {})) as luma:
+        batch = Batch(luma, read_manifest(manifest), folder, **settings)
+        return [result async for result in batch.run()]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "results.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
