@@ -100,7 +100,6 @@ class Batch:
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
         self._children_left: Counter[str] = Counter()
-        self._limit = limit_jobs
         self._retry_failed = retry_failed
         self._is_stopped = False
         self._queue: Queue | None = None
@@ -268,7 +267,8 @@ class Batch:
 
     async def _may_pay(self) -> bool:
         """Whether another job may be paid for, once that is known of those before it."""
-        while self._limit is not None and self.progress.paid >= self._limit:
+        limit = self.progress.limit
+        while limit is not None and self.progress.paid >= limit:
             if self._is_stopped or not any(is_new for _, is_new in self._begun.values()):
                 return False
             self._has_ended.clear()

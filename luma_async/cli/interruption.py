@@ -52,16 +52,15 @@ class Interruption:
 
         handlers = {signal.SIGINT: interrupt, **dict.fromkeys(ENDS, leave)}
         before = {number: signal.getsignal(number) for number in handlers}
-        heeded = [number for number in handlers if before[number] is not signal.SIG_IGN]  # nohup
-        try:
-            for number in heeded:
-                loop.add_signal_handler(number, handlers[number])
-        except NotImplementedError:  # Windows: Ctrl-C leaves at once, and nothing is lost
-            yield
-            return
+        heard = []
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C leaves at once
+            for number, handler in handlers.items():
+                if before[number] is not signal.SIG_IGN:  # as nohup has it
+                    loop.add_signal_handler(number, handler)
+                    heard.append(number)
         try:
             yield
         finally:
-            for number in heeded:
+            for number in heard:
                 loop.remove_signal_handler(number)
                 signal.signal(number, before[number])
