@@ -62,10 +62,10 @@ async def test_rows_that_a_client_keeps_back_are_still_to_do(tmp_path: Path) -> 
 
 
 async def test_nothing_is_submitted_once_it_was_stopped(tmp_path: Path) -> None:
-    """Not even what waits for room, as the limit of jobs does."""
+    """Not even its first row, where that was before it began."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         manifest = read_manifest(a_manifest(tmp_path, *cats(5)))
-        batch = Batch(luma, manifest, tmp_path, limit_jobs=2)
+        batch = Batch(luma, manifest, tmp_path)
         batch.stop()
 
         results = [result async for result in batch.run()]
