@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from luma_async.cli.stdout import forget_stdout
+
 _NEEDED = ("typer", "rich", "platformdirs")
 
 
@@ -26,4 +28,5 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:  # nobody takes what is printed
+        forget_stdout()
         sys.exit(f"luma-async: {error}")

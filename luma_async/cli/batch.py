@@ -26,7 +26,8 @@ from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
 from luma_async.cli.secrecy import without_password
-from luma_async.cli.terminal import Terminal, forget_stdout
+from luma_async.cli.stdout import forget_stdout
+from luma_async.cli.terminal import Terminal
 from luma_async.errors import BatchError
 
 JOURNAL = "jobs.db"

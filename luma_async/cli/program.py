@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import typer
 
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.terminal import Terminal, forget_stdout
+from luma_async.cli.stdout import forget_stdout
+from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError
 
 ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))

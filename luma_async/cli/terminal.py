@@ -171,8 +171,3 @@ class _LogHandler(logging.Handler):
             self._terminal.warn(text)
         elif _PASSING_TROUBLE in text:
             self._terminal.remark(text)
-
-
-def forget_stdout() -> None:
-    """Let what can no longer be written make no noise at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
