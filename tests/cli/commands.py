@@ -53,6 +53,7 @@ class Shell:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LUMA_")}
+        kept.pop("PYTHONUNBUFFERED", None)  # it hides what goes wrong when output ends
         kept |= {"LUMA_JOURNAL": str(self.journal), "COLUMNS": "200"}
         if self.url is not None:
             kept["LUMA_BASE_URL"] = self.url
