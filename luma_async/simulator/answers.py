@@ -43,7 +43,7 @@ class Answers:
                 return {"code": 0, "message": "success", "request_id": "r-1", "data": data}
             case "id":
                 return {"code": "success", "message": "", "data": job.id}
-        return {
+        task = {
             self._variant.id_name: job.id,
             "prompt": "" if job.parent else job.prompt,
             "state": self._word("pending"),
@@ -57,6 +57,12 @@ class Answers:
             "thumbnail": None,
             "last_frame": None,
         }
+        match self._variant.submission:
+            case "array":
+                return [task]
+            case "wrapped":
+                return {"gen_api_response": task, "gen_api_status": 201}
+        return task
 
     def one(self, job: Job) -> Any:
         """Return the answer to "get one"."""

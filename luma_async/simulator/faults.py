@@ -87,8 +87,9 @@ class Fault:
     @classmethod
     def explained(cls, status: int = 500, **where: Any) -> Self:
         """Refuse, and explain it in JSON."""
-        body = b'{"error": {"message": "upstream is overloaded", "code": "upstream_error"}}'
-        return cls(status=status, body=body, **where)
+        upstream = b'{"error": {"message": "upstream is overloaded", "code": "upstream_error"}}'
+        gateway = b'{"error": {"message": "this is refused", "code": "refused"}}'
+        return cls(status=status, body=upstream if status >= 500 else gateway, **where)
 
     @classmethod
     def answer(cls, body: bytes, *, status: int = 200, **where: Any) -> Self:

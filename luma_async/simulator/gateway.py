@@ -42,6 +42,7 @@ class Gateway:
         self._callbacks = callbacks
         self._credits = credits
         self._max_jobs = max_jobs
+        self._made: dict[str, Job] = {}  # by the key that its submission came with
 
     def routes(self) -> list[web.RouteDef]:
         """Return the calls, each named as faults and the ledger name it."""
@@ -58,7 +59,7 @@ class Gateway:
         body = await _json_body(request)
         if (refused := self._check(body, extends=False)) is not None:
             return refused
-        return self._take(body, None)
+        return self._take(request, body, None)
 
     async def _extend(self, request: web.Request) -> web.Response:
         if self._variant.extend != "offered":
@@ -71,7 +72,7 @@ class Gateway:
         body = await _json_body(request)
         if (refused := self._check(body, extends=True)) is not None:
             return refused
-        return self._take(body, parent)
+        return self._take(request, body, parent)
 
     async def _get(self, request: web.Request) -> web.Response:
         self._ledger.jobs_looked_at += 1
@@ -129,11 +130,16 @@ class Gateway:
             return self._answers.refusal(429, "too_many_jobs", "too many jobs at once")
         return None
 
-    def _take(self, body: dict[str, Any], parent: Job | None) -> web.Response:
+    def _take(self, request: web.Request, body: dict[str, Any], parent: Job | None) -> web.Response:
+        key = request.headers.get("Idempotency-Key")
+        if self._variant.knows_repeats and key is not None and key in self._made:
+            return _json(self._answers.taken(self._made[key]))
         if self._credits is not None:
             self._credits -= 1
         job = self._maker.make(body, parent)
         self._ledger.take(job)
+        if key is not None:
+            self._made[key] = job
         self._callbacks.follow(job)
         return _json(self._answers.taken(job))
 

@@ -23,6 +23,7 @@ class Ledger:
         jobs_looked_at: how many jobs were asked for, a batch counting as many as it names.
         connections: how many connections were opened.
         sent: which bytes of each file were sent, in order, by `id/name`; the end is excluded.
+        idempotency_keys: the `Idempotency-Key` and `X-Request-Id` of every submission, in order.
         keys_seen_by_media: every `Authorization` header that reached the media host.
 
     """
@@ -40,6 +41,7 @@ class Ledger:
         self.jobs_looked_at = 0
         self.connections = 0
         self.sent: dict[str, list[tuple[int, int]]] = {}
+        self.idempotency_keys: list[tuple[str | None, str | None]] = []
         self.keys_seen_by_media: list[str] = []
 
     def find(self, id: str) -> Job | None:

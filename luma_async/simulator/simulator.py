@@ -15,7 +15,7 @@ from aiohttp import web
 from luma_async.simulator.answers import Answers, Links
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.durations import Durations, LogNormal
-from luma_async.simulator.faults import Fault, Faults
+from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.gateway import Gateway
 from luma_async.simulator.jobs import Clock, JobMaker
@@ -192,6 +192,9 @@ class Simulator:
             self.ledger.connections += 1
         if call == "media":
             return await self._with_faults(request, handler, call, reused=reused)
+        if call in SUBMISSIONS:
+            sent = (request.headers.get(name) for name in ("Idempotency-Key", "X-Request-Id"))
+            self.ledger.idempotency_keys.append((next(sent), next(sent)))
         with self.ledger.request(call):
             response = await self._with_faults(request, handler, call, reused=reused)
         self._rate_limit.mark(response)

@@ -11,8 +11,11 @@ class Variant:
     """One gateway's habits; the defaults are those of the documented examples.
 
     Args:
-        submission: a task object, the envelope around one, or an envelope with the bare id.
+        submission: a task object, the envelope around one, an envelope with the bare id, an array
+            of one task object, or a wrapper of a web client's around it.
         one: what "get one" answers: a task object, or an envelope around a row.
+        knows_repeats: whether a submission whose `Idempotency-Key` came before is answered with the
+            job that was made then, and makes none.
         extend: whether the call is still offered, or answers 404 or 405.
         batch: what "get many" answers: an array, an envelope of rows, or that it is not there.
         largest_batch: ids in one request before the gateway refuses it.
@@ -27,8 +30,9 @@ class Variant:
 
     """
 
-    submission: Literal["object", "envelope", "id"] = "object"
+    submission: Literal["object", "envelope", "id", "array", "wrapped"] = "object"
     one: Literal["object", "row"] = "object"
+    knows_repeats: bool = False
     extend: Literal["offered", "404", "405"] = "offered"
     batch: Literal["array", "rows", "404", "405"] = "array"
     largest_batch: int | None = None
