@@ -197,7 +197,8 @@ class SubmissionUncertainError(LumaError):
     The job may have been taken, and billed. It is not sent again unless `retry_uncertain=True`
     asked for that. `request` is what was asked for, `cause` is how the answer was lost, `times` is
     how often it was sent; for an extension, `source_id` is the id of the extended job. With a
-    journal, `key` is the name to settle it under.
+    journal, `key` is the name to settle it under. `request_id` went with it as `Idempotency-Key`
+    and `X-Request-Id`, so the gateway's support may find it by that.
     """
 
     def __init__(
@@ -208,6 +209,7 @@ class SubmissionUncertainError(LumaError):
         source_id: str | None = None,
         times: int = 1,
         key: str | None = None,
+        request_id: str | None = None,
     ) -> None:
         prompt = request.prompt if len(request.prompt) <= 60 else request.prompt[:57] + "..."
         sent = (
@@ -225,8 +227,9 @@ class SubmissionUncertainError(LumaError):
                 f"then settle it in the journal: settle({key!r}, id='...') if it is there, "
                 f"settle({key!r}, resubmit=True) if it is not"
             )
+        marks = f"prompt {prompt!r}" + (f", request id {request_id}" if request_id else "")
         super().__init__(
-            f"{cause} The job may have been taken and billed (prompt {prompt!r}), {sent}. "
+            f"{cause} The job may have been taken and billed ({marks}), {sent}. "
             f"Look for it in your gateway's list of tasks; {step}."
         )
         self.cause = cause
@@ -234,6 +237,7 @@ class SubmissionUncertainError(LumaError):
         self.source_id = source_id
         self.times = times
         self.key = key
+        self.request_id = request_id
 
 
 class GenerationFailedError(LumaError):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from luma_async.dialects.accepted import accepted_job
 from luma_async.dialects.dialect import Mark
 from luma_async.dialects.fields import (
     STATES,
@@ -28,7 +28,9 @@ from luma_async.models import ExtendRequest, GenerateRequest, Generation, State
 from luma_async.pictures import Picture
 from luma_async.transport.body import Body
 from luma_async.transport.call import Call
+from luma_async.transport.json_documents import read_documents
 from luma_async.transport.refusal import SUCCESS_CODES
+from luma_async.transport.rejections import checked_codes
 
 logger = logging.getLogger("luma_async")
 
@@ -45,13 +47,27 @@ _ALL_FIELDS = set(Generation.model_fields)
 
 
 class GatewayDialect:
-    """The format that API gateways sell Luma in."""
+    """The format that API gateways sell Luma in.
+
+    >>> GatewayDialect(rejection_codes={"busy_try_again"}).default_base_url
+    'https://api.gpt.ge'
+
+    Args:
+        rejection_codes: error codes that your gateway gives only where it made no job and handed
+            nothing on. A submission that is refused with one of them is certain not to have been
+            accepted; by default only a few codes that all gateways share are.
+
+    Raises:
+        ConfigurationError: a code is empty, or they are a single text.
+
+    """
 
     default_base_url = "https://api.gpt.ge"
     supports_batch = True
     takes_picture_data = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, rejection_codes: Collection[str] = ()) -> None:
+        self._rejection_codes = checked_codes(rejection_codes)
         self._strange_words: set[str] = set()
 
     def generate(self, request: GenerateRequest) -> Call[Generation]:
@@ -59,9 +75,10 @@ class GatewayDialect:
         return Call(
             "POST",
             "/luma/generations",
-            self._read_generation,
+            self._read_accepted,
             body=_body(request),
             submits=True,
+            rejection_codes=self._rejection_codes,
             missing="Check base_url: this host does not offer Luma generation",
         )
 
@@ -70,9 +87,10 @@ class GatewayDialect:
         return Call(
             "POST",
             f"/luma/generations/{_escaped(source_id)}/extend",
-            self._read_generation,
+            self._read_accepted,
             body=_body(request),
             submits=True,
+            rejection_codes=self._rejection_codes,
             missing="Either it does not know the job, or this gateway no longer offers extend",
         )
 
@@ -136,8 +154,8 @@ class GatewayDialect:
         )
         return (*mark, *self.mark(inner)) if isinstance(inner, dict) else mark
 
-    def _read_generation(self, body: bytes) -> Generation:
-        return self.generation(_read_row(body))
+    def _read_accepted(self, body: bytes) -> Generation:
+        return self.generation(accepted_job(_parse_all(body)))
 
     def _state(self, row: JSONObject, inner: JSONObject, *, has_video: bool) -> State:
         """Return where a job stands.
@@ -185,18 +203,13 @@ def _escaped(id: str) -> str:
 
 
 def _parse(body: bytes) -> Any:
-    """Read JSON, and where it is not quite JSON (half a character, a byte order mark) what it says.
+    return _parse_all(body)[0]
 
-    A job that was paid for is worth more than the letter of the format.
-    """
+
+def _parse_all(body: bytes) -> list[Any]:
     try:
-        return from_json(body, cache_strings="keys")
+        return read_documents(body)
     except ValueError:
-        pass
-    try:
-        document = json.loads(body.decode("utf-8-sig", "replace"), strict=False)
-        return from_json(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
         raise ResponseError("it is no JSON") from None
 
 

@@ -35,12 +35,21 @@ class Record:
         self._journal = journal
         self._entry = entry
         self._instead_of = instead_of
+        self._request_id = str(uuid4())
         self._last_words: asyncio.Future[None] | None = None
 
     @property
     def key(self) -> str:
         """The key of the entry."""
         return self._entry.key
+
+    @property
+    def request_id(self) -> str:
+        """The id that goes with each try."""
+        return self._request_id
+
+    async def confirm(self) -> None:
+        """Look once more that the submission may leave."""
 
     async def sending(self) -> None:
         """Write that the submission leaves now.

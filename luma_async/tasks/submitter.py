@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from typing import TypeVar, cast
+from uuid import uuid4
 
 import anyio
 
@@ -90,6 +91,7 @@ class Submitter:
         call = self._call(submission)
         await self._take_place()
         keeps_place = False
+        request_id = str(uuid4()) if record is None else record.request_id
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
             nonlocal keeps_place
@@ -98,7 +100,11 @@ class Submitter:
 
         try:
             generation = await self._transport.call(
-                call, repeat_uncertain=retry_uncertain, adopt=adopt, record=record
+                call,
+                repeat_uncertain=retry_uncertain,
+                adopt=adopt,
+                record=record,
+                request_id=request_id,
             )
         except BaseException as error:
             if not keeps_place:
@@ -114,6 +120,7 @@ class Submitter:
             source_id=submission.source_id,
             times=uncertain.times,
             key=key,
+            request_id=request_id,
         )
 
     def _call(self, submission: Submission) -> Call[Generation]:
@@ -128,7 +135,7 @@ class Submitter:
         """Take in the end of a submission whose caller was cancelled while it was on its way."""
         prompt = submission.request.prompt[:60]
         failed = None if delivery.cancelled() else delivery.exception()
-        if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_unclear):
+        if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain):
             logger.warning("Cancelled on its way, the job may have been taken: %r", prompt)
         if delivery.cancelled() or failed is not None:
             self._give_back()

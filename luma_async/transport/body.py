@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -54,32 +53,3 @@ class Body:
                 continue
             for start in range(0, len(part), STEP):
                 yield binascii.b2a_base64(part[start : start + STEP], newline=False)
-
-
-class Upload:
-    """One sending of a body, which knows whether all of it has left.
-
-    Once `is_off()` the rest stays here: what a server has not read whole it has not taken.
-    """
-
-    def __init__(self, body: Body, *, is_off: Callable[[], bool]) -> None:
-        self._pieces = iter(body)
-        self._next: bytes | None = next(self._pieces)
-        self._is_off = is_off
-
-    @property
-    def has_left(self) -> bool:
-        """Whether the end was handed on, without which no server can read the body."""
-        return self._next is None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._next is None:
-            raise StopAsyncIteration
-        await asyncio.sleep(0)  # a quick server takes it all at once, and the loop has more to do
-        if self._is_off():
-            raise InterruptedError("the client was closed")
-        piece, self._next = self._next, next(self._pieces, None)
-        return piece

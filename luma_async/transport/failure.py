@@ -1,8 +1,8 @@
-"""What went wrong with one try, and the error that tells the user. Pure: no I/O in here."""
+"""Failures of one try, and the errors that tell the user of them. Pure: no I/O in here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,39 +12,54 @@ from luma_async.errors import (
     APIConnectionError,
     APIError,
     APITimeoutError,
+    ConfigurationError,
     LumaError,
     RateLimitError,
     ResponseError,
     ServerError,
 )
-from luma_async.models import Generation
 from luma_async.transport.body import Body
 from luma_async.transport.call import Call
+from luma_async.transport.json_documents import read_documents
+from luma_async.transport.named_jobs import named_jobs
 from luma_async.transport.rate_headers import parse_retry_after, reset_in
 from luma_async.transport.refusal import Refusal, error_class, page_text, read_refusal
-from luma_async.transport.verdict import Failure, failure_of_status
+from luma_async.transport.rejections import rejected_by, status_of_code
+from luma_async.transport.verdict import Failure, Verdict, failure_of_refusal, verdict
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-oneapi-request-id", "request-id", "cf-ray")
-_TASK_FIELDS = frozenset({"task_id", "taskId", "state", "status", "task_status"})
+_REDIRECTS = frozenset({301, 302, 307, 308})
 _NOT_TAKEN = "; the job was not taken"
+
+_LONGEST_TEXT = 16_384
+"""Characters of a refusal's texts that are searched for words of a lost answer."""
 
 
 class Failed(Exception):  # noqa: N818  a signal within the transport, nobody's error
-    """One try went wrong; `error` is what the user is told, `failure` what is decided by."""
+    """One try went wrong; `error` is for the user, `failure` decides about the next try.
+
+    `entry` names the entry of the allow-list by which a submission was rejected for certain.
+    """
 
     def __init__(
-        self, error: LumaError, failure: Failure, *, retry_after: float | None = None
+        self,
+        error: LumaError,
+        failure: Failure,
+        *,
+        retry_after: float | None = None,
+        entry: str | None = None,
     ) -> None:
         super().__init__(str(error))
         self.error = error
         self.failure = failure
         self.retry_after = retry_after
+        self.entry = entry
         self.may_repeat = False
 
     @property
-    def is_unclear(self) -> bool:
-        """Whether the server may have done what it was asked."""
-        return self.failure is Failure.UNCLEAR
+    def is_uncertain(self) -> bool:
+        """Whether a submission that failed so may have been accepted."""
+        return verdict(self.failure, submits=True) is Verdict.UNCERTAIN
 
 
 class Answer(NamedTuple):
@@ -63,7 +78,7 @@ class Answer(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
-        """What to quote to the gateway's support."""
+        """The id to quote to the gateway's support."""
         found = (self.headers.get(name) for name in _REQUEST_ID_HEADERS)
         return next((value for value in found if value), None)
 
@@ -75,92 +90,142 @@ def unanswered(
     *,
     host: str,
     timeout: aiohttp.ClientTimeout,
-    has_left: bool,
+    has_left: bool | None,
 ) -> Failed:
     """Return what an exception means that came instead of an answer, or of its rest.
 
-    `has_left` is whether all of the body was handed to the connection.
+    `has_left` is whether all of the body was handed to the connection; `None` if nobody watched.
+
+    Raises:
+        ConfigurationError: nothing was sent, and nothing would be at another try.
+
     """
     never_connected = isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
     )
-    not_sent = never_connected or not has_left
-    failure = Failure.NOT_SENT if not_sent else Failure.UNCLEAR
+    not_sent = never_connected if has_left is None else not has_left
     rest = f"{_NOT_TAKEN}." if not_sent and call.submits else "."
+    if not_sent and not _may_pass(error):
+        raise ConfigurationError(
+            f"{call} could not be sent to {host}: {said}{rest} "
+            "Check base_url, and the session that was given to the client."
+        )
+    failure = Failure.NOT_SENT if not_sent else Failure.UNCLEAR
     if isinstance(error, ResponseError):
         return Failed(ResponseError(f"{call}: {said}."), failure)
     if not isinstance(error, TimeoutError):
         return Failed(APIConnectionError(f"{call}: no answer from {host}: {said}{rest}"), failure)
-    since_sent = timeout.sock_read if has_left else None
+    since_sent = None if not_sent else timeout.sock_read
     seconds = timeout.connect if never_connected else since_sent or timeout.total
     what = "connection" if never_connected else "answer"
-    sent = "" if has_left or never_connected else ", and the picture was not sent whole"
+    sent = ", and the request was not sent whole" if not_sent and not never_connected else ""
     text = f"{call}: no {what} from {host} within {seconds:g} s{sent}{rest}"
     return Failed(APITimeoutError(text), failure)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether an exception before anything was sent may be gone at the next try.
+
+    Anything but trouble with the connection lies in what was to be sent or in the session: a URL
+    that is none, a header that cannot be sent, two kinds of authorization, a hook that raises.
+    """
+    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientResponseError):
+        return False  # aiohttp's InvalidURL among them
+    return isinstance(error, aiohttp.ClientError | OSError | TimeoutError)
 
 
 def refused(call: Call[Any], answer: Answer) -> Failed:
     """Return what an answer with a status of 300 or more means."""
     refusal = read_refusal(answer.body, status=answer.status)
-    failure = failure_of_status(answer.status, explained=refusal is not None)
-    if call.submits and (_names_a_job(call, answer) or _speaks_of_time(answer.status, refusal)):
-        failure = Failure.UNCLEAR
-    return _said_no(call, answer, refusal or Refusal(page_text(answer.body)), failure)
+    return _said_no(call, answer, refusal or Refusal(page_text(answer.body)))
 
 
 def unreadable(call: Call[Any], answer: Answer, why: str) -> Failed:
     """Return what a good status means whose body does not say what it should."""
     refusal = read_refusal(answer.body, status=answer.status)
     if refusal is not None:
-        return _said_no(call, answer, refusal, Failure.BUSY)
+        return _said_no(call, answer, refusal)
     text = f"{call} answered {answer.status}, but {why}: {page_text(answer.body)!r}."
     return Failed(ResponseError(text), Failure.UNCLEAR)
 
 
-def _said_no(call: Call[Any], answer: Answer, refusal: Refusal, failure: Failure) -> Failed:
-    kind = error_class(answer.status, refusal.code)
+def _said_no(call: Call[Any], answer: Answer, refusal: Refusal) -> Failed:
+    status = answer.status
+    documents = _documents(answer.body)
+    jobs = named_jobs(documents, call=str(call)) if call.submits else []
+    said = " ".join([refusal.message, *_texts(documents)])[:_LONGEST_TEXT]
+    entry = None
+    if not jobs:
+        entry = rejected_by(
+            status, refusal.code, refusal.message, said=said, further_codes=call.rejection_codes
+        ) or _sent_elsewhere(call, answer)
+    meant = status if status >= 300 else status_of_code(refusal.code) or status
+    failure = failure_of_refusal(meant, is_rejection=entry is not None)
+    kind = error_class(status, refusal.code, refusal.message)
     if failure is Failure.BUSY and not issubclass(kind, RateLimitError | ServerError):
-        failure = Failure.REFUSED  # waiting brings no credit
-    next_step = _next_step(call, answer, kind)
-    if call.submits:
-        next_step = "" if failure is Failure.UNCLEAR else next_step + _NOT_TAKEN
+        failure = Failure.REJECTED  # waiting brings no credit
     details: dict[str, Any] = {
-        "status": answer.status,
+        "status": status,
         "call": str(call),
         "code": refusal.code,
         "request_id": refusal.request_id or answer.request_id,
-        "next_step": next_step,
+        "next_step": _next_step(call, answer, kind, failure, jobs=jobs),
     }
     if kind is RateLimitError:
         details["retry_after"] = answer.retry_after
     error = kind(refusal.message, **details)
-    return Failed(error, failure, retry_after=answer.retry_after)
+    return Failed(error, failure, retry_after=answer.retry_after, entry=entry)
 
 
-def _next_step(call: Call[Any], answer: Answer, kind: type[APIError]) -> str:
+def _next_step(
+    call: Call[Any],
+    answer: Answer,
+    kind: type[APIError],
+    failure: Failure,
+    *,
+    jobs: list[str],
+) -> str:
+    if jobs:
+        return f"It names the job {jobs[0]}"
+    is_uncertain = verdict(failure, submits=call.submits) is Verdict.UNCERTAIN
+    step = kind.advice
     if call.missing and answer.status in (404, 405):
-        return call.missing
-    if answer.status == 413 and isinstance(call.body, Body):
-        return "Make the picture smaller: image_from(..., max_side=2048)"
-    if 300 <= answer.status < 400:
+        step = call.missing
+    elif answer.status == 413 and isinstance(call.body, Body):
+        step = "Make the picture smaller: image_from(..., max_side=2048)"
+    elif 300 <= answer.status < 400:
         where = urlsplit(answer.headers.get("Location", ""))
         place = f"{where.scheme}://{where.hostname}" if where.netloc else where.path or "it"
-        return f"The server wants the call at another place ({place}): check base_url"
-    return kind.advice
+        step = f"The server wants the call at another place ({place}): check base_url"
+    elif is_uncertain:
+        step = ""  # SubmissionUncertainError says what to do
+    elif failure is Failure.UNCLEAR:
+        step = ServerError.advice
+    return step + _NOT_TAKEN if call.submits and not is_uncertain else step
 
 
-def _names_a_job(call: Call[Any], answer: Answer) -> bool:
-    """Return whether a refusal comes with a task: then it may be one of the answer only."""
+def _sent_elsewhere(call: Call[Any], answer: Answer) -> str | None:
+    """Return the entry for a redirect of the same call to another scheme, host or prefix.
+
+    Another path may be that of the job that was made.
+    """
+    if answer.status not in _REDIRECTS:
+        return None
+    path = urlsplit(answer.headers.get("Location", "")).path
+    is_same = path.rstrip("/").endswith(call.path.rstrip("/"))
+    return f"status {answer.status} to the same path" if is_same else None
+
+
+def _documents(body: bytes) -> list[Any]:
     try:
-        task = call.read(answer.body)
-    except ResponseError:
-        return False
-    return isinstance(task, Generation) and not _TASK_FIELDS.isdisjoint(task.raw)
+        return read_documents(body)
+    except ValueError:
+        return []
 
 
-def _speaks_of_time(status: int, refusal: Refusal | None) -> bool:
-    """Return whether a gateway says that its upstream was slow: it may have taken the job."""
-    if refusal is None or status < 500:
-        return False
-    said = f"{refusal.code} {refusal.message}".lower().replace(" ", "").replace("_", "")
-    return "timeout" in said or "timedout" in said or "deadline" in said
+def _texts(values: Iterable[Any], depth: int = 6) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif depth and isinstance(value, dict | list):
+            yield from _texts(value.values() if isinstance(value, dict) else value, depth - 1)

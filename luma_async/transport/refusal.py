@@ -1,4 +1,4 @@
-"""How servers say no: the bodies of wire.md's error table, and the errors they become."""
+"""Refusals: the bodies in which servers say no, and the errors that they become. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
-from pydantic_core import from_json
-
 from luma_async import errors
+from luma_async.transport.json_documents import read_documents
+from luma_async.transport.rejections import NO_CREDIT_CODES, speaks_of_no_credit, status_of_code
 
-SUCCESS_CODES = frozenset({"0", "200", "success", "ok"})
-"""What `code` says in an envelope when all is well (compared in lower case)."""
+SUCCESS_CODES = frozenset(
+    {
+        *("0", "00000", "200", "201", "202"),
+        *("success", "successful", "succeed", "succeeded", "ok", "true"),
+        *("accepted", "created", "submitted", "queued"),
+    }
+)
+"""Words of `code` in an envelope when all is well (compared in lower case)."""
 
-NO_CREDIT_CODES = frozenset({"insufficient_user_quota", "insufficient_quota"})
 UNKNOWN_JOB_CODES = frozenset({"task_not_exist", "task_not_found"})
 
 _BY_STATUS: dict[int, type[errors.APIError]] = {
@@ -36,35 +41,36 @@ class Refusal:
 
 
 def read_refusal(body: bytes, *, status: int) -> Refusal | None:
-    """Return what a body explains, or `None` if it is no explanation in a form that is known.
+    """Return the explanation in a body, `None` if there is none in a form that is known.
 
-    In an answer of 200 only an envelope with a code of failure is one: anything else that cannot
-    be read there may come from a server that took the job.
+    The `detail` of the official service counts beside a status of refusal only.
     """
-    document = _json_object(body)
-    refusal = _in_envelope(document)
-    if refusal is None and status >= 300:
-        refusal = _in_error(document) or _in_detail(document)
-    return refusal if refusal and (refusal.message or refusal.code) else None
+    for document in _objects(body):
+        refusal = _in_envelope(document) or _in_error(document)
+        if refusal is None and status >= 300:
+            refusal = _in_detail(document)
+        if refusal and (refusal.message or refusal.code):
+            return refusal
+    return None
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def _objects(body: bytes) -> list[dict[str, Any]]:
     try:
-        document = from_json(body)
+        documents = read_documents(body)
     except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+        return []
+    return [document for document in documents if isinstance(document, dict)]
 
 
 def _in_envelope(document: dict[str, Any]) -> Refusal | None:
     """Read `{"code": "...", "message": "...", "data": null}` of task gateways."""
     code = _text(document.get("code"))
-    failed = code is not None and code.lower() not in SUCCESS_CODES
-    data = document.get("data")
-    may_be_a_task = bool(data) and isinstance(data, dict | list)
-    if not failed or may_be_a_task or not isinstance(document.get("message"), str):
+    if code is None or code.lower() in SUCCESS_CODES:
         return None
-    return Refusal(document["message"], code, _text(document.get("request_id")))
+    message = document.get("message", document.get("msg"))
+    if not isinstance(message, str):
+        return None
+    return Refusal(message, code, _text(document.get("request_id")))
 
 
 def _in_error(document: dict[str, Any]) -> Refusal | None:
@@ -111,7 +117,7 @@ def _text(value: Any) -> str | None:
 
 def page_text(body: bytes) -> str:
     """Return what a body without a known form says, in a line: its title, or its first words."""
-    message = _text(_json_object(body).get("message"))
+    message = next((_text(document.get("message")) for document in _objects(body)), None)
     text = message or body[:4096].decode("utf-8", "replace")
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     if title:
@@ -122,18 +128,19 @@ def page_text(body: bytes) -> str:
     return line if len(line) <= 160 else f"{line[:157]}..."
 
 
-def error_class(status: int, code: str | None) -> type[errors.APIError]:
-    """Return which error a status and a server's code stand for.
+def error_class(status: int, code: str | None, message: str = "") -> type[errors.APIError]:
+    """Return the error that a status, a server's code and its words stand for.
 
-    A task gateway may put an HTTP status into the `code` of a 200; it counts as the status then.
+    A task gateway may put an HTTP status, or a word for one, into the `code` of a 200; it counts
+    as the status then.
     """
     word = (code or "").lower()
-    if word in NO_CREDIT_CODES:
+    if word in NO_CREDIT_CODES or speaks_of_no_credit(f"{word} {message}"):
         return errors.InsufficientCreditsError
     if word in UNKNOWN_JOB_CODES:
         return errors.NotFoundError
-    if status < 400 and re.fullmatch(r"[45]\d\d", word):
-        status = int(word)
+    if status < 300:
+        status = status_of_code(word) or status
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:

@@ -18,20 +18,21 @@ from yarl import URL
 
 from luma_async.errors import (
     ClientClosedError,
-    ConfigurationError,
     LumaError,
     RateLimitError,
     ResponseError,
     SubmissionStoppedError,
 )
-from luma_async.transport.body import Body, Upload
+from luma_async.transport.body import Body
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
+from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
+from luma_async.transport.upload import Upload
 from luma_async.transport.verdict import Verdict, verdict
 from luma_async.transport.waits import waits
 from luma_async.version import __version__
@@ -42,6 +43,9 @@ R = TypeVar("R")
 
 ANSWER_LIMIT = 16 * 2**20
 """Bytes of JSON after decompression; a larger answer is refused."""
+
+HEADER_LIMIT = 64 * 2**10
+"""Bytes of one header: a longer one would hide the answer to a job that is paid for."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds; less if the whole request has less than twice that."""
@@ -76,6 +80,7 @@ class _Sending(Generic[T]):
     repeat_uncertain: bool
     adopt: Callable[[asyncio.Task[T]], None] | None
     record: SubmissionRecord[T] | None
+    request_id: str | None
     failed: Failed | None = None
     """How the first try went wrong, if it may be made again."""
     scope: anyio.CancelScope | None = None
@@ -86,6 +91,13 @@ class _Sending(Generic[T]):
     """Whether the caller was cancelled."""
     unclear: LumaError | None = None
     """Why nobody knows whether a submission was taken, from the first try that left it so."""
+    upload: Upload | None = None
+    """The body of a submission's newest try."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the server may have read the whole of a submission's newest try."""
+        return self.upload is not None and self.upload.has_left
 
     def interrupt(self) -> None:
         """End what it waits for."""
@@ -161,13 +173,15 @@ class Transport:
         repeat_uncertain: bool = False,
         adopt: Callable[[asyncio.Task[T]], None] | None = None,
         record: SubmissionRecord[T] | None = None,
+        request_id: str | None = None,
     ) -> T:
         """Send a call, repeat it where that cannot cost money, and return what its answer says.
 
         Cancellation is passed on at once, but a submission that has left is not cut off: its
         answer may be all that ever tells of a paid job. `adopt` is given its asyncio task, which
         ends with the result or with `Failed`. `record` writes down what becomes of a submission;
-        what its `sending()` raises is raised here.
+        what its `sending()` and `confirm()` raise is raised here. `request_id` goes with each try
+        of a submission, as `Idempotency-Key` and `X-Request-Id`.
 
         Raises:
             UncertainSubmission: the call submits, and may have been taken.
@@ -178,7 +192,7 @@ class Transport:
         """
         if self._is_over(call):
             raise self._over(call)
-        sending = _Sending(call, repeat_uncertain, adopt, record)
+        sending = _Sending(call, repeat_uncertain, adopt, record, request_id)
         error: LumaError
         try:
             try:
@@ -189,6 +203,8 @@ class Transport:
                 sending.failed = failed
             return await self._interruptibly(sending, self._persist(sending))
         except Failed as failed:
+            if failed.entry is not None and call.submits:
+                logger.info("%s Nobody has the job, by %s.", failed.error, failed.entry)
             decided = verdict(failed.failure, submits=call.submits)
             goes_on = decided is Verdict.REPEAT or not call.submits
             error = self._over(call) if goes_on and self._is_over(call) else failed.error
@@ -255,8 +271,8 @@ class Transport:
             if call.submits:
                 return await self._deliver(sending, sent, places)
             if self._sessions.given is None:
-                return await self._once(call, sent)  # closing the session ends it
-            return await self._interruptibly(sending, self._once(call, sent))
+                return await self._once(sending, sent)  # closing the session ends it
+            return await self._interruptibly(sending, self._once(sending, sent))
         except Failed as caught:
             failed = caught
         finally:
@@ -301,9 +317,7 @@ class Transport:
         self, sending: _Sending[T], sent: float, places: tuple[anyio.Semaphore, ...]
     ) -> T:
         """Send a submission in a task of its own, which outlives the wait for it."""
-        sent_off = (
-            self._once(sending.call, sent) if sending.record is None else self._on_record(sending)
-        )
+        sent_off = self._once(sending, sent) if sending.record is None else self._on_record(sending)
         delivery = asyncio.create_task(sent_off, name="luma-async submission")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
@@ -334,21 +348,21 @@ class Transport:
             raise self._over(sending.call)
         sending.times += 1
         try:
-            result = await self._once(sending.call, asyncio.get_running_loop().time())
+            result = await self._once(sending, asyncio.get_running_loop().time())
         except Failed as failed:
-            if verdict(failed.failure, submits=True) is Verdict.UNCERTAIN:
+            if failed.is_uncertain:
                 await record.unclear(failed.error)
             else:
                 await record.not_taken()
             raise
-        except ConfigurationError:  # there was no session to send it on
-            await record.not_taken()
-            raise
         except asyncio.CancelledError:
-            record.cut_off(has_left=True)
+            record.cut_off(has_left=sending.has_left)
             raise
         except Exception as error:
-            await record.unclear(ResponseError(f"The answer could not be read: {error!r}."))
+            if sending.has_left:
+                await record.unclear(ResponseError(f"The answer could not be read: {error!r}."))
+            else:
+                await record.not_taken()
             raise
         await record.taken(result)
         return result
@@ -372,9 +386,10 @@ class Transport:
             sending.interrupt()
         self._interruptible.add(sending)
 
-    async def _once(self, call: Call[T], sent: float) -> T:
+    async def _once(self, sending: _Sending[T], sent: float) -> T:
         """Send once at the moment `sent`, and return what the answer says, or raise `Failed`."""
-        answer = await self._exchange(call)
+        call = sending.call
+        answer = await self._exchange(sending)
         if answer.status != 429:
             self._brake.passed(sent)
             if REMAINING in answer.headers and (seconds := used_up_for(answer.headers)) is not None:
@@ -386,24 +401,21 @@ class Transport:
         except ResponseError as error:
             why = str(error)
         if answer.cut_off is not None:
-            raise self._unanswered(call, answer.cut_off, self._timeout)
+            raise self._unanswered(call, answer.cut_off, self._timeout, has_left=True)
         raise unreadable(call, self._scrubbed(answer), why)
 
-    async def _exchange(self, call: Call[Any]) -> Answer:
+    async def _exchange(self, sending: _Sending[Any]) -> Answer:
         """Send once, and return the answer whatever its status."""
+        call = sending.call
         sessions = self._sessions
         session = sessions.open(submits=call.submits)
-        data: bytes | Upload | None
-        if isinstance(call.body, Body):
-            size = len(call.body)
-            headers = {**sessions.request_headers_with_body, "Content-Length": str(size)}
-            timeout = _time_to_send(size, self._timeout)
-            data = Upload(call.body, is_off=partial(self._is_over, call))
-        else:
-            data, timeout = call.body, self._timeout
-            headers = (
-                sessions.request_headers_with_body if data else sessions.request_headers
-            ) or {}
+        timeout = self._timeout
+        data: bytes | Upload | None = call.body if isinstance(call.body, bytes) else None
+        headers: Mapping[str, str] = (
+            sessions.request_headers_with_body if data else sessions.request_headers
+        ) or {}
+        if call.submits:
+            data, headers, timeout = self._upload(sending)
         try:
             async with session.request(
                 call.method,
@@ -413,14 +425,42 @@ class Transport:
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
+                max_line_size=HEADER_LIMIT,
+                max_field_size=HEADER_LIMIT,
             ) as response:
                 body, cut_off = await _read_body(response)
+                body = as_utf8(body, response.headers.get("Content-Type"))
                 if self._is_secret and self._key_bytes in body:
                     body = body.replace(self._key_bytes, b"***")
                 return Answer(response.status, response.headers, body, cut_off)
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
-            has_left = not isinstance(data, Upload) or data.has_left
-            raise self._unanswered(call, error, timeout, has_left=has_left) from None
+            problem = error
+        # Raised out here, so that no exception of aiohttp's is the context of what the user gets.
+        try:
+            if sending.upload is not None and sending.upload.held_back is not None:
+                raise sending.upload.held_back
+            has_left = sending.has_left if call.submits else None
+            raise self._unanswered(call, problem, timeout, has_left=has_left)
+        finally:
+            del problem
+
+    def _upload(
+        self, sending: _Sending[Any]
+    ) -> tuple[Upload, Mapping[str, str], aiohttp.ClientTimeout]:
+        """Return a submission's body, headers and timeout for one try."""
+        call, record, request_id = sending.call, sending.record, sending.request_id
+        body = call.body or b""
+        sending.upload = Upload(
+            body,
+            may_leave=None if record is None else record.confirm,
+            is_off=partial(self._is_over, call),
+        )
+        headers = self._sessions.request_headers_with_body
+        if request_id is not None:
+            headers = {**headers, "Idempotency-Key": request_id, "X-Request-Id": request_id}
+        is_large = isinstance(body, Body)
+        timeout = _time_to_send(len(body), self._timeout) if is_large else self._timeout
+        return sending.upload, headers, timeout
 
     def _unanswered(
         self,
@@ -428,7 +468,7 @@ class Transport:
         error: Exception,
         timeout: aiohttp.ClientTimeout,
         *,
-        has_left: bool = True,
+        has_left: bool | None,
     ) -> Failed:
         said = self._without_key(str(error) or type(error).__name__)
         return unanswered(call, error, said, host=self._host, timeout=timeout, has_left=has_left)
@@ -491,4 +531,5 @@ def _time_to_send(size: int, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientTi
 
 def _log_retry(details: Mapping[str, Any]) -> None:
     failed = details["exception"]
-    logger.info("%s Trying again in %.1f s.", failed.error, details["wait"])
+    certain = "" if failed.entry is None else f" Nobody has the job, by {failed.entry}."
+    logger.info("%s%s Trying again in %.1f s.", failed.error, certain, details["wait"])

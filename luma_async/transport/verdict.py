@@ -1,17 +1,20 @@
-"""What may be sent again: the one table that stands between a failure and a job paid for twice."""
+"""The retry table: which failures are sent again, and which of them could pay for a job twice."""
 
 from __future__ import annotations
 
 from enum import Enum
 
+from luma_async.transport.rejections import REJECTING_STATUSES
+
 
 class Failure(Enum):
-    """What went wrong, in the terms that decide what to do about it."""
+    """A failure of one try, in the terms that decide what to do about it."""
 
-    NOT_SENT = "never connected: DNS, refused, TLS; or a picture's request was not sent whole"
-    BUSY = "429, or a refusal that the server explains in JSON with 5xx"
-    UNCLEAR = "sent, and what became of it is not known"
-    REFUSED = "an answer that will not change"
+    NOT_SENT = "never connected: DNS, refused, proxy, TLS; or the request was not sent whole"
+    BUSY = "429, or a rejection with 5xx: sent again later, it may be accepted"
+    REJECTED = "an answer that will not change"
+    UNCLEAR = "sent, and its answer was late, lost or unreadable"
+    UNKNOWN = "a refusal that is not known to come before a job is made"
 
 
 class Verdict(Enum):
@@ -19,16 +22,24 @@ class Verdict(Enum):
 
     REPEAT = "send it again"
     RAISE = "raise the error"
-    UNCERTAIN = "the job may have been taken: raise SubmissionUncertainError"
+    UNCERTAIN = "the job may have been accepted: raise SubmissionUncertainError"
 
 
 _OF_READS = {
     Failure.NOT_SENT: Verdict.REPEAT,
     Failure.BUSY: Verdict.REPEAT,
+    Failure.REJECTED: Verdict.RAISE,
     Failure.UNCLEAR: Verdict.REPEAT,
-    Failure.REFUSED: Verdict.RAISE,
+    Failure.UNKNOWN: Verdict.RAISE,
 }
-_OF_SUBMISSIONS = {**_OF_READS, Failure.UNCLEAR: Verdict.UNCERTAIN}
+_OF_SUBMISSIONS = {
+    **_OF_READS,
+    Failure.UNCLEAR: Verdict.UNCERTAIN,
+    Failure.UNKNOWN: Verdict.UNCERTAIN,
+}
+
+_PASSING_STATUSES = frozenset({303, 408, 409, 423, 424, 425, 499})
+"""Statuses below 500 that may well be others a moment later; 303 may lead to a job."""
 
 
 def verdict(failure: Failure, *, submits: bool) -> Verdict:
@@ -36,15 +47,13 @@ def verdict(failure: Failure, *, submits: bool) -> Verdict:
     return (_OF_SUBMISSIONS if submits else _OF_READS)[failure]
 
 
-def failure_of_status(status: int, *, explained: bool) -> Failure:
-    """Return what an HTTP status of 300 or more means.
+def failure_of_refusal(status: int, *, is_rejection: bool) -> Failure:
+    """Return what a refusal with an HTTP status means.
 
-    `explained` is whether the server said in JSON why; a proxy in front of it does not.
+    `is_rejection` is whether it is certain that it made no job, and nobody behind the server did.
     """
-    if status == 429:
-        return Failure.BUSY
-    if status >= 500:
-        return Failure.BUSY if explained else Failure.UNCLEAR
-    if status == 303 or (status in (408, 425) and not explained):
-        return Failure.UNCLEAR  # 303 may lead to the job that was taken
-    return Failure.REFUSED
+    if is_rejection:
+        return Failure.BUSY if status == 429 or status >= 500 else Failure.REJECTED
+    if status >= 500 or status in _PASSING_STATUSES or status in REJECTING_STATUSES:
+        return Failure.UNCLEAR  # a rejecting status would be certain, were it not for its text
+    return Failure.UNKNOWN

@@ -85,7 +85,10 @@ async def test_a_failure_is_written_down(place: str) -> None:
     [
         pytest.param(Fault(status=422, body=b'{"error": {"message": "no"}}'), id="422"),
         pytest.param(Fault.page(404), id="404"),
-        pytest.param(Fault.explained(), id="explained 500"),
+        pytest.param(
+            Fault(status=503, body=b'{"code": "model_not_found", "message": "no"}'),
+            id="503 without a channel",
+        ),
         pytest.param(Fault.rate_limited(), id="429"),
     ],
 )

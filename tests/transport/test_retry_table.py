@@ -25,6 +25,20 @@ BUSY = {
     "429": Fault.rate_limited(retry_after=0.1),
     "429 without a word": Fault.rate_limited(),
     "429 as a page": Fault.page(429),
+    "503 without a channel": Fault.answer(
+        b'{"error": {"message": "no channel", "code": "model_not_found"}}', status=503
+    ),
+    "200 that says 429": Fault.answer(b'{"code": 429, "message": "later", "data": null}'),
+}
+UNCLEAR = {
+    "303": Fault.page(303),
+    "408": Fault.page(408),
+    "425": Fault.page(425),
+    "408 explained": Fault.answer(b'{"detail": "no"}', status=408),
+    "409": Fault.answer(b'{"detail": "no"}', status=409),
+    "424": Fault.answer(b'{"detail": "no"}', status=424),
+    "499": Fault.answer(b'{"detail": "no"}', status=499),
+    "400 late": Fault.answer(b'{"detail": "upstream timed out"}', status=400),
     "500 explained": Fault.explained(500),
     "502 explained": Fault.explained(502),
     "503 explained": Fault.explained(503),
@@ -34,11 +48,6 @@ BUSY = {
     ),
     "500 explained in detail": Fault.answer(b'{"detail": "later"}', status=500),
     "200 that says 503": Fault.answer(b'{"code": 503, "message": "later", "data": null}'),
-}
-UNCLEAR = {
-    "303": Fault.page(303),
-    "408": Fault.page(408),
-    "425": Fault.page(425),
     "500 page": Fault.page(500),
     "502 page": Fault.page(502),
     "503 page": Fault.page(503),
@@ -61,14 +70,14 @@ REFUSED = {
     "402": Fault.answer(b"", status=402),
     "403": Fault.answer(b'{"detail": "no"}', status=403),
     "404": Fault.page(404),
-    "408 explained": Fault.answer(b'{"detail": "no"}', status=408),
     "413": Fault.page(413),
     "422": Fault.answer(b'{"detail": [{"loc": ["a"], "msg": "no"}]}', status=422),
     "429 for want of credit": Fault.answer(
         b'{"error": {"message": "no", "code": "insufficient_quota"}}', status=429
     ),
-    "200 with a code of failure": Fault.answer(b'{"code": "no", "message": "no", "data": null}'),
-    "302": Fault.answer(b"", status=302, on=["generate", "get"]),
+    "200 with a code of failure": Fault.answer(
+        b'{"code": "invalid_request", "message": "no", "data": null}'
+    ),
 }
 
 
@@ -166,7 +175,7 @@ async def _look_anew(sim: Simulator, id: str) -> None:
     ("fault", "kind"),
     [
         (Fault.rate_limited(retry_after=0), RateLimitError),
-        (Fault.explained(500), ServerError),
+        (BUSY["503 without a channel"], ServerError),
     ],
 )
 async def test_tries_come_to_an_end(fault: Fault, kind: type[LumaError]) -> None:

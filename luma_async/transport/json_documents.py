@@ -1,0 +1,101 @@
+"""JSON as servers send it: with a byte order mark, in another encoding, or not quite by the letter.
+
+An answer may be all that ever tells of a job that is paid for, so it is read if it can be. Pure.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any
+
+from pydantic_core import from_json
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks; those of UTF-32 first, because one of UTF-16 begins like one of them."""
+
+_FIRST_BYTES_OF_MARKS = (b"\xef", b"\xff", b"\xfe", b"\0")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
+_BLANKS = " \t\r\n\0;,"
+
+
+def read_documents(body: bytes) -> list[Any]:
+    """Return the JSON documents in a body: nearly always one, sometimes one after another.
+
+    Raises:
+        ValueError: there is none, or it breaks off.
+
+    """
+    try:
+        return [from_json(body, cache_strings="keys")]
+    except ValueError:
+        pass
+    text = _decoded(as_utf8(body, None)).strip(_BLANKS)
+    decoder = json.JSONDecoder(strict=False)
+    documents = []
+    try:
+        while text:
+            document, end = decoder.raw_decode(text)
+            documents.append(_proper(document))
+            text = text[end:].strip(_BLANKS)
+    except (ValueError, RecursionError) as error:
+        if not documents or text[:1] in ("{", "["):  # the rest of a document, and its end is lost
+            raise ValueError(str(error)) from None
+    if not documents:
+        raise ValueError("it is empty")
+    return documents
+
+
+def read_document(body: bytes) -> Any:
+    """Return the first JSON document in a body.
+
+    Raises:
+        ValueError: there is none, or it breaks off.
+
+    """
+    return read_documents(body)[0]
+
+
+def as_utf8(body: bytes, content_type: str | None) -> bytes:
+    """Return a body in UTF-8 if its header, its byte order mark or its zeros name its encoding."""
+    if body[:1] in _FIRST_BYTES_OF_MARKS or b"\0" in body[:4]:
+        for mark, encoding in _MARKS:
+            if body.startswith(mark):
+                return body.decode(encoding, "replace").encode()
+        if b"\0" in body[:4]:
+            return body.decode(json.detect_encoding(body), "replace").encode()
+    charset = _CHARSET.search(content_type) if content_type and "charset" in content_type else None
+    if charset is not None and charset[1].lower() not in ("utf-8", "utf8"):
+        try:
+            return body.decode(charset[1]).encode()
+        except (LookupError, UnicodeError):
+            pass
+    return body
+
+
+def _decoded(body: bytes) -> str:
+    """Return a body as text, in UTF-8 or in what else it can be without a word of its encoding."""
+    text = body.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    if 3 * broken <= sum(not character.isascii() for character in text):
+        return text  # half a character somewhere, among many whole ones
+    runs = _NOT_ASCII.findall(body)
+    if 2 * sum(len(run) > 1 for run in runs) < len(runs):  # letters with accents stand alone
+        return body.decode("latin-1")
+    try:
+        return body.decode("gb18030")
+    except UnicodeDecodeError:
+        return text
+
+
+def _proper(document: Any) -> Any:
+    """Return a document without lone surrogates, which no text can hold."""
+    return from_json(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))

@@ -1,0 +1,179 @@
+"""Rejections: the refusals of a submission after which it is certain that nobody has the job.
+
+An allow-list. Whatever is not in it leaves the submission uncertain, because a gateway that says
+no may have handed the job on before: its upstream was late, or answered something unreadable.
+Pure: no I/O in here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from luma_async.errors import ConfigurationError
+
+REJECTING_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 413, 422, 429})
+"""HTTP statuses that are given before a job is made, unless the text speaks of an upstream."""
+
+NO_CREDIT_CODES = frozenset(
+    {
+        "insufficient_user_quota",
+        "insufficient_quota",
+        "quota_not_enough",
+        "pre_consume_token_quota_failed",
+        "insufficient_balance",
+        "insufficient_credits",
+        "insufficient_credit",
+        "balance_not_enough",
+        "billing_hard_limit_reached",
+        "arrearage",
+    }
+)
+"""Codes of an empty account. Gateways charge in advance, so nothing was handed on."""
+
+REJECTING_CODES = NO_CREDIT_CODES | {
+    "model_not_found",
+    "no_available_channel",
+    "no_available_channels",
+    "model_price_error",
+    "invalid_api_platform",
+    "api_not_implemented",
+}
+"""Codes that gateways give, whatever the status, before they hand anything on: there is no channel
+or model for the request, no price, or no quota. `get_channel_failed` is not one of them: gateways
+give it when a second channel is looked for after the first one failed with the job."""
+
+_STATUSES_OF_CODES = {
+    "invalid_request": 400,
+    "invalid_request_error": 400,
+    "invalid_parameter": 400,
+    "invalid_params": 400,
+    "bad_request": 400,
+    "sensitive_words_detected": 400,
+    "content_moderated": 400,
+    "invalid_api_key": 401,
+    "unauthorized": 401,
+    "authentication_error": 401,
+    "access_denied": 403,
+    "forbidden": 403,
+    "permission_denied": 403,
+    "not_found": 404,
+    "task_not_exist": 404,
+    "task_not_found": 404,
+    "too_many_requests": 429,
+    "too_many_jobs": 429,
+    "rate_limit": 429,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+}
+"""HTTP statuses that words stand for in the envelope of a good answer."""
+
+_NO_CREDIT = re.compile(
+    r"insufficient (user |token |account )?(quota|credits?|balance|funds)"
+    r"|not enough (user |token |account )?(quota|credits?|balance|funds)"
+    r"|(quota|credits?|balance|funds)( is| are|'s)? (not enough|insufficient|exhausted|used up)"
+    r"|(out of|no( more| remaining)?) (credits?|funds)"
+    r"|(余额|额度|积分|点数|费用|配额)(不足|已用尽|已用完|用尽|用完|耗尽)|预扣费.{0,4}失败|欠费"
+    r"|(nicht gen(ü|ue)gend|zu wenig|kein) (guthaben|kontingent)"
+    r"|guthaben (reicht nicht|ist aufgebraucht|aufgebraucht)"
+)
+"""An empty account, in words."""
+
+_LOST_ANSWER = re.compile(
+    r"time ?-?outs?\b|timed ?-?out|timeout|deadline|took too long|too slow"
+    r"|(no|without|empty|bad|invalid|incomplete|unreadable) (response|answer|reply)"
+    r"|did ?n[o']t (respond|answer|reply)|not respond"
+    r"|(read|copy|parse|decode|unmarshal|marshal|close) response|response body|unmarshal"
+    r"|unexpected end|\beof\b|broken pipe|do request failed|bad gateway"
+    r"|connection( was| has been)? (reset|closed|lost|aborted|refused|error|broken|terminated)"
+    r"|connect error|(socket|stream|server|peer) (hang ?up|closed|disconnected|reset)"
+    r"|reset by peer|disconnected"
+    r"|(answer|response|reply|result)( was| is)? lost|lost (the )?(answer|response|reply)"
+    r"|超时|逾时|请求上游|[无未没](有)?(响应|回应|应答)|(响应|返回)(为空|异常|错误|无效|失败)"
+    r"|(读取|解析).{0,6}(响应|返回|失败)|连接.{0,4}(重置|断开|关闭|中断|失败)|网关错误"
+    r"|zeit(ü|ue)berschreitung|zeitlimit|zu lange|(keine|ung(ü|ue)ltige|leere) antwort"
+    r"|antwortet nicht|antwort.{0,20}(verloren|unlesbar)"
+    r"|verbindung.{0,20}(zur(ü|ue)ckgesetzt|unterbrochen|geschlossen|verloren|getrennt|abgebrochen)"
+)
+"""What is said when an answer was late or lost: the job may have been made for all that."""
+
+_UPSTREAM = re.compile(
+    r"upstream|backend|bad response status|origin server|上游|后端|渠道返回|vorgelagert|gegenstelle"
+)
+"""What is said of those behind a gateway, where the refusal is not for want of room there."""
+
+
+def rejected_by(
+    status: int,
+    code: str | None,
+    message: str,
+    *,
+    said: str | None = None,
+    further_codes: Collection[str] = (),
+) -> str | None:
+    """Return the entry of the allow-list that makes a refusal certain; `None` if there is none.
+
+    It is the same for a refusal that came as a status and for one in the envelope of a good
+    answer, whose `code` stands for the status there. `said` is every text of the answer, if it
+    holds more than the `message`. `further_codes` are those that the user knows of a gateway,
+    in lower case.
+    """
+    word = (code or "").strip().lower()
+    if word and word in further_codes:
+        return f"code {word}, which this gateway gives for rejections"
+    if word in REJECTING_CODES:
+        return f"code {word}"
+    if speaks_of_lost_answer(f"{word} {message if said is None else said}"):
+        return None
+    if speaks_of_no_credit(f"{word} {message}"):
+        return "a text that speaks of an empty account"
+    return _by_status(status, word, message)
+
+
+def _by_status(status: int, word: str, message: str) -> str | None:
+    statuses = {status} if status >= 300 else set()
+    if (meant := status_of_code(word)) is not None:
+        statuses.add(meant)
+    if not statuses or not statuses <= REJECTING_STATUSES:
+        return None
+    if 429 not in statuses and _UPSTREAM.search(_normalized(f"{word} {message}")):
+        return None
+    return f"status {status}" if status >= 300 else f"code {word}"
+
+
+def speaks_of_lost_answer(text: str) -> bool:
+    """Return whether a text says that something was late, or that its answer was lost."""
+    return _LOST_ANSWER.search(_normalized(text)) is not None
+
+
+def speaks_of_no_credit(text: str) -> bool:
+    """Return whether a text says that the account is empty."""
+    return _NO_CREDIT.search(_normalized(text)) is not None
+
+
+def status_of_code(code: str | None) -> int | None:
+    """Return the HTTP status that an envelope's code is, or stands for; `None` if for none."""
+    word = (code or "").strip().lower()
+    if re.fullmatch(r"[3-5]\d\d", word):
+        return int(word)
+    return _STATUSES_OF_CODES.get(word)
+
+
+def _normalized(text: str) -> str:
+    """Return a text in lower case, with one blank for every blank, underscore or hyphen in it."""
+    return re.sub(r"[\s_\-]+", " ", text.lower())
+
+
+def checked_codes(codes: Collection[str]) -> frozenset[str]:
+    """Return error codes that a user knows of a gateway, in lower case.
+
+    Raises:
+        ConfigurationError: one is empty, or they are a single text.
+
+    """
+    texts = [] if isinstance(codes, str) else [code.strip() for code in map(str, codes)]
+    if isinstance(codes, str) or not all(texts):
+        raise ConfigurationError(
+            f"rejection_codes must be texts, such as {{'busy_try_again'}}, not {codes!r}."
+        )
+    return frozenset(text.lower() for text in texts)
