@@ -400,6 +400,10 @@ class Transport:
             return call.read(answer.body)
         except ResponseError as error:
             why = str(error)
+        except Exception as error:
+            if not call.submits:
+                raise
+            why = f"reading it failed ({error!r})"  # the job may be there for all that
         if answer.cut_off is not None:
             raise self._unanswered(call, answer.cut_off, self._timeout, has_left=True)
         raise unreadable(call, self._scrubbed(answer), why)

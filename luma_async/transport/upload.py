@@ -44,7 +44,12 @@ class Upload(aiohttp.Payload):
         return bytes(self._body).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Hand the body to a connection, piece by piece."""
+        """Hand the body to a connection, piece by piece, and only once.
+
+        Middleware of the caller's session may want to send it again, which could pay twice.
+        """
+        if self.has_left:
+            raise InterruptedError("a submission is sent once")
         pieces = _pieces(self._body)
         piece: bytes | None = next(pieces)
         while piece is not None:

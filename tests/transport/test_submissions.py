@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from luma_async import (
+    GatewayDialect,
     GenerateRequest,
+    Generation,
     LumaClient,
     SQLJournal,
     State,
@@ -16,6 +19,7 @@ from luma_async import (
     SubmissionUncertainError,
     VideoTask,
 )
+from luma_async.dialects import JSONObject
 from luma_async.journal import Entry
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
@@ -89,6 +93,44 @@ async def test_an_uncertain_extension_says_what_it_extends() -> None:
 
         assert caught.value.source_id == video.id
         assert len(sim.ledger.jobs) == 2
+
+
+async def test_an_answer_that_breaks_its_reader_leaves_the_submission_uncertain() -> None:
+    """A dialect of the user's may have a slip; the job is there for all that."""
+
+    class Broken(GatewayDialect):
+        def generation(self, row: JSONObject) -> Generation:
+            raise KeyError(row["state"])
+
+    async with Simulator() as sim, connect(sim, dialect=Broken()) as luma:
+        with pytest.raises(SubmissionUncertainError, match=r"reading it failed \(KeyError"):
+            await luma.generate("a cat")
+
+        assert len(sim.ledger.jobs) == 1
+
+
+async def test_middleware_that_repeats_requests_repeats_no_submission() -> None:
+    """A session of the user's may try everything twice; a lost answer is uncertain then, too."""
+
+    async def twice(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except aiohttp.ClientError:
+            return await handler(request)
+
+    async with (
+        Simulator() as sim,
+        aiohttp.ClientSession(middlewares=(twice,)) as session,
+        connect(sim, session=session) as luma,
+    ):
+        sim.faults.add(Fault.cut(after=True, times=1))
+
+        with pytest.raises(SubmissionUncertainError):
+            await luma.generate("a cat")
+
+        assert len(sim.ledger.jobs) == sim.ledger.requests["generate"] == 1
 
 
 async def test_submissions_do_not_travel_on_idle_connections() -> None:
