@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import Column, ColumnElement, Row, Select, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal import rows, statements
 from luma_async.journal.database import now
-from luma_async.journal.entry import Entry, EntryState
+from luma_async.journal.entry import EntryState
 from luma_async.journal.schema import durations, jobs, owners
 
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
 _FORGOTTEN_AFTER = 3600.0
 """Seconds of silence after which an owner's row is deleted: one without a row is dead, too."""
+
+_PAGE = 500
+"""Values in one condition; databases allow some thousands."""
 
 
 def under(keys: Sequence[str]) -> ColumnElement[bool]:
@@ -39,26 +42,66 @@ async def states(connection: AsyncConnection) -> dict[str, EntryState]:
     return {row.key: EntryState(row.state) for row in known}
 
 
-async def key_of(connection: AsyncConnection, id: str, *, server: str) -> str | None:
-    """Return a key that names a job of a server, if there is one."""
-    query = select(jobs.c.key).where(jobs.c.task_id == id, jobs.c.server == server).limit(1)
-    return await connection.scalar(query)
+async def unsettleable(
+    connection: AsyncConnection, ids: Mapping[str, str | None], *, holding: bool = False
+) -> dict[str, str]:
+    """Return why keys cannot be settled with these ids (`None` frees a key), by key.
+
+    `holding` keeps their rows from being changed until the transaction ends.
+    """
+    rows_of = select(jobs.c.key, jobs.c.state, jobs.c.server)
+    if holding:  # SQLite has one writer, and is in need of nothing more
+        rows_of = rows_of.with_for_update()
+    by_key = {row.key: row for row in await _in_pages(connection, rows_of, jobs.c.key, ids)}
+    named = select(jobs.c.server, jobs.c.task_id, jobs.c.key)
+    known = [id for id in ids.values() if id is not None]
+    of_task = {
+        (row.server, row.task_id): row.key
+        for row in await _in_pages(connection, named, jobs.c.task_id, known)
+    }
+    problems = {}
+    for key, id in ids.items():
+        row = by_key.get(key)
+        if row is None:
+            problems[key] = f"{key!r} is not there"
+        elif row.state != EntryState.UNCERTAIN:
+            problems[key] = f"{key!r} is {row.state}"
+        elif id is not None and (other := of_task.setdefault((row.server, id), key)) != key:
+            problems[key] = f"task {id} is that of {other!r}, and not of {key!r}"
+    return problems
 
 
-async def settle(connection: AsyncConnection, entry: Entry, id: str | None) -> bool:
-    """Give an uncertain entry its id, or delete it; whether it still was uncertain."""
-    is_it = (
-        (jobs.c.key == entry.key)
-        & (jobs.c.claim == entry.claim)
-        & (jobs.c.state == EntryState.UNCERTAIN.value)
-    )
-    running = {"state": EntryState.RUNNING.value, "task_id": id, "reason": None}
-    change: Any = (
-        delete(jobs).where(is_it)
-        if id is None
-        else update(jobs).where(is_it).values(**running, updated_at=rows.this_moment())
-    )
-    return (await connection.execute(change)).rowcount > 0
+async def settle(connection: AsyncConnection, ids: Mapping[str, str | None]) -> dict[str, str]:
+    """Give uncertain entries their ids, or delete those with none, and return an empty mapping.
+
+    If some cannot be settled, nothing is changed, and the mapping says why, by key.
+    """
+    problems = await unsettleable(connection, ids, holding=True)
+    if problems:
+        return problems
+    moment = rows.this_moment()
+    is_it = jobs.c.key == bindparam("the_key")
+    running = {"state": EntryState.RUNNING.value, "reason": None, "updated_at": moment}
+    accepted = [{"the_key": key, "the_id": id} for key, id in sorted(ids.items()) if id is not None]
+    free = [{"the_key": key} for key, id in sorted(ids.items()) if id is None]
+    if accepted:
+        change = update(jobs).where(is_it).values(**running, task_id=bindparam("the_id"))
+        await connection.execute(change, accepted)
+    if free:
+        await connection.execute(delete(jobs).where(is_it), free)
+    return {}
+
+
+async def _in_pages(
+    connection: AsyncConnection, query: Select[Any], column: Column[Any], values: Iterable[str]
+) -> list[Row[Any]]:
+    """Return the rows in which a column has one of some values, in the order of the values."""
+    ordered = sorted(values)
+    found: list[Row[Any]] = []
+    for start in range(0, len(ordered), _PAGE):
+        page = query.where(column.in_(ordered[start : start + _PAGE])).order_by(column)
+        found += await connection.execute(page)
+    return found
 
 
 async def purge(connection: AsyncConnection, before: float) -> int:

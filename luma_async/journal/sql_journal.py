@@ -23,6 +23,9 @@ from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
 if TYPE_CHECKING:
     from luma_async.journal.store import Store
 
+_MOST_SHOWN = 20
+"""Jobs named in one error."""
+
 
 class SQLJournal:
     """A journal at a path (SQLite) or a database URL (`postgresql://user:password@host/name`).
@@ -178,7 +181,7 @@ class SQLJournal:
         return await self._entries(EntryState.UNCERTAIN)
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Say what became of an uncertain job, as your gateway's list of tasks tells it.
+        """Settle an uncertain job, as your gateway's list of tasks tells.
 
         With its `id` it is running from now on: `LumaClient.resume()`, or asking for it under its
         key, watches it. With `resubmit=True` its key is free: asking for it submits it anew.
@@ -190,19 +193,40 @@ class SQLJournal:
         """
         if (id is None) is not resubmit:
             raise InvalidRequestError.of("settle", "say either id='...' or resubmit=True")
-        if id is not None:
-            _check_id(id)
-        store = await self._opened()
-        entry = await self.find(key)
-        if entry is None or entry.state is not EntryState.UNCERTAIN:
-            stands = "is not there" if entry is None else f"is {entry.state}"
-            raise JournalError(f"Nothing to settle: {key!r} {stands} in the journal {store.shown}.")
-        if id is not None and (other := await self._run("key_of", id, server=entry.server)):
-            raise JournalError(
-                f"Nothing was settled: task {id} is that of {other!r} in the journal {store.shown}."
-            )
-        if not await self._run("settle", entry, id):
-            raise JournalError(f"{key!r} was settled by somebody else meanwhile.")
+        await self.settle_many({key: id})
+
+    async def settle_many(self, ids: Mapping[str, str | None]) -> None:
+        """Settle many uncertain jobs, each by its key: with its id, or with `None` to free the key.
+
+        Either all of them are settled, or none is. What that means for each is as in `settle()`.
+
+        Raises:
+            InvalidRequestError: a key or an id cannot be one.
+            JournalError: some of them cannot be settled so; `unsettleable()` tells which.
+
+        """
+        problems = await self.unsettleable(ids) or await self._run("settle", ids)
+        if problems:
+            shown = "; ".join(list(problems.values())[:_MOST_SHOWN])
+            more = len(problems) - _MOST_SHOWN
+            rest = f"; and {more:,} more" if more > 0 else ""
+            shown_place = (await self._opened()).shown
+            raise JournalError(f"Nothing was settled in the journal {shown_place}: {shown}{rest}.")
+
+    async def unsettleable(self, ids: Mapping[str, str | None]) -> Mapping[str, str]:
+        """Return why jobs could not be settled with these ids, by key; empty if all of them can.
+
+        Raises:
+            InvalidRequestError: a key or an id cannot be one.
+            JournalError: it could not be read.
+
+        """
+        for id in ids.values():
+            if id is not None:
+                _check_id(id)
+        # A job whose submitter died becomes uncertain when somebody looks for it.
+        await asyncio.gather(*map(self.find, ids))
+        return dict(await self._run("unsettleable", ids))
 
     async def purge(self, older_than: timedelta | float) -> int:
         """Delete the jobs that ended longer ago than that (seconds), and return how many.

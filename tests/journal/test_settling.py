@@ -1,0 +1,141 @@
+"""Settling: many uncertain jobs in one go, all of them or none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from luma_async import InvalidRequestError, JournalError, SQLJournal
+from luma_async.journal import Entry, EntryState
+
+
+async def an_entry(journal: SQLJournal, key: str, *, server: str = "https://a.example") -> Entry:
+    """Return an entry that is being submitted."""
+    now = datetime.now(UTC)
+    return await journal.claim(
+        Entry(
+            key=key,
+            state=EntryState.SUBMITTING,
+            request={"prompt": f"a cat, {key}"},
+            server=server,
+            submitted_at=now,
+            updated_at=now,
+            fingerprint="f",
+            claim=uuid4().hex,
+        )
+    )
+
+
+async def uncertain(journal: SQLJournal, keys: Sequence[str], **where: str) -> None:
+    """Have jobs whose answers were lost."""
+
+    async def lose(key: str) -> None:
+        await journal.unclear(await an_entry(journal, key, **where), "lost")
+
+    await asyncio.gather(*map(lose, keys))
+
+
+async def running(journal: SQLJournal, key: str, id: str, **where: str) -> None:
+    """Have a job that was accepted."""
+    await journal.taken(await an_entry(journal, key, **where), id)
+
+
+async def test_many_jobs_are_settled_at_once(place: str) -> None:
+    """Those with an id run, and the keys of the others are free."""
+    async with SQLJournal(place) as journal:
+        await uncertain(journal, ["a", "b", "c", "d"])
+
+        await journal.settle_many({"a": "job-1", "b": None, "c": "job-3"})
+
+        found = {key: await journal.find(key) for key in "abcd"}
+    assert {key: entry and (entry.state, entry.id) for key, entry in found.items()} == {
+        "a": (EntryState.RUNNING, "job-1"),
+        "b": None,
+        "c": (EntryState.RUNNING, "job-3"),
+        "d": (EntryState.UNCERTAIN, None),
+    }
+    assert found["a"] is not None
+    assert found["a"].reason is None
+
+
+async def test_all_are_settled_or_none(place: str) -> None:
+    """The error names each job that is in the way, and so does a look at it before."""
+    async with SQLJournal(place) as journal:
+        await uncertain(journal, ["a", "b", "c", "d"])
+        await running(journal, "known", "job-9")
+        ids = {"a": "job-1", "b": "job-9", "c": "job-1", "d": None, "known": "job-8", "e": None}
+
+        problems = await journal.unsettleable(ids)
+        with pytest.raises(JournalError) as caught:
+            await journal.settle_many(ids)
+
+        states = await journal.states()
+    assert problems == {
+        "b": "task job-9 is that of 'known', and not of 'b'",
+        "c": "task job-1 is that of 'a', and not of 'c'",
+        "known": "'known' is running",
+        "e": "'e' is not there",
+    }
+    assert all(problem in str(caught.value) for problem in problems.values())
+    assert states == dict.fromkeys("abcd", EntryState.UNCERTAIN) | {"known": EntryState.RUNNING}
+
+
+async def test_a_task_of_another_gateway_is_another_task(place: str) -> None:
+    """Ids are unique at one server only."""
+    async with SQLJournal(place) as journal:
+        await running(journal, "there", "job-1", server="https://b.example")
+        await uncertain(journal, ["here"])
+
+        await journal.settle_many({"here": "job-1"})
+
+        entry = await journal.find("here")
+    assert entry is not None
+    assert (entry.state, entry.id) == (EntryState.RUNNING, "job-1")
+
+
+async def test_two_who_settle_the_same_do_not_mix(place: str) -> None:
+    """One settles all, and the other is told so; nothing is half of one and half of the other."""
+    async with SQLJournal(place) as one, SQLJournal(place) as other:
+        keys = [f"row-{number}" for number in range(40)]
+        await uncertain(one, keys)
+
+        ended = await asyncio.gather(
+            one.settle_many({key: f"one-{key}" for key in keys}),
+            other.settle_many({key: f"other-{key}" for key in reversed(keys)}),
+            return_exceptions=True,
+        )
+
+        ids = [(await one.find(key) or pytest.fail(key)).id for key in keys]
+    assert [type(end) for end in ended].count(JournalError) == 1
+    winner = "one" if ended[0] is None else "other"
+    assert ids == [f"{winner}-{key}" for key in keys]
+
+
+async def test_a_thousand_jobs_are_settled_in_a_moment(place: str) -> None:
+    """In one transaction; with one for each it would be some ten seconds."""
+    async with SQLJournal(place) as journal:
+        keys = [f"row-{number}" for number in range(1000)]
+        await uncertain(journal, keys)
+        began = time.monotonic()
+
+        await journal.settle_many({key: f"job-{key}" if key < "row-5" else None for key in keys})
+
+        assert time.monotonic() - began < 4
+        assert await journal.uncertain() == []
+        assert set((await journal.states()).values()) == {EntryState.RUNNING}
+
+
+async def test_an_id_that_names_nothing_settles_nothing(place: str) -> None:
+    """Nor does one that is missing among many."""
+    async with SQLJournal(place) as journal:
+        await uncertain(journal, ["a", "b"])
+
+        with pytest.raises(InvalidRequestError, match="names no task"):
+            await journal.settle_many({"a": "job-1", "b": " "})
+
+        assert len(await journal.uncertain()) == 2
