@@ -38,7 +38,7 @@ from luma_async.models import (
 )
 from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
 from luma_async.tasks.run import Requests, Run, VideoSource
-from luma_async.tasks.submission import Submission
+from luma_async.tasks.submission import RetryUncertain, Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
 from luma_async.transport.rate_headers import LONGEST_WAIT
@@ -201,7 +201,7 @@ class LumaClient:
         *,
         key: str | None = None,
         retry_failed: bool = False,
-        retry_uncertain: bool = False,
+        retry_uncertain: RetryUncertain = False,
         **fields: Unpack[GenerateFields],
     ) -> VideoTask:
         """Submit a new job and return its handle; await that for the video.
@@ -209,7 +209,8 @@ class LumaClient:
         >>> task = await luma.generate("a cat dances", aspect_ratio="16:9")    # doctest: +SKIP
 
         `fields` are those of `GenerateRequest`. `retry_uncertain=True` has a submission repeated
-        even where the first may have been taken, at the risk of paying for both.
+        even where the first may have been accepted, at the risk of paying for both; `"once"` sends
+        again, a single time, what an earlier call left uncertain under this key, and repeats none.
 
         `key` is your name for the job in the journal, such as `"row-17"`: it is paid for once. A
         job that is known under it is watched, or returned finished; one that has failed raises its
@@ -243,7 +244,7 @@ class LumaClient:
         *,
         key: str | None = None,
         retry_failed: bool = False,
-        retry_uncertain: bool = False,
+        retry_uncertain: RetryUncertain = False,
         **fields: Unpack[ExtendFields],
     ) -> VideoTask:
         """Submit a job that adds about five seconds to a video; a source on its way is awaited.
@@ -342,6 +343,7 @@ class LumaClient:
         *,
         max_tasks: int | None = None,
         retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Submit any number of requests, and yield each one's outcome as its job ends.
 
@@ -354,9 +356,10 @@ class LumaClient:
         a `"key"`: the same run again goes on where it was. It is read lazily: no more than
         `max_tasks` jobs run at once (the client's `max_tasks` if not given, else 100), and a slow
         reader of outcomes slows it down. A request that is refused or fails is an outcome with an
-        error and spoils no other; `retry_failed=True` submits anew what has failed before. To leave
-        early for good, close it (`contextlib.aclosing`): while it is open it goes on submitting
-        until `max_tasks` outcomes wait to be taken. Jobs that were submitted stay watched.
+        error and spoils no other; `retry_failed=True` submits anew what has failed before, and
+        `retry_uncertain` is that of `generate()`. To leave early for good, close it
+        (`contextlib.aclosing`): while it is open it goes on submitting until `max_tasks` outcomes
+        wait to be taken. Jobs that were submitted stay watched.
 
         Raises:
             ClientClosedError: the client was closed before all requests were read.
@@ -369,8 +372,16 @@ class LumaClient:
         ) -> VideoTask:
             if isinstance(request, ExtendRequest):
                 assert source is not None  # noqa: S101  it is made where there is one
-                return await self.extend(source, request, key=key, retry_failed=retry_failed)
-            return await self.generate(request, key=key, retry_failed=retry_failed)
+                return await self.extend(
+                    source,
+                    request,
+                    key=key,
+                    retry_failed=retry_failed,
+                    retry_uncertain=retry_uncertain,
+                )
+            return await self.generate(
+                request, key=key, retry_failed=retry_failed, retry_uncertain=retry_uncertain
+            )
 
         run = Run(
             requests,
@@ -481,13 +492,13 @@ class LumaClient:
         source: VideoTask | Generation | str | None = None,
         key: str | None,
         retry_failed: bool,
-        retry_uncertain: bool,
+        retry_uncertain: RetryUncertain,
     ) -> VideoTask:
         books = self._bookkeeper
         if books is None:
             if key is not None:
                 raise _no_journal_for_a_key()
-            return await self._submitter.submit(submission, retry_uncertain=retry_uncertain)
+            return await self._submitter.submit(submission, retry_uncertain=retry_uncertain is True)
         asked = await books.asked(
             submission, key=key, retry_failed=retry_failed, retry_uncertain=retry_uncertain
         )

@@ -43,11 +43,18 @@ def made(
     )
 
 
-def not_made(row: Row, outcome: Outcome) -> Result:
-    """Return the result of a row whose job ended, or never began, without a video."""
+def not_made(row: Row, outcome: Outcome, *, was_uncertain: bool) -> Result:
+    """Return the result of a row whose job ended, or never began, without a video.
+
+    One that `was_uncertain` before stays so where it was sent once more in vain.
+    """
     error = outcome.error
+    why = str(error)
     if isinstance(error, SubmissionUncertainError):
         state = ResultState.UNCERTAIN
+    elif was_uncertain and outcome.id is None:
+        state = ResultState.UNCERTAIN
+        why = f"{why.rstrip('.')}. An earlier submission under its key may have been accepted."
     elif isinstance(error, GenerationFailedError) and outcome.id is not None:
         state = ResultState.FAILED
     elif isinstance(error, NotFoundError) and outcome.id is not None:
@@ -63,7 +70,7 @@ def not_made(row: Row, outcome: Outcome) -> Result:
         prompt=row.request.prompt,
         extends=row.extends,
         id=outcome.id,
-        error=str(error),
+        error=why,
         asks=row.asks,
     )
 

@@ -17,7 +17,9 @@ class Progress:
         done: those whose video is made, in this run.
         downloaded: those of them whose file is here.
         failed: rows that have ended in this run without a file.
-        paid: jobs that were submitted anew in this run, and taken or perhaps taken.
+        paid: jobs that were submitted anew in this run, and accepted or perhaps accepted.
+        repeated: those of them whose earlier submission is uncertain, so that they may be paid for
+            twice.
         mean: seconds that a job takes on average: in this run, or before its first has ended as
             was learned in earlier ones; `None` if nobody knows.
         limit: how many jobs may be paid for in this run, if that is limited.
@@ -32,6 +34,7 @@ class Progress:
     failed: int = 0
     downloaded: int = 0
     paid: int = 0
+    repeated: int = 0
     mean: float | None = None
     limit: int | None = None
     _seen: int = 0

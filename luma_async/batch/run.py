@@ -76,6 +76,9 @@ class Batch:
         max_tasks: jobs that run at once.
         limit_jobs: stop submitting after so many paid jobs.
         retry_failed: submit anew what failed in an earlier run.
+        retry_uncertain: submit once more each row that an earlier run left uncertain. It may have
+            been accepted, so that may pay for it twice. A row that becomes uncertain in this run
+            stays so.
 
     """
 
@@ -88,6 +91,7 @@ class Batch:
         max_tasks: int = 100,
         limit_jobs: int | None = None,
         retry_failed: bool = False,
+        retry_uncertain: bool = False,
     ) -> None:
         if luma.journal is None:
             raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
@@ -101,6 +105,7 @@ class Batch:
         self._rows = {row.key: row for row in manifest.rows}
         self._children_left: Counter[str] = Counter()
         self._retry_failed = retry_failed
+        self._retry_uncertain = retry_uncertain
         self._is_stopped = False
         self._queue: Queue | None = None
         self._results = Results(self.folder)
@@ -155,6 +160,9 @@ class Batch:
         try:
             await to_completion(self._open())
             self.progress.mean = await self._learned_duration()
+            if self._retry_uncertain:
+                # What a killed run was just submitting becomes uncertain when somebody looks.
+                await self._journal.uncertain()
             self._known = await self._journal.states()
             held_back = self._held_back()
             self.progress.failed += len(held_back)
@@ -231,7 +239,10 @@ class Batch:
 
     async def _outcomes(self) -> AsyncIterator[Outcome]:
         ended = self._luma.run_many(
-            self._requests(), max_tasks=self.max_tasks, retry_failed=self._retry_failed
+            self._requests(),
+            max_tasks=self.max_tasks,
+            retry_failed=self._retry_failed,
+            retry_uncertain="once" if self._retry_uncertain else False,
         )
         async with aclosing(ended):
             async for outcome in ended:
@@ -248,6 +259,7 @@ class Batch:
             if self._is_stopped:
                 return
             self.progress.paid += is_new
+            self.progress.repeated += is_new and self._is_open(row.key)
             self._begun[row.key] = (time.monotonic(), is_new)
             self.progress.submitted += 1
             self.progress.running += 1
@@ -279,7 +291,16 @@ class Batch:
         """Whether a row is paid for when it is submitted now."""
         state = self._known.get(row.key)
         failed = (EntryState.FAILED, EntryState.LOST)
-        return state is None or (self._retry_failed and state in failed)
+        return (
+            state is None
+            or (self._retry_failed and state in failed)
+            or (self._retry_uncertain and self._is_open(row.key))
+        )
+
+    def _is_open(self, key: str) -> bool:
+        """Whether an earlier submission of a row may have been accepted, and nobody knows."""
+        # One that another process is just submitting may become uncertain.
+        return self._known.get(key) in (EntryState.UNCERTAIN, EntryState.SUBMITTING)
 
     def _note(self, outcome: Outcome) -> None:
         """Take in the end of a job, before its file comes."""
@@ -302,6 +323,7 @@ class Batch:
         error = outcome.error
         if is_new and outcomes.is_unpaid(outcome):
             self.progress.paid -= 1
+            self.progress.repeated -= self._is_open(key)
         if isinstance(error, SubmissionStoppedError):
             self.progress.submitted -= 1
             self.stop()
@@ -342,7 +364,8 @@ class Batch:
             return []  # it is still to do
         if made is None:
             self.progress.failed += 1
-            return [outcomes.not_made(row, outcome), *self._never_begun(key)]
+            result = outcomes.not_made(row, outcome, was_uncertain=self._is_open(key))
+            return [result, *self._never_begun(key)]
         if file.ok:
             self.progress.downloaded += 1
             self._undelivered = 0

@@ -26,7 +26,7 @@ from luma_async.journal.learned import Learned
 from luma_async.journal.record import KeyTaken, Record
 from luma_async.models import Generation, State
 from luma_async.tasks import PollSchedule, TaskManager, VideoTask
-from luma_async.tasks.submission import Submission, kind_of
+from luma_async.tasks.submission import RetryUncertain, Submission, kind_of
 from luma_async.tasks.submitter import Submitter
 
 PAGE = 200
@@ -45,7 +45,7 @@ class Asked:
     kept: dict[str, Any]
     fingerprint: str
     retry_failed: bool
-    retry_uncertain: bool
+    retry_uncertain: RetryUncertain
 
 
 class Bookkeeper:
@@ -143,7 +143,7 @@ class Bookkeeper:
         *,
         key: str | None,
         retry_failed: bool,
-        retry_uncertain: bool,
+        retry_uncertain: RetryUncertain,
     ) -> Asked:
         """Return what is asked for, with what tells it from anything else.
 
@@ -193,7 +193,7 @@ class Bookkeeper:
             try:
                 task = await self._submitter.submit(
                     asked.submission,
-                    retry_uncertain=asked.retry_uncertain,
+                    retry_uncertain=asked.retry_uncertain is True,
                     key=record.key,
                     record=record,
                 )

@@ -9,6 +9,13 @@ from luma_async.models import ExtendRequest, GenerateRequest
 
 Verb = Literal["generate", "extend"]
 
+RetryUncertain = bool | Literal["once"]
+"""Whether a submission that may have been accepted is sent again, at the risk of paying twice.
+
+`True` repeats it until an answer comes or the tries are used up. `"once"` sends one that an earlier
+call left uncertain under its key a single time more, and repeats none of its own.
+"""
+
 
 class Submission(NamedTuple):
     """A new job, or the extension of the finished job `source_id`.
