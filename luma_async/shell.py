@@ -11,6 +11,18 @@ def command_line(words: Iterable[str]) -> str:
     return " ".join(map(shell_word, words))
 
 
+def command_about(command: str, *words: str, options: str) -> str:
+    """Return a command line with words and options added, where a word may look like an option.
+
+    >>> command_about("luma-async settle", "-x", options="--resubmit")
+    'luma-async settle --resubmit -- -x'
+    """
+    quoted = " ".join(map(shell_word, words))
+    if any(word.startswith("-") for word in words):
+        return f"{command} {options} -- {quoted}"
+    return f"{command} {quoted} {options}"
+
+
 def shell_word(word: str) -> str:
     r"""Quote a word of a command line.
 

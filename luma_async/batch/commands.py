@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from luma_async.batch.result import Result, ResultState
-from luma_async.shell import shell_word
+from luma_async.shell import command_about, shell_word
+
+_MOST_NAMED = 20
+"""Keys in one command line; of more, nobody could read it."""
 
 
 class Commands(NamedTuple):
-    """The command lines of a batch: what continues it, tries failed rows again, settles a key."""
+    """The command lines of a batch.
+
+    `go_on` continues it, `retry` tries failed rows again, `settle` settles an uncertain row if the
+    row's key follows, and `settle_all` frees all of them.
+    """
 
     go_on: str
     retry: str | None = None
     settle: str | None = None
+    settle_all: str | None = None
 
 
 class Step(NamedTuple):
@@ -47,12 +56,39 @@ def _settling(result: Result, settle: str | None) -> list[tuple[str, str]]:
         return []
     id = shell_word(result.id or "TASK_ID")
     return [
-        ("If it was not taken", _about(result.key, settle, "--resubmit")),
-        ("If it was, name its task", _about(result.key, settle, f"--id {id}")),
+        ("If it was not accepted", command_about(settle, result.key, options="--resubmit")),
+        ("If it was, name its task", command_about(settle, result.key, options=f"--id {id}")),
     ]
 
 
-def _about(key: str, command: str, option: str) -> str:
-    if key.startswith("-"):  # which would be read as an option itself
-        return f"{command} {option} -- {shell_word(key)}"
-    return f"{command} {shell_word(key)} {option}"
+def settling_steps(results: Sequence[Result], commands: Commands) -> list[Step]:
+    """Return what settles all uncertain rows of a batch, and then goes on."""
+    keys = [result.key for result in results if result.state is ResultState.UNCERTAIN]
+    if not keys or commands.settle is None:
+        return []
+    rest = commands.settle_all or settle_all(keys, commands.settle, has_others=False)
+    accepted = settle_accepted(keys, commands.settle)
+    if len(keys) == 1:
+        labels = ("If it is there, name its task", "If it is not", "Once it is settled")
+    else:
+        there = "Name the tasks of those that are there; FILE has lines KEY ID"
+        labels = (there, "Then free the rest to be submitted again", "Then go on")
+    steps = zip(labels, (accepted, rest, commands.go_on), strict=True)
+    return [Step(purpose, command) for purpose, command in steps]
+
+
+def settle_all(keys: Sequence[str], settle: str, *, has_others: bool) -> str:
+    """Return the command line that frees all of some uncertain keys.
+
+    `has_others` is whether the journal may have uncertain jobs of somebody else.
+    """
+    if keys and (len(keys) == 1 or (has_others and len(keys) <= _MOST_NAMED)):
+        return command_about(settle, *keys, options="--resubmit")
+    return f"{settle} --all --resubmit"
+
+
+def settle_accepted(keys: Sequence[str], settle: str) -> str:
+    """Return the command line that names the tasks of uncertain keys that were accepted."""
+    if len(keys) == 1:
+        return command_about(settle, *keys, options="--id TASK_ID")
+    return f"{settle} --ids FILE"

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
-from luma_async.batch.commands import Commands, Step, steps
+from luma_async.batch.commands import Commands, Step, settling_steps, steps
 from luma_async.batch.result import Result, ResultState
 
 NAME = "gallery.html"
@@ -28,10 +28,10 @@ _PIECES = 1000
 
 _REASONS = {
     ResultState.DONE: "Its path does not lead to a file beside this page.",
-    ResultState.NOT_DOWNLOADED: "It is taken and paid for; its file is not here yet.",
+    ResultState.NOT_DOWNLOADED: "It is accepted and paid for; its file is not here yet.",
     ResultState.FAILED: "The server made no video of it.",
     ResultState.LOST: "It is paid for, and the server does not know it any more.",
-    ResultState.UNCERTAIN: "It may have been taken and paid for.",
+    ResultState.UNCERTAIN: "It may have been accepted and paid for.",
     ResultState.NOT_STARTED: "What it continues has no video.",
 }
 """What is said where a result does not say it."""
@@ -45,6 +45,7 @@ def write(
     command: str,
     retry: str | None = None,
     settle: str | None = None,
+    settle_all: str | None = None,
 ) -> Path:
     """Write the gallery into the folder that files are relative to, and return its path.
 
@@ -57,12 +58,15 @@ def write(
         command: the command line that continues the batch.
         retry: the one that tries failed rows again.
         settle: the one that settles an uncertain row, without the row's key.
+        settle_all: the one that frees all uncertain rows; `settle` and `--all --resubmit` if not
+            given. It stands at the top of the page.
 
     Raises:
         OSError: it cannot be written.
 
     """
-    page = _template().stream(_content(results, title, Commands(command, retry, settle)))
+    commands = Commands(command, retry, settle, settle_all)
+    page = _template().stream(_content(results, title, commands))
     page.enable_buffering(_PIECES)  # and not as one text, which takes 5 kB a row
     target = Path(folder, NAME)
     temporary = target.with_name(f".{NAME}.{uuid.uuid4().hex}")
@@ -83,9 +87,11 @@ def render(
     command: str,
     retry: str | None = None,
     settle: str | None = None,
+    settle_all: str | None = None,
 ) -> str:
     """Return the page; see `write`."""
-    return _template().render(_content(results, title, Commands(command, retry, settle)))
+    commands = Commands(command, retry, settle, settle_all)
+    return _template().render(_content(results, title, commands))
 
 
 def _content(results: Iterable[Result], title: str, commands: Commands) -> dict[str, object]:
@@ -95,6 +101,8 @@ def _content(results: Iterable[Result], title: str, commands: Commands) -> dict[
     return {
         "title": title,
         "cards": _cards(ordered, commands),
+        "uncertain": counts[ResultState.UNCERTAIN],
+        "settling": settling_steps(ordered, commands),
         "counts": [(state, counts[state]) for state in ResultState if counts[state]],
         "rows": len(ordered),
         "shape": _shape(ordered),

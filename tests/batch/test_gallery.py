@@ -347,7 +347,7 @@ def test_a_row_says_what_became_of_it(page: Page) -> None:
     assert page.texts("#row-3 .state, #row-3 .reason") == ["Failed", "It could not be rendered."]
     assert page.texts("#row-5 .state, #row-5 .reason") == [
         "Not downloaded",
-        "It is taken and paid for; its file is not here yet.",
+        "It is accepted and paid for; its file is not here yet.",
     ]
 
 
@@ -385,7 +385,7 @@ def test_every_row_without_a_video_says_how_to_get_it(page: Page) -> None:
         2: [],
         3: ["Try it again", f"{COMMAND} --retry-failed"],
         4: [
-            "If it was not taken",
+            "If it was not accepted",
             "luma-async settle 'it'\"'\"'s' --resubmit",
             "If it was, name its task",
             "luma-async settle 'it'\"'\"'s' --id TASK_ID",
@@ -404,7 +404,63 @@ def test_the_journal_of_a_batch_is_named_where_it_is_settled() -> None:
     html = render([ALL[3]], title="Films", command=COMMAND, settle=settle)
 
     text = unescape(re.sub("<[^>]*>", "", html))
-    assert f"{settle} 'it'\"'\"'s' --resubmit" in text
+    assert text.count(f"{settle} 'it'\"'\"'s' --resubmit") == 2  # at the top, and at its row
+
+
+def test_the_top_says_once_how_all_uncertain_rows_are_settled(page: Page) -> None:
+    """Those that were accepted first, then the rest; every command can be copied."""
+    rows = [result(number, ResultState.UNCERTAIN) for number in range(1, 4)]
+    page.open([*rows, result(4)], settle="luma-async settle '--journal=my cats/jobs.db'")
+
+    assert page.texts(".notice > p") == [
+        "3 rows are uncertain and may be paid for. Look for them in your gateway’s list of tasks."  # noqa: RUF001
+    ]
+    assert page.texts(".notice .steps p, .notice .steps code") == [
+        "Name the tasks of those that are there; FILE has lines KEY ID",
+        "luma-async settle '--journal=my cats/jobs.db' --ids FILE",
+        "Then free the rest to be submitted again",
+        "luma-async settle '--journal=my cats/jobs.db' --all --resubmit",
+        "Then go on",
+        COMMAND,
+    ]
+    page.click(".notice .steps > :nth-child(2) .copy")
+    page.wait("document.querySelector('#said').textContent === 'Copied'")
+    page.click("#filter")
+    page.press_with_control("v")
+    page.wait("filter.value === arguments[0]", page.texts(".notice code")[1])
+
+
+def test_one_uncertain_row_is_named_at_the_top(page: Page) -> None:
+    """In words for one, and with its key."""
+    page.open(ALL)
+
+    assert page.texts(".notice > p") == [
+        "1 row is uncertain and may be paid for. Look for it in your gateway’s list of tasks."  # noqa: RUF001
+    ]
+    assert page.texts(".notice code") == [
+        "luma-async settle 'it'\"'\"'s' --id TASK_ID",
+        "luma-async settle 'it'\"'\"'s' --resubmit",
+        COMMAND,
+    ]
+
+
+def test_nothing_stands_at_the_top_where_nothing_is_uncertain(page: Page) -> None:
+    """Nor where nobody knows the command."""
+    page.open([result(1), result(2, ResultState.FAILED)])
+    assert page.texts(".notice") == []
+
+    page.open(ALL, settle=None)
+    assert page.texts(".notice") == []
+
+
+@pytest.mark.parametrize("width", [320, 1400])
+def test_the_top_fits_into_the_window(page: Page, width: int) -> None:
+    """However long the place of the journal is."""
+    page.resize(width, 800)
+    page.open(ALL, settle=f"luma-async settle --journal={'x' * 300}/jobs.db")
+
+    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+    assert page.ask("document.querySelector('.notice').getBoundingClientRect().right < innerWidth")
 
 
 def test_a_row_that_waits_for_another_says_what_that_one_needs() -> None:
@@ -440,21 +496,31 @@ def test_a_command_that_is_pasted_means_its_key_and_nothing_else(key: str) -> No
     row = result(1, ResultState.UNCERTAIN, key=key)
     html = render([row], title="Films", command=COMMAND, **COMMANDS)
 
-    shown = re.findall("<code.*?>(.*?)</code>", html, re.DOTALL)[0]
-    command = unescape(re.sub("<[^>]*>", "", shown))
+    shown = re.findall("<code.*?>(.*?)</code>", html, re.DOTALL)
+    commands = [unescape(re.sub("<[^>]*>", "", each)) for each in shown]
 
-    assert command.isprintable()
+    assert all(command.isprintable() for command in commands)
+    named = [["--id", "TASK_ID"], ["--resubmit"]]
+    said = [
+        ["luma-async", "settle", *options, "--", key]
+        if key.startswith("-")
+        else ["luma-async", "settle", key, *options]
+        for options in named
+    ]
+    at_the_top, of_the_row = commands[:2], commands[3:5]
+    assert [words_of(command) for command in at_the_top] == said
+    assert [words_of(command) for command in of_the_row] == said[::-1]
+
+
+def words_of(command: str) -> list[str]:
+    """Return what a shell makes of a command line."""
     arguments = subprocess.run(
         ["bash", "-c", f"printf '%s\\0' {command}"],  # noqa: S607
         check=True,
         capture_output=True,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
     ).stdout.decode()
-    words = arguments.split("\0")[:-1]
-    if key.startswith("-"):
-        assert words == ["luma-async", "settle", "--resubmit", "--", key]
-    else:
-        assert words == ["luma-async", "settle", key, "--resubmit"]
+    return arguments.split("\0")[:-1]
 
 
 @pytest.mark.parametrize("has_clipboard", [True, False])
