@@ -11,16 +11,18 @@ from luma_async.errors import (
     SubmissionUncertainError,
     TaskTimeoutError,
 )
+from luma_async.shell import command_about
 
 
-def advice_on(error: LumaError) -> str | None:
-    """Return what to type next, if that is not what the error says itself."""
+def advice_on(error: LumaError, *, settle: str) -> str | None:
+    """Return what to type next, if that is not what the error says itself.
+
+    `settle` is the command line that settles a job of the journal, without the job's key.
+    """
     if isinstance(error, SubmissionUncertainError) and error.key is not None:
-        key = shlex.quote(error.key)
-        return (
-            f"Here: luma-async settle {key} --id ID, or luma-async settle {key} --resubmit; "
-            "--retry-uncertain sends it again at your risk."
-        )
+        accepted = command_about(settle, error.key, options="--id ID")
+        rejected = command_about(settle, error.key, options="--resubmit")
+        return f"Here: {accepted}, or {rejected}; --retry-uncertain sends it again at your risk."
     if isinstance(error, TaskTimeoutError):
         return f"Here: luma-async watch {shlex.quote(error.task_id)}."
     if isinstance(error, DownloadError) and "overwrite=True" in str(error):

@@ -30,6 +30,7 @@ from luma_async.cli.options import (
     Overwrite,
     Place,
     Prompt,
+    RejectionCodes,
     Resolution,
     RetryFailed,
     RetryUncertain,
@@ -61,7 +62,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="The key comes from LUMA_API_KEY, or from a file .env in this folder; so may "
-    f"LUMA_BASE_URL and LUMA_JOURNAL. {EXPLANATION}"
+    f"LUMA_BASE_URL, LUMA_JOURNAL and LUMA_REJECTION_CODES. {EXPLANATION}"
 )
 def luma_async(
     *,
@@ -97,6 +98,7 @@ def generate(
     overwrite: Overwrite = False,
     base_url: BaseURL = None,
     journal: Journal = None,
+    rejection_code: RejectionCodes = None,
     as_json: AsJSON = False,
 ) -> None:
     """Make a video, and print the path of its file."""
@@ -130,7 +132,8 @@ def generate(
             no_download=no_download,
         ),
     )
-    run(lambda terminal: submit(terminal, Connection(base_url, journal), order), as_json=as_json)
+    connection = Connection(base_url, journal, rejection_codes=tuple(rejection_code or ()))
+    run(lambda terminal: submit(terminal, connection, order), as_json=as_json)
 
 
 @app.command()
@@ -157,6 +160,7 @@ def extend(
     overwrite: Overwrite = False,
     base_url: BaseURL = None,
     journal: Journal = None,
+    rejection_code: RejectionCodes = None,
     as_json: AsJSON = False,
 ) -> None:
     """Add some seconds to a video, and print the path of the longer one."""
@@ -190,7 +194,8 @@ def extend(
             no_download=no_download,
         ),
     )
-    run(lambda terminal: submit(terminal, Connection(base_url, journal), order), as_json=as_json)
+    connection = Connection(base_url, journal, rejection_codes=tuple(rejection_code or ()))
+    run(lambda terminal: submit(terminal, connection, order), as_json=as_json)
 
 
 @app.command()
@@ -268,10 +273,18 @@ def batch(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Submit anew what failed before.")
     ] = False,
+    retry_uncertain: Annotated[
+        bool,
+        typer.Option(
+            "--retry-uncertain",
+            help="Submit once more what an earlier run left uncertain; may pay twice.",
+        ),
+    ] = False,
     max_tasks: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 20,
     max_downloads: Annotated[int, typer.Option(metavar="N", min=1, help="Files at once.")] = 4,
     base_url: BaseURL = None,
     journal: BatchJournal = None,
+    rejection_code: RejectionCodes = None,
     as_json: AsJSON = False,
 ) -> None:
     """Make a video of each row of a file, and a gallery of them. Run it again to go on.
@@ -292,13 +305,12 @@ def batch(
         max_downloads=max_downloads,
         limit_jobs=limit_jobs,
         retry_failed=retry_failed,
+        retry_uncertain=retry_uncertain,
     )
     if dry_run:
         run(lambda terminal: show_plan(terminal, order), as_json=as_json)
-    run(
-        lambda terminal: run_batch(terminal, connection_for(order, base_url, journal), order),
-        as_json=as_json,
-    )
+    connection = connection_for(order, base_url, journal, tuple(rejection_code or ()))
+    run(lambda terminal: run_batch(terminal, connection, order), as_json=as_json)
 
 
 @app.command()
@@ -349,26 +361,68 @@ def jobs(
 
 @app.command()
 def settle(
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY", help="Keys of jobs, as `jobs --state uncertain` has them."),
+    ] = None,
     *,
-    key: Annotated[str, typer.Argument(help="The job's key, as `jobs --state uncertain` has it.")],
-    id: Annotated[str | None, typer.Option(help="It was taken, and this is its task.")] = None,
+    id: Annotated[
+        str | None, typer.Option(metavar="ID", help="It was accepted, and this is its task.")
+    ] = None,
     resubmit: Annotated[
-        bool, typer.Option("--resubmit", help="It was not taken: its key may be submitted anew.")
+        bool,
+        typer.Option("--resubmit", help="Not accepted: the keys are free to be submitted again."),
+    ] = False,
+    ids: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settle what a file lists, or standard input (-): lines KEY ID, CSV key,id, or "
+            "the lines of `jobs --json` with the ids filled in.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All that are uncertain in the journal.")
+    ] = False,
+    prefix: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Those whose keys begin so.")
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Those submitted longer ago, such as 90s, 30m, 2h, 1d."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be settled, change nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before --all --resubmit and the like.")
     ] = False,
     journal: Journal = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Say what became of a job that is uncertain, as the gateway's list of tasks tells it."""
-    from luma_async.cli.connection import Connection
-    from luma_async.cli.journal import settle_job
-    from luma_async.cli.program import run
+    """Settle uncertain jobs: accepted or not, as the gateway's list of tasks tells.
 
-    run(
-        lambda terminal: settle_job(
-            terminal, Connection(journal=journal), key, id=id, resubmit=resubmit
-        ),
-        as_json=as_json,
+    Name the jobs by their keys, in a file (--ids), or choose among all that are uncertain (--all,
+    --prefix, --older-than). Either all of them are settled, or none. A job that was accepted after
+    all, and is submitted again, is paid for twice.
+    """
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.program import run
+    from luma_async.cli.settlement import Order
+    from luma_async.cli.settlement import settle as work
+
+    order = Order(
+        keys=tuple(keys or ()),
+        ids=ids,
+        every=every,
+        prefix=prefix,
+        older_than=older_than,
+        id=id,
+        resubmit=resubmit,
+        dry_run=dry_run,
+        yes=yes,
     )
+    run(lambda terminal: work(terminal, Connection(journal=journal), order), as_json=as_json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from luma_async.batch import (
     read_manifest,
     write_gallery,
 )
+from luma_async.batch.commands import settle_all
 from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.results import NAME, is_lasting, read_results
 from luma_async.cli.connection import Connection
@@ -28,7 +30,8 @@ from luma_async.cli.interruption import Interruption
 from luma_async.cli.secrecy import without_password
 from luma_async.cli.stdout import forget_stdout
 from luma_async.cli.terminal import Terminal
-from luma_async.errors import BatchError
+from luma_async.errors import BatchError, InsufficientCreditsError
+from luma_async.shell import command_about
 
 JOURNAL = "jobs.db"
 """In the folder of the videos, where no journal is named."""
@@ -46,6 +49,7 @@ class Order:
     max_downloads: int
     limit_jobs: int | None
     retry_failed: bool
+    retry_uncertain: bool = False
 
 
 def folder_of(manifest: Path) -> Path:
@@ -84,7 +88,22 @@ async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
         f"{len(manifest.rows):,} rows: {len(manifest.rows) - len(left):,} have ended, "
         f"{len(left):,} would be run{no_more}."
     )
+    uncertain = [row for row in left if _is_uncertain(results.get(row.key))]
+    if uncertain and order.retry_uncertain:
+        terminal.warn(
+            f"Uncertain rows among these: {len(uncertain):,}. They would be sent once more, and "
+            "may be paid for twice."
+        )
+    elif uncertain:
+        terminal.say(
+            f"Uncertain rows among these: {len(uncertain):,}. They are not sent again until they "
+            "are settled."
+        )
     return ExitCode.DONE
+
+
+def _is_uncertain(result: Result | None) -> bool:
+    return result is not None and result.state is ResultState.UNCERTAIN
 
 
 async def run_batch(
@@ -112,7 +131,10 @@ async def run_batch(
             max_tasks=order.max_tasks,
             limit_jobs=order.limit_jobs,
             retry_failed=order.retry_failed,
+            retry_uncertain=order.retry_uncertain,
         )
+        if order.retry_uncertain:
+            terminal.warn("Rows that are uncertain are sent once more, and may be paid for twice.")
         again = command(connection, order)
         terminal.take_up_all = again
         interruption = Interruption(terminal, luma, batch)
@@ -129,16 +151,24 @@ async def run_batch(
         finally:
             if batch.results:
                 await _show_gallery(terminal, connection, order, batch)
-    return _summed_up(terminal, batch, manifest, order, was_stopped=interruption.count > 0)
+    was_stopped = interruption.count > 0
+    return _summed_up(terminal, connection, order, manifest, batch, was_stopped=was_stopped)
 
 
-def connection_for(order: Order, base_url: str | None, journal: str | None) -> Connection:
+def connection_for(
+    order: Order,
+    base_url: str | None,
+    journal: str | None,
+    rejection_codes: tuple[str, ...] = (),
+) -> Connection:
     """Return the connection of a batch, whose journal is in its folder unless it is told.
 
     In one journal for everything, the keys of two spreadsheets would name the same jobs; and one
     that the environment names would be another one in another shell, and pay again.
     """
-    return Connection(base_url, journal or str(order.folder / JOURNAL))
+    return Connection(
+        base_url, journal or str(order.folder / JOURNAL), rejection_codes=rejection_codes
+    )
 
 
 def command(connection: Connection, order: Order) -> str:
@@ -148,13 +178,23 @@ def command(connection: Connection, order: Order) -> str:
         "max-downloads": order.max_downloads,
         "limit-jobs": order.limit_jobs,
     }
-    return connection.command(
+    return connection.command_that_submits(
         "batch",
         _as_argument(order.manifest),
         output=None if order.folder == folder_of(order.manifest) else str(order.folder),
-        journal=None if connection.journal == str(order.folder / JOURNAL) else connection.journal,
+        journal=None if _has_own_journal(connection, order) else connection.journal,
         **{name: str(n) for name, n in chosen.items() if n != DEFAULTS[name]},
     )
+
+
+def _has_own_journal(connection: Connection, order: Order) -> bool:
+    return connection.journal == str(order.folder / JOURNAL)
+
+
+def _settle_all(connection: Connection, order: Order, keys: Sequence[str]) -> str:
+    """Return what to type to free all of some uncertain rows."""
+    is_shared = not _has_own_journal(connection, order)
+    return settle_all(keys, connection.journal_command("settle"), has_others=is_shared)
 
 
 def _check_journal(connection: Connection, order: Order) -> None:
@@ -193,6 +233,7 @@ async def _show_gallery(
         command=again,
         retry=f"{again} --retry-failed",
         settle=connection.journal_command("settle"),
+        settle_all=_settle_all(connection, order, _uncertain_of(batch.results)),
     )
     try:
         await anyio.to_thread.run_sync(write)
@@ -213,23 +254,58 @@ def _tell(terminal: Terminal, result: Result) -> None:
             terminal.warn(f"Nothing more can be written to standard output: {error.strerror}.")
 
 
+def _uncertain_of(results: Sequence[Result]) -> list[str]:
+    return [result.key for result in results if result.state is ResultState.UNCERTAIN]
+
+
+def _say_how_to_settle(
+    terminal: Terminal, connection: Connection, order: Order, keys: Sequence[str]
+) -> None:
+    rest, settle = _settle_all(connection, order, keys), connection.journal_command("settle")
+    if len(keys) == 1:
+        accepted = command_about(settle, *keys, options="--id ID")
+        terminal.say(
+            "1 row is uncertain. Look for it in your gateway's list of tasks; if it is not there: "
+            f"{rest}"
+        )
+        terminal.say(f"If it is, name its task: {accepted}")
+        return
+    terminal.say(
+        f"{len(keys):,} rows are uncertain. Look for them in your gateway's list of tasks; if none "
+        f"is there: {rest}"
+    )
+    terminal.say(f"If some are, name these first, in lines KEY ID: {settle} --ids FILE")
+
+
 def _summed_up(
-    terminal: Terminal, batch: Batch, manifest: Manifest, order: Order, *, was_stopped: bool
+    terminal: Terminal,
+    connection: Connection,
+    order: Order,
+    manifest: Manifest,
+    batch: Batch,
+    *,
+    was_stopped: bool,
 ) -> ExitCode:
-    states = {result.key: result.state for result in batch.results}
+    results = batch.results
+    states = {result.key: result.state for result in results}
     ours = [states.get(row.key) for row in manifest.rows]
     counts = [f"{ours.count(state):,} {state}" for state in ResultState if ours.count(state)]
     if missing := ours.count(None):
         counts.append(f"{missing:,} still to do")
     rows = "1 row" if len(ours) == 1 else f"{len(ours):,} rows"
     terminal.say(f"{rows}: {', '.join(counts)}.")
-    if ours.count(ResultState.UNCERTAIN):
-        terminal.say("Whether those that are uncertain were taken, your gateway's list tells;")
-        terminal.say("the gallery has the commands that settle them.")
-    if batch.results:
+    if repeated := batch.progress.repeated:
+        were = "1 uncertain row was" if repeated == 1 else f"{repeated:,} uncertain rows were"
+        terminal.say(f"{were} sent once more, and may be paid for twice.")
+    if uncertain := _uncertain_of(results):
+        _say_how_to_settle(terminal, connection, order, uncertain)
+    if results:
         terminal.say(f"Gallery: {order.folder / GALLERY}")
     if batch.problem is not None:
         terminal.complain(batch.problem)
+        is_empty = isinstance(batch.problem, InsufficientCreditsError)
+        mended = "the account is topped up" if is_empty else "that is mended"
+        terminal.say(f"Once {mended}, go on: {command(connection, order)}")
         nothing = batch.progress.done == 0
         return ExitCode.of([batch.problem]) if nothing else ExitCode.FAILED
     if was_stopped and batch.progress.left:

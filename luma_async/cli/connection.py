@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from luma_async.cli.secrecy import without_password
-from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, Settings
+from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, REJECTION_CODES, Settings
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
@@ -18,11 +20,15 @@ from luma_async.transport.settings import checked_base_url
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the gateway and the journal are. `base_url` and `journal` are as the options say."""
+    """Where the gateway and the journal are.
+
+    `base_url`, `journal` and `rejection_codes` are as the options say.
+    """
 
     base_url: str | None = None
     journal: str | None = None
     settings: Settings = field(default_factory=Settings.here)
+    rejection_codes: tuple[str, ...] = ()
 
     def client(self, **arguments: Any) -> LumaClient:
         """Return a client that knows of no journal.
@@ -38,7 +44,8 @@ class Connection:
                 "There is no API key. Set LUMA_API_KEY, or write LUMA_API_KEY=sk-... into a "
                 f"file .env in this folder{problem}."
             )
-        return LumaClient(key, base_url=self.server, **arguments)
+        dialect = GatewayDialect(rejection_codes=self.known_rejection_codes)
+        return LumaClient(key, base_url=self.server, dialect=dialect, **arguments)
 
     def client_that_submits(self, **arguments: Any) -> LumaClient:
         """Return a client that writes down in the journal what it submits.
@@ -82,6 +89,14 @@ class Connection:
         named = self.base_url or self.settings.get(BASE_URL)
         return checked_base_url(named or GatewayDialect.default_base_url)
 
+    @property
+    def known_rejection_codes(self) -> frozenset[str]:
+        """The gateway's own codes of certain rejections, from the options or the settings."""
+        named = self.rejection_codes or re.split(
+            r"[\s,]+", self.settings.get(REJECTION_CODES) or ""
+        )
+        return frozenset(code.strip() for code in named if code.strip())
+
     @cached_property
     def journal_place(self) -> str:
         """Where the journal is, or will be: as named, or in a file of the user's."""
@@ -122,9 +137,13 @@ class Connection:
                 "LUMA_API_KEY, or into a file .env in this folder",
             )
 
-    def command(self, *words: str, **options: str | None) -> str:
+    def command(self, *words: str, **options: str | Iterable[str] | None) -> str:
         """Return what to type for another command at the same gateway."""
         return _typed(*words, **{"base-url": self.base_url, **options})
+
+    def command_that_submits(self, *words: str, **options: str | None) -> str:
+        """Return what to type for a command that submits jobs to the same gateway."""
+        return self.command(*words, **{"rejection-code": self.rejection_codes, **options})
 
     def journal_command(self, *words: str) -> str:
         """Return what to type for a command that only asks the journal."""
@@ -140,11 +159,13 @@ class Connection:
         return self.journal or self.settings.get(JOURNAL)
 
 
-def _typed(*words: str, **options: str | None) -> str:
-    said = {name: value for name, value in options.items() if value is not None}
-    if "journal" in said:
-        said["journal"] = without_password(said["journal"])
-    return command_line(["luma-async", *words, *(f"--{name}={said[name]}" for name in said)])
+def _typed(*words: str, **options: str | Iterable[str] | None) -> str:
+    typed = ["luma-async", *words]
+    for name, value in options.items():
+        values = [value] if isinstance(value, str) else value or ()
+        shown = map(without_password, values) if name == "journal" else values
+        typed += [f"--{name}={each}" for each in shown]
+    return command_line(typed)
 
 
 def default_place() -> str:

@@ -1,8 +1,9 @@
-"""`luma-async jobs` and `luma-async settle`: the journal from a terminal."""
+"""`luma-async jobs`: the journal from a terminal."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from luma_async.cli.age import age_of
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
@@ -32,12 +34,9 @@ async def show_jobs(terminal: Terminal, connection: Connection, state: str | Non
         raise InvalidRequestError.of(
             "state", f"{state!r} is none; allowed: {', '.join(EntryState)}"
         )
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("key", overflow="fold", min_width=8)
-    table.add_column("state", no_wrap=True)
-    table.add_column("task", overflow="fold", min_width=18)
-    table.add_column("submitted", no_wrap=True)
-    table.add_column("prompt", min_width=14)
+    is_uncertain = state == EntryState.UNCERTAIN
+    table = _table_of_uncertain() if is_uncertain else _table()
+    cells = _cells_of_uncertain if is_uncertain else _cells
     place = connection.journal_that_exists
     if place is not None:
         async with SQLJournal(place) as journal:
@@ -48,28 +47,31 @@ async def show_jobs(terminal: Terminal, connection: Connection, state: str | Non
                 if terminal.as_json:
                     terminal.result("", job)
                 else:
-                    table.add_row(*_cells(job))
+                    table.add_row(*cells(job))
     if not terminal.as_json:
         _show(table if table.row_count else "No such jobs.")
     return ExitCode.DONE
 
 
-async def settle_job(
-    terminal: Terminal, connection: Connection, key: str, *, id: str | None, resubmit: bool
-) -> ExitCode:
-    """Say what became of an uncertain job.
+def _table() -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("key", overflow="fold", min_width=8)
+    table.add_column("state", no_wrap=True)
+    table.add_column("task", overflow="fold", min_width=18)
+    table.add_column("submitted", no_wrap=True)
+    table.add_column("prompt", min_width=14)
+    return table
 
-    Raises:
-        LumaError: there is no such job, or the journal cannot be written.
 
-    """
-    if (id is None) is not resubmit:
-        raise InvalidRequestError.of("settle", "say either --id ID or --resubmit")
-    async with SQLJournal(connection.journal_that_exists or connection.journal_place) as journal:
-        await journal.settle(key, id=id, resubmit=resubmit)
-    became = "is free: asked for again, it is submitted" if resubmit else f"runs as {id}"
-    terminal.result(clean(f"{key} {became}."), {"key": key, "id": id, "resubmit": resubmit})
-    return ExitCode.DONE
+def _table_of_uncertain() -> Table:
+    """Return a table with the columns that are compared with a gateway's list of tasks."""
+    table = Table(box=SIMPLE_HEAD, show_lines=True)
+    table.add_column("key", overflow="fold", min_width=8)
+    table.add_column("submitted (UTC)", no_wrap=True)
+    table.add_column("age", no_wrap=True)
+    table.add_column("prompt", overflow="fold", min_width=14, ratio=1)
+    table.add_column("reason", overflow="fold", min_width=14, ratio=1)
+    return table
 
 
 def _cells(job: dict[str, Any]) -> tuple[Text, ...]:
@@ -79,6 +81,20 @@ def _cells(job: dict[str, Any]) -> tuple[Text, ...]:
         Text(clean(job["id"] or "")),
         Text(job["submitted_at"][5:16].replace("T", " ")),
         Text(clean(str(job["request"].get("prompt", "")))[:200]),
+    )
+
+
+def _cells_of_uncertain(job: dict[str, Any]) -> tuple[Text, ...]:
+    submitted = datetime.fromisoformat(job["submitted_at"])
+    prompt = clean(str(job["request"].get("prompt", "")))[:200]
+    if job["source_id"] is not None:
+        prompt += f" (extends {clean(job['source_id'])})"
+    return (
+        Text(clean(job["key"]), _STYLES["uncertain"]),
+        Text(f"{submitted.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),
+        Text(age_of((datetime.now(UTC) - submitted).total_seconds())),
+        Text(prompt),
+        Text(clean(job["reason"] or "")),
     )
 
 

@@ -85,7 +85,19 @@ RetryFailed = Annotated[
 ]
 RetryUncertain = Annotated[
     bool,
-    typer.Option("--retry-uncertain", help="Send again what may have been taken; may pay twice."),
+    typer.Option(
+        "--retry-uncertain", help="Send again what may have been accepted; may pay twice."
+    ),
+]
+RejectionCodes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rejection-code",
+        metavar="CODE",
+        help="An error code that this gateway gives only when it did not accept the job. "
+        "Repeatable.",
+        show_default="LUMA_REJECTION_CODES",
+    ),
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job's id, and leave.")]
 NoDownload = Annotated[

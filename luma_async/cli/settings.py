@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Self
 
 API_KEY, BASE_URL, JOURNAL = "LUMA_API_KEY", "LUMA_BASE_URL", "LUMA_JOURNAL"
-NAMES = (API_KEY, BASE_URL, JOURNAL)
+REJECTION_CODES = "LUMA_REJECTION_CODES"
+NAMES = (API_KEY, BASE_URL, JOURNAL, REJECTION_CODES)
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>.*)")
 _VALUE = re.compile(

@@ -62,6 +62,7 @@ async def submit(terminal: Terminal, connection: Connection, order: Order) -> Ex
         connection.check_is_no_secret(order.key)
     if order.output is not None and order.waits:
         order.output.check()
+    terminal.settle = connection.journal_command("settle")
     terminal.take_up_submission = connection.command("resume", journal=connection.journal)
     async with connection.client_that_submits() as luma:
         with terminal.board(stays=order.waits) as board:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -40,6 +41,8 @@ class Terminal:
         """What to type for all of them at once."""
         self.take_up_submission: str | None = None
         """What to type for a job that is being submitted."""
+        self.settle = "luma-async settle"
+        """What to type, before its key, for a job that is uncertain."""
         self._console = _Console(
             stderr=True,
             force_terminal=sys.stderr.isatty(),
@@ -95,8 +98,30 @@ class Terminal:
 
     def complain(self, error: LumaError | str) -> None:
         """Tell a person what went wrong, and what to do."""
-        advice = advice_on(error) if isinstance(error, LumaError) else None
+        advice = None
+        if isinstance(error, LumaError):
+            advice = advice_on(error, settle=self.settle)
         self._print(f"{error} {advice}" if advice else str(error), "red")
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person reads questions, and can answer them."""
+        return _is_terminal(sys.stdin) and self._console.is_terminal
+
+    def ask(self, question: str) -> bool:
+        """Ask a person a question, and return whether the answer is yes.
+
+        Raises:
+            KeyboardInterrupt: the answer is Ctrl-C.
+
+        """
+        self._console.print(Text(f"{clean(question)} [y/N] ", "bold"), soft_wrap=True, end="")
+        # asyncio would only note an interruption, and go on waiting for a line.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def say_interrupted(self) -> None:
         """Tell what goes on without us, and how it is taken up again."""

@@ -61,13 +61,14 @@ class Shell:
             kept["LUMA_API_KEY"] = self.key
         return {**kept, **self.more}
 
-    def run(self, *arguments: str) -> Done:
+    def run(self, *arguments: str, stdin: str = "") -> Done:
         """Run a command to its end in this process, where it has a second less to load."""
         handlers = {number: signal.getsignal(number) for number in ENDS}
         encoding = self.more.get("PYTHONIOENCODING", "utf-8")
         with (
             patch.dict(os.environ, self.environment, clear=True),
             patch.object(sys, "argv", ["luma-async", *arguments]),
+            patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
             chdir(self.folder),
             redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding)) as out,
             redirect_stderr(io.TextIOWrapper(io.BytesIO(), encoding)) as complaints,
@@ -104,9 +105,16 @@ class Shell:
                 process.kill()
 
     def on_a_terminal(
-        self, *arguments: str, columns: int = 100, stdout_too: bool = True
+        self,
+        *arguments: str,
+        columns: int = 100,
+        stdout_too: bool = True,
+        answer: str | signal.Signals = "",
     ) -> tuple[int, str, str]:
-        """Return the exit code, what a terminal was sent, and what stdout got if it was a pipe."""
+        """Return the exit code, what a terminal was sent, and what stdout got if it was a pipe.
+
+        To a question the `answer` is typed, or the signal sent.
+        """
         screen, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         environment = {**self.environment, "TERM": "xterm-256color", **self.more}
@@ -124,6 +132,13 @@ class Shell:
         try:
             while chunk := os.read(screen, 65536):
                 shown += chunk
+                if b"[y/N]" not in shown or not answer:
+                    continue
+                if isinstance(answer, str):
+                    os.write(screen, answer.encode())
+                else:
+                    process.send_signal(answer)
+                answer = ""
         except OSError:
             pass  # the other end is closed
         finally:

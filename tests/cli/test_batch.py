@@ -25,7 +25,7 @@ from luma_async.cli.batch import Order, command
 from luma_async.cli.connection import Connection
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
-from tests.cli.commands import Shell
+from tests.cli.commands import Done, Shell
 
 
 @contextmanager
@@ -314,8 +314,10 @@ def test_the_commands_of_the_gallery_bring_what_is_missing(tmp_path: Path) -> No
         first = shell(sim, tmp_path).run("batch", "rows.csv", "--journal", "other.db")
         page = (tmp_path / "rows" / "gallery.html").read_text("utf-8")
         said = [re.sub("<.*?>", "", code) for code in re.findall(r"<code.*?>(.*?)</code>", page)]
-        [settle] = [command for command in said if "TASK_ID" in command]
-        [go_on] = [command for command in said if command.startswith("luma-async batch ")]
+        [settle] = {
+            command for command in said if "TASK_ID" in command
+        }  # at the top and at its row
+        [go_on] = {command for command in said if command.startswith("luma-async batch ")}
 
         settle = settle.replace("TASK_ID", sim.ledger.jobs[0].id)
         settled = shell(sim, tmp_path).run(*shlex.split(settle)[1:])
@@ -324,6 +326,115 @@ def test_the_commands_of_the_gallery_bring_what_is_missing(tmp_path: Path) -> No
         assert len(sim.ledger.jobs) == 1
     assert [done.returncode for done in (first, settled, last)] == [1, 0, 0]
     assert "1 row: 1 done." in last.stderr
+
+
+def summary_of(done: Done) -> list[str]:
+    """Return the last lines that a batch says, from its counts on."""
+    said = done.stderr.splitlines()
+    start = next(number for number, line in enumerate(said) if re.match(r"[\d,]+ rows?: ", line))
+    return said[start:]
+
+
+def test_the_summary_says_how_uncertain_rows_are_settled(tmp_path: Path) -> None:
+    """In one line with the whole command, and in a second one if some were accepted."""
+    write_rows(tmp_path / "rows.csv", cats(4))
+    with gateway() as sim:
+        sim.faults.add(Fault.cut(after=True, times=3))
+        done = shell(sim, tmp_path).run("batch", "rows.csv", "--output", "my cats")
+
+        said = summary_of(done)
+        ids = "".join(
+            f"cat-{job.request['user_prompt'][-1]} {job.id}\n" for job in sim.ledger.jobs[:2]
+        )
+        command = said[2].partition("KEY ID: ")[2].replace("FILE", "-")
+        accepted = shell(sim, tmp_path).run(*shlex.split(command)[1:], stdin=ids)
+        rest = shell(sim, tmp_path).run(*shlex.split(said[1].partition("there: ")[2])[1:], "--yes")
+        last = shell(sim, tmp_path).run("batch", "rows.csv", "--output", "my cats")
+
+        assert len(sim.ledger.jobs) == 4 + 1
+    settle = "luma-async settle '--journal=my cats/jobs.db'"
+    look = "3 rows are uncertain. Look for them in your gateway's list of tasks; if none is there"
+    assert said == [
+        "4 rows: 1 done, 3 uncertain.",
+        f"{look}: {settle} --all --resubmit",
+        f"If some are, name these first, in lines KEY ID: {settle} --ids FILE",
+        "Gallery: my cats/gallery.html",
+    ]
+    assert [each.returncode for each in (accepted, rest, last)] == [0, 0, 0]
+    assert len(accepted.stdout.splitlines()) == 2
+    assert len(rest.stdout.splitlines()) == 1
+    assert "4 rows: 4 done." in last.stderr
+
+
+def test_one_uncertain_row_is_named(tmp_path: Path) -> None:
+    """With its key, quoted for the shell."""
+    write_rows(tmp_path / "rows.csv", [{"key": "it's", "prompt": "a cat", "aspect_ratio": "1:1"}])
+    with gateway() as sim:
+        sim.faults.add(Fault.cut(after=True, times=1))
+        done = shell(sim, tmp_path).run("batch", "rows.csv")
+
+    key = shlex.quote("it's")
+    look = "1 row is uncertain. Look for it in your gateway's list of tasks; if it is not there"
+    assert summary_of(done)[1:3] == [
+        f"{look}: luma-async settle --journal=rows/jobs.db {key} --resubmit",
+        f"If it is, name its task: luma-async settle --journal=rows/jobs.db {key} --id ID",
+    ]
+
+
+def test_in_a_journal_of_many_only_the_rows_of_the_batch_are_named(tmp_path: Path) -> None:
+    """`--all` would settle those of others as well; the gallery says the same."""
+    write_rows(tmp_path / "rows.csv", cats(2))
+    with gateway() as sim:
+        sim.faults.add(Fault.cut(after=True, times=2))
+        batch = ["batch", "rows.csv", "--journal", "ours.db", "--max-tasks", "1"]
+        done = shell(sim, tmp_path).run(*batch)
+
+    settle = "luma-async settle --journal=ours.db cat-0 cat-1 --resubmit"
+    page = re.sub("<.*?>", "", (tmp_path / "rows" / "gallery.html").read_text("utf-8"))
+    assert summary_of(done)[1].endswith(f"if none is there: {settle}")
+    assert settle in page
+    assert "--all" not in page
+
+
+def test_uncertain_rows_are_sent_once_more_where_that_is_asked_for(tmp_path: Path) -> None:
+    """The plan, the beginning and the end say that this may pay twice."""
+    write_rows(tmp_path / "rows.csv", cats(3))
+    with gateway() as sim:
+        sim.faults.add(Fault.cut(after=True, times=2))
+        shell(sim, tmp_path).run("batch", "rows.csv")
+        kept = shell(sim, tmp_path).run("batch", "rows.csv", "--dry-run")
+        planned = shell(sim, tmp_path).run("batch", "rows.csv", "--dry-run", "--retry-uncertain")
+        limited = shell(sim, tmp_path).run(
+            "batch", "rows.csv", "--retry-uncertain", "--limit-jobs", "1"
+        )
+        assert len(sim.ledger.jobs) == 3 + 1
+        last = shell(sim, tmp_path).run("batch", "rows.csv", "--retry-uncertain")
+        nothing = shell(sim, tmp_path).run("batch", "rows.csv", "--retry-uncertain")
+
+        assert len(sim.ledger.jobs) == 3 + 2
+    assert "Uncertain rows among these: 2. They are not sent again until" in kept.stderr
+    assert "Uncertain rows among these: 2. They would be sent once more" in planned.stderr
+    for done in (limited, last, nothing):
+        assert "are sent once more, and may be paid for twice" in done.stderr.splitlines()[0]
+    assert "1 uncertain row was sent once more, and may be paid for twice." in last.stderr
+    assert "was sent once more" not in nothing.stderr
+    assert "3 rows: 3 done." in last.stderr
+
+
+def test_an_empty_account_says_how_to_go_on(tmp_path: Path) -> None:
+    """In one line each: what happened, and what to type once it is topped up."""
+    write_rows(tmp_path / "rows.csv", cats(30))
+    with gateway(credits=2) as sim:
+        batch = ["batch", "rows.csv", "--max-tasks", "2", "--rejection-code", "no channel"]
+        done = shell(sim, tmp_path).run(*batch)
+
+    problem, go_on = done.stderr.splitlines()[-2:]
+    assert done.returncode == 1
+    assert "Top up the account" in problem
+    assert go_on == (
+        "Once the account is topped up, go on: "
+        "luma-async batch rows.csv '--rejection-code=no channel' --max-tasks=2"
+    )
 
 
 BAD: dict[str, tuple[str, bytes, str]] = {

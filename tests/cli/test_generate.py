@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -203,13 +205,23 @@ def test_an_interrupted_submission_is_not_lost(sim: Simulator, tmp_path: Path) -
     assert [job["id"] for job in shell.lines("jobs")] == [sim.ledger.jobs[0].id]
 
 
-def test_an_uncertain_submission_says_how_it_is_settled(sim: Simulator, tmp_path: Path) -> None:
-    """In the words of the command line, and `resume` reminds of it."""
+@pytest.mark.parametrize("key", ["the cat", "-x"])
+def test_an_uncertain_submission_says_how_it_is_settled(
+    key: str, sim: Simulator, tmp_path: Path
+) -> None:
+    """With the whole command, which can be pasted, and `resume` reminds of it."""
     sim.faults.add(Fault.cut(after=True))
     shell = Shell.at(sim, tmp_path)
-    done = shell.run("generate", "a cat", "--key", "the cat")
-    resumed = shell.run("resume")
+    journal = ["--journal", "my jobs.db"]
+    done = shell.run("generate", "a cat", f"--key={key}", *journal)
+    resumed = shell.run("resume", *journal)
+    [accepted, rejected] = re.findall(r"(luma-async settle .*?)(?:, or |; --retry)", done.stderr)
+
+    settled = shell.run(*shlex.split(accepted.replace("ID", sim.ledger.jobs[0].id))[1:])
+    again = shell.run(*shlex.split(rejected)[1:])
 
     assert done.returncode == 1
-    assert "luma-async settle 'the cat' --id ID" in done.stderr
-    assert "1 job. See `luma-async jobs --state uncertain`" in resumed.stderr
+    assert (settled.returncode, again.returncode) == (0, 1)
+    assert settled.stdout == f"{key} runs as {sim.ledger.jobs[0].id}.\n"
+    assert f"{key!r} is running" in again.stderr
+    assert "1 job. See `luma-async jobs --state uncertain '--journal=my jobs.db'`" in resumed.stderr

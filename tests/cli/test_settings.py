@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from luma_async import GatewayDialect
+from luma_async.cli.connection import Connection
 from luma_async.cli.settings import Settings, parse
+from tests.cli.commands import Shell
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,58 @@ def test_a_folder_of_that_name_is_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
 
     assert Settings.here().problem is None
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "codes"),
+    [
+        ((), None, {"no_channel", "1001", "quota"}),
+        ((), "busy  full", {"busy", "full"}),
+        (("busy", " no channel "), "full", {"busy", "no channel"}),
+        ((), " , ", set()),
+    ],
+    ids=["a file", "the environment", "options", "nothing"],
+)
+def test_rejection_codes_come_from_where_other_settings_do(
+    options: tuple[str, ...],
+    environment: str | None,
+    codes: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Options, else the environment, else `.env`; with commas or blanks between them."""
+    (tmp_path / ".env").write_text(
+        "LUMA_API_KEY=sk-1\nLUMA_REJECTION_CODES=no_channel, 1001\tquota\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUMA_REJECTION_CODES", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("LUMA_REJECTION_CODES", environment)
+
+    client = Connection("https://a.example", rejection_codes=options).client()
+
+    dialect = client._dialect
+    assert isinstance(dialect, GatewayDialect)
+    assert dialect.rejection_codes == codes
+
+
+def test_rejection_codes_go_with_commands_that_submit() -> None:
+    """Those of the options, as a base URL does; others do not know the option."""
+    connection = Connection("https://a.example", rejection_codes=("no channel", "busy"))
+
+    assert connection.command_that_submits("batch", "rows.csv") == (
+        "luma-async batch rows.csv --base-url=https://a.example "
+        "'--rejection-code=no channel' --rejection-code=busy"
+    )
+    assert "--rejection-code" not in connection.command("watch", "some-id")
+
+
+@pytest.mark.parametrize("command", ["generate", "extend", "batch"])
+def test_commands_that_submit_take_rejection_codes(command: str, tmp_path: Path) -> None:
+    """And say where else they come from."""
+    done = Shell(tmp_path).run(command, "--help")
+
+    text = " ".join(done.stdout.replace("│", " ").split())
+    assert "--rejection-code" in text
+    assert "An error code that this gateway gives only when it did not accept the job." in text
+    assert "LUMA_REJECTION_CODES" in text
