@@ -160,9 +160,6 @@ class Batch:
         try:
             await to_completion(self._open())
             self.progress.mean = await self._learned_duration()
-            if self._retry_uncertain:
-                # What a killed run was just submitting becomes uncertain when somebody looks.
-                await self._journal.uncertain()
             self._known = await self._journal.states()
             held_back = self._held_back()
             self.progress.failed += len(held_back)
@@ -299,7 +296,7 @@ class Batch:
 
     def _is_open(self, key: str) -> bool:
         """Whether an earlier submission of a row may have been accepted, and nobody knows."""
-        # One that another process is just submitting may become uncertain.
+        # One that is being submitted may be that of a run that was killed.
         return self._known.get(key) in (EntryState.UNCERTAIN, EntryState.SUBMITTING)
 
     def _note(self, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from luma_async import InvalidRequestError, JournalError, SQLJournal
@@ -114,6 +115,31 @@ async def test_two_who_settle_the_same_do_not_mix(place: str) -> None:
     assert [type(end) for end in ended].count(JournalError) == 1
     winner = "one" if ended[0] is None else "other"
     assert ids == [f"{winner}-{key}" for key in keys]
+
+
+async def test_two_who_look_before_either_writes_do_not_mix(postgres_place: str) -> None:
+    """In PostgreSQL, whose readers wait for nobody, the rows are held from the look on."""
+    watcher = await asyncpg.connect(postgres_place)
+    async with SQLJournal(postgres_place) as one, SQLJournal(postgres_place) as other:
+        await uncertain(one, ["a", "b"])
+        async with watcher.transaction():
+            await watcher.execute("SELECT 1 FROM luma_jobs WHERE key = 'a' FOR UPDATE")
+            settling = [
+                asyncio.create_task(one.settle_many({"a": "one-a", "b": "one-b"})),
+                asyncio.create_task(other.settle_many({"a": "other-a", "b": "other-b"})),
+            ]
+            async with asyncio.timeout(10):
+                waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                while await watcher.fetchval(f"{waiting} AND datname = current_database()") < 2:
+                    await asyncio.sleep(0.02)
+
+        ended = await asyncio.gather(*settling, return_exceptions=True)
+
+        ids = {key: (await one.find(key) or pytest.fail(key)).id for key in "ab"}
+    await watcher.close()
+    assert [type(end) for end in ended].count(JournalError) == 1
+    winner = "one" if ended[0] is None else "other"
+    assert ids == {"a": f"{winner}-a", "b": f"{winner}-b"}
 
 
 async def test_a_thousand_jobs_are_settled_in_a_moment(place: str) -> None:
