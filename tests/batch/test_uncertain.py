@@ -194,6 +194,11 @@ EMPTY = {
         200,
         b'{"code": "insufficient_user_quota", "message": "quota", "data": null}',
     ),
+    "429 of the OpenAI family": (
+        429,
+        b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}',
+    ),
+    "words with 500": (500, '{"error": {"message": "用户余额不足"}}'.encode()),
 }
 
 

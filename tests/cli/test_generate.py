@@ -205,6 +205,27 @@ def test_an_interrupted_submission_is_not_lost(sim: Simulator, tmp_path: Path) -
     assert [job["id"] for job in shell.lines("jobs")] == [sim.ledger.jobs[0].id]
 
 
+def test_a_rejection_code_makes_a_refusal_certain(sim: Simulator, tmp_path: Path) -> None:
+    """By the option or the environment; without it the job may have been accepted."""
+    full = b'{"error": {"message": "come back later", "code": "pool_empty"}}'
+    unknown = Shell.at(sim, tmp_path)
+    known = Shell.at(sim, tmp_path, LUMA_REJECTION_CODES="other, pool_empty")
+    ways = [
+        (unknown, []),
+        (unknown, ["--rejection-code", "other", "--rejection-code", "pool_empty"]),
+        (known, []),
+    ]
+
+    done = []
+    for shell, options in ways:
+        sim.faults.add(Fault.answer(full, status=500, times=1))
+        done.append(shell.run("generate", "a cat", "--no-wait", *options))
+
+    assert [each.returncode for each in done] == [1, 0, 0]
+    assert "may have been" in done[0].stderr
+    assert len(sim.ledger.jobs) == 2
+
+
 @pytest.mark.parametrize("key", ["the cat", "-x"])
 def test_an_uncertain_submission_says_how_it_is_settled(
     key: str, sim: Simulator, tmp_path: Path

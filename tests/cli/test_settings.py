@@ -117,7 +117,7 @@ def test_rejection_codes_come_from_where_other_settings_do(
 
     dialect = client._dialect
     assert isinstance(dialect, GatewayDialect)
-    assert dialect.rejection_codes == codes
+    assert dialect._rejection_codes == codes
 
 
 def test_rejection_codes_go_with_commands_that_submit() -> None:
