@@ -115,10 +115,10 @@ class Terminal:
             KeyboardInterrupt: the answer is Ctrl-C.
 
         """
-        self._console.print(Text(f"{clean(question)} [y/N] ", "bold"), soft_wrap=True, end="")
         # asyncio would only note an interruption, and go on waiting for a line.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            self._console.print(Text(f"{clean(question)} [y/N] ", "bold"), soft_wrap=True, end="")
             return sys.stdin.readline().strip().lower() in ("y", "yes")
         finally:
             signal.signal(signal.SIGINT, before)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -29,6 +30,9 @@ from luma_async.simulator import Simulator
 
 KEY = "sk-a-key-that-must-never-be-seen"
 COMMAND = [sys.executable, "-W", "error", "-m", "luma_async.cli"]
+
+SILENCE = 30.0
+"""Seconds after which a terminal that is sent nothing is closed."""
 
 Done = subprocess.CompletedProcess[str]
 
@@ -130,7 +134,7 @@ class Shell:
         os.close(side)
         shown = b""
         try:
-            while chunk := os.read(screen, 65536):
+            while select.select([screen], [], [], SILENCE)[0] and (chunk := os.read(screen, 65536)):
                 shown += chunk
                 if b"[y/N]" not in shown or not answer:
                     continue
@@ -143,7 +147,10 @@ class Shell:
             pass  # the other end is closed
         finally:
             os.close(screen)
-        piped, _ = process.communicate(timeout=30)
+        try:
+            piped, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
         assert KEY not in shown.decode()
         return process.returncode, shown.decode(), (piped or b"").decode()
 
