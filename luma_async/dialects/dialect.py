@@ -37,13 +37,19 @@ class Dialect(Protocol):
         """Look at one job, as the row that tells of it."""
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
-        """Look at many jobs, as rows by id; those that the server leaves out are absent."""
+        """Look at many jobs, as rows by id; those that the server leaves out are absent.
+
+        A row is empty where the answer contradicts itself: it names a job twice, and differently.
+        """
 
     def generation(self, row: JSONObject) -> Generation:
         """Read what a row says; it becomes `Generation.raw`. Never raises.
 
         Apart from the looks themselves, for a row that has not changed need not be read again.
         """
+
+    def ids(self, row: JSONObject) -> Sequence[str]:
+        """Return every id that a row names its job by. Never raises."""
 
     def mark(self, row: JSONObject) -> Mark:
         """Return what of a row tells how far a running job is: equal marks, no news. Cheap."""

@@ -7,6 +7,7 @@ never given up over one of them: what cannot be read is `None`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -19,11 +20,12 @@ Value = TypeVar("Value")
 _WORDS = {
     State.PENDING: "pending queued submitted not_start throttled",
     State.PROCESSING: "processing in_progress dreaming running generating",
-    State.COMPLETED: "completed success succeed succeeded",
-    State.FAILED: "failed failure error expired canceled cancelled rejected",
+    State.COMPLETED: "completed complete success succeed succeeded finished done",
+    State.FAILED: "failed failure fail error expired timeout canceled cancelled rejected",
 }
-STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
-"""Every word seen for a state, in lower case."""
+_STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
+_STATES |= {word.replace("_", ""): state for word, state in _STATES.items()}
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM = 1e11
@@ -38,6 +40,27 @@ def as_object(value: Any) -> JSONObject:
 def as_text(value: Any) -> str | None:
     """Return a string that says something."""
     return value if isinstance(value, str) and value.strip() else None
+
+
+def as_state(word: str) -> State | None:
+    """Return the state that a server's word stands for, `None` for a word that is not known.
+
+    Case does not matter, nor does the way in which two words are joined: `IN_PROGRESS`,
+    `in progress`, `In-Progress` and `inProgress` are one.
+    """
+    word = word.strip().lower()
+    return _STATES.get(word) or _STATES.get(_BETWEEN_WORDS.sub("", word))
+
+
+def as_link(value: Any) -> str | None:
+    """Return a link of the web, written in a place where a text may be as well."""
+    text = value.strip() if isinstance(value, str) else ""
+    return text if text[:8].lower().startswith(("http://", "https://")) else None
+
+
+def as_reason(value: Any) -> str | None:
+    """Return a text that says something, and is no link."""
+    return None if as_link(value) else as_text(value)
 
 
 def as_number(value: Any) -> float | None:

@@ -13,18 +13,20 @@ from pydantic_core import to_json
 from luma_async.dialects.accepted import accepted_job
 from luma_async.dialects.dialect import Mark
 from luma_async.dialects.fields import (
-    STATES,
     JSONObject,
     as_fraction,
+    as_link,
     as_object,
+    as_reason,
     as_seconds,
+    as_state,
     as_text,
     as_time,
     asset,
     first,
 )
 from luma_async.errors import InvalidRequestError, ResponseError
-from luma_async.models import ExtendRequest, GenerateRequest, Generation, State
+from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, State
 from luma_async.pictures import Picture
 from luma_async.transport.body import Body
 from luma_async.transport.call import Call
@@ -42,6 +44,7 @@ _NAMES_ON_THE_WIRE = {
 }
 _ID_NAMES = ("task_id", "taskId", "id")
 _STATE_NAMES = ("state", "status", "task_status")
+_REASON_NAMES = ("failure_reason", "fail_reason")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ALL_FIELDS = set(Generation.model_fields)
 
@@ -113,27 +116,35 @@ class GatewayDialect:
         return Call("GET", f"/luma/generations/{_escaped(id)}/download_video_url", _read_link)
 
     def generation(self, row: JSONObject) -> Generation:
-        """Read a task object, or a row that wraps one."""
+        """Read a task object, or a row that wraps one.
+
+        Some gateways name the video of a completed job where the reason of a failure would stand.
+        """
         inner = as_object(row.get("data"))
         tasks = (inner, row) if inner else (row,)
         requests = [as_object(task.get("request")) for task in tasks]
         places = (*tasks, *(task["artifact"] for task in tasks if as_object(task.get("artifact"))))
-        video = asset(places, "video")
         raw = asset(places, "video_raw")
         in_assets = asset([as_object(task.get("assets")) for task in tasks], "video")
+        video = asset(places, "video") or in_assets or raw
+        link = None if video else first(tasks, as_link, *_REASON_NAMES)
+        state = self._state(row, inner, has_video=bool(video or link))
+        is_completed = state is State.COMPLETED
+        if is_completed and link:
+            video = Asset(url=link)
         of_video = [as_object(place.get("video")) for place in places]
         # What the readers return needs no second check, and one set of names serves all.
         return Generation.model_construct(
             _ALL_FIELDS,
             id=_id_of_row(row) or "",
-            state=self._state(row, inner, has_video=bool(video or in_assets or raw)),
+            state=state,
             prompt=first((*tasks, *requests), as_text, "prompt", "user_prompt"),
-            video=video or in_assets or raw,
+            video=video,
             video_raw=raw,
             thumbnail=asset((*places, *of_video), "thumbnail"),
             last_frame=asset(places, "last_frame"),
             created_at=first(tasks, as_time, "created_at", "submit_time"),
-            failure_reason=first(tasks, as_text, "failure_reason", "fail_reason"),
+            failure_reason=first(tasks, as_reason if is_completed else as_text, *_REASON_NAMES),
             progress=first((row, inner), as_fraction, "progress"),
             queue_state=first(tasks, as_text, "queue_state"),
             estimate_wait_seconds=first(tasks, as_seconds, "estimate_wait_seconds"),
@@ -152,7 +163,17 @@ class GatewayDialect:
             get("queue_state"),
             get("estimate_wait_seconds"),
         )
-        return (*mark, *self.mark(inner)) if isinstance(inner, dict) else mark
+        if not isinstance(inner, dict):
+            return mark
+        # A task may be finished, and get its video, while the row around it still says "running".
+        return (*mark, *self.mark(inner), bool(inner.get("video")))
+
+    def ids(self, row: JSONObject) -> Sequence[str]:
+        """Return every id that a row, and the task that it wraps, goes by."""
+        values = (
+            place.get(name) for place in (row, as_object(row.get("data"))) for name in _ID_NAMES
+        )
+        return [id for value in values if (id := as_text(value) or _as_counted_id(value))]
 
     def _read_accepted(self, body: bytes) -> Generation:
         return self.generation(accepted_job(_parse_all(body)))
@@ -163,21 +184,19 @@ class GatewayDialect:
         A row decides over the task it wraps, which may be stale, unless that one is there already:
         finished with its video while the row has yet to be told.
         """
-        words = [self._word(place) for place in (row, inner)]
-        of_row, of_inner = (STATES.get(word) if word else None for word in words)
+        words = [first((place,), as_text, *_STATE_NAMES) for place in (row, inner)]
+        of_row, of_inner = (self._said(word) if word else None for word in words)
         if of_inner is State.COMPLETED and has_video and not (of_row and of_row.terminal):
             return of_inner
         return of_row or of_inner or (State.PROCESSING if any(words) else State.PENDING)
 
-    def _word(self, place: JSONObject) -> str | None:
-        word = first((place,), as_text, *_STATE_NAMES)
-        if word is None:
-            return None
+    def _said(self, word: str) -> State | None:
         word = word.strip().lower()
-        if word not in STATES and word not in self._strange_words and len(self._strange_words) < 99:
+        state = as_state(word)
+        if state is None and word not in self._strange_words and len(self._strange_words) < 99:
             self._strange_words.add(word)
             logger.warning("The server says %.60r of a job: taken as still running.", word)
-        return word
+        return state
 
 
 def _body(request: GenerateRequest | ExtendRequest) -> bytes | Body:
@@ -254,10 +273,11 @@ def _read_row(body: bytes) -> JSONObject:
 
 
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
+    """Return rows by id, an empty one where two rows of a job contradict each other."""
     found: dict[str, JSONObject] = {}
     for row in _rows(_parse(body)):
         if isinstance(row, dict) and (id := _id_of_row(row)) is not None:
-            found[id] = row
+            found[id] = row if found.setdefault(id, row) == row else {}
     return found
 
 

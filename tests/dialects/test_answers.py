@@ -181,6 +181,37 @@ def test_unknown_ids_are_simply_missing(document: Any) -> None:
     assert read_many(document) == {}
 
 
+def test_a_row_that_comes_twice_is_read_once() -> None:
+    """The same words twice are no contradiction."""
+    assert read_many([SUBMITTED, dict(SUBMITTED)])[ID].state is State.PENDING
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_rows_that_contradict_each_other_say_nothing(times: int) -> None:
+    """An empty row has the job looked at singly; none of the answers is taken for the last."""
+    rows = [{**SUBMITTED, "state": word} for word in ("failed", "completed", "pending", "failed")]
+    another = {**SUBMITTED, "id": "another"}
+
+    found = GatewayDialect().get_many([ID]).read(json.dumps([*rows[:times], another]).encode())
+
+    assert found == {ID: {}, "another": another}
+
+
+@pytest.mark.parametrize(
+    ("row", "ids"),
+    [
+        ({"id": "a"}, ["a"]),
+        ({"id": 7, "task_id": "a", "data": {"id": "b"}}, ["a", "7", "b"]),
+        ({"taskId": "a", "data": {"task_id": "b", "taskId": "c"}}, ["a", "b", "c"]),
+        ({"id": "", "task_id": None, "taskId": True, "data": []}, []),
+    ],
+    ids=repr,
+)
+def test_every_id_of_a_row_is_known(row: Any, ids: list[str]) -> None:
+    """Under each name, of the row and of the task that it wraps."""
+    assert GatewayDialect().ids(row) == ids
+
+
 def test_one_bad_row_spoils_no_other() -> None:
     """What names no task is passed over."""
     assert list(read_many([None, 7, "x", {}, {"id": None}, [], SUBMITTED])) == [ID]
@@ -189,8 +220,8 @@ def test_one_bad_row_spoils_no_other() -> None:
 WORDS = {
     State.PENDING: "pending queued submitted not_start throttled",
     State.PROCESSING: "processing in_progress dreaming running generating",
-    State.COMPLETED: "completed success succeed succeeded",
-    State.FAILED: "failed failure error expired canceled cancelled rejected",
+    State.COMPLETED: "completed complete success succeed succeeded finished done",
+    State.FAILED: "failed failure fail error expired timeout canceled cancelled rejected",
 }
 
 
@@ -199,9 +230,20 @@ WORDS = {
 )
 @pytest.mark.parametrize("name", ["state", "status", "task_status"])
 def test_every_state_word_is_known_in_any_case(word: str, state: State, name: str) -> None:
-    """The table of states, under each name that a state goes by."""
-    for written in (word, word.upper(), word.title()):
-        assert read_one({"id": ID, name: written}).state is state
+    """The table of states, under each name that a state goes by, however words are joined."""
+    joints = ("_", " ", "-", " - ", "")
+    for joined in {word.replace("_", joint) for joint in joints} | {f" {word}\n"}:
+        for written in (joined, joined.upper(), joined.title()):
+            assert read_one({"id": ID, name: written}).state is state
+
+
+@pytest.mark.parametrize(
+    "word", ["inProgress", "InProgress", "IN__PROGRESS", "in\u00a0progress", "In-Progress"]
+)
+def test_one_word_is_written_in_many_ways(word: str, caplog: pytest.LogCaptureFixture) -> None:
+    """None of them is a new word."""
+    assert read_one({"id": ID, "state": word}).state is State.PROCESSING
+    assert caplog.text == ""
 
 
 def test_a_new_word_means_still_running_and_is_logged_once(
@@ -241,11 +283,78 @@ def test_a_row_decides_over_a_stale_inner_task(row: str, inner: Any, state: Stat
     assert read_one({**ROW, "status": row, "data": inner}).state is state
 
 
+@pytest.mark.parametrize("part", [{"video": URL}, {"state": "failed"}, {"progress": 0.5}], ids=repr)
+def test_news_of_the_task_in_a_row_are_news(part: Any) -> None:
+    """Also its video, which may come after its completion and before the row is told of that."""
+    inner = {"id": ID, "state": "completed", "video": None}
+    mark = GatewayDialect().mark
+
+    assert mark({**ROW, "data": inner}) == mark({**ROW, "data": dict(inner)})
+    assert mark({**ROW, "data": inner}) != mark({**ROW, "data": {**inner, **part}})
+
+
 def test_the_rows_reason_stands_in_for_a_missing_one() -> None:
     """`fail_reason` of the row, where the inner task says nothing."""
     row = {**ROW, "status": "FAILURE", "fail_reason": "moderation", "data": None}
 
     assert read_one(row).failure_reason == "moderation"
+
+
+LINK = "https://cdn/from-the-reason.mp4"
+
+
+@pytest.mark.parametrize("name", ["fail_reason", "failure_reason"])
+@pytest.mark.parametrize("written", [LINK, f" {LINK}\n", "HTTPS" + LINK[5:], LINK + "?a=b c"])
+@pytest.mark.parametrize("inner", [None, {"id": ID, "state": "processing", "video": None}])
+def test_a_link_in_the_reason_of_a_success_is_the_video(
+    name: str, written: str, inner: Any
+) -> None:
+    """Some gateways put it there; it says nothing of a failure."""
+    row = {"task_id": ID, "status": "SUCCESS", name: written, "data": inner}
+
+    generation = read_one(row)
+
+    assert generation.state is State.COMPLETED
+    assert generation.video == Asset(url=written.strip())
+    assert generation.failure_reason is None
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"video": URL}, {"video_raw": URL}, {"assets": {"video": URL}}, {"artifact": {"video": URL}}],
+    ids=repr,
+)
+def test_a_link_in_the_reason_is_the_video_only_where_there_is_no_other(part: Any) -> None:
+    """The proper places win, and the reason is still none."""
+    generation = read_one({"id": ID, "state": "completed", "failure_reason": LINK, **part})
+
+    assert generation.video == Asset(url=URL)
+    assert generation.failure_reason is None
+
+
+@pytest.mark.parametrize("status", ["FAILURE", "IN_PROGRESS"])
+def test_a_link_in_the_reason_of_no_success_is_no_video(status: str) -> None:
+    """It may lead to an explanation."""
+    generation = read_one({**ROW, "status": status, "fail_reason": LINK, "data": None})
+
+    assert generation.video is None
+    assert generation.failure_reason == LINK
+
+
+def test_a_task_that_is_done_with_a_link_in_the_reason_is_ahead_of_its_row() -> None:
+    """As with a link in any other place."""
+    row = {**ROW, "fail_reason": LINK, "data": {"id": ID, "state": "completed"}}
+
+    assert read_one(row).state is State.COMPLETED
+
+
+def test_what_is_no_link_stays_the_reason() -> None:
+    """Of a success, too; a link beside it is found all the same."""
+    inner = {"id": ID, "state": "completed", "failure_reason": "slow, but done"}
+    generation = read_one({**ROW, "status": "SUCCESS", "fail_reason": LINK, "data": inner})
+
+    assert generation.failure_reason == "slow, but done"
+    assert generation.video == Asset(url=LINK)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import GatewayDialect, Generation, ResponseError
+from luma_async import GatewayDialect, Generation, ResponseError, State
+from luma_async.dialects.fields import as_state
 from luma_async.transport.refusal import page_text, read_refusal
 
 SCALARS = (
@@ -18,7 +19,9 @@ SCALARS = (
     | st.integers()
     | st.floats()
     | st.text()
-    | st.sampled_from(["completed", "IN_PROGRESS", "failed", "2024-12-24T18:01:25Z", "40%"])
+    | st.sampled_from(
+        ["completed", "IN_PROGRESS", "failed", "2024-12-24T18:01:25Z", "40%", "http://h/v"]
+    )
 )
 NAMES = st.sampled_from(
     [
@@ -88,7 +91,30 @@ def test_any_json_is_generations_or_a_response_error(document: Any) -> None:
     with suppress(ResponseError):
         dialect = GatewayDialect()
         rows = dialect.get_many(["a"]).read(json.dumps(document).encode())
-        assert all(dialect.generation(row).id == id for id, row in rows.items())
+        assert all(dialect.generation(row).id == id for id, row in rows.items() if row)
+
+
+@given(st.dictionaries(NAMES, ANY_JSON, max_size=12))
+def test_every_reader_of_rows_is_total(row: dict[str, Any]) -> None:
+    """No row makes one raise; a completed job has no link for a reason; its own id is its id."""
+    dialect = GatewayDialect()
+
+    generation = dialect.generation(row)
+    ids = dialect.ids(row)
+    hash(generation)
+    assert dialect.mark(row) == dialect.mark(dict(row))
+    assert all(ids)
+    if generation.id:
+        assert generation.id in ids
+    if generation.state is State.COMPLETED:
+        assert not (generation.failure_reason or "").strip().lower().startswith("http://")
+
+
+@given(st.text() | st.sampled_from(["in progress", "Not-Start", "DONE", "timeout"]))
+def test_any_word_is_a_state_or_a_new_word(word: str) -> None:
+    """And blanks around it do not matter."""
+    assert as_state(word) is as_state(f" {word}\t")
+    assert as_state(word) in (None, *State)
 
 
 @given(ANY_JSON)
