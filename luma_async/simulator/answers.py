@@ -67,8 +67,12 @@ class Answers:
     def one(self, job: Job) -> Any:
         """Return the answer to "get one"."""
         if self._variant.one == "row":
-            return {"code": "success", "message": "", "data": self.row(job)}
-        return self.task(job)
+            row = self.row(job)
+            if self._variant.upstream_ids:
+                task = self._by_upstream(row["data"], job) if row["data"] else None
+                row |= {"task_id": _upstream_id(job), "data": task}
+            return {"code": "success", "message": "", "data": row}
+        return self._by_upstream(self.task(job), job)
 
     def many(self, jobs: list[Job]) -> Any:
         """Return the answer to "get many"."""
@@ -83,7 +87,7 @@ class Answers:
         task: dict[str, Any] = {
             self._variant.id_name: job.id,
             "state": self._word(phase),
-            "failure_reason": job.failure if phase == "failed" else None,
+            "failure_reason": self._reason(job, now),
             "request": {
                 "prompt": job.prompt,
                 "aspect_ratio": job.request.get("aspect_ratio", "16:9"),
@@ -92,7 +96,7 @@ class Answers:
             "estimate_wait_seconds": self._estimate(job),
             "video": None,
         }
-        if phase == "completed":
+        if self._has_link(job, now):
             task |= self._assets(job)
         return task
 
@@ -114,7 +118,7 @@ class Answers:
             "action": "LUMA_VIDEO",
             "status": _WORDS["task"][_PHASES.index(phase)],
             "progress": f"{job.progress(now):.0%}",
-            "fail_reason": job.failure if phase == "failed" else "",
+            "fail_reason": self._reason(job, now) or "",
             "submit_time": int(self._clock.real(job.taken_at)),
             "start_time": int(self._clock.real(job.starts_at)) if phase != "pending" else 0,
             "finish_time": int(self._clock.real(job.ends_at)) if finished else 0,
@@ -122,6 +126,19 @@ class Answers:
             "updated_at": self._time(now),
             "data": data,
         }
+
+    def _by_upstream(self, task: dict[str, Any], job: Job) -> dict[str, Any]:
+        if not self._variant.upstream_ids:
+            return task
+        return {**task, self._variant.id_name: _upstream_id(job)}
+
+    def _has_link(self, job: Job, now: float) -> bool:
+        return job.phase(now) == "completed" and now >= job.ends_at + self._variant.link_delay
+
+    def _reason(self, job: Job, now: float) -> str | None:
+        if self._variant.video == "reason" and self._has_link(job, now):
+            return self.links.to(job, "video.mp4")
+        return job.failure if job.phase(now) == "failed" else None
 
     def _assets(self, job: Job) -> dict[str, Any]:
         size = {"width": job.width, "height": job.height}
@@ -141,6 +158,8 @@ class Answers:
                 return {"video_raw": raw, "thumbnail": thumbnail}
             case "assets":
                 return {"assets": {"video": video["url"]}}
+            case "reason":
+                return {}
         return {"video": video, "video_raw": raw, "thumbnail": thumbnail, "last_frame": last}
 
     def _estimate(self, job: Job) -> float | None:
@@ -207,6 +226,10 @@ class Links:
             return float(until) >= self._clock.now()
         except ValueError:
             return False
+
+
+def _upstream_id(job: Job) -> str:
+    return f"upstream-{job.number}"
 
 
 _STALE_FIELDS = ("id", "task_id", "taskId", "state", "request", "created_at", "video")

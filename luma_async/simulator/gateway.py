@@ -77,7 +77,13 @@ class Gateway:
     async def _get(self, request: web.Request) -> web.Response:
         self._ledger.jobs_looked_at += 1
         job = self._ledger.find(request.match_info["id"])
-        return self._unknown() if job is None else _json(self._answers.one(job))
+        if job is None:
+            return self._unknown()
+        if self._variant.mixes_up and self._chance.random() < self._variant.mixes_up:
+            job = self._chance.choice(
+                [each for each in self._ledger.jobs if each is not job] or [job]
+            )
+        return _json(self._answers.one(job))
 
     async def _tasks(self, request: web.Request) -> web.Response:
         if self._variant.batch in ("404", "405"):

@@ -20,10 +20,13 @@ class Variant:
         batch: what "get many" answers: an array, an envelope of rows, or that it is not there.
         largest_batch: ids in one request before the gateway refuses it.
         forgets: the part of the ids that "get many" leaves out of its answers.
+        mixes_up: the part of the answers of "get one" that tell of another job than was asked for.
+        upstream_ids: whether "get one" calls each job by the id that it has at the upstream.
         row_data: what a row wraps: the task as it is, as it was when it was taken, or null.
         estimates: whether running jobs say how many (real) seconds they still take.
         times: how moments are written.
-        video: where and how the video is named.
+        video: where and how the video is named; "reason" is `fail_reason` or `failure_reason`.
+        link_delay: simulated seconds from the completion of a job until its video is named.
         id_name: what an id is called.
         words: the family of state words; "odd" ones are in nobody's documentation.
         errors: the family of error bodies.
@@ -37,10 +40,13 @@ class Variant:
     batch: Literal["array", "rows", "404", "405"] = "array"
     largest_batch: int | None = None
     forgets: float = 0.0
+    mixes_up: float = 0.0
+    upstream_ids: bool = False
     row_data: Literal["fresh", "stale", "null"] = "fresh"
     estimates: bool = False
     times: Literal["rfc3339", "no_fraction", "no_zone", "epoch", "epoch_ms", "zero"] = "rfc3339"
-    video: Literal["object", "text", "artifact", "raw", "assets"] = "object"
+    video: Literal["object", "text", "artifact", "raw", "assets", "reason"] = "object"
+    link_delay: float = 0.0
     id_name: Literal["id", "task_id", "taskId"] = "id"
     words: Literal["luma", "task", "official", "odd"] = "luma"
     errors: Literal["openai", "task", "task_200", "detail", "reason", "list", "page"] = "openai"
