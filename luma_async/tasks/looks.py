@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import anyio
@@ -17,8 +17,10 @@ from luma_async.errors import (
     ConfigurationError,
     LumaError,
     NotFoundError,
+    ResponseError,
 )
 from luma_async.models import Generation, State
+from luma_async.tasks.foreign_ids import ForeignIds
 from luma_async.transport import Transport
 
 logger = logging.getLogger("luma_async")
@@ -62,6 +64,7 @@ class Looks:
         self._batch_size = self._largest_batch
         self._concurrency = concurrency
         self._marks: dict[Mark, Mark] = {}
+        self._foreign_ids = ForeignIds()
         self._good_batches = 0
         self._good_enough = _GOOD_BATCHES
         self._broken_batches = 0
@@ -82,7 +85,23 @@ class Looks:
             LumaError: there was no usable answer.
 
         """
-        return self._read(id, await self._transport.call(self._dialect.get(id)))
+        seen = await self._one(id)
+        if isinstance(seen, LumaError):
+            raise seen
+        return seen
+
+    async def begin(self, id: str) -> Generation:
+        """Look at one job that is to be watched; where another one is shown, it counts as pending.
+
+        Later looks will tell, and `Generation.raw` is empty until then.
+
+        Raises:
+            NotFoundError: the server does not know it.
+            LumaError: there was no usable answer.
+
+        """
+        seen = await self._one(id)
+        return seen if isinstance(seen, Generation) else Generation(id=id, state=State.PENDING)
 
     async def many(self, ids: Iterable[str]) -> dict[str, Generation]:
         """Look at any number of jobs; those that the server does not know are absent.
@@ -107,23 +126,24 @@ class Looks:
         )
         return found
 
-    async def closely(self, known: Known) -> News:
+    async def closely(self, known: Known, watched: Container[str] = ()) -> News:
         """Look at one batch of jobs, then singly at each that its answer leaves open.
 
         Open are jobs that it leaves out, and completed ones whose video it does not name (a row
         may be ahead of the task that it wraps). What a look ends in for one job, be it an error,
         spoils no other's. Jobs of which the server says what is known are not in the news.
+        `watched` has the ids of all jobs that the client watches.
         """
         news: News = {}
         if len(known) == 1:
             for id in known:
-                await self._single(id, known, news)
+                await self._single(id, known, news, watched)
             return news
         left_out: list[str] = []
-        news = await self._batch(known, left_out)
+        news = await self._batch(known, left_out, watched)
         without_video = [id for id, seen in news.items() if _lacks_video(seen)]
         if left_out or without_video:
-            await self._singly([*left_out, *without_video], known, news)
+            await self._singly([*left_out, *without_video], known, news, watched)
         return news
 
     def mark(self, generation: Generation) -> Mark | None:
@@ -136,17 +156,19 @@ class Looks:
         except TypeError:  # something in it has no hash
             return None
 
-    async def _batch(self, known: Known, left_out: list[str] | None = None) -> News:
+    async def _batch(
+        self, known: Known, left_out: list[str] | None = None, watched: Container[str] = ()
+    ) -> News:
         """Look with one request where the gateway can, else singly.
 
         A batch that fails tells nothing of the jobs in it. Where a single look succeeds it is the
         call that is at fault: it is made smaller, or given up. Jobs that the answer does not name
-        are added to `left_out`.
+        are added to `left_out`; those of which it contradicts itself are looked at singly.
         """
         ids = list(known)
         news: News = {}
         if self.batch_size < 2 or len(ids) < 2:
-            await self._singly(ids, known, news)
+            await self._singly(ids, known, news, watched)
             return news
         try:
             rows = await self._transport.call(self._dialect.get_many(ids))
@@ -158,28 +180,57 @@ class Looks:
             self._praise_batch()
             if left_out is not None:
                 left_out += [id for id in ids if id not in rows]
-            self._read_news(rows, known, news)
+            disputed = self._read_news(rows, known, news)
+            if disputed:
+                await self._singly(disputed, known, news, watched)
             return news
-        await self._singly(ids[:1], {}, news)
+        await self._singly(ids[:1], {}, news, watched)
         if isinstance(news[ids[0]], Generation):
             self._blame_batch(batch_error, len(ids))
         elif not isinstance(news[ids[0]], NotFoundError):
             return dict.fromkeys(ids, batch_error)
-        await self._singly(ids[1:], known, news)
+        await self._singly(ids[1:], known, news, watched)
         return news
 
-    def _read_news(self, rows: Mapping[str, JSONObject], known: Known, news: News) -> None:
+    def _read_news(self, rows: Mapping[str, JSONObject], known: Known, news: News) -> list[str]:
+        """Read the rows that are new, and return the ids that they contradict each other on."""
         mark_of = self._dialect.mark
+        disputed: list[str] = []
         for id, row in rows.items():
             if id in known:
                 mark = known[id]
                 if mark is None or mark != mark_of(row):
-                    news[id] = self._read(id, row)
+                    if row:
+                        news[id] = _under(id, self._dialect.generation(row))
+                    else:
+                        disputed.append(id)
+        return disputed
 
-    def _read(self, id: str, row: JSONObject) -> Generation:
-        generation = self._dialect.generation(row)
-        # A gateway may answer with its upstream's id; the job keeps the one it was submitted under.
-        return generation if generation.id == id else generation.model_copy(update={"id": id})
+    async def _one(self, id: str) -> Generation | ResponseError:
+        call = self._dialect.get(id)
+        return self._told(id, await self._transport.call(call), str(call))
+
+    def _told(
+        self, id: str, row: JSONObject, call: str, watched: Container[str] = ()
+    ) -> Generation | ResponseError:
+        """Read the answer to a look at one job; an error, if it is about another one."""
+        seen = self._dialect.generation(row)
+        if seen.id == id or id in self._dialect.ids(row):
+            self._foreign_ids.named(id)
+            return _under(id, seen)
+        is_same_job = self._foreign_ids.is_same_job(
+            id,
+            seen.id,
+            running=not seen.state.terminal,
+            is_another=seen.id in watched,
+            now=asyncio.get_running_loop().time(),
+        )
+        if is_same_job:
+            return _under(id, seen)
+        return ResponseError(
+            f"{call} was answered with another job ({seen.id[:80]!r}). "
+            "The answer was not used; look again."
+        )
 
     def _praise_batch(self) -> None:
         self._broken_batches = 0
@@ -206,22 +257,25 @@ class Looks:
                 logger.info("No looks at many jobs at once here; looking one by one. (%s)", error)
             self._aside_for = min(self._aside_for * 2, _ASIDE_FOR[1])
 
-    async def _singly(self, ids: Sequence[str], known: Known, news: News) -> None:
+    async def _singly(
+        self, ids: Sequence[str], known: Known, news: News, watched: Container[str]
+    ) -> None:
         async def look(id: str) -> None:
-            await self._single(id, known, news)
+            await self._single(id, known, news, watched)
 
         await self._concurrently(look, ids)
 
-    async def _single(self, id: str, known: Known, news: News) -> None:
+    async def _single(self, id: str, known: Known, news: News, watched: Container[str]) -> None:
         try:
-            row = await self._transport.call(self._dialect.get(id))
+            call = self._dialect.get(id)
+            row = await self._transport.call(call)
         except LumaError as error:
             if not (isinstance(error, NotFoundError) and id in news):
                 news[id] = error
         else:
             mark = known.get(id)
             if mark is None or mark != self._dialect.mark(row):
-                news[id] = self._read(id, row)
+                news[id] = self._told(id, row, str(call), watched)
 
     async def _concurrently(
         self, look: Callable[[Item], Awaitable[None]], items: Sequence[Item]
@@ -247,6 +301,11 @@ class Looks:
                 group.start_soon(work)
         if first_error is not None:
             raise first_error
+
+
+def _under(id: str, seen: Generation) -> Generation:
+    """Return a generation under the id that its job was submitted under."""
+    return seen if seen.id == id else seen.model_copy(update={"id": id})
 
 
 def _lacks_video(seen: Generation | LumaError) -> bool:

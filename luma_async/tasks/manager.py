@@ -12,6 +12,7 @@ from operator import attrgetter
 import anyio
 
 from luma_async.errors import (
+    APIError,
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
@@ -20,8 +21,10 @@ from luma_async.errors import (
     TaskTimeoutError,
 )
 from luma_async.models import Generation, State
+from luma_async.tasks import refusals
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.looks import Looks, News
+from luma_async.tasks.refusals import Refusals
 from luma_async.tasks.schedule import PollSchedule
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import Timing
@@ -33,8 +36,8 @@ LOST_AFTER = 60.0
 """Seconds of nothing but 404 after which a job counts as lost. Servers answer 404 for jobs that
 they have just taken, and while they move."""
 
-VIDEO_FOLLOWS_WITHIN = 10.0
-"""Seconds that a job which is said to be completed, but has no video, is still looked at."""
+LINK_TIMEOUT = 120.0
+"""Seconds that a job which is completed without a link to its video is still looked at."""
 
 LAST_LOOK = 5.0
 """Seconds that a look may go on when the time of a job in it is up."""
@@ -54,6 +57,9 @@ class TaskManager:
     batch with what is due soonest. At most `max_looks` looks run at once. A look takes at most
     `longest_look` seconds by itself, so that only one that has less is timed. `on_end` is called
     with each handle when it is done.
+
+    A watch ends with its job, when its time is up, when the server has not known the job for
+    `lost_after` seconds, or when a refusal of the API key is believed; with no other error.
     """
 
     def __init__(
@@ -63,19 +69,22 @@ class TaskManager:
         *,
         max_looks: int,
         task_timeout: float,
+        link_timeout: float = LINK_TIMEOUT,
         longest_look: float = math.inf,
         lost_after: float = LOST_AFTER,
         on_end: Callable[[VideoTask], None] | None = None,
     ) -> None:
         self._looks = looks
-        self._timing = Timing(schedule, task_timeout=task_timeout)
+        self._timing = Timing(schedule, task_timeout=task_timeout, link_timeout=link_timeout)
         self._max_looks = max_looks
         self._task_timeout = task_timeout
+        self._link_timeout = link_timeout
         self._longest_look = longest_look
         self._lost_after = lost_after
         self._watches: dict[str, Watch] = {}
         self._agenda: Agenda[Watch] = Agenda(attrgetter("task.done"))
         self._missing: dict[str, float] = {}  # since when the server does not know a job
+        self._refusals = Refusals()
         self._looking = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
@@ -104,10 +113,11 @@ class TaskManager:
 
         A job that was submitted here, just now, teaches the schedule how long jobs of its kind
         take. One that is said to be completed, but has no video, is watched for a while: "success"
-        may be said of the submission, and a row may be ahead of its task. `look_now` is for one
-        that is known by hearsay only.
+        may be said of the submission, and the link may come later. `look_now` is for one that is
+        known by hearsay only.
         """
-        if _lacks_video(generation):
+        lacks_video = _lacks_video(generation)
+        if lacks_video:
             generation = _as_running(generation)
         known = self.find(generation.id)
         if known is not None:
@@ -123,6 +133,8 @@ class TaskManager:
             now = self._now()
             born = now if submitted_here else now - self._age(generation)
             watch = Watch(task, now, born=born, kind=kind, submitted_here=submitted_here)
+            if lacks_video and not submitted_here:
+                watch.without_video_since = now
             self._watches[task.id] = watch
             self._put_on_agenda([watch], now, look_now=look_now)
             self._ensure_poller()
@@ -214,26 +226,34 @@ class TaskManager:
         time_is_up = min([watch.since for watch in batch]) + self._task_timeout
         known = {watch.id: watch.mark for watch in batch}
         news: News | None = None
+        again_in = math.inf
         try:
             if time_is_up - began > self._longest_look:
-                news = await self._looks.closely(known)
+                news = await self._looks.closely(known, self._watches)
             else:
                 with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
-                    news = await self._looks.closely(known)
-            if news or self._missing or (self._failing and news is not None):
-                self._take_in(batch, news or {}, self._now())
+                    news = await self._looks.closely(known, self._watches)
+            is_in_trouble = self._missing or self._failing or self._refusals.is_open
+            if news or (is_in_trouble and news is not None):
+                again_in = self._take_in(batch, news, self._now())
         except Exception:
             logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
         now = self._now()
-        self._carry_on(batch, began, now)
+        self._carry_on(batch, began, now, again_in)
         return now
 
-    def _take_in(self, batch: list[Watch], news: News, now: float) -> None:
-        """Take in what a look told; of jobs that are not in the news all is as it was."""
+    def _take_in(self, batch: list[Watch], news: News, now: float) -> float:
+        """Take in what a look told; of jobs that are not in the news all is as it was.
+
+        Return in how many seconds to look again at the latest.
+        """
         if self._missing:
             for known in batch:
                 if not isinstance(news.get(known.id), NotFoundError):
                     self._missing.pop(known.id, None)
+        if (refusal := _refusal(batch, news)) is not None:
+            return self._refused(refusal, news, now)
+        self._refusals.clear()
         for id, seen in news.items():
             watch = self._watches.get(id)
             if watch is None:
@@ -242,37 +262,58 @@ class TaskManager:
                 self._observe(watch, seen, now)
             elif isinstance(seen, NotFoundError):
                 self._miss(watch, seen, now)
-            elif isinstance(seen, AuthenticationError | ConfigurationError):
-                watch.task.abandon(seen)
         self._report(news)
+        return math.inf
+
+    def _refused(self, refusal: LumaError, news: News, now: float) -> float:
+        """Take in a look that was refused: look again soon, or end the watches if it lasts."""
+        if not self._refusals.add(now):
+            self._report(news)
+            pause = self._refusals.probe_in(now)
+            return math.inf if pause is None else pause
+        self._refusals.clear()
+        self._failing = False
+        error = _lasting(refusal, refusals.BELIEVED_AFTER)
+        watches = list(self._watches.values())
+        logger.warning(
+            "%s %d jobs are no longer watched; LumaClient.watch(id) takes them up again.",
+            error,
+            len(watches),
+        )
+        for watch in watches:
+            watch.task.abandon(error)
+        return math.inf
 
     def _observe(self, watch: Watch, seen: Generation, now: float) -> None:
         settled = self._settled(watch, seen, now)
         watch.mark = self._looks.mark(seen) if settled is seen else None
         watch.task.observe(settled)
         if watch.submitted_here and watch.task.state is State.COMPLETED:
-            self._timing.learn(watch.kind, now - watch.since)
+            completed = now if watch.without_video_since is None else watch.without_video_since
+            self._timing.learn(watch.kind, completed - watch.since)
 
     def _settled(self, watch: Watch, seen: Generation, now: float) -> Generation:
-        """Hold back a completion without a video for a while: the rest of it may be on its way."""
+        """Hold back a completion without a link to the video for a while: it may be on its way."""
+        if not seen.state.terminal:
+            watch.without_video_since = None
         if not _lacks_video(seen):
             return seen
         if watch.without_video_since is None:
             watch.without_video_since = now
-        waited = now - watch.without_video_since
-        return seen if waited >= VIDEO_FOLLOWS_WITHIN else _as_running(seen)
+        if now - watch.without_video_since < self._link_timeout:
+            return _as_running(seen)
+        logger.warning(
+            "Task %s is completed, but the server has named no link to its video for %g s. "
+            "It may come later: LumaClient.watch(%r) looks for it again.",
+            seen.id,
+            self._link_timeout,
+            seen.id,
+        )
+        return seen
 
     def _miss(self, watch: Watch, error: NotFoundError, now: float) -> None:
         if now - self._missing.setdefault(watch.id, now) >= self._lost_after:
-            watch.task.abandon(
-                NotFoundError(
-                    f"{error.message.rstrip('. ')} (for {self._lost_after:g} s now)",
-                    status=error.status,
-                    call=error.call,
-                    code=error.code,
-                    request_id=error.request_id,
-                )
-            )
+            watch.task.abandon(_lasting(error, self._lost_after))
 
     def _report(self, news: News) -> None:
         """Say that looks fail, at most once a minute, and then that they work again."""
@@ -286,8 +327,11 @@ class TaskManager:
             self._quiet_until = self._now() + QUIET
             logger.warning("%s %d jobs stay watched.", error, len(self._watches))
 
-    def _carry_on(self, batch: list[Watch], began: float, now: float) -> None:
-        """Put jobs back on the agenda, but for those that have ended or whose time is up."""
+    def _carry_on(self, batch: list[Watch], began: float, now: float, again_in: float) -> None:
+        """Put jobs back on the agenda, but for those that have ended or whose time is up.
+
+        They are due in `again_in` seconds at the latest.
+        """
         latest = now - self._task_timeout
         for watch in batch:
             if watch.due <= began:
@@ -295,7 +339,8 @@ class TaskManager:
             if watch.since <= latest:
                 watch.task.abandon(self._timed_out(watch.task))
         if not self._closed:
-            self._put_on_agenda([watch for watch in batch if not watch.task.done], now)
+            running = [watch for watch in batch if not watch.task.done]
+            self._put_on_agenda(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
         return TaskTimeoutError(
@@ -304,14 +349,21 @@ class TaskManager:
             task=task,
         )
 
-    def _put_on_agenda(self, watches: list[Watch], now: float, *, look_now: bool = False) -> None:
+    def _put_on_agenda(
+        self,
+        watches: list[Watch],
+        now: float,
+        *,
+        look_now: bool = False,
+        again_in: float = math.inf,
+    ) -> None:
         if look_now:
             for watch in watches:
                 watch.due = now
                 self._agenda.add(watch, now)
         else:
             sharing = max(min(len(self._watches), self._looks.batch_size), 1)
-            self._timing.put(watches, self._agenda, now=now, sharing=sharing)
+            self._timing.put(watches, self._agenda, now=now, sharing=sharing, at_most=again_in)
         if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
             self._wake.set()
 
@@ -322,6 +374,30 @@ class TaskManager:
 
 def _lacks_video(generation: Generation) -> bool:
     return generation.state is State.COMPLETED and generation.video is None
+
+
+def _refusal(batch: list[Watch], news: News) -> LumaError | None:
+    """Return the error of a look that was refused as a whole, `None` if it was not."""
+    refused: LumaError | None = None
+    for watch in batch:
+        seen = news.get(watch.id)
+        if not isinstance(seen, AuthenticationError | ConfigurationError):
+            return None
+        refused = seen
+    return refused
+
+
+def _lasting(error: LumaError, seconds: float) -> LumaError:
+    """Return an error that also says for how long there was nothing else."""
+    if not isinstance(error, APIError):
+        return error
+    return type(error)(
+        f"{error.message.rstrip('. ')} (for {seconds:g} s now)",
+        status=error.status,
+        call=error.call,
+        code=error.code,
+        request_id=error.request_id,
+    )
 
 
 def _as_running(generation: Generation) -> Generation:

@@ -100,7 +100,7 @@ class VideoTask:
             GenerationFailedError: the server gave up on the job.
             TaskTimeoutError: not finished in time; it is still watched, so wait again.
             NotFoundError: the server has not known the job for a minute.
-            AuthenticationError: the key was refused while looking.
+            AuthenticationError: the server has refused the API key for ten seconds.
             TaskForgottenError: `forget()` was called.
             ClientClosedError: the client was closed.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.schedule import PollSchedule, ScheduleByKind
@@ -30,11 +32,35 @@ BROKEN_SCHEDULE_DELAY = 10.0
 """Seconds between two looks where the schedule raises: a slip in it costs no paid job its watch."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinkSchedule:
+    """When to look at a job that is completed and has no link to its video yet.
+
+    The link mostly comes within seconds, so the looks begin soon; then each waits half as long
+    again as the job has waited, and the last one is when its time is up.
+
+    >>> links = LinkSchedule(timeout=120.0)
+    >>> [links.next_delay(waited) for waited in (0, 1, 2, 8, 60, 118)]
+    [1.0, 1.0, 1.0, 4.0, 10.0, 2.0]
+    """
+
+    timeout: float
+    shortest: float = 1.0
+    longest: float = 10.0
+
+    def next_delay(self, waited: float) -> float:
+        """Return how long to wait for the next look, `waited` seconds after the completion."""
+        shortest = min(self.shortest, self.timeout / 100)
+        longest = min(self.longest, self.timeout / 10)
+        return min(max(waited / 2, shortest), longest, max(self.timeout - waited, 0.0))
+
+
 class Timing:
     """Asks the schedule, and tells it what happened."""
 
-    def __init__(self, schedule: PollSchedule, *, task_timeout: float) -> None:
+    def __init__(self, schedule: PollSchedule, *, task_timeout: float, link_timeout: float) -> None:
         self._schedule = schedule
+        self._links = LinkSchedule(link_timeout)
         self._by_kind = schedule if isinstance(schedule, ScheduleByKind) else None
         self._sharing = 1
         self._schedules: dict[str, PollSchedule] = {}  # by kind, for so many sharing
@@ -42,24 +68,28 @@ class Timing:
         self._broke = False
 
     def put(
-        self, watches: Iterable[Watch], agenda: Agenda[Watch], *, now: float, sharing: int
+        self,
+        watches: Iterable[Watch],
+        agenda: Agenda[Watch],
+        *,
+        now: float,
+        sharing: int,
+        at_most: float = math.inf,
     ) -> None:
-        """Put jobs on the agenda for their next look, `sharing` of which go into one request."""
+        """Put jobs on the agenda for their next look, `sharing` of which go into one request.
+
+        That is in `at_most` so many seconds, whatever the schedule says.
+        """
         if sharing != self._sharing:
             self._sharing = sharing
             self._schedules.clear()
         for watch in watches:
-            try:
-                schedule = self._schedules.get(watch.kind) or self._schedule_of(watch.kind)
-                delay = float(schedule.next_delay(now - watch.born, watch.looks))
-            except Exception as error:  # noqa: BLE001  of the user's, and logged
-                delay = BROKEN_SCHEDULE_DELAY
-                self._complain(error)
-            delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
-            if watch.looks < ESTIMATED_LOOKS:
-                delay = _by_estimate(watch, delay)
+            if watch.without_video_since is None:
+                delay = self._by_schedule(watch, now)
+            else:
+                delay = self._links.next_delay(now - watch.without_video_since)
             # In this order, "not a number" comes out as the shortest delay, too.
-            due = now + max(SHORTEST_DELAY, delay)
+            due = now + max(SHORTEST_DELAY, min(delay, at_most))
             watch.due = min(due, watch.since + self._task_timeout)
             agenda.add(watch, watch.due)
 
@@ -69,6 +99,16 @@ class Timing:
             self._schedule_of(kind).observe(duration)
         except Exception:
             logger.exception("The schedule could not learn that a job took %.1f s.", duration)
+
+    def _by_schedule(self, watch: Watch, now: float) -> float:
+        try:
+            schedule = self._schedules.get(watch.kind) or self._schedule_of(watch.kind)
+            delay = float(schedule.next_delay(now - watch.born, watch.looks))
+        except Exception as error:  # noqa: BLE001  of the user's, and logged
+            delay = BROKEN_SCHEDULE_DELAY
+            self._complain(error)
+        delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
+        return _by_estimate(watch, delay) if watch.looks < ESTIMATED_LOOKS else delay
 
     def _schedule_of(self, kind: str) -> PollSchedule:
         schedule = self._schedule

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from luma_async import (
-    AuthenticationError,
     ClientClosedError,
     FixedSchedule,
     GatewayDialect,
@@ -28,6 +27,7 @@ from luma_async.transport import Transport
 from tests.clients import KEY, connect, until
 
 LOOKS = ["get", "tasks"]
+REFUSALS = [400, 401, 402, 403, 405, 408, 409, 410, 422, 425, 429, 451, 499, 500, 503, 524, 529]
 
 
 def poller() -> list[asyncio.Task[Any]]:
@@ -198,24 +198,6 @@ async def test_a_passing_404_does_not_cost_the_batch_call() -> None:
             assert sim.ledger.requests["tasks"] > 1
 
 
-async def test_a_completion_without_its_video_is_looked_at_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The row may be ahead of the task for a while; after that the end is the end."""
-    monkeypatch.setattr("luma_async.tasks.manager.VIDEO_FOLLOWS_WITHIN", 0.5)
-    body = b'{"id": "job-1", "state": "completed"}'
-    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
-        late = await luma.generate("a cat")
-        sim.faults.add(Fault.answer(body, on=["get"], times=5))
-        assert (await late).video is not None
-
-        never = await luma.generate("a dog")
-        sim.faults.add(Fault.answer(body, on=["get"]))
-        start = time.monotonic()
-        assert (await never).video is None
-        assert time.monotonic() - start >= 0.5
-
-
 async def test_success_said_of_a_submission_is_not_said_of_the_job() -> None:
     """Some envelopes are called "success" while the job has only begun."""
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
@@ -257,11 +239,17 @@ async def test_ids_that_a_batch_leaves_out_are_looked_at_singly() -> None:
         Fault.page(502, on=LOOKS, share=0.5),
         Fault.cut(on=LOOKS, share=0.5),
         Fault.answer(b"{}", on=LOOKS, share=0.5),
-        Fault.answer(b'{"detail": "not you"}', status=403, on=LOOKS, times=5),
-        Fault.answer(b'{"detail": "no money"}', status=402, on=LOOKS, times=5),
         Fault.answer(b'{"detail": "no such task"}', status=404, on=["get"], times=3),
+        *(
+            Fault.answer(b'{"detail": "no"}', status=status, on=LOOKS, times=5)
+            for status in REFUSALS
+        ),
+        *(
+            Fault.answer(f'{{"code": {status}, "message": "no"}}'.encode(), on=LOOKS, times=5)
+            for status in REFUSALS
+        ),
     ],
-    ids=["502", "cut", "{}", "403", "402", "404"],
+    ids=["502", "cut", "{}", "404", *map(str, REFUSALS), *(f"200: {each}" for each in REFUSALS)],
 )
 async def test_a_look_that_fails_costs_nobody_their_job(fault: Fault) -> None:
     """It is made again, until the job has ended."""
@@ -292,17 +280,6 @@ async def test_a_server_that_is_away_is_reported_once_and_welcomed_back(
         assert len(warnings) == 2
         assert "1 jobs stay watched" in warnings[0]
         assert "answers again" in warnings[1]
-
-
-async def test_a_refused_key_ends_the_waits() -> None:
-    """Nobody waits an hour for a key that was revoked."""
-    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
-        tasks = [await luma.generate(f"cat {n}") for n in range(3)]
-        sim.faults.add(Fault.answer(b'{"error": {"message": "no"}}', status=401, on=LOOKS))
-
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-
-        assert [type(result) for result in results] == [AuthenticationError] * 3
 
 
 async def test_a_job_that_is_not_finished_in_time_is_given_up_locally() -> None:

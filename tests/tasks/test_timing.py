@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 
 from luma_async import FixedSchedule, Generation, PollSchedule, State, VideoTask
 from luma_async.tasks.agenda import Agenda
-from luma_async.tasks.timing import JITTER, LONGEST_ESTIMATE, Timing
+from luma_async.tasks.timing import JITTER, LONGEST_ESTIMATE, LinkSchedule, Timing
 from luma_async.tasks.watch import Watch
 
 NOW = 1000.0
@@ -21,10 +24,12 @@ def watch(estimate: float | None = None, looks: int = 0, since: float = NOW) -> 
     return watch
 
 
-def delay(watch: Watch, schedule: PollSchedule | None = None) -> float:
+def delay(
+    watch: Watch, schedule: PollSchedule | None = None, *, at_most: float = math.inf
+) -> float:
     agenda: Agenda[Watch] = Agenda(lambda _: False)
-    timing = Timing(schedule or FixedSchedule(10.0), task_timeout=3600.0)
-    timing.put([watch], agenda, now=NOW, sharing=1)
+    timing = Timing(schedule or FixedSchedule(10.0), task_timeout=3600.0, link_timeout=120.0)
+    timing.put([watch], agenda, now=NOW, sharing=1, at_most=at_most)
     assert agenda.next_due() == watch.due
     return watch.due - NOW
 
@@ -61,3 +66,60 @@ def test_an_estimate_of_the_servers_moves_the_first_looks(
 def test_nobody_is_due_after_their_time() -> None:
     """The last look is when the time of a job is up."""
     assert delay(watch(since=NOW - 3599.0)) == 1.0
+
+
+class _NotANumber:
+    """A schedule of a user's with a division in it."""
+
+    def next_delay(self, age: float, looks: int) -> float:
+        return math.nan
+
+    def observe(self, duration: float) -> None:
+        """Nothing to learn."""
+
+
+@pytest.mark.parametrize("at_most", [math.inf, 2.0])
+def test_a_delay_that_is_no_number_is_a_short_one(at_most: float) -> None:
+    """Better looked at too often than never."""
+    assert delay(watch(), _NotANumber(), at_most=at_most) == pytest.approx(0.01)
+
+
+def test_a_look_can_be_wanted_sooner_than_the_schedule_has_it() -> None:
+    """After a refusal, for one, whatever the schedule says."""
+    assert delay(watch(), FixedSchedule(30.0), at_most=2.0) == pytest.approx(2.0)
+    assert delay(watch(), FixedSchedule(1.0), at_most=2.0) < 1.1
+
+
+@pytest.mark.parametrize("schedule", [FixedSchedule(30.0), FixedSchedule(0.01)])
+def test_a_job_without_its_link_is_due_by_the_links_own_schedule(schedule: PollSchedule) -> None:
+    """Neither half a minute later nor a hundred times a second."""
+    without_link = watch()
+    without_link.without_video_since = NOW - 8.0
+
+    assert delay(without_link, schedule) == pytest.approx(4.0)
+
+
+def looks_for_a_link(timeout: float) -> list[float]:
+    """Return the moments of all looks, from the completion on."""
+    links = LinkSchedule(timeout)
+    moments = [0.0]
+    while (wait := links.next_delay(moments[-1])) > 0:
+        moments.append(moments[-1] + wait)
+    return moments[1:]
+
+
+@pytest.mark.parametrize("timeout", [0.5, 30.0, 120.0, 3600.0])
+def test_looks_for_a_link_come_soon_and_then_more_slowly(timeout: float) -> None:
+    """The first within a second, none later than 10 s after the one before, the last in time."""
+    moments = looks_for_a_link(timeout)
+    gaps = [later - sooner for sooner, later in itertools.pairwise([0.0, *moments])]
+
+    assert gaps[0] <= 1.0
+    assert max(gaps) <= 10.0
+    assert sorted(gaps[:-1]) == pytest.approx(gaps[:-1])
+    assert moments[-1] == pytest.approx(timeout)
+
+
+def test_a_link_that_never_comes_costs_few_looks() -> None:
+    """In the two minutes of the default."""
+    assert len(looks_for_a_link(120.0)) == 18

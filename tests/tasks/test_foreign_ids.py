@@ -1,0 +1,332 @@
+"""Answers that name another job than was asked for: nobody gets somebody else's video."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from luma_async import Generation, ResponseError
+from luma_async.simulator import Fault, Fixed, Simulator, Variant
+from luma_async.tasks import foreign_ids
+from luma_async.tasks.foreign_ids import LOOKS, SURE_AFTER, ForeignIds
+from tests.clients import connect, until
+
+
+def own_video(generation: Generation) -> bool:
+    """Tell a job's own video by its link, in which the simulator puts the id."""
+    return bool(generation.video and generation.id in str(generation.video.url))
+
+
+async def test_a_look_that_is_answered_with_another_job_is_an_error() -> None:
+    """By hand it is raised, and names both; the next look is as good as ever."""
+    async with Simulator(durations=Fixed(0.0)) as sim, connect(sim) as luma:
+        mine, other = await luma.generate("a cat"), await luma.generate("a dog")
+        await asyncio.gather(mine, other)
+        body = json.dumps(sim._answers.one(sim.ledger.jobs[1])).encode()
+        sim.faults.add(Fault.answer(body, on=["get"], times=1))
+
+        with pytest.raises(ResponseError, match=f"{mine.id} was answered with another.*{other.id}"):
+            await luma.get(mine.id)
+
+        assert own_video(await luma.get(mine.id))
+
+
+@pytest.mark.parametrize("shape", [{}, {"one": "row"}], ids=str)
+async def test_answers_that_are_mixed_up_end_no_job_with_another_ones_video(
+    shape: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of them are of any other job: each wait ends with its own, and the log says so."""
+    asyncio.get_running_loop().set_debug(False)
+    variant = Variant(batch="404", mixes_up=0.5, **shape)
+    async with Simulator(durations=Fixed(0.4), variant=variant, same_films=True) as sim:
+        async with connect(sim) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(20)]
+
+            videos = await asyncio.gather(*tasks)
+
+            assert [video.id for video in videos] == [task.id for task in tasks]
+            assert all(own_video(video) for video in videos)
+    ours = (each for each in caplog.records if each.name == "luma_async")
+    warned = [each for each in ours if each.levelno == logging.WARNING]
+    assert "was answered with another job" in warned[0].message
+    assert "jobs stay watched" in warned[0].message
+    assert len(warned) <= 3
+
+
+async def test_one_row_for_all_jobs_ends_none_of_them() -> None:
+    """As a cache gives it that looks at nothing but the host."""
+    async with Simulator(durations=Fixed(60), variant=Variant(batch="404")) as sim:
+        async with connect(sim) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(5)]
+            for state in ("processing", "completed"):
+                body = f'{{"id": "foreign", "state": "{state}", "video": "https://host/v.mp4"}}'
+                sim.faults.clear()
+                sim.faults.add(Fault.answer(body.encode(), on=["get"]))
+                looks = sim.ledger.requests["get"]
+                await until(lambda looks=looks: sim.ledger.requests["get"] > looks + 50)  # type: ignore[misc]
+
+            assert not any(task.done for task in tasks)
+
+
+async def test_the_row_of_another_job_of_ours_is_never_this_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often it is answered, and also when that one has ended."""
+    monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.2)
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+        mine, other = await luma.generate("a cat"), await luma.generate("a dog")
+        sim.faults.add(Fault.page(405, on=["tasks"]))
+        body = f'{{"id": "{other.id}", "state": "completed", "video": "https://host/v.mp4"}}'
+        sim.faults.add(Fault.answer(body.encode(), on=["get"]))
+
+        await asyncio.wait_for(other, 5)
+        await asyncio.sleep(0.5)
+
+        assert not mine.done
+
+
+@pytest.mark.parametrize("jobs", [1, 12])
+@pytest.mark.parametrize("shape", [{}, {"one": "row"}], ids=str)
+async def test_a_gateway_that_passes_on_its_upstreams_ids_works(jobs: int, shape: Any) -> None:
+    """Each job ends with its own video, under the id that it was submitted under."""
+    asyncio.get_running_loop().set_debug(False)
+    variant = Variant(**{"batch": "404", "upstream_ids": True, **shape})
+    async with Simulator(durations=Fixed(0.8), variant=variant, same_films=True) as sim:
+        async with connect(sim) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
+
+            videos = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+
+            assert [video.id for video in videos] == [task.id for task in tasks]
+            assert all(own_video(video) for video in videos)
+            assert own_video(await luma.get(tasks[0].id))  # what was learned holds for all looks
+
+
+async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its rows tell the end, and only the look at one job names the video."""
+    monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.5)
+    variant = Variant(batch="rows", row_data="null", upstream_ids=True)
+    async with Simulator(durations=Fixed(0.3), variant=variant, same_films=True) as sim:
+        async with connect(sim) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(12)]
+
+            videos = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+
+            assert [video.id for video in videos] == [task.id for task in tasks]
+            assert all(own_video(video) for video in videos)
+
+
+@pytest.mark.parametrize("again", ["watch", "resume"])
+async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
+    again: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Of the same answer, on a gateway that passes on its upstream's ids (half a second here)."""
+    monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.5)
+    journal = tmp_path / "jobs.db"
+    async with Simulator(durations=Fixed(0.0), variant=Variant(upstream_ids=True)) as sim:
+        async with connect(sim, journal=journal) as luma:
+            id = (await luma.generate("a cat")).id
+        async with connect(sim, journal=journal) as luma:
+            [task] = await luma.resume() if again == "resume" else [await luma.watch(id)]
+            looks = sim.ledger.requests["get"]
+            await until(lambda: sim.ledger.requests["get"] > looks + LOOKS)
+            assert not task.done
+
+            assert own_video(await asyncio.wait_for(task.wait(), 10))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 13, "task_id": "upstream", "data": {"id": "OURS"}},
+        {"id": "OURS", "task_id": "upstream"},
+        {"taskId": "OURS", "id": "upstream"},
+        {"id": "upstream", "data": {"task_id": "OURS", "id": "another"}},
+    ],
+    ids=str,
+)
+async def test_an_id_in_any_place_is_enough(row: dict[str, Any]) -> None:
+    """Of the row, or of the task that it wraps, under each name; the job keeps its own."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        body = json.dumps({**row, "status": "SUCCESS", "video": "https://host/v.mp4"})
+        sim.faults.add(Fault.answer(body.replace("OURS", task.id).encode(), on=["get"]))
+
+        assert (await luma.get(task.id)).id == task.id
+        assert (await asyncio.wait_for(task.wait(), 5)).id == task.id
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_a_batch_that_contradicts_itself_is_settled_by_single_looks(by_hand: bool) -> None:
+    """It names a job twice: no end of it is believed, and its own look tells."""
+    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(2)]
+        rows = [
+            {"id": task.id, "state": state} for task in tasks for state in ("failed", "completed")
+        ]
+        sim.faults.add(Fault.answer(json.dumps(rows).encode(), on=["tasks"]))
+
+        if by_hand:
+            found = await luma.get_many(task.id for task in tasks)
+            assert {each.state.terminal for each in found.values()} == {False}
+            assert set(found) == {task.id for task in tasks}
+        assert all(own_video(video) for video in await asyncio.gather(*tasks))
+
+
+async def test_rows_of_other_jobs_in_a_batch_are_passed_over() -> None:
+    """Only those that were asked for count."""
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"cat {n}") for n in range(2)]
+        rows = b'[{"id": "x", "state": "failed"}, {"task_id": "y", "status": "SUCCESS"}]'
+        sim.faults.add(Fault.answer(rows, on=["tasks"]))
+
+        found = await luma.get_many([task.id for task in tasks])
+
+        assert found == {}
+        assert all(own_video(video) for video in await asyncio.gather(*tasks))
+
+
+def judged(ids: ForeignIds, *answers: str, running: bool = True, every: float = 1.0) -> list[bool]:
+    """Return how the answers for the job `a` are judged, one after another."""
+    return [
+        ids.is_same_job("a", foreign, running=running, is_another=False, now=every * n)
+        for n, foreign in enumerate(answers)
+    ]
+
+
+def test_a_foreign_id_is_believed_after_some_looks_at_a_running_job() -> None:
+    """On a gateway that has not called any job by its own id."""
+    assert judged(ForeignIds(), *["f"] * 5) == [False, False, True, True, True]
+
+
+def test_another_foreign_id_in_between_begins_anew() -> None:
+    """They must come in a row."""
+    assert judged(ForeignIds(), "f", "f", "g", "f", "f", "f") == [False] * 5 + [True]
+
+
+def test_what_is_believed_outlasts_an_answer_that_is_mixed_up() -> None:
+    """That one is not believed, the next one is."""
+    assert judged(ForeignIds(), "f", "f", "f", "g", "f") == [False, False, True, False, True]
+
+
+def test_an_upstream_that_gives_a_job_another_id_is_followed() -> None:
+    """After as many looks as the first time."""
+    assert judged(ForeignIds(), *"fff", *"ggg", "f") == [False, False, True] * 2 + [False]
+
+
+def test_a_gateway_that_answers_by_id_is_believed_after_a_minute_only() -> None:
+    """Of nothing but the same foreign id."""
+    ids = ForeignIds()
+    ids.named("b")
+
+    assert not any(judged(ids, *["f"] * 60))
+    assert ids.is_same_job("a", "f", running=True, is_another=False, now=SURE_AFTER)
+
+
+def test_its_own_id_in_between_begins_the_minute_anew() -> None:
+    """So does that of another job of this client's."""
+    by_itself, by_another = ForeignIds(), ForeignIds()
+    for ids in (by_itself, by_another):
+        judged(ids, *["f"] * 30, running=False)
+
+    by_itself.named("a")
+    by_another.is_same_job("a", "b", running=True, is_another=True, now=59.0)
+
+    for ids in (by_itself, by_another):
+        assert not ids.is_same_job("a", "f", running=False, is_another=False, now=61.0)
+
+
+def test_a_job_that_had_ended_before_is_believed_after_a_minute_only() -> None:
+    """Two sightings a minute apart are not enough either."""
+    assert judged(ForeignIds(), *["f"] * 4, running=False, every=31.0) == [False] * 2 + [True] * 2
+    assert judged(ForeignIds(), "f", "f", running=False, every=90.0) == [False, False]
+
+
+def test_a_gateway_that_was_believed_once_is_believed_sooner() -> None:
+    """Jobs that had ended before take some looks then, unless it answers by id after all."""
+    ids = ForeignIds()
+    for now in range(LOOKS):
+        ids.is_same_job("b", "g", running=True, is_another=False, now=float(now))
+
+    assert judged(ids, *["f"] * LOOKS, running=False) == [False, False, True]
+    ids.named("c")
+    assert judged(ids, *["h"] * LOOKS, running=False) == [False, False, False]
+
+
+def test_jobs_are_forgotten_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest first, and their foreign ids with them."""
+    monkeypatch.setattr(foreign_ids, "_MOST_JOBS", 10)
+    ids = ForeignIds()
+    for n in range(100):
+        for now in range(LOOKS):
+            ids.is_same_job(f"{n}", f"f{n}", running=True, is_another=False, now=now)
+    for n in range(200, 300):
+        ids.named(f"{n}")
+
+    assert len(ids._own) == 10
+    assert len(ids._sightings) == len(ids._claims) == 10
+    assert ids.is_same_job("99", "f99", running=True, is_another=False, now=9.0)
+    assert not ids.is_same_job("0", "f0", running=True, is_another=False, now=9.0)
+
+
+JOBS = st.sampled_from(["a", "b", "c"])
+
+
+class AnyAnswersForAnyJobs(RuleBasedStateMachine):
+    """No foreign id is ever believed of two jobs, or at first sight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids = ForeignIds()
+        self.now = 0.0
+        self.in_a_row: dict[str, list[str]] = {}
+
+    @rule(
+        id=JOBS,
+        foreign=st.sampled_from(["f", "g", "h", "a", "b"]),
+        running=st.booleans(),
+        passed=st.sampled_from([0.1, 5.0, 70.0]),
+    )
+    def an_answer_comes(self, id: str, foreign: str, running: bool, passed: float) -> None:
+        if foreign == id:
+            return
+        self.now += passed
+        is_another = foreign in ("a", "b", "c")
+
+        same = self.ids.is_same_job(
+            id, foreign, running=running, is_another=is_another, now=self.now
+        )
+
+        seen = self.in_a_row.setdefault(id, [])
+        assert not (same and is_another)
+        if same and seen.count(foreign) < LOOKS - 1:
+            raise AssertionError("believed too soon")
+        seen.append(foreign)
+
+    @rule(id=JOBS)
+    def its_own_id_is_answered(self, id: str) -> None:
+        self.ids.named(id)
+
+    @invariant()
+    def no_foreign_id_is_that_of_two_jobs(self) -> None:
+        believed = [each.believed for each in self.ids._sightings.values() if each.believed]
+        assert len(believed) == len(set(believed))
+
+    @invariant()
+    def every_claim_has_its_job(self) -> None:
+        for foreign, id in self.ids._claims.items():
+            sighting = self.ids._sightings[id]
+            assert foreign in (sighting.believed, sighting.candidate)
+
+
+TestAnyAnswersForAnyJobs = AnyAnswersForAnyJobs.TestCase
+TestAnyAnswersForAnyJobs.settings = settings(max_examples=100, stateful_step_count=30)

@@ -1,0 +1,163 @@
+"""A job that is completed before its link is there: polled on, and ended in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luma_async import ConfigurationError, FixedSchedule, LumaClient, State
+from luma_async.journal.entry import EntryState
+from luma_async.simulator import Fault, Fixed, Simulator, Variant
+from tests.clients import KEY, connect, until
+
+LOOKS = ["get", "tasks"]
+
+
+def completed(id: str, state: str = "completed") -> bytes:
+    return f'{{"id": "{id}", "state": "{state}"}}'.encode()
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = (each for each in caplog.records if each.name == "luma_async")
+    return [each.message for each in ours if each.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("jobs", [1, 5], ids=["single look", "batch"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"batch": "rows"},
+        {"batch": "rows", "row_data": "null"},
+        {"batch": "404", "one": "row"},
+        {"batch": "rows", "one": "row", "video": "reason"},
+        {"video": "reason"},
+    ],
+    ids=str,
+)
+async def test_a_link_that_comes_late_is_waited_for(
+    jobs: int, shape: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However the gateway answers, the video is there when the wait ends, and nothing is said."""
+    variant = Variant(link_delay=0.5, **shape)
+    async with Simulator(durations=Fixed(0.1), variant=variant) as sim:
+        async with connect(sim, link_timeout=20.0) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
+            start = time.monotonic()
+
+            videos = await asyncio.gather(*tasks)
+
+            assert time.monotonic() - start >= 0.5
+            assert all(video.video and video.video.url for video in videos)
+            assert {video.failure_reason for video in videos} == {None}
+    assert warnings(caplog) == []
+
+
+async def test_a_job_without_its_link_is_no_completed_job(tmp_path: Path) -> None:
+    """Neither for those who wait or follow it, nor in the journal; `get()` says what is said."""
+    variant = Variant(link_delay=0.6)
+    async with Simulator(durations=Fixed(0.05), variant=variant) as sim:
+        journal = tmp_path / "jobs.db"
+        async with connect(sim, journal=journal, link_timeout=20.0) as luma:
+            task = await luma.generate("a cat", key="cat")
+            await until(lambda: task.state is State.PROCESSING)
+            entries = luma.journal
+            assert entries is not None
+            entry = await entries.find("cat")
+
+            assert not task.done
+            assert entry is not None
+            assert entry.state is EntryState.RUNNING
+            now = await luma.get(task.id)
+            assert (now.state, now.video) == (State.COMPLETED, None)
+            states = [each.state async for each in task.updates()]
+            assert states == [State.PROCESSING, State.COMPLETED]
+            assert task.generation.video
+
+
+async def test_a_link_that_never_comes_ends_the_wait_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After `link_timeout` the job is completed without one, and one warning names it."""
+    variant = Variant(link_delay=1000.0)
+    async with Simulator(durations=Fixed(0.05), variant=variant) as sim:
+        async with connect(sim, link_timeout=0.5) as luma:
+            task = await luma.generate("a cat")
+            start = time.monotonic()
+
+            video = await task
+
+            assert 0.5 <= time.monotonic() - start < 5.0
+            assert (video.state, video.video) == (State.COMPLETED, None)
+            assert sim.ledger.requests["get"] <= 30
+    [warning] = warnings(caplog)
+    assert task.id in warning
+    assert "for 0.5 s" in warning
+    assert "LumaClient.watch(" in warning
+
+
+async def test_the_time_begins_anew_when_the_server_says_processing_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A row that was ahead for a while has not used up the time for the link."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim, link_timeout=1.0) as luma:
+        task = await luma.generate("a cat")
+        start = time.monotonic()
+        for _ in range(3):
+            sim.faults.add(
+                Fault.answer(completed(task.id), on=["get"], times=10),
+                Fault.answer(completed(task.id, "processing"), on=["get"], times=1),
+            )
+        sim.faults.add(Fault.answer(completed(task.id), on=["get"]))
+
+        video = await task
+
+        assert video.video is None
+        assert time.monotonic() - start >= 2.0  # three times 0.4 s, and then a whole one
+    assert len(warnings(caplog)) == 1
+
+
+async def test_a_link_is_looked_for_soon_whatever_the_schedule_says() -> None:
+    """Also for a job that is watched by its id, and finished before that."""
+    variant = Variant(link_delay=0.6)
+    async with Simulator(durations=Fixed(0.05), variant=variant) as sim:
+        async with connect(sim) as elsewhere:
+            id = (await elsewhere.generate("a cat")).id
+        await asyncio.sleep(0.1)
+        async with connect(sim, schedule=FixedSchedule(60.0), link_timeout=20.0) as luma:
+            task = await luma.watch(id)
+
+            assert not task.done
+            assert (await asyncio.wait_for(task.wait(), 10)).video
+
+
+async def test_the_wait_for_a_link_is_no_part_of_what_the_schedule_learns() -> None:
+    """It is told how long the job took until it was said to be completed."""
+    learned: list[float] = []
+
+    class Learner:
+        def next_delay(self, age: float, looks: int) -> float:
+            return 0.02
+
+        def observe(self, duration: float) -> None:
+            learned.append(duration)
+
+    variant = Variant(link_delay=2.0)
+    async with Simulator(durations=Fixed(0.05), variant=variant) as sim:
+        async with connect(sim, schedule=Learner(), link_timeout=20.0) as luma:
+            assert (await (await luma.generate("a cat"))).video
+
+    [duration] = learned
+    assert duration < 1.5
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
+def test_the_time_for_a_link_is_a_number_of_seconds(value: float) -> None:
+    """As every other setting is checked."""
+    with pytest.raises(ConfigurationError, match="link_timeout must be"):
+        LumaClient(KEY, base_url="http://host", link_timeout=value)
