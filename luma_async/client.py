@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack, overload
 from weakref import WeakSet
 
 import aiohttp
@@ -37,12 +37,25 @@ from luma_async.models import (
     State,
 )
 from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
-from luma_async.tasks.run import Requests, Run, VideoSource
+from luma_async.tasks.arguments import (
+    PassAList,
+    check_source,
+    checked_id,
+    checked_ids,
+    checked_requests,
+    checked_sources,
+)
+from luma_async.tasks.manager import LINK_TIMEOUT
+from luma_async.tasks.run import Keyed, Requests, Run, VideoSource
 from luma_async.tasks.submission import RetryUncertain, Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
 from luma_async.transport.rate_headers import LONGEST_WAIT
 from luma_async.transport.settings import Secret
+
+OneText = str | bytes | bytearray
+OneJob = OneText | VideoTask | Generation | Outcome
+OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Keyed
 
 DEFAULT_RUN_TASKS = 100
 """How many jobs `run_many` keeps running where neither it nor the client is told."""
@@ -70,6 +83,8 @@ class LumaClient:
         max_tries: of one request that is safe to repeat.
         task_timeout: seconds before an unfinished job is no longer watched.
         schedule: when to look at a job; `AdaptiveSchedule()` if not given.
+        link_timeout: seconds that a job is still looked at which the server calls completed
+            without naming a link to its video. Then it ends without one, and a warning says so.
         batch_size: ids in one status request.
         max_image_bytes: the largest picture that is sent.
         max_downloads: files on their way here at once, beside `max_requests`.
@@ -95,6 +110,7 @@ class LumaClient:
         max_tries: int = 5,
         task_timeout: float = 3600.0,
         schedule: PollSchedule | None = None,
+        link_timeout: float = LINK_TIMEOUT,
         batch_size: int = 100,
         max_image_bytes: int = IMAGE_LIMIT,
         max_downloads: int = 4,
@@ -108,6 +124,7 @@ class LumaClient:
             timeout=timeout,
             max_tries=max_tries,
             task_timeout=task_timeout,
+            link_timeout=link_timeout,
             batch_size=batch_size,
             max_image_bytes=max_image_bytes,
             max_downloads=max_downloads,
@@ -138,6 +155,7 @@ class LumaClient:
             schedule,
             max_looks=max_requests,
             task_timeout=task_timeout,
+            link_timeout=link_timeout,
             longest_look=max_tries * (timeout + LONGEST_WAIT),
             on_end=None if journal is None else self._note_end,
         )
@@ -259,6 +277,7 @@ class LumaClient:
             LumaError: as `generate()`.
 
         """
+        check_source(source)
         request = ExtendRequest.of(prompt, **fields)
         source_id = source if isinstance(source, str) else source.id
         may_be_known = key is not None and await self._knows(key)
@@ -278,21 +297,29 @@ class LumaClient:
 
         Raises:
             NotFoundError: the server does not know it.
+            ResponseError: the server answered with another job.
             LumaError: there was no usable answer.
 
         """
-        return await self._looks.one(id)
+        return await self._looks.one(checked_id(id))
 
-    async def get_many(self, ids: Iterable[str]) -> dict[str, Generation]:
+    @overload
+    async def get_many(self, ids: OneJob) -> PassAList: ...  # type: ignore[overload-overlap]
+
+    @overload
+    async def get_many(self, ids: Iterable[str]) -> dict[str, Generation]: ...
+
+    async def get_many(self, ids: Iterable[str] | OneJob) -> dict[str, Generation] | PassAList:
         """Look at any number of jobs now, with as few requests as the gateway allows.
 
         Ids that the server does not know are absent from the result.
 
         Raises:
+            InvalidRequestError: one id is given in place of a list, or something that is no id.
             LumaError: there was no usable answer to some request.
 
         """
-        return await self._looks.many(ids)
+        return await self._looks.many(checked_ids(ids))
 
     async def watermark_free_url(self, id: str) -> str:
         """Ask for a link to the video without a watermark. It expires, so fetch it when needed.
@@ -302,7 +329,7 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
-        return await self._transport.call(self._dialect.watermark_free_url(id))
+        return await self._transport.call(self._dialect.watermark_free_url(checked_id(id)))
 
     async def watch(self, id: str) -> VideoTask:
         """Return a handle on a job submitted elsewhere, or before.
@@ -314,10 +341,11 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
-        known = self._manager.find(id)
+        known = self._manager.find(checked_id(id))
         if known is not None:
             return known
-        return self._manager.add(await self._looks.one(id))
+        seen = await self._looks.begin(id)
+        return self._manager.add(seen, look_now=not seen.raw)
 
     async def resume(self) -> list[VideoTask]:
         """Return handles on the journal's unfinished jobs, each of them watched.
@@ -337,6 +365,17 @@ class LumaClient:
             raise ConfigurationError("resume() needs a journal: LumaClient(journal='jobs.db').")
         return await self._bookkeeper.resume()
 
+    @overload
+    def run_many(  # type: ignore[overload-overlap]
+        self,
+        requests: OneRequest,
+        *,
+        max_tasks: int | None = None,
+        retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
+    ) -> PassAList: ...
+
+    @overload
     def run_many(
         self,
         requests: Requests,
@@ -344,7 +383,16 @@ class LumaClient:
         max_tasks: int | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
-    ) -> AsyncGenerator[Outcome, None]:
+    ) -> AsyncGenerator[Outcome, None]: ...
+
+    def run_many(
+        self,
+        requests: Requests | OneRequest,
+        *,
+        max_tasks: int | None = None,
+        retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
+    ) -> AsyncGenerator[Outcome, None] | PassAList:
         """Submit any number of requests, and yield each one's outcome as its job ends.
 
         >>> async for outcome in luma.run_many(["a cat", "a dog"]):   # doctest: +SKIP
@@ -362,9 +410,11 @@ class LumaClient:
         wait to be taken. Jobs that were submitted stay watched.
 
         Raises:
+            InvalidRequestError: one request is given in place of a list; at the call.
             ClientClosedError: the client was closed before all requests were read.
 
         """
+        many = checked_requests(requests)
         _check_positive(max_tasks=max_tasks)
 
         async def submit(
@@ -384,7 +434,7 @@ class LumaClient:
             )
 
         run = Run(
-            requests,
+            many,
             submit,
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
@@ -429,9 +479,22 @@ class LumaClient:
             LumaError: as awaiting the source.
 
         """
+        check_source(source, outcomes=True)
         order = Order(what, watermark_free, overwrite)
         return await self._delivery.to(path, source, order, progress)
 
+    @overload
+    def download_all(  # type: ignore[overload-overlap]
+        self,
+        sources: OneJob,
+        folder: str | os.PathLike[str],
+        *,
+        what: What = "video",
+        watermark_free: bool = True,
+        overwrite: bool = False,
+    ) -> PassAList: ...
+
+    @overload
     def download_all(
         self,
         sources: Sources,
@@ -440,7 +503,17 @@ class LumaClient:
         what: What = "video",
         watermark_free: bool = True,
         overwrite: bool = False,
-    ) -> AsyncGenerator[Download, None]:
+    ) -> AsyncGenerator[Download, None]: ...
+
+    def download_all(
+        self,
+        sources: Sources | OneJob,
+        folder: str | os.PathLike[str],
+        *,
+        what: What = "video",
+        watermark_free: bool = True,
+        overwrite: bool = False,
+    ) -> AsyncGenerator[Download, None] | PassAList:
         """Download any number of files into a folder, and yield what became of each.
 
         >>> async for file in luma.download_all(luma.run_many(prompts), "videos"):  # doctest: +SKIP
@@ -452,9 +525,14 @@ class LumaClient:
         again unless `overwrite=True`. A job or a download that fails is a `Download` with an error
         and spoils no other. The sources are read lazily, at most a hundred ahead: a slow reader
         slows them down.
+
+        Raises:
+            InvalidRequestError: one job is given in place of a list; at the call.
+
         """
+        many = checked_sources(sources)
         order = Order(what, watermark_free, overwrite)
-        return download_all(sources, lambda source: self._delivery.into(folder, source, order))
+        return download_all(many, lambda source: self._delivery.into(folder, source, order))
 
     def stop_submitting(self) -> None:
         """Submit nothing from now on, for a program that is to end without leaving its jobs.

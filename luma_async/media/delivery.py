@@ -14,6 +14,7 @@ from luma_async.media.links import FAMILIES, Links, What
 from luma_async.media.names import Destination
 from luma_async.models import Generation, Outcome
 from luma_async.tasks import VideoTask
+from luma_async.tasks.arguments import check_source
 
 Job = VideoTask | Generation | str
 Source = Job | Outcome
@@ -97,8 +98,10 @@ class Delivery:
 
     async def into(self, folder: str | os.PathLike[str], source: Source, order: Order) -> Download:
         """Bring a file into a folder unless it is there, and return what became of it."""
-        id = _id(source)
+        id: str | None = None
         try:
+            check_source(source, outcomes=True)
+            id = _id(source)
             brought = await self._bring(f"{os.fspath(folder)}{os.sep}", source, order, None)
         except LumaError as error:
             return Download(source, id, error=error)

@@ -26,6 +26,7 @@ from luma_async import (
 from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.journal import Entry
 from luma_async.media import Download, Picture, image_from
+from luma_async.tasks.arguments import PassAList
 
 schedule: PollSchedule = FixedSchedule(2.0)
 schedule = AdaptiveSchedule(look_cost=0.5)
@@ -104,3 +105,31 @@ async def check_files(task: VideoTask) -> None:
         assert_type(result.state, ResultState)
     assert_type(batch.progress.seconds_left(20), float | None)
     luma.run_many([{"prompt": "it bows", "extends": task, "key": "row-3"}])
+
+
+async def check_one_in_place_of_many(task: VideoTask, prompts: list[str]) -> None:
+    assert_type(luma.run_many("a cat"), PassAList)
+    assert_type(luma.run_many(b"a cat"), PassAList)
+    assert_type(luma.run_many({"prompt": "a cat"}), PassAList)
+    assert_type(luma.run_many(GenerateRequest("a cat"), max_tasks=3), PassAList)
+    assert_type(luma.run_many(("row-1", "a cat")), PassAList)
+    assert_type(luma.download_all("job-1", "videos"), PassAList)
+    assert_type(luma.download_all(task, "videos", what="raw"), PassAList)
+    assert_type(await luma.get_many("job-1"), PassAList)
+
+    async for _ in luma.run_many("a cat"):  # type: ignore[attr-defined]
+        pass
+    async for _ in luma.run_many({"prompt": "a cat", "loop": True}):  # type: ignore[attr-defined]
+        pass
+    async for _ in luma.run_many(("row-1", "a cat")):  # type: ignore[attr-defined]
+        pass
+    async for _ in luma.download_all("job-1", "videos"):  # type: ignore[attr-defined]
+        pass
+    (await luma.get_many("job-1"))["job-1"]  # type: ignore[index]
+
+    outcomes = luma.run_many(prompts)
+    assert_type(outcomes, AsyncGenerator[Outcome, None])
+    assert_type(luma.run_many(prompt for prompt in prompts), AsyncGenerator[Outcome, None])
+    assert_type(luma.run_many([("row-1", "a cat")]), AsyncGenerator[Outcome, None])
+    assert_type(luma.run_many(("a cat", "a dog", "a cow")), AsyncGenerator[Outcome, None])
+    assert_type(luma.download_all(outcomes, "videos"), AsyncGenerator[Download, None])
