@@ -43,6 +43,8 @@ VARIANTS = {
     "video in the artifact": Variant(video="artifact", times="zero"),
     "video raw only": Variant(video="raw"),
     "video in the assets": Variant(video="assets"),
+    "video in the reason": Variant(video="reason"),
+    "video in the reason of rows": Variant(video="reason", batch="rows", one="row"),
     "words of task gateways": Variant(words="task"),
     "words of the official service": Variant(words="official"),
     "words of nobody": Variant(words="odd"),

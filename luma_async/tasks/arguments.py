@@ -7,6 +7,7 @@ sent, with a sentence that shows the call as it should be.
 
 from __future__ import annotations
 
+from collections import UserString
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from luma_async.errors import InvalidRequestError
 from luma_async.models import Generation, Outcome
 from luma_async.tasks.task import VideoTask
 
-_TEXTS = (str, bytes, bytearray, memoryview)
+_TEXTS = (str, UserString, bytes, bytearray, memoryview)
 _SINGLE = (*_TEXTS, Mapping, BaseModel, VideoTask, Outcome)
 _ONE_JOB = "a VideoTask, a Generation or an id"
 

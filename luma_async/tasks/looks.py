@@ -21,7 +21,7 @@ from luma_async.errors import (
 )
 from luma_async.models import Generation, State
 from luma_async.tasks.foreign_ids import ForeignIds
-from luma_async.transport import Transport
+from luma_async.transport import Call, Transport
 
 logger = logging.getLogger("luma_async")
 Item = TypeVar("Item")
@@ -208,10 +208,10 @@ class Looks:
 
     async def _one(self, id: str) -> Generation | ResponseError:
         call = self._dialect.get(id)
-        return self._told(id, await self._transport.call(call), str(call))
+        return self._told(id, await self._transport.call(call), call)
 
     def _told(
-        self, id: str, row: JSONObject, call: str, watched: Container[str] = ()
+        self, id: str, row: JSONObject, call: Call[JSONObject], watched: Container[str] = ()
     ) -> Generation | ResponseError:
         """Read the answer to a look at one job; an error, if it is about another one."""
         seen = self._dialect.generation(row)
@@ -275,7 +275,7 @@ class Looks:
         else:
             mark = known.get(id)
             if mark is None or mark != self._dialect.mark(row):
-                news[id] = self._told(id, row, str(call), watched)
+                news[id] = self._told(id, row, call, watched)
 
     async def _concurrently(
         self, look: Callable[[Item], Awaitable[None]], items: Sequence[Item]

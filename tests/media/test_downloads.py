@@ -60,7 +60,7 @@ async def test_the_other_files_of_a_job_can_be_had(what: Any, tmp_path: Path) ->
     assert what in path.name
 
 
-@pytest.mark.parametrize("video", ["object", "text", "artifact", "raw", "assets"])
+@pytest.mark.parametrize("video", ["object", "text", "artifact", "raw", "assets", "reason"])
 async def test_the_video_without_a_watermark_is_preferred(
     video: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserString
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def client() -> LumaClient:
         ("", "run_many([''])"),
         (LONG, "pass run_many(['a cat a cat"),
         (b"a cat", "one text is not a list of requests: pass run_many([<5 bytes>])"),
+        (UserString("a cat"), "one text is not a list of requests: pass run_many(['a cat'])"),
         (bytearray(b"a cat"), "one text"),
         (memoryview(b"a cat"), "one text"),
         ({"prompt": "a cat", "loop": True}, "run_many([{'prompt': 'a cat', 'loop': True}])"),

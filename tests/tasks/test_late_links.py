@@ -9,10 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from luma_async import ConfigurationError, FixedSchedule, LumaClient, State
+from luma_async import (
+    Asset,
+    ConfigurationError,
+    FixedSchedule,
+    GatewayDialect,
+    Generation,
+    LumaClient,
+    State,
+    VideoTask,
+)
 from luma_async.journal.entry import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
+from luma_async.tasks import Looks, TaskManager
+from luma_async.tasks.watch import Watch
+from luma_async.transport import Transport
 from tests.clients import KEY, connect, until
 
 LOOKS = ["get", "tasks"]
@@ -50,7 +65,7 @@ async def test_a_link_that_comes_late_is_waited_for(
             tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
             start = time.monotonic()
 
-            videos = await asyncio.gather(*tasks)
+            videos = await asyncio.wait_for(asyncio.gather(*tasks), 20)
 
             assert time.monotonic() - start >= 0.5
             assert all(video.video and video.video.url for video in videos)
@@ -161,3 +176,51 @@ def test_the_time_for_a_link_is_a_number_of_seconds(value: float) -> None:
     """As every other setting is checked."""
     with pytest.raises(ConfigurationError, match="link_timeout must be"):
         LumaClient(KEY, base_url="http://host", link_timeout=value)
+
+
+class AnyLooksAtAnyTime(RuleBasedStateMachine):
+    """No order and no timing of looks completes a job without its link too soon, or too late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        transport = Transport(api_key=KEY, base_url="http://host")
+        looks = Looks(transport, GatewayDialect(), batch_size=1, concurrency=1)
+        self.manager = TaskManager(
+            looks, FixedSchedule(), max_looks=1, task_timeout=1e6, link_timeout=120.0
+        )
+        self.task = VideoTask(Generation(id="job-1", state=State.PENDING), lambda _: None)
+        self.watch = Watch(self.task, 0.0, born=0.0, kind="", submitted_here=True)
+        self.now = 0.0
+        self.without_link_since: float | None = None
+        self.ranks = [0]
+
+    @rule(
+        state=st.sampled_from(State),
+        video=st.sampled_from([None, Asset(url="https://host/v.mp4")]),
+        passed=st.sampled_from([0.0, 1.0, 50.0, 130.0]),
+    )
+    def a_look_ends(self, state: State, video: Asset | None, passed: float) -> None:
+        self.now += passed
+        was_done = self.task.done
+        if not state.terminal:
+            self.without_link_since = None
+        elif state is State.COMPLETED and video is None and self.without_link_since is None:
+            self.without_link_since = self.now
+
+        seen = Generation(id="job-1", state=state, video=video)
+        self.manager._observe(self.watch, seen, self.now)
+
+        self.ranks.append(list(State).index(self.task.state))
+        if not was_done and state is State.COMPLETED and video is None:
+            assert self.without_link_since is not None
+            assert self.task.done is (self.now - self.without_link_since >= 120.0)
+        elif not was_done:
+            assert self.task.done is state.terminal
+
+    @invariant()
+    def it_only_moves_forward(self) -> None:
+        assert self.ranks == sorted(self.ranks)
+
+
+TestAnyLooksAtAnyTime = AnyLooksAtAnyTime.TestCase
+TestAnyLooksAtAnyTime.settings = settings(max_examples=100, stateful_step_count=20)
