@@ -184,11 +184,10 @@ class Looks:
             if disputed:
                 await self._singly(disputed, known, news, watched)
             return news
-        await self._singly(ids[:1], {}, news, watched)
-        if isinstance(news[ids[0]], Generation):
+        if await self._single(ids[0], {}, news, watched):
             self._blame_batch(batch_error, len(ids))
         elif not isinstance(news[ids[0]], NotFoundError):
-            return dict.fromkeys(ids, batch_error)
+            return dict.fromkeys(ids, news[ids[0]])  # a 404 of the batch call is of no job
         await self._singly(ids[1:], known, news, watched)
         return news
 
@@ -265,17 +264,19 @@ class Looks:
 
         await self._concurrently(look, ids)
 
-    async def _single(self, id: str, known: Known, news: News, watched: Container[str]) -> None:
+    async def _single(self, id: str, known: Known, news: News, watched: Container[str]) -> bool:
+        """Look at one job, and return whether the server answered, be it with another one."""
         try:
             call = self._dialect.get(id)
             row = await self._transport.call(call)
         except LumaError as error:
             if not (isinstance(error, NotFoundError) and id in news):
                 news[id] = error
-        else:
-            mark = known.get(id)
-            if mark is None or mark != self._dialect.mark(row):
-                news[id] = self._told(id, row, call, watched)
+            return False
+        mark = known.get(id)
+        if mark is None or mark != self._dialect.mark(row):
+            news[id] = self._told(id, row, call, watched)
+        return True
 
     async def _concurrently(
         self, look: Callable[[Item], Awaitable[None]], items: Sequence[Item]

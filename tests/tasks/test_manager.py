@@ -13,6 +13,7 @@ from luma_async import (
     ClientClosedError,
     FixedSchedule,
     GatewayDialect,
+    GenerateRequest,
     Generation,
     NotFoundError,
     PollSchedule,
@@ -579,6 +580,31 @@ async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> N
         assert sim.ledger.statuses[404] > 3
         await tasks.aclose()
         await tasks._looks._transport.aclose()
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_batch_call_that_is_not_there_makes_no_job_a_lost_one(status: int) -> None:
+    """Also where single looks fail for longer than it takes to lose a job."""
+    variant = Variant(batch=f"{status}")  # type: ignore[arg-type]
+    async with Simulator(durations=Fixed(0.0), variant=variant) as sim:
+        tasks = manager(sim, FixedSchedule(0.1), lost_after=0.3)
+        transport = tasks._looks._transport
+        ids = [
+            (await transport.call(GatewayDialect().generate(GenerateRequest(f"cat {n}")))).id
+            for n in range(3)
+        ]
+        sim.faults.add(Fault.page(502, on=["get"]))
+        handles = [
+            tasks.add(Generation(id=id, state=State.PENDING), submitted_here=True) for id in ids
+        ]
+        await asyncio.sleep(1.0)
+        sim.faults.clear()
+
+        videos = await asyncio.wait_for(asyncio.gather(*handles), 10)
+
+        assert [video.state for video in videos] == [State.COMPLETED] * 3
+        await tasks.aclose()
+        await transport.aclose()
 
 
 @pytest.mark.parametrize("jobs", [1, 2], ids=["single look", "batch"])
