@@ -21,10 +21,10 @@ from luma_async.errors import (
     TaskTimeoutError,
 )
 from luma_async.models import Generation, State
-from luma_async.tasks import refusals
+from luma_async.tasks import refused_key
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.looks import Looks, News
-from luma_async.tasks.refusals import Refusals
+from luma_async.tasks.refused_key import Refusals
 from luma_async.tasks.schedule import PollSchedule
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import Timing
@@ -273,7 +273,7 @@ class TaskManager:
             return math.inf if pause is None else pause
         self._refusals.clear()
         self._failing = False
-        error = _lasting(refusal, refusals.BELIEVED_AFTER)
+        error = _lasting(refusal, refused_key.BELIEVED_AFTER)
         watches = list(self._watches.values())
         logger.warning(
             "%s %d jobs are no longer watched; LumaClient.watch(id) takes them up again.",

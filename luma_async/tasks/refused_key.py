@@ -1,4 +1,4 @@
-"""Refusals: when a refused API key is believed. Pure."""
+"""Refused key: when a refusal of the API key is believed. Pure."""
 
 from __future__ import annotations
 
