@@ -84,10 +84,18 @@ class Timing:
             self._sharing = sharing
             self._schedules.clear()
         for watch in watches:
-            if watch.without_video_since is None:
-                delay = self._by_schedule(watch, now)
-            else:
+            if watch.without_video_since is not None:
                 delay = self._links.next_delay(now - watch.without_video_since)
+            else:
+                try:
+                    schedule = self._schedules.get(watch.kind) or self._schedule_of(watch.kind)
+                    delay = float(schedule.next_delay(now - watch.born, watch.looks))
+                except Exception as error:  # noqa: BLE001  of the user's, and logged
+                    delay = BROKEN_SCHEDULE_DELAY
+                    self._complain(error)
+                delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
+                if watch.looks < ESTIMATED_LOOKS:
+                    delay = _by_estimate(watch, delay)
             # In this order, "not a number" comes out as the shortest delay, too.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
             watch.due = min(due, watch.since + self._task_timeout)
@@ -99,16 +107,6 @@ class Timing:
             self._schedule_of(kind).observe(duration)
         except Exception:
             logger.exception("The schedule could not learn that a job took %.1f s.", duration)
-
-    def _by_schedule(self, watch: Watch, now: float) -> float:
-        try:
-            schedule = self._schedules.get(watch.kind) or self._schedule_of(watch.kind)
-            delay = float(schedule.next_delay(now - watch.born, watch.looks))
-        except Exception as error:  # noqa: BLE001  of the user's, and logged
-            delay = BROKEN_SCHEDULE_DELAY
-            self._complain(error)
-        delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
-        return _by_estimate(watch, delay) if watch.looks < ESTIMATED_LOOKS else delay
 
     def _schedule_of(self, kind: str) -> PollSchedule:
         schedule = self._schedule

@@ -212,6 +212,28 @@ def test_every_id_of_a_row_is_known(row: Any, ids: list[str]) -> None:
     assert GatewayDialect().ids(row) == ids
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda row: [row],
+        lambda row: {"gen_api_response": row, "gen_api_status": 200},
+        lambda row: {"code": 0, "message": "success", "data": [row]},
+        lambda row: {"generation": row},
+    ],
+    ids=["array", "wrapper", "array in an envelope", "generation"],
+)
+@pytest.mark.parametrize("row", [COMPLETED, ROW], ids=["task", "row"])
+def test_a_look_is_read_out_of_what_submissions_are_wrapped_in(wrap: Any, row: Any) -> None:
+    """A gateway that answers a submission so may answer a look so as well."""
+    assert read_one(wrap(row)) == read_one(row)
+
+
+def test_a_look_that_names_several_jobs_is_no_answer() -> None:
+    """None of them is taken for the one that was asked for."""
+    with pytest.raises(ResponseError, match="several tasks"):
+        read_one([COMPLETED, {**SUBMITTED, "id": "another"}])
+
+
 def test_one_bad_row_spoils_no_other() -> None:
     """What names no task is passed over."""
     assert list(read_many([None, 7, "x", {}, {"id": None}, [], SUBMITTED])) == [ID]
