@@ -1,44 +1,23 @@
-"""The database of a journal: where it is, how it is opened, and what its errors mean."""
+"""The database of a journal: how it is connected to, and which of its errors may pass."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, event, literal_column, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, ColumnElement, Connection, event, literal_column
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from luma_async.errors import ConfigurationError
-
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-}
-ANSWER_TIMEOUT = 10.0
-"""Seconds that a PostgreSQL server may take to answer."""
+from luma_async.journal.explanations import DAMAGED
+from luma_async.journal.place import Place
+from luma_async.journal.postgres import PostgresDatabase
+from luma_async.journal.sqlite_file import SQLiteFile
+from luma_async.journal.unusable import Unusable
 
 _CHECKED_SIZE = 32 * 2**20
 """Bytes up to which a file is checked for damage when it is opened, which takes 0.1 s or less."""
 
-_MEANINGS = (
-    ("readonly", "it is read-only. Allow writing to the file and its folder"),
-    ("read-only", "it is read-only. Allow writing to it"),
-    ("is full", "the disk is full. Make room"),
-    ("no space", "the disk is full. Make room"),
-    ("not a database", "it is no journal, or damaged. Move it away, or restore a copy of it"),
-    ("malformed", "it is damaged. Restore a copy of it, or rescue it with `sqlite3 ... .recover`"),
-    ("locked", "another program keeps it locked. End that, or try again"),
-    ("unable to open", "it cannot be opened. Make its folder, and allow writing there"),
-    ("disk i/o", "the disk fails. Check it, and the room on it"),
-    ("password", "the database server refuses the user or password. Check the URL"),
-    ("does not exist", "there is no such thing at the database server. Check the URL"),
-    ("connect call failed", "the database server cannot be reached. Start it, or check the URL"),
-    ("name or service", "the database server cannot be reached. Check the URL"),
-)
 _PASSING_STATES = ("40001", "40P01", "53", "55P03", "57", "58", "08")
 """SQLSTATEs, or their beginnings, of trouble that may pass: deadlocks, no room, a shutdown."""
 
@@ -47,70 +26,39 @@ class Clash(Exception):  # noqa: N818  a signal within the journal, which tries 
     """Others got in the way."""
 
 
-class ReplacedError(OSError):
-    """The file is no longer the one that was opened."""
-
-
-class Unusable(Exception):  # noqa: N818  a signal within the journal, which says the rest
-    """The database cannot be a journal, and why."""
-
-
-def parse_place(place: str | os.PathLike[str]) -> URL:
-    """Return the URL of a journal at a path or a database URL.
-
-    Raises:
-        ConfigurationError: there can be no journal.
-
-    """
-    if not (isinstance(place, str) and "://" in place):
-        path = str(Path(place).expanduser()) if place else ""
-        return URL.create(_DRIVERS["sqlite"], database=path)
-    try:
-        url = make_url(place)
-    except ArgumentError:
-        raise ConfigurationError("The journal's URL cannot be read as one.") from None
-    kind = url.drivername.partition("+")[0]
-    if kind not in _DRIVERS:
-        raise ConfigurationError(
-            f"A journal can be in SQLite (a path) or PostgreSQL (postgresql://...), not {kind!r}."
-        )
-    return url.set(drivername=_DRIVERS[kind])
-
-
-def check_place(url: URL) -> URL:
-    """Return the URL if what is written there stays.
-
-    Raises:
-        ConfigurationError: it does not.
-
-    """
-    if url.get_backend_name() == "sqlite":
-        if url.database in (None, "", ":memory:"):
-            raise ConfigurationError("A journal in memory survives nothing: name a file.")
-        if url.query:
-            raise ConfigurationError("A journal in SQLite is named by its path alone.")
-    return url
-
-
-def shown(url: URL) -> str:
-    """Return a place as it may be shown: without a password."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
-
-
-def connect(url: URL, *, timeout: float) -> AsyncEngine:
+def connect(place: Place, *, timeout: float) -> AsyncEngine:
     """Return an engine whose commits are durable; nothing is opened yet.
 
     `timeout` is how many seconds a lock of somebody else's is waited for.
     """
-    if url.get_backend_name() == "postgresql":
-        return create_async_engine(
-            _as_asyncpg_has_it(url),
-            connect_args={"timeout": ANSWER_TIMEOUT, "command_timeout": ANSWER_TIMEOUT},
-            pool_size=2,
-            pool_pre_ping=True,
-        )
+    if isinstance(place, PostgresDatabase):
+        return _connect_to_server(place)
+    return _connect_to_file(place, timeout)
+
+
+def _connect_to_server(place: PostgresDatabase) -> AsyncEngine:
+    def create() -> Any:
+        # No statement is prepared for longer than its transaction (the driver's own cache is off as
+        # well), so a pooler may have each transaction done in another session of the server's.
+        driver: Any = engine.sync_engine.dialect.dbapi
+        return driver.connect(async_creator_fn=place.connect, prepared_statement_cache_size=0)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        creator=create,
+        # Whatever a database's default is, who waited for a lock sees what was done meanwhile.
+        isolation_level="READ COMMITTED",
+        pool_size=2,
+        pool_pre_ping=True,
+    )
+    return engine
+
+
+def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
+    # SQLite makes a file that is not there unless the mode says otherwise, also when the second
+    # connection is made, and a journal that is empty would know of no job.
+    query = {"mode": "rw", "uri": "true"}
+    url = URL.create("sqlite+aiosqlite", database=place.path.as_uri(), query=query)
     engine = create_async_engine(url, connect_args={"timeout": timeout}, pool_size=2)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -135,60 +83,18 @@ def connect(url: URL, *, timeout: float) -> AsyncEngine:
     return engine
 
 
-def _as_asyncpg_has_it(url: URL) -> URL:
-    """Return a URL as libpq has it in the words of asyncpg."""
-    query = dict(url.query)
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
-    query.pop("connect_timeout", None)
-    return url.set(query=query)
-
-
-class FileWatch:
-    """Notices when a SQLite file is no longer the one that was opened.
-
-    A deleted file takes what is written to it, and nobody finds it again.
-    """
-
-    def __init__(self, url: URL) -> None:
-        self._path = url.database if url.get_backend_name() == "sqlite" else None
-        self._inode = 0
-
-    def begin(self) -> None:
-        """Remember the file that is there now."""
-        if self._path is not None:
-            self._inode = Path(self._path).stat().st_ino
-
-    def check(self) -> None:
-        """Look whether it is still there.
-
-        Raises:
-            ReplacedError: it is gone, or another one is in its place.
-
-        """
-        if self._path is None:
-            return
-        try:
-            inode = Path(self._path).stat().st_ino
-        except FileNotFoundError:
-            inode = None
-        if inode != self._inode:
-            raise ReplacedError
-
-
-def check_for_damage(connection: Connection) -> None:
+def check_for_damage(connection: Connection, place: Place) -> None:
     """Look through a small file.
 
     Raises:
         Unusable: it is damaged.
 
     """
-    database = connection.engine.url.database
-    if connection.dialect.name != "sqlite" or Path(database or "").stat().st_size > _CHECKED_SIZE:
+    if not isinstance(place, SQLiteFile) or place.path.stat().st_size > _CHECKED_SIZE:
         return
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
-        raise Unusable(dict(_MEANINGS)["malformed"])
+        raise Unusable(DAMAGED)
 
 
 def now(dialect: str) -> ColumnElement[float]:
@@ -224,20 +130,3 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
     return not isinstance(error, sqlite3.Error | Clash)
-
-
-def explain(error: BaseException) -> str:
-    """Return what went wrong, and what to do about it."""
-    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    said = str(original).strip() or type(original).__name__
-    if isinstance(original, ReplacedError):
-        return "its file was deleted or replaced while it was open. Close it, and open it again"
-    if isinstance(original, TimeoutError):
-        return f"no answer in {ANSWER_TIMEOUT:g} s. Look whether a table is locked, or the way cut"
-    if isinstance(error, Unusable):
-        return said
-    lower = said.lower()
-    for words, meaning in _MEANINGS:
-        if words in lower:
-            return f"{meaning} ({said.splitlines()[0]})"
-    return f"the database failed: {said.splitlines()[0]}"

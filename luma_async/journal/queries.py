@@ -133,4 +133,7 @@ async def keep_learned(
 async def forget_owners(connection: AsyncConnection) -> None:
     """Delete the rows of owners that have long been dead."""
     silence = now(connection.dialect.name) - owners.c.heartbeat
-    await connection.execute(delete(owners).where(silence > _FORGOTTEN_AFTER))
+    silent = select(owners.c.owner).where(silence > _FORGOTTEN_AFTER)
+    # Of several that do so at once, none waits for another.
+    free = silent.with_for_update(skip_locked=True)
+    await connection.execute(delete(owners).where(owners.c.owner.in_(free)))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from luma_async.journal.database import Unusable
+from luma_async.journal.unusable import Unusable
 
 metadata = MetaData()
 
@@ -88,10 +88,13 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
         Unusable: it is newer than this code.
 
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    found = _version(connection)
     newest = len(migrations)
+    found = _version(connection)
+    if found < newest and connection.dialect.name == "postgresql":
+        # Who waited for the lock looks again. Who finds all made takes no lock, and so is held up
+        # by nobody.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = _version(connection)
     if found > newest:
         raise Unusable(
             f"its schema has version {found}, and this release knows versions up to {newest}. "

@@ -19,6 +19,7 @@ from luma_async.errors import ConfigurationError, InvalidRequestError, JournalEr
 from luma_async.journal.asked import checked_key
 from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
+from luma_async.journal.place import parse_place
 
 if TYPE_CHECKING:
     from luma_async.journal.store import Store
@@ -35,11 +36,15 @@ class SQLJournal:
     ...         print(entry.key, entry.request["prompt"], entry.reason)
 
     A file serves the processes of one machine, PostgreSQL those of many. It is opened when it is
-    first used, and after it was closed by `open()` or `async with` only. SQLite needs
+    first used, and after it was closed by `open()` or `async with` only. A relative path is fixed
+    when the journal is made. The first opening makes the file, for its owner's eyes only; from then
+    on a file that is gone or replaced is an error. SQLite needs
     `pip install 'luma-async[journal]'`, PostgreSQL `pip install 'luma-async[postgres]'`.
 
     Args:
-        place: a path or a URL; the tables are made if they are missing.
+        place: a path or a URL; the tables are made if they are missing. Of libpq's parameters
+            (`?sslmode=verify-full&sslrootcert=...`), environment variables and service files, what
+            asyncpg cannot have is named in the error.
         lock_timeout: seconds to wait while another program locks a SQLite file.
         owner_timeout: seconds of silence after which a process that was submitting counts as dead.
             On its own machine that is seen at once.
@@ -59,10 +64,10 @@ class SQLJournal:
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {seconds!r}.")
-        self._place = os.fsdecode(place)
+        self._place = parse_place(os.fsdecode(place))
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
-        _check_packages(self._place)
+        _check_packages(self._place.dialect)
         self._store: Store | None = None
         self._closed = False
         self._opening: asyncio.Task[Store] | None = None
@@ -342,10 +347,9 @@ def _check_id(id: Any) -> None:
         raise InvalidRequestError.of("id", f"{id!r} names no task")
 
 
-def _check_packages(place: str) -> None:
-    is_postgres = place.startswith(("postgresql", "postgres:"))
+def _check_packages(dialect: str) -> None:
     needed = {"sqlalchemy": "journal", "greenlet": "journal"}
-    needed |= {"asyncpg": "postgres"} if is_postgres else {"aiosqlite": "journal"}
+    needed |= {"asyncpg": "postgres"} if dialect == "postgresql" else {"aiosqlite": "journal"}
     for package, extra in needed.items():
         if find_spec(package) is None:
             raise ConfigurationError(

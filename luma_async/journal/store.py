@@ -17,6 +17,7 @@ from collections.abc import (
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import anyio.to_thread
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,9 +25,12 @@ from luma_async.errors import JournalError
 from luma_async.journal import database, queries
 from luma_async.journal.commits import GroupCommit
 from luma_async.journal.entry import Entry, EntryState
+from luma_async.journal.explanations import explain
 from luma_async.journal.operations import Beat, Change, Claim, Finish, Operation
+from luma_async.journal.place import Place
 from luma_async.journal.schema import migrate
 from luma_async.journal.transaction import Transactions
+from luma_async.journal.unusable import Unusable
 
 T = TypeVar("T")
 
@@ -45,13 +49,12 @@ class Store:
     each `owner_timeout`; otherwise nothing is written that was not asked for.
     """
 
-    def __init__(self, place: str, *, lock_timeout: float, owner_timeout: float) -> None:
-        url = database.check_place(database.parse_place(place))
-        self.shown = database.shown(url)
+    def __init__(self, place: Place, *, lock_timeout: float, owner_timeout: float) -> None:
+        self.shown = place.shown
         self.loop = asyncio.get_running_loop()
-        self._engine = database.connect(url, timeout=lock_timeout)
-        self._file = database.FileWatch(url)
-        self._dialect = url.get_backend_name()
+        self._engine = database.connect(place, timeout=lock_timeout)
+        self._place = place
+        self._dialect = place.dialect
         self._under_way: set[str] = set()
         self._transactions = Transactions(
             uuid.uuid4().hex, owner_timeout, self._dialect, self._under_way
@@ -66,10 +69,16 @@ class Store:
         self._apart: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """Make it ready, and look that it is whole; if it is not, nothing stays open."""
+        """Make it ready, and look that it is whole; if it is not, nothing stays open.
+
+        Raises:
+            ConfigurationError: a file that the URL names cannot be read.
+            JournalError: it cannot be used.
+
+        """
 
         def check(connection: Connection) -> None:
-            database.check_for_damage(connection)
+            database.check_for_damage(connection, self._place)
             migrate(connection)
 
         async def open_on(connection: AsyncConnection) -> None:
@@ -79,8 +88,9 @@ class Store:
             await self._transactions.leave(connection)
 
         try:
+            await self._look(self._place.prepare)
             await self.run(open_on)
-            self._file.begin()
+            await self._look(self._place.opened)
         except BaseException:
             await self._engine.dispose()
             raise
@@ -151,8 +161,19 @@ class Store:
                 if (not states or entry.state in states) and server in (None, entry.server)
             ]
 
+    async def _look(self, look: Callable[[], None]) -> None:
+        """Look at the place itself, for which a disk or a network may take its time."""
+        try:
+            await anyio.to_thread.run_sync(look)
+        except (OSError, Unusable) as error:
+            explained = self._explained(error)
+        else:
+            return
+        raise explained
+
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
+            self._place.check()
             async with self._engine.begin() as connection:
                 return await work(connection)
         except Exception as error:  # noqa: BLE001  a driver may raise anything
@@ -205,7 +226,7 @@ class Store:
         return await self._commit_once(part)
 
     async def _commit_once(self, part: Sequence[Operation]) -> Mapping[Operation, Any]:
-        self._file.check()
+        self._place.check()
         if self._writer is None:
             self._writer = await self._engine.connect()
         try:
@@ -244,4 +265,4 @@ class Store:
                 await writer.close()
 
     def _explained(self, error: Exception) -> JournalError:
-        return JournalError(f"The journal {self.shown} cannot be used: {database.explain(error)}.")
+        return JournalError(f"The journal {self.shown} cannot be used: {explain(error)}.")

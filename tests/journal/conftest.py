@@ -11,24 +11,17 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.journal.postgres import Server, running_postgres
+from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 
 _numbers = count()
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture
-def postgres_place(postgres_server: Server) -> str:
-    """Return the URL of a new database."""
+def new_database(server: Server) -> str:
+    """Return the URL of a new database of a server."""
     name = f"jobs_{next(_numbers)}"
 
     async def create() -> None:
-        connection = await asyncpg.connect(postgres_server.url("postgres"))
+        connection = await asyncpg.connect(server.url("postgres"))
         try:
             await connection.execute(f"CREATE DATABASE {name}")
         finally:
@@ -42,7 +35,32 @@ def postgres_place(postgres_server: Server) -> str:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         else:
-            return postgres_server.url(name)
+            return server.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: Server) -> Iterator[Server]:
+    """Run a pooler in transaction mode before the server."""
+    with running_pgbouncer(postgres_server) as pooler:
+        yield pooler
+
+
+@pytest.fixture
+def postgres_place(postgres_server: Server) -> str:
+    """Return the URL of a new database."""
+    return new_database(postgres_server)
+
+
+@pytest.fixture
+def pooled_place(postgres_place: str, pgbouncer: Server) -> str:
+    """Return the URL of a new database, by way of a pooler."""
+    return pgbouncer.url(postgres_place.rpartition("/")[2])
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that is thrown away."""
+"""A PostgreSQL server that is thrown away, and a pooler before it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -23,17 +24,20 @@ class Server:
 
     port: int
     process: subprocess.Popen[bytes]
+    folder: Path
 
     def url(self, database: str) -> str:
         return f"postgresql://luma:not-secret@127.0.0.1:{self.port}/{database}"
 
 
-def binary(name: str) -> str:
-    """Return a program of PostgreSQL's; Debian keeps them out of the way."""
+def binary(name: str, package: str = "PostgreSQL") -> str:
+    """Return a program, which Debian may keep out of the way."""
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    found = str(places[-1]) if places else shutil.which(name)
+    found = (
+        str(places[-1]) if places else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    )
     if found is None:
-        missing = f"{name} is missing: install PostgreSQL, as .ci/run does"
+        missing = f"{name} is missing: install {package}, as .ci/run does"
         if "CI" in os.environ:
             pytest.fail(missing)
         pytest.skip(missing)
@@ -41,22 +45,21 @@ def binary(name: str) -> str:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Server]:
-    """Run a server in a new folder; not as root, which it refuses."""
-    user = None
-    if os.geteuid() == 0:
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        user = "postgres" if "postgres" in names else "nobody"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def running_postgres(
+    *,
+    hba: str | None = None,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    **settings: str,
+) -> Iterator[Server]:
+    """Run a server in a new folder; not as root, which it refuses.
+
+    `hba` says who may log in and how, and `files` are put beside it.
+    """
     initdb, postgres = binary("initdb"), binary("postgres")
-    folder = Path(tempfile.mkdtemp(prefix="luma-postgres-"))
-    if user is not None:
-        shutil.chown(folder, user)
-    data = folder / "data"
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    try:
+    port = _free_port()
+    with _folder("luma-postgres-") as (folder, user):
+        data = folder / "data"
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
         subprocess.run(
             [initdb, "--no-sync", "--auth=trust", "--username=luma", f"--pgdata={data}"],
             user=user,
@@ -65,8 +68,15 @@ def running_postgres() -> Iterator[Server]:
             check=True,
             capture_output=True,
         )
+        for name, content in {**files, **({"pg_hba.conf": hba.encode()} if hba else {})}.items():
+            file = data / name
+            file.write_bytes(content)
+            file.chmod(0o600)
+            if user is not None:
+                shutil.chown(file, user)
+        options = [f"--{name}={value}" for name, value in settings.items()]
         with subprocess.Popen(
-            [postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"],
+            [postgres, "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", *options],
             user=user,
             env=environment,
             cwd=folder,
@@ -75,11 +85,67 @@ def running_postgres() -> Iterator[Server]:
         ) as process:
             try:
                 _wait_for(port, process)
-                yield Server(port, process)
+                yield Server(port, process, folder)
             finally:
                 process.terminate()
+
+
+@contextmanager
+def running_pgbouncer(server: Server, *, pool_mode: str = "transaction") -> Iterator[Server]:
+    """Run a pooler with two connections to a server; not as root, which it refuses."""
+    pgbouncer = binary("pgbouncer", "pgbouncer")
+    port = _free_port()
+    with _folder("luma-pgbouncer-") as (folder, user):
+        settings = folder / "pgbouncer.ini"
+        settings.write_text(
+            f"""
+            [databases]
+            * = host=127.0.0.1 port={server.port} user=luma
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            listen_port = {port}
+            unix_socket_dir =
+            auth_type = any
+            pool_mode = {pool_mode}
+            default_pool_size = 2
+            """.replace("            ", "")
+        )
+        with subprocess.Popen(
+            [pgbouncer, settings],
+            user=user,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                _wait_for(port, process)
+                yield Server(port, process, folder)
+            finally:
+                process.kill()
+
+
+@contextmanager
+def _folder(prefix: str) -> Iterator[tuple[Path, str | None]]:
+    """Make a folder, and return it with the user that a program is to run as in it."""
+    user = None
+    if os.geteuid() == 0:
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        user = "postgres" if "postgres" in names else "nobody"
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+            folder.chmod(0o755)
+        yield folder, user
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -91,4 +157,4 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
         else:
             return
-    raise AssertionError("PostgreSQL did not start")
+    raise AssertionError("the server did not start")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from luma_async import SQLJournal
 from luma_async.journal import schema
-from luma_async.journal.database import Unusable
+from luma_async.journal.unusable import Unusable
 from tests.journal.test_owners import new_entry
 
 

@@ -225,7 +225,9 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """The error names the place."""
     place = tmp_path / "missing" / "jobs.db"
     async with Simulator() as sim:
-        with pytest.raises(JournalError, match=r"missing/jobs\.db.*Make its folder"):
+        with pytest.raises(
+            JournalError, match=r"missing/jobs\.db.*missing does not exist\. Make it"
+        ):
             async with connect(sim, journal=place):
                 pass
 
