@@ -27,10 +27,10 @@ from luma_async.batch.results import NAME, is_lasting, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
-from luma_async.cli.secrecy import without_password
 from luma_async.cli.stdout import forget_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import BatchError, InsufficientCreditsError
+from luma_async.journal.place import shown
 from luma_async.shell import command_about
 
 JOURNAL = "jobs.db"
@@ -212,7 +212,7 @@ def _check_journal(connection: Connection, order: Order) -> None:
         if result.state in (ResultState.UNCERTAIN, ResultState.NOT_DOWNLOADED, ResultState.LOST):
             raise BatchError(
                 f"Row {result.key!r} is {result.state}: it may be paid for, and the journal that "
-                f"knows it is not at {without_password(connection.journal_place)}. Put it back, or "
+                f"knows it is not at {shown(connection.journal_place)}. Put it back, or "
                 f"name it: --journal. If it is gone, delete {order.folder / NAME} to begin anew."
             )
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from luma_async.cli.secrecy import without_password
 from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, REJECTION_CODES, Settings
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.journal.place import is_url, shown
 from luma_async.shell import command_line
 from luma_async.transport.settings import checked_base_url
 
@@ -57,7 +57,7 @@ class Connection:
         """
         client = self.client(journal=self.journal_place, **arguments)
         if not self.journal_is_url:
-            folder = Path(self.journal_place).expanduser().parent
+            folder = Path(self.journal_place).parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -99,8 +99,21 @@ class Connection:
 
     @cached_property
     def journal_place(self) -> str:
-        """Where the journal is, or will be: as named, or in a file of the user's."""
-        return self._named_journal or default_place()
+        """Where the journal is, or will be: as named, or in a file of the user's.
+
+        Raises:
+            JournalError: it is in a home folder, and there is none.
+
+        """
+        if self._named_journal is not None and is_url(self._named_journal):
+            return self._named_journal
+        try:
+            return str(Path(self._named_journal or default_place()).expanduser().absolute())
+        except (RuntimeError, FileNotFoundError):
+            raise JournalError(
+                "There is no home folder, or no current one, to look for the journal in. Name it "
+                "by its whole path: --journal, or LUMA_JOURNAL."
+            ) from None
 
     @cached_property
     def journal_that_exists(self) -> str | None:
@@ -115,13 +128,14 @@ class Connection:
         if self._named_journal is None:
             return None
         raise JournalError(
-            f"There is no journal at {self.journal_place}. Name it: --journal, or LUMA_JOURNAL."
+            f"There is no journal at {shown(self.journal_place)}. Name it: --journal, or "
+            "LUMA_JOURNAL."
         )
 
     @property
     def journal_is_url(self) -> bool:
         """Whether it is in a database server, and no file."""
-        return "://" in self.journal_place
+        return is_url(self.journal_place)
 
     def check_is_no_secret(self, key: str) -> None:
         """Refuse an API key as the key of a job.
@@ -152,7 +166,10 @@ class Connection:
     @property
     def journal_is_there(self) -> bool:
         """Whether the journal exists, as far as can be told without opening it."""
-        return self.journal_is_url or Path(self.journal_place).expanduser().exists()
+        try:
+            return self.journal_is_url or Path(self.journal_place).exists()
+        except JournalError:  # it would be in a home folder, and there is none
+            return False
 
     @property
     def _named_journal(self) -> str | None:
@@ -163,8 +180,8 @@ def _typed(*words: str, **options: str | Iterable[str] | None) -> str:
     typed = ["luma-async", *words]
     for name, value in options.items():
         values = [value] if isinstance(value, str) else value or ()
-        shown = map(without_password, values) if name == "journal" else values
-        typed += [f"--{name}={each}" for each in shown]
+        said = map(shown, values) if name == "journal" else values
+        typed += [f"--{name}={each}" for each in said]
     return command_line(typed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from itertools import takewhile
@@ -12,12 +11,6 @@ from luma_async.cli.exit_codes import ExitCode
 _KEY_OPTIONS = frozenset(
     ["--api-key", "--apikey", "--api_key", "--luma-api-key", "--secret", "--token"]
 )
-_PASSWORD = re.compile(r"(://[^:/?#]*:)[^/?#]*@|([?&]password=)[^&]*")
-
-
-def without_password(place: str) -> str:
-    """Return a journal's place as it may be shown."""
-    return _PASSWORD.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", place)
 
 
 def refuse_key(arguments: Iterable[str]) -> None:

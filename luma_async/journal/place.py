@@ -25,42 +25,39 @@ def parse_place(place: str) -> Place:
         ConfigurationError: there can be no journal.
 
     """
-    scheme, is_url, rest = place.strip().partition("://")
-    if not is_url:
-        if _may_hold_password(place):
-            raise unreadable()
+    if not is_url(place):
         return SQLiteFile(place)
+    scheme, _, rest = place.strip().partition("://")
     kind = scheme.partition("+")[0].lower()
+    if not _SCHEME.fullmatch(kind):
+        raise unreadable()
     if kind in ("postgresql", "postgres"):
         return PostgresDatabase(place.strip())
     if kind == "sqlite":
         return _sqlite_file(rest)
-    if not _SCHEME.fullmatch(kind):
-        raise unreadable()
     raise ConfigurationError(
         f"A journal can be in SQLite (a path) or PostgreSQL (postgresql://...), not {kind!r}."
     )
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is a URL, and no path."""
-    return "://" in place
+    """Whether a place is meant to be a URL, and no path, even if there is a slip in it."""
+    return (
+        "://" in place
+        or _LOOKS_LIKE_URL.match(place) is not None
+        or _LOOKS_LIKE_PARAMETERS.search(place) is not None
+    )
 
 
 def shown(place: str) -> str:
     """Return a place as it may be shown: without a password, and otherwise as it was named."""
-    if not (is_url(place) or _may_hold_password(place)):
+    if not is_url(place):
         return place
     try:
         found = parse_place(place)
     except ConfigurationError:
         return "postgresql://..."
     return found.shown if isinstance(found, PostgresDatabase) else place
-
-
-def _may_hold_password(path: str) -> bool:
-    """Whether a path is more likely a URL with a slip in it, or libpq's other form of one."""
-    return bool(_LOOKS_LIKE_URL.match(path) or _LOOKS_LIKE_PARAMETERS.search(path))
 
 
 def _sqlite_file(rest: str) -> SQLiteFile:

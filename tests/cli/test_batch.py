@@ -534,7 +534,7 @@ def test_results_without_their_journal_are_not_paid_for_again(tmp_path: Path) ->
 
         assert len(sim.ledger.jobs) == 2
     assert refused.returncode == 1
-    assert "the journal that knows it is not at rows/jobs.db" in refused.stderr
+    assert f"the journal that knows it is not at {tmp_path}/rows/jobs.db" in refused.stderr
     assert found.returncode == 1
     assert "1 done, 1 uncertain" in found.stderr
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -87,7 +88,7 @@ def running_postgres(
                 _wait_for(port, process)
                 yield Server(port, process, folder)
             finally:
-                process.terminate()
+                process.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
 
 
 @contextmanager

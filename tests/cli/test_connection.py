@@ -1,0 +1,91 @@
+"""The place of the journal, as the command line finds it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luma_async import JournalError
+from luma_async.cli.connection import Connection
+from luma_async.cli.settings import Settings
+
+NO_HOME = """
+import os, pwd, sys
+def no_entry(uid):
+    raise KeyError(uid)
+pwd.getpwuid = no_entry
+from luma_async.cli import main
+main()
+"""
+
+
+def without_home(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as in a container with a bare user id: no HOME, and no entry for the user."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")
+    }
+    settings = {"LUMA_API_KEY": "sk-x", "LUMA_BASE_URL": "http://127.0.0.1:9"}
+    return subprocess.run(
+        [sys.executable, "-c", NO_HOME, *arguments],
+        env={**kept, **settings, **environment, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_watching_needs_no_home_folder() -> None:
+    """There is no journal then, and only the gateway is asked."""
+    done = without_home("resume")
+
+    assert "Traceback" not in done.stderr
+    assert "home" not in done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("generate", "a cat"), ("settle", "cat", "--resubmit")], ids=str
+)
+def test_a_journal_that_would_be_in_a_home_folder(arguments: tuple[str, ...]) -> None:
+    """Without one, the error says how to name another place, and nothing is submitted."""
+    done = without_home(*arguments)
+
+    assert "There is no home folder" in done.stderr
+    assert "--journal, or LUMA_JOURNAL" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0
+
+
+def test_a_relative_place_is_fixed_at_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a command does later."""
+    monkeypatch.chdir(tmp_path)
+    connection = Connection(journal="jobs.db", settings=Settings({}))
+
+    assert connection.journal_place == str(tmp_path / "jobs.db")
+    assert not connection.journal_is_there
+    with pytest.raises(JournalError, match=r"There is no journal at .*jobs\.db"):
+        _ = connection.journal_that_exists
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "postgresql://me:hunter2@host/jobs",
+        "postgresql://me:hunter2@two#hunter2@host/jobs",
+        "postgresql://host/jobs?user=me&password=hunter2&sslpassword=hunter2",
+        "postgres:me:hunter2@host/jobs",
+        "host=db password=hunter2",
+    ],
+)
+def test_no_command_that_is_told_has_a_password(place: str) -> None:
+    """However the URL is written."""
+    connection = Connection(journal=place, settings=Settings({}))
+
+    assert "hunter2" not in connection.journal_command("settle", "cat")
+    assert connection.journal_is_url
