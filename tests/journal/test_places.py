@@ -12,8 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
+from luma_async.journal import database
 from luma_async.journal.sqlite_file import SQLiteFile
 from luma_async.journal.unusable import Unusable
 from luma_async.simulator import Fault, Simulator
@@ -355,3 +357,19 @@ def test_a_place_that_is_none_shows_no_password(place: str) -> None:
         SQLJournal(place)
 
     assert "hunter2" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+async def test_a_file_that_goes_between_the_look_and_the_connection_is_not_made(
+    tmp_path: Path,
+) -> None:
+    """SQLite itself is told to open it only."""
+    file = SQLiteFile(str(tmp_path / "jobs.db"))
+    file.prepare()
+    engine = database.connect(file, timeout=1)
+    move_away(file.path)
+
+    with pytest.raises(OperationalError, match="unable to open"):
+        await engine.connect()
+
+    assert not file.path.exists()
+    await engine.dispose()
