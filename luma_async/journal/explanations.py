@@ -23,6 +23,10 @@ _NOT_ALLOWED = (
 )
 _WRONG_PASSWORD = "the database server refuses the user or password. Check the URL"  # noqa: S105
 _UNREACHABLE = "the database server cannot be reached. Start it, or check the URL"
+_CUT_OFF = (
+    "the database server, or a pooler before it, closed the connection. Try again; pgbouncer must "
+    "have pool_mode=transaction or session"
+)
 _NOT_READY = "the database server starts or stops just now. Try again"
 
 _BY_STATE = (
@@ -94,6 +98,8 @@ _BY_WORDS = (
             "hosts, or ask for another kind"
         ),
     ),
+    ("connection was closed", _CUT_OFF),
+    ("connection is closed", _CUT_OFF),
     ("connect call failed", _UNREACHABLE),
     ("connection refused", _UNREACHABLE),
     ("multiple exceptions", _UNREACHABLE),

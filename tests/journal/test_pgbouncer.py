@@ -70,7 +70,7 @@ async def test_a_pooler_that_does_no_transactions_is_refused(
     with running_pgbouncer(postgres_server, pool_mode="statement") as pooler:
         place = pooler.url(Path(postgres_place).name)
 
-        with pytest.raises(JournalError, match="Set pool_mode=transaction"):
+        with pytest.raises(JournalError, match="pool_mode=transaction"):
             await SQLJournal(place).open()
 
 
