@@ -6,10 +6,10 @@ import asyncio
 import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack, overload
+from typing import Any, Self, Unpack, cast, overload
 from weakref import WeakSet
 
 import aiohttp
@@ -137,6 +137,7 @@ class LumaClient:
         )
         self._max_requests = max_requests
         self._max_tasks = max_tasks
+        self._timeout = timeout
         self._dialect = dialect
         self._transport = Transport(
             api_key=api_key,
@@ -163,14 +164,15 @@ class LumaClient:
         self._runs: WeakSet[Run] = WeakSet()
         self._bookkeeper: Bookkeeper | None = None
         if journal is not None:
-            owns = isinstance(journal, str | os.PathLike)
+            own = SQLJournal(journal) if isinstance(journal, str | os.PathLike) else None
             self._bookkeeper = Bookkeeper(
-                SQLJournal(journal) if isinstance(journal, str | os.PathLike) else journal,
+                own or cast("Journal", journal),
                 self._submitter,
                 self._manager,
                 schedule,
                 server=self._transport.base_url,
-                owns=owns,
+                look=self._looks.one,
+                own=own,
             )
         self._downloader = Downloader(
             max_downloads=max_downloads, timeout=timeout, max_tries=max_tries
@@ -551,17 +553,23 @@ class LumaClient:
 
         Submissions that have left get their answer first, for at most `timeout` seconds, so that
         no paid job goes unnoticed. Jobs that run go on at the server; a journal has them for
-        `resume()`.
+        `resume()`. What a journal's database does not take in the same `timeout` seconds is in the
+        log, with the key and id of each job.
         """
         self._downloader.stop()
         if self._bookkeeper is not None:
-            self._bookkeeper.stop()
+            self._bookkeeper.stop(within=self._timeout)
         async with AsyncExitStack() as last_first:
             last_first.push_async_callback(self._downloader.aclose)
             if self._bookkeeper is not None:
                 last_first.push_async_callback(self._bookkeeper.aclose)
-            last_first.push_async_callback(self._transport.aclose)
+            last_first.push_async_callback(self._close_transport)
             last_first.push_async_callback(self._manager.aclose)
+
+    async def _close_transport(self) -> None:
+        with suppress(TimeoutError):  # not a scope of anyio's, which would cut its last words off
+            async with asyncio.timeout(self._timeout):
+                await self._transport.aclose()
 
     async def _submit(
         self,

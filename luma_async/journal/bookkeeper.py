@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -13,17 +14,20 @@ import anyio
 from luma_async.errors import (
     ClientClosedError,
     GenerationFailedError,
+    JournalError,
     KeyConflictError,
     LumaError,
     NotFoundError,
     SubmissionUncertainError,
 )
 from luma_async.journal.asked import checked_key, fingerprint, kept_request
+from luma_async.journal.closing import Closing
 from luma_async.journal.ends import Ends
 from luma_async.journal.entry import Entry, EntryState, made_up_key
 from luma_async.journal.journal import Journal
 from luma_async.journal.learned import Learned
 from luma_async.journal.record import KeyTaken, Record
+from luma_async.journal.sql_journal import SQLJournal
 from luma_async.models import Generation, State
 from luma_async.tasks import PollSchedule, TaskManager, VideoTask
 from luma_async.tasks.submission import RetryUncertain, Submission, kind_of
@@ -35,10 +39,19 @@ PAGE = 200
 FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
 """Seconds between two looks at an entry that somebody else is submitting."""
 
+LONGEST_SUBMISSION = 900.0
+"""Seconds that somebody else's submission is waited for. None takes as long that goes well."""
+
+Look = Callable[[str], Awaitable[Generation]]
+"""Asks the server once how a job stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for, as the journal sees it."""
+    """What is asked for, as the journal sees it.
+
+    `confirmed` are the claims of failed jobs that the server was asked about once more.
+    """
 
     submission: Submission
     key: str | None
@@ -46,13 +59,14 @@ class Asked:
     fingerprint: str
     retry_failed: bool
     retry_uncertain: RetryUncertain
+    confirmed: set[str] = field(default_factory=set)
 
 
 class Bookkeeper:
     """Submits jobs by the journal, and watches those that it knows.
 
-    `server` is the base URL that jobs are submitted at. The journal is closed at the end if this
-    client `owns` it.
+    `server` is the base URL that jobs are submitted at, and `look` asks it how one of them stands.
+    A journal that is this client's `own` is closed at the end.
     """
 
     def __init__(
@@ -63,18 +77,20 @@ class Bookkeeper:
         schedule: PollSchedule,
         *,
         server: str,
-        owns: bool,
+        look: Look,
+        own: SQLJournal | None,
     ) -> None:
         self.journal = journal
         self._submitter = submitter
         self._manager = manager
         self._server = server
-        self._owns = owns
+        self._look = look
+        self._own = own
         self._learned = Learned(journal, schedule, server=server)
         self._ends = Ends(journal, server=server, afterwards=self._learned.keep)
         self._opening = asyncio.Lock()
         self._is_open = False
-        self._closing = asyncio.Event()
+        self._closing = Closing()
         self._expects_known = False
 
     async def open(self) -> None:
@@ -85,30 +101,38 @@ class Bookkeeper:
             JournalError: the journal cannot be used.
 
         """
-        if self._is_open and not self._closing.is_set():
+        if self._is_open and not self._closing.begun.is_set():
             return
         async with self._opening:
-            if self._closing.is_set():
+            if self._closing.begun.is_set():
                 raise ClientClosedError("The client is closed; nothing was submitted.")
             if not self._is_open:
                 await self.journal.open()
                 await self._learned.recall()
                 self._is_open = True
 
-    def stop(self) -> None:
-        """Let nothing new begin, and nobody wait for somebody else's submission."""
-        self._closing.set()
+    def stop(self, *, within: float) -> None:
+        """Let nothing new begin, and nobody wait for somebody else's submission.
+
+        After so many seconds from now, nothing but the last words is waited for.
+        """
+        self._closing.begin(within=within)
 
     async def aclose(self) -> None:
-        """Write down what is left. Nothing may be submitted or watched any more."""
-        self.stop()
+        """Write down what is left, in the time that there is, and log what could not be written.
+
+        Nothing may be submitted or watched any more.
+        """
         try:
             if self._is_open:
-                await self._ends.aclose()
-                await self._learned.keep(now=True)
+                with anyio.move_on_after(self._closing.left):
+                    await self._closing.heard()
+                    await self._ends.aclose()
+                    await self._learned.keep(now=True)
         finally:
-            if self._owns:
-                await self.journal.aclose()
+            await self._ends.stop()
+            if self._own is not None:
+                await self._own.aclose(timeout=self._closing.left)
 
     def ended(self, task: VideoTask) -> None:
         """Note that a handle is done."""
@@ -189,7 +213,12 @@ class Bookkeeper:
         looks_first = self._submitter.must_wait or self._expects_known
         stands = await self._stands(asked) if looks_first else None
         while not isinstance(stands, VideoTask):
-            record = Record(self.journal, self._new_entry(asked, stands), instead_of=stands)
+            record = Record(
+                self.journal,
+                self._new_entry(asked, stands),
+                instead_of=stands,
+                closing=self._closing,
+            )
             try:
                 task = await self._submitter.submit(
                     asked.submission,
@@ -219,6 +248,7 @@ class Bookkeeper:
             updated_at=now,
             fingerprint=asked.fingerprint,
             claim=claim,
+            request_id=_request_id(stands),
         )
 
     async def _stands(self, asked: Asked) -> VideoTask | Entry | None:
@@ -228,11 +258,42 @@ class Bookkeeper:
         entry = await self._seen_through(asked.key)
         if entry is None:
             return None
-        if entry.fingerprint != asked.fingerprint:
-            if entry.state is EntryState.FAILED and asked.retry_failed:
+        has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
+        if has_failed and asked.retry_failed:
+            task = await self._alive_after_all(entry, asked)
+            if entry.fingerprint == asked.fingerprint:
+                return task or entry
+            if entry.state is EntryState.FAILED and task is None:
                 return entry  # there is nothing to lose
+            after_all = f", and is {task.state} after all" if task else ""
+            raise KeyConflictError(
+                asked.key, f"was used for another request{_named(entry)}{after_all}"
+            )
+        if entry.fingerprint != asked.fingerprint:
             raise KeyConflictError(asked.key, f"was used for another request{_named(entry)}")
         return self._what_to_do(entry, asked)
+
+    async def _alive_after_all(self, entry: Entry, asked: Asked) -> VideoTask | None:
+        """Look once more at a job that failed or was lost, before another one is paid for.
+
+        If it succeeded after all, the journal has that from now on; if it runs, it is watched.
+
+        Raises:
+            LumaError: the server cannot be asked, so nobody knows; nothing is submitted.
+
+        """
+        if not entry.id or entry.server != self._server or entry.claim in asked.confirmed:
+            return None
+        try:
+            seen = await self._look(entry.id)
+        except NotFoundError:
+            seen = None
+        if seen is None or seen.state is State.FAILED:
+            asked.confirmed.add(entry.claim)
+            return None
+        return self._manager.add(
+            seen, kind=kind_of(entry.verb, entry.request), key=entry.key, look_now=True
+        )
 
     def _what_to_do(self, entry: Entry, asked: Asked) -> VideoTask | Entry:
         """Return the handle on a job that is known for just this, or its entry to be replaced."""
@@ -254,12 +315,20 @@ class Bookkeeper:
     async def _seen_through(self, key: str) -> Entry | None:
         """Return what stands under a key once nobody is submitting it."""
         pause = FIRST_LOOK
+        until = asyncio.get_running_loop().time() + LONGEST_SUBMISSION
         while True:
             entry = await self.journal.find(key)
             if entry is None or entry.state is not EntryState.SUBMITTING:
                 return entry
+            why = entry.reason
+            if why is None and asyncio.get_running_loop().time() >= until:
+                why = f"It has been on its way for {LONGEST_SUBMISSION:g} s. Ask for it later"
+            if why is not None:
+                raise JournalError(
+                    f"{key!r} is being submitted by somebody else. {why}; nothing was submitted."
+                )
             with anyio.move_on_after(pause):
-                await self._closing.wait()
+                await self._closing.begun.wait()
                 raise ClientClosedError(f"The client was closed while {key!r} was being submitted.")
             pause = min(pause * 1.5, LONGEST_LOOK)
 
@@ -281,6 +350,12 @@ class Bookkeeper:
 def _ids_of(entry: Entry) -> tuple[str, ...]:
     """Return every id that a key has named so far."""
     return (*entry.earlier_ids, entry.id) if entry.id else entry.earlier_ids
+
+
+def _request_id(stands: Entry | None) -> str:
+    """Return the id that goes with a submission: that of an uncertain one, if it repeats that."""
+    is_repeat = stands is not None and stands.state is EntryState.UNCERTAIN
+    return (stands.request_id if stands and is_repeat else None) or str(uuid4())
 
 
 def _named(entry: Entry) -> str:

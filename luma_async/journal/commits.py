@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from luma_async.errors import JournalError
 from luma_async.journal.operations import Operation
+from luma_async.journal.worker import Worker
 
 logger = logging.getLogger("luma_async")
 
@@ -24,8 +25,14 @@ QUIET_TIME = 0.05
 LARGEST_GROUP = 250
 """Operations in one transaction: more would hold the event loop, and others' writes, for long."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds until what must be written is tried again."""
+
+QUIET = 60.0
+"""Seconds between two warnings that something cannot be written."""
+
+_MISSES = 3
+"""So many operations that fail one after another, each by itself, end a round of single tries."""
 
 Commit = Callable[[Sequence[Operation]], Awaitable[Mapping[Operation, Any]]]
 
@@ -34,107 +41,171 @@ class GroupCommit:
     """Runs operations through `commit`, one group after another, in the order they were put.
 
     One asyncio task does it, alive only while there is something to do. Where a commit fails, all
-    in the group are told so, with `explain(error)`, and what must land is tried on until it does.
-    Trouble that will not pass (`may_pass`) lies in one of them; they are tried singly then.
+    in the group are told so, with `explain(error)`, and what must land is tried on until it does,
+    whatever the error, or until this is closed. An error that is not trouble of the database as a
+    whole (`is_trouble`) lies in one of the operations: they are tried singly then, and one that
+    failed by itself is from then on kept apart, so that it holds up no other.
     """
 
     def __init__(
         self,
         commit: Commit,
         *,
-        may_pass: Callable[[Exception], bool],
+        is_trouble: Callable[[Exception], bool],
         explain: Callable[[Exception], JournalError],
     ) -> None:
         self._commit = commit
-        self._may_pass = may_pass
+        self._is_trouble = is_trouble
         self._explain = explain
-        self._queue: deque[Operation] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._open: dict[Operation, None] = {}
+        self._apart: dict[Operation, None] = {}
+        self._worker = Worker("luma-async journal writer", self._step, self._has_work)
         self._pause = 0.0
+        self._apart_from = 0.0
         self._ended_at = -math.inf
+        self._quiet_until = -math.inf
         self._news = asyncio.Event()
         self._closing = False
-        self.is_failing = False
+        self._why: JournalError | None = None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last commit failed."""
+        return self._why is not None
 
     def put(self, operation: Operation) -> asyncio.Future[Any]:
         """Have an operation done; the future tells when it is durable."""
-        self._queue.append(operation)
-        if not operation.must_land:
+        self._open[operation] = None
+        if not (operation.must_land and self._pause):
             self._news.set()
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work(), name="luma-async journal")
-            self._worker.add_done_callback(self._worker_ended)
+        self._worker.wake()
         return operation.done
 
-    async def aclose(self) -> None:
-        """Do what is left, or try to, once more."""
+    async def idle(self) -> None:
+        """Wait until there is nothing to do."""
+        await self._worker.wait()
+
+    async def aclose(self, *, within: float) -> None:
+        """Do what is left, for at most so many seconds, and log what cannot be done."""
         self._closing = True
+        self._pause = self._apart_from = 0.0
         self._news.set()
-        while self._worker is not None:
-            await asyncio.wait([self._worker])
+        self._worker.wake()
+        now = asyncio.get_running_loop().time
+        until = now() + within
+        while self._has_work() and (left := until - now()) > 0:
+            self._worker.wake()
+            await self._worker.wait(left)
+        await self._worker.stop()
+        self._give_up()
 
-    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        if self._worker is not worker:
-            return  # it ended well, and maybe another has begun
-        self._worker = None
-        if not worker.cancelled() and (error := worker.exception()) is not None:
-            logger.error("The journal's writer broke off.", exc_info=error)
-        left, self._queue = self._queue, deque()
-        for operation in left:
-            operation.fail(JournalError("The journal was cut off before this was written."))
+    def _has_work(self) -> bool:
+        return bool(self._open or self._apart)
 
-    async def _work(self) -> None:
-        while self._queue:
-            await self._gather()
-            size = min(len(self._queue), LARGEST_GROUP)
-            await self._run([self._queue.popleft() for _ in range(size)])
-            self._ended_at = asyncio.get_running_loop().time()
-        self._worker = None  # now, for what is put next needs another
+    async def _step(self) -> None:
+        """Commit one group. An operation is taken off the list when it has ended, not before."""
+        await self._gather()
+        for operation in [each for each in self._open if not _is_wanted(each)]:
+            del self._open[operation]
+        if group := list(islice(self._open, LARGEST_GROUP)):
+            await self._run(group)
+        if self._apart and asyncio.get_running_loop().time() >= self._apart_from:
+            await self._singly(list(self._apart))
+        self._ended_at = asyncio.get_running_loop().time()
 
     async def _gather(self) -> None:
         """Wait for more to come; after a failure for a while, or for something new.
 
         What comes by itself after a quiet time is not kept waiting, nor are mere questions.
         """
-        if self._closing:
-            return
         self._news.clear()
         now = asyncio.get_running_loop().time()
         is_busy = now - self._ended_at < QUIET_TIME
-        is_cheap = all(operation.only_reads for operation in self._queue)
-        await asyncio.sleep(LINGER if is_busy and not is_cheap else 0)
-        if self._pause and all(operation.must_land for operation in self._queue):
+        is_cheap = all(operation.only_reads for operation in self._open)
+        if not self._closing:
+            await asyncio.sleep(LINGER if is_busy and not is_cheap else 0)
+        pause = self._pause if self._open else self._apart_from - now
+        if pause > 0 and all(operation.must_land for operation in self._open):
             try:
-                async with asyncio.timeout(self._pause):
+                async with asyncio.timeout(pause):
                     await self._news.wait()
             except TimeoutError:
                 pass
 
     async def _run(self, group: list[Operation]) -> None:
-        group = [each for each in group if each.must_land or not each.done.cancelled()]
         try:
-            results = await self._commit(group) if group else {}
+            results = await self._commit(group)
         except Exception as error:  # noqa: BLE001  a driver may raise anything
-            await self._recover(group, error)
-            return
+            if not self._is_trouble(error):
+                await self._singly(group)
+                return
+            self._fail(group, error)
+            self._slow_down()
+        else:
+            self._end(group, results)
+
+    async def _singly(self, group: list[Operation]) -> None:
+        """Try each by itself; end the round where nothing seems to go."""
+        self._apart_from = asyncio.get_running_loop().time() + LONGEST_PAUSE
+        misses = 0
+        for number, operation in enumerate(group):
+            try:
+                self._end([operation], await self._commit([operation]))
+            except Exception as error:  # noqa: BLE001  a driver may raise anything
+                is_trouble = self._is_trouble(error)
+                if not is_trouble:
+                    misses += 1
+                    self._keep_apart(operation)
+                if is_trouble or misses == _MISSES:
+                    self._fail(group[number:], error)
+                    self._slow_down()
+                    return
+                self._fail([operation], error)
+            else:
+                misses = 0
+
+    def _end(self, group: Sequence[Operation], results: Mapping[Operation, Any]) -> None:
         self._pause = 0.0
-        self.is_failing = False
+        self._why = None
         for operation in group:
+            self._forget(operation)
             operation.end(results.get(operation))
 
-    async def _recover(self, group: list[Operation], error: Exception) -> None:
-        self.is_failing = True
-        if not self._may_pass(error) and len(group) > 1:
-            for operation in group:
-                await self._run([operation])
-            return
+    def _fail(self, group: Sequence[Operation], error: Exception) -> None:
+        self._why = self._explain(error)
         for operation in group:
-            operation.fail(self._explain(error))
-        again = [operation for operation in group if operation.must_land]
-        if self._closing or not self._may_pass(error):
-            for operation in again:
-                if not operation.is_tidying:
-                    logger.error("%s This is not in it: %s.", self._explain(error), operation)
-        elif again:
-            self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
-            self._queue.extendleft(reversed(again))
+            operation.fail(self._why)
+            if not operation.must_land or (self._closing and operation.is_tidying):
+                self._forget(operation)
+        left = sum(not operation.is_tidying for operation in (*self._open, *self._apart))
+        now = asyncio.get_running_loop().time()
+        if left and now >= self._quiet_until and not self._closing:
+            self._quiet_until = now + QUIET
+            logger.warning("%s %d writes wait for it, and are tried again.", self._why, left)
+
+    def _slow_down(self) -> None:
+        self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+
+    def _keep_apart(self, operation: Operation) -> None:
+        """Try one by itself from now on, after those that are there already."""
+        self._forget(operation)
+        self._apart[operation] = None
+
+    def _forget(self, operation: Operation) -> None:
+        self._open.pop(operation, None)
+        self._apart.pop(operation, None)
+
+    def _give_up(self) -> None:
+        """Tell those who wait, and the log, of what was not written."""
+        why = self._why or JournalError("The journal was closed before this was written.")
+        for operation in (*self._open, *self._apart):
+            operation.fail(why)
+            if operation.must_land and not operation.is_tidying:
+                for job in operation.jobs():
+                    logger.error("%s It does not know this: %s.", why, job)
+        self._open.clear()
+        self._apart.clear()
+
+
+def _is_wanted(operation: Operation) -> bool:
+    return operation.must_land or not operation.done.done()

@@ -18,8 +18,9 @@ from luma_async.journal.unusable import Unusable
 _CHECKED_SIZE = 32 * 2**20
 """Bytes up to which a file is checked for damage when it is opened, which takes 0.1 s or less."""
 
-_PASSING_STATES = ("40001", "40P01", "53", "55P03", "57", "58", "08")
-"""SQLSTATEs, or their beginnings, of trouble that may pass: deadlocks, no room, a shutdown."""
+_VALUE_STATES = ("21", "22", "23", "54", "P0")
+"""Beginnings of SQLSTATEs that are about what was to be written; others are about the database: it
+is read-only, refuses logins, lacks permissions, tables, room or connections, restarts."""
 
 
 class Clash(Exception):  # noqa: N818  a signal within the journal, which tries again
@@ -107,26 +108,45 @@ def now(dialect: str) -> ColumnElement[float]:
     return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
 
 
-def may_pass(error: Exception) -> bool:
-    """Whether what went wrong may go well later; other troubles lie in what was to be written."""
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, OSError | sqlite3.OperationalError | Clash)
-    if error.connection_invalidated or isinstance(error.orig, sqlite3.OperationalError):
+def is_trouble(error: Exception) -> bool:
+    """Whether what went wrong is the database's; other errors lie in what was to be written."""
+    original = _original(error)
+    if isinstance(original, OSError | Clash):
         return True
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    return state.startswith(_PASSING_STATES) or isinstance(error.orig, OSError)
+    if isinstance(original, sqlite3.DatabaseError):
+        return not isinstance(original, sqlite3.DataError | sqlite3.IntegrityError)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = _state(original)
+    return state is not None and not state.startswith(_VALUE_STATES)
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another program was writing to a SQLite file."""
+    code = getattr(_original(error), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_clash(error: Exception) -> bool:
     """Whether another transaction got in the way of one that can simply be done again."""
-    if isinstance(error, Clash):
+    return isinstance(error, Clash) or _state(_original(error)) in ("40001", "40P01")
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error may be that of a connection which was made earlier, and nothing else's."""
+    original = _original(error)
+    if isinstance(original, sqlite3.Error | Clash | TimeoutError):
+        return False
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    original = error.orig if isinstance(error, DBAPIError) else None
-    return getattr(original, "sqlstate", None) in ("40001", "40P01")
+    return (_state(original) or "08").startswith(("08", "25", "57"))
 
 
-def is_lost(error: BaseException) -> bool:
-    """Whether the connection that something went wrong on cannot be used any more."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    return not isinstance(error, sqlite3.Error | Clash)
+def _original(error: BaseException) -> BaseException:
+    """Return the driver's error; some come without SQLAlchemy's around them."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig else error
+
+
+def _state(error: BaseException) -> str | None:
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else None

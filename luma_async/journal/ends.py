@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from luma_async.errors import JournalError, NotFoundError
 from luma_async.journal.entry import End
 from luma_async.journal.journal import Journal
+from luma_async.journal.worker import Worker
 from luma_async.tasks import VideoTask
 
 logger = logging.getLogger("luma_async")
@@ -22,6 +22,9 @@ LARGEST_GROUP = 250
 
 QUIET = 60.0
 """Seconds between two warnings that ends cannot be written."""
+
+PAUSE = 1.0
+"""Seconds until ends are tried again that a journal did not even take."""
 
 
 class Ends:
@@ -37,49 +40,56 @@ class Ends:
         self._journal = journal
         self._server = server
         self._afterwards = afterwards
-        self._ends: deque[End] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._ends: list[End] = []
+        self._handed_over = 0
+        self._writer = Worker("luma-async ends", self._write, lambda: bool(self._ends))
         self._closing = asyncio.Event()
         self._quiet_until = 0.0
 
     def add(self, task: VideoTask) -> None:
         """Note that a handle is done; whether its job is, too, is seen here."""
         end = _end_of(task, self._server)
-        if end is None:
-            return
-        self._ends.append(end)
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write(), name="luma-async ends")
-            self._writer.add_done_callback(self._writer_ended)
+        if end is not None:
+            self._ends.append(end)
+            self._writer.wake()
 
     async def aclose(self) -> None:
         """Write what is left."""
         self._closing.set()
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
+        self._writer.wake()
+        await self._writer.wait()
 
-    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
-        if self._writer is not writer:
-            return  # it ended well, and maybe another has begun
-        self._writer = None
-        if not writer.cancelled() and (error := writer.exception()) is not None:
-            logger.error("The ends of jobs could not be written.", exc_info=error)
+    async def stop(self) -> None:
+        """Write no more, and log what was not written."""
+        await self._writer.stop()
+        for end in self._ends[self._handed_over :]:
+            logger.error("The journal does not know this: %s.", end)
+        self._ends.clear()
 
     async def _write(self) -> None:
-        while self._ends:
-            try:
-                async with asyncio.timeout(LINGER):
-                    await self._closing.wait()
-            except TimeoutError:
-                pass
-            size = min(len(self._ends), LARGEST_GROUP)
-            group = [self._ends.popleft() for _ in range(size)]
-            try:
-                await self._journal.finish(group)
-            except JournalError as error:
-                self._complain(error)
-            await self._afterwards()
-        self._writer = None  # now, for what is added next needs another
+        """Write one group. What a `JournalError` is raised for, the journal tries on by itself."""
+        await self._wait(LINGER)
+        group = self._ends[:LARGEST_GROUP]
+        self._handed_over = len(group)
+        try:
+            await self._journal.finish(group)
+        except JournalError as error:
+            self._complain(error)
+        except Exception:  # a journal of the user's may raise anything
+            self._handed_over = 0
+            logger.exception("The ends of jobs could not be written.")
+            await asyncio.sleep(PAUSE)
+            return
+        self._handed_over = 0
+        del self._ends[: len(group)]
+        await self._afterwards()
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            pass
 
     def _complain(self, error: JournalError) -> None:
         now = asyncio.get_running_loop().time()
@@ -92,7 +102,7 @@ def _end_of(task: VideoTask, server: str) -> End | None:
     """Return how a job ended; `None` if only the watch did."""
     error = task.error
     if task.state.terminal:
-        return End(server=server, id=task.id, generation=task.generation)
+        return End(server=server, id=task.id, generation=task.generation, key=task.key)
     if isinstance(error, NotFoundError):
-        return End(server=server, id=task.id, reason=error.message)
+        return End(server=server, id=task.id, reason=error.message, key=task.key)
     return None

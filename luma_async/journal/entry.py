@@ -38,11 +38,14 @@ class Entry:
         server: the base URL it was submitted at.
         id: the server's id of it, if it is known.
         generation: the last look at it, if it is completed or failed.
-        reason: why it is uncertain or lost.
+        reason: why it is uncertain or lost; of one that is submitting, why nobody may hear of it
+            for long.
         earlier_ids: ids of failed jobs under the same key, from before it was tried again.
         submitted_at, updated_at: when it left, and when its state changed last.
         fingerprint: equal where the same was asked for.
         claim: names this one submission of it.
+        request_id: goes with each try of it as `Idempotency-Key` and `X-Request-Id`; `None` in
+            journals of releases that sent none.
 
     """
 
@@ -59,6 +62,7 @@ class Entry:
     updated_at: datetime
     fingerprint: str
     claim: str
+    request_id: str | None = None
 
     @property
     def verb(self) -> str:
@@ -68,12 +72,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """The end of the job `id` of a server: its last generation, or why it is lost."""
+    """The end of the job `id` of a server: its last generation, or why it is lost.
+
+    `key` is its job key, if that is known here.
+    """
 
     server: str
     id: str
     generation: Generation | None = None
     reason: str | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        end = self.generation.state if self.generation is not None else "lost"
+        named = f" under key {self.key!r}" if self.key is not None else ""
+        return f"the job{named}, task {self.id}, is {end}"
 
 
 def made_up_key(claim: str) -> str:

@@ -30,6 +30,13 @@ class Journal(Protocol):
         there as it is.
         """
 
+    async def hold(self, entry: Entry) -> bool:
+        """Return whether a claim still stands, right before its submission leaves.
+
+        A process that was stopped counts as dead after a while, and its key may be somebody else's
+        by the time that it goes on. If the claim stands, nobody may think so from now on.
+        """
+
     async def taken(self, entry: Entry, id: str) -> None:
         """Write down the id of a job that was submitted; where it fails, go on trying."""
 

@@ -14,8 +14,9 @@ from luma_async.journal.entry import End, Entry, made_up_key
 class Operation:
     """One thing to do; `done` tells when it is durable, or why it cannot be done.
 
-    One that `must_land` is tried until it is done: it tells of a job that may be paid for. Of one
-    that `is_tidying` nobody need hear if it never is.
+    One that `must_land` is tried until it is done: it tells of a job that may be paid for. `done`
+    tells of its first failure all the same. Of one that `is_tidying` nobody need hear if it never
+    lands.
     """
 
     must_land: bool = False
@@ -24,6 +25,10 @@ class Operation:
     done: asyncio.Future[Any] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    def jobs(self) -> list[str]:
+        """Return a description of each job that this tells of."""
+        return []
 
     def end(self, result: Any = None) -> None:
         """Say that it is durable."""
@@ -60,8 +65,13 @@ class Change(Operation):
     id: str = ""
     reason: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.entry.key} {self.to}{f' as task {self.id}' if self.id else ''}"
+    def jobs(self) -> list[str]:
+        meaning = {
+            "taken": f"accepted, and is task {self.id}",
+            "refused": "not accepted",
+            "unclear": f"uncertain: {self.reason}",
+        }
+        return [f"the job under key {self.entry.key!r} was {meaning[self.to]}"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -70,8 +80,8 @@ class Finish(Operation):
 
     ends: Sequence[End]
 
-    def __str__(self) -> str:
-        return f"the ends of {len(self.ends)} jobs"
+    def jobs(self) -> list[str]:
+        return [str(end) for end in self.ends]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -85,3 +95,10 @@ class Find(Operation):
 @dataclass(slots=True, eq=False, kw_only=True)
 class Beat(Operation):
     """Note that this process is alive."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Hold(Operation):
+    """Return whether a claim still stands, and note that this process is alive."""
+
+    entry: Entry

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Column, ColumnElement, Row, Select, bindparam, delete, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal import rows, statements
@@ -16,8 +26,8 @@ from luma_async.journal.schema import durations, jobs, owners
 
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
-_FORGOTTEN_AFTER = 3600.0
-"""Seconds of silence after which an owner's row is deleted: one without a row is dead, too."""
+_FORGOTTEN_AFTER = 7 * 86400.0
+"""Seconds of silence after which an owner's row is deleted: more than any clock is set by."""
 
 _PAGE = 500
 """Values in one condition; databases allow some thousands."""
@@ -131,9 +141,12 @@ async def keep_learned(
 
 
 async def forget_owners(connection: AsyncConnection) -> None:
-    """Delete the rows of owners that have long been dead."""
+    """Delete the rows of owners that have long been silent, and have nothing under way."""
     silence = now(connection.dialect.name) - owners.c.heartbeat
-    silent = select(owners.c.owner).where(silence > _FORGOTTEN_AFTER)
+    is_submitting = exists().where(jobs.c.owner == owners.c.owner, statements.IS_SUBMITTING)
+    silent = select(owners.c.owner).where(
+        silence > _FORGOTTEN_AFTER, ~is_submitting.correlate(owners)
+    )
     # Of several that do so at once, none waits for another.
     free = silent.with_for_update(skip_locked=True)
     await connection.execute(delete(owners).where(owners.c.owner.in_(free)))

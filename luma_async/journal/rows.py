@@ -33,6 +33,7 @@ def values_of(entry: Entry, owner: str) -> Values:
         "earlier_ids": to_json(entry.earlier_ids).decode() if entry.earlier_ids else None,
         "submitted_at": entry.submitted_at.timestamp(),
         "updated_at": entry.updated_at.timestamp(),
+        "request_id": entry.request_id,
     }
 
 
@@ -53,6 +54,7 @@ def entry_of(row: RowMapping) -> Entry:
         updated_at=_moment(row["updated_at"]),
         fingerprint=row["fingerprint"],
         claim=row["claim"],
+        request_id=row["request_id"],
     )
 
 
@@ -80,6 +82,7 @@ def line_of(entry: Entry) -> str:
         "submitted_at": entry.submitted_at.isoformat(),
         "updated_at": entry.updated_at.isoformat(),
         "reason": entry.reason,
+        "request_id": entry.request_id,
         "earlier_ids": entry.earlier_ids,
         "generation": entry.generation.model_dump(mode="json") if entry.generation else None,
     }

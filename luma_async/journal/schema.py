@@ -45,6 +45,7 @@ jobs = Table(
     Column("earlier_ids", Text),
     Column("submitted_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+    Column("request_id", Text),
     Index("luma_jobs_task_id", "task_id"),
     # Few of many jobs are open at a time, and those are the ones that are looked for.
     Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
@@ -58,8 +59,10 @@ owners = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("heartbeat", Double, nullable=False),
+    Column("start", Text),
 )
-"""Who may have a submission on its way. The heartbeat is by the database's clock."""
+"""Who may have a submission on its way. The heartbeat is by the database's clock; `start` tells a
+process from a later one with the same `pid`."""
 
 durations = Table(
     "luma_durations",
@@ -71,7 +74,15 @@ durations = Table(
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (metadata.create_all,)
+
+def _add_columns(connection: Connection) -> None:
+    """Add what version 2 has more than version 1; an empty database got it with its tables."""
+    for table, column in (("luma_jobs", "request_id"), ("luma_owners", "start")):
+        if column not in {there["name"] for there in inspect(connection).get_columns(table)}:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+
+
+MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _add_columns)
 """The migration at position n makes version n + 1 of version n; an empty database is version 0.
 
 Once released, a migration stays as it is: what a table is to become is a further one.

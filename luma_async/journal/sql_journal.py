@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
@@ -20,12 +20,17 @@ from luma_async.journal.asked import checked_key
 from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
 from luma_async.journal.place import parse_place
+from luma_async.journal.worker import to_its_end
 
 if TYPE_CHECKING:
     from luma_async.journal.store import Store
 
 _MOST_SHOWN = 20
 """Jobs named in one error."""
+
+
+CLOSE_TIMEOUT = 30.0
+"""Seconds that what is left may take to be written when a journal closes."""
 
 
 class SQLJournal:
@@ -69,6 +74,7 @@ class SQLJournal:
         self._owner_timeout = owner_timeout
         _check_packages(self._place.dialect)
         self._store: Store | None = None
+        self._leaving: Store | None = None  # until it is closed, which may be cancelled
         self._closed = False
         self._opening: asyncio.Task[Store] | None = None
 
@@ -97,10 +103,14 @@ class SQLJournal:
         self._closed = False
         await self._opened()
 
-    async def aclose(self) -> None:
-        """Write what is still to be written, and close the database."""
+    async def aclose(self, *, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Write what is still to be written, for at most `timeout` seconds, and close the database.
+
+        What cannot be written by then is in the log, with the key and id of each job.
+        """
         self._closed = True
-        await _shielded(self._close())  # what is written must not be cut off
+        until = time.monotonic() + timeout
+        await to_its_end(lambda: self._close(until))  # what is written must not be cut off
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         """Write an entry that is `submitting`, and return what stands under its key then.
@@ -111,6 +121,17 @@ class SQLJournal:
         """
         stands: Entry = await self._do(Claim(entry=entry, instead_of=instead_of))
         return stands
+
+    async def hold(self, entry: Entry) -> bool:
+        """Return whether a claim still stands, right before its submission leaves.
+
+        That costs nothing as long as this process was heard of lately.
+
+        Raises:
+            JournalError: the database cannot be asked.
+
+        """
+        return await (await self._opened()).hold(entry)
 
     async def taken(self, entry: Entry, id: str) -> None:
         """Write down the id of a job that was submitted.
@@ -179,11 +200,15 @@ class SQLJournal:
     async def uncertain(self) -> list[Entry]:
         """Return the jobs that may have been taken, the oldest first; `settle()` settles them.
 
+        Where a process of another machine was submitting and has been silent since, this takes half
+        of `owner_timeout`, to be sure that it is dead.
+
         Raises:
             JournalError: it could not be read.
 
         """
-        return await self._entries(EntryState.UNCERTAIN)
+        store = await self._opened()
+        return await store.decided(lambda: self._entries(EntryState.UNCERTAIN))
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
         """Settle an uncertain job, as your gateway's list of tasks tells.
@@ -230,8 +255,13 @@ class SQLJournal:
             if id is not None:
                 _check_id(id)
         # A job whose submitter died becomes uncertain when somebody looks for it.
-        await asyncio.gather(*map(self.find, ids))
-        return dict(await self._run("unsettleable", ids))
+        store = await self._opened()
+        entries = await store.decided(lambda: asyncio.gather(*map(self.find, ids)))
+        problems = dict(await self._run("unsettleable", ids))
+        for entry in entries:
+            if entry and entry.state is EntryState.SUBMITTING and entry.reason:
+                problems[entry.key] = f"{problems.get(entry.key, repr(entry.key))}. {entry.reason}"
+        return problems
 
     async def purge(self, older_than: timedelta | float) -> int:
         """Delete the jobs that ended longer ago than that (seconds), and return how many.
@@ -281,11 +311,14 @@ class SQLJournal:
         if not (self._closed and operation.must_land):
             return await (await self._opened()).do(operation)
         # It comes late, and tells of a job that may be paid for.
+        return await to_its_end(lambda: self._do_late(operation))
+
+    async def _do_late(self, operation: Operation) -> Any:
         store = await self._open_store()
         try:
             return await store.do(operation)
         finally:
-            await _shielded(store.aclose())
+            await to_its_end(lambda: store.aclose(within=CLOSE_TIMEOUT))
 
     async def _run(self, query: str, *arguments: Any, **named: Any) -> Any:
         store = await self._opened()
@@ -298,13 +331,17 @@ class SQLJournal:
         return [entry async for page in store.pages(state, server=server) for entry in page]
 
     async def _opened(self) -> Store:
-        if self._store is None:
+        while self._store is None:
             if self._closed:
                 raise JournalError("The journal is closed: open() opens it again.")
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._open_store(), name="luma-async opening")
-                self._opening.add_done_callback(self._opening_ended)
-            return await asyncio.shield(self._opening)
+            opening = self._opening
+            if opening is None:
+                opening = asyncio.create_task(self._open_store(), name="luma-async opening")
+                opening.add_done_callback(self._opening_ended)
+                self._opening = opening
+            await asyncio.wait([opening])
+            if not opening.cancelled():  # together with everything else, and not by this caller
+                return opening.result()
         if self._store.loop is not asyncio.get_running_loop():
             raise ConfigurationError(
                 "This journal is open in another event loop. Close it there, or make one "
@@ -327,19 +364,16 @@ class SQLJournal:
         if not opening.cancelled() and opening.exception() is None:
             self._store = opening.result()
 
-    async def _close(self) -> None:
-        if self._opening is not None:
-            await asyncio.wait([self._opening])
-        store, self._store = self._store, None
-        if store is not None:
-            await store.aclose()
-
-
-async def _shielded(work: Coroutine[Any, Any, None]) -> None:
-    """Do something to its end, whether or not the caller waits for it."""
-    task = asyncio.create_task(work, name="luma-async journal closing")
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    await asyncio.shield(task)
+    async def _close(self, until: float) -> None:
+        if (opening := self._opening) is not None:
+            await asyncio.wait([opening], timeout=max(until - time.monotonic(), 0))
+            opening.cancel()
+            await asyncio.wait([opening], timeout=1.0)
+        if self._store is not None:
+            self._leaving, self._store = self._store, None
+        if self._leaving is not None:
+            await self._leaving.aclose(within=max(until - time.monotonic(), 0))
+            self._leaving = None
 
 
 def _check_id(id: Any) -> None:

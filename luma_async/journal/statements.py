@@ -46,6 +46,12 @@ _UNCERTAIN: Update = update(jobs).values(
     updated_at=bindparam("now"),
 )
 UNCLEAR: Update = _UNCERTAIN.where(OF_CLAIM, IS_OPEN)
+HOLD: Update = (
+    update(jobs)
+    .where(OF_CLAIM, IS_OPEN)
+    .values(state=EntryState.SUBMITTING.value, reason=None, updated_at=bindparam("now"))
+)
+"""One that was called uncertain because its owner was silent is submitting again."""
 DIED: Update = _UNCERTAIN.where(OF_CLAIM, IS_SUBMITTING)
 FINISH: Update = (
     update(jobs)
@@ -54,7 +60,9 @@ FINISH: Update = (
         jobs.c.server == bindparam("the_server"),
         or_(
             jobs.c.state == EntryState.RUNNING.value,
-            jobs.c.state == EntryState.LOST.value,  # a server may find again what it had lost
+            # A server may find again what it had lost, and make what it said it could not.
+            jobs.c.state == EntryState.LOST.value,
+            jobs.c.state == EntryState.FAILED.value,
         ),
     )
     .values(
@@ -88,6 +96,7 @@ def beat(dialect: str) -> Any:
             owner=bindparam("the_owner"),
             host=bindparam("the_host"),
             pid=bindparam("the_pid"),
+            start=bindparam("the_start"),
             heartbeat=clock,
         )
         .on_conflict_do_update(index_elements=[owners.c.owner], set_={"heartbeat": clock})
@@ -98,7 +107,7 @@ def select_jobs(dialect: str) -> Select[Any]:
     """Return the query for rows, the oldest first, each with how long its owner has been silent."""
     silence = (now(dialect) - owners.c.heartbeat).label("silence")
     return (
-        select(jobs, owners.c.host, owners.c.pid, silence)
+        select(jobs, owners.c.host, owners.c.pid, owners.c.start, owners.c.heartbeat, silence)
         .select_from(jobs.outerjoin(owners, jobs.c.owner == owners.c.owner))
         .order_by(jobs.c.submitted_at, jobs.c.key)
     )

@@ -9,7 +9,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Iterator,
     Mapping,
     Sequence,
@@ -22,15 +21,18 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.errors import JournalError
-from luma_async.journal import database, queries
+from luma_async.journal import database, owner, queries
 from luma_async.journal.commits import GroupCommit
+from luma_async.journal.connections import BrokenOffError, Connections
 from luma_async.journal.entry import Entry, EntryState
 from luma_async.journal.explanations import explain
-from luma_async.journal.operations import Beat, Change, Claim, Finish, Operation
+from luma_async.journal.heartbeats import Heartbeats
+from luma_async.journal.operations import Beat, Change, Claim, Finish, Hold, Operation
 from luma_async.journal.place import Place
 from luma_async.journal.schema import migrate
 from luma_async.journal.transaction import Transactions
 from luma_async.journal.unusable import Unusable
+from luma_async.journal.worker import Worker
 
 T = TypeVar("T")
 
@@ -39,6 +41,13 @@ _PAGE = 100
 
 _CLASHES = 3
 """How often a transaction that another one got in the way of is begun again."""
+
+_LONGEST_ANSWER = 15.0
+"""Seconds that a transaction may take at a PostgreSQL server, the way there included."""
+
+_LOCK_STEP = 0.5
+"""Seconds that SQLite itself waits for a lock. It does so in a thread that nobody can end, so the
+rest of `lock_timeout` is waited here."""
 
 
 class Store:
@@ -52,20 +61,28 @@ class Store:
     def __init__(self, place: Place, *, lock_timeout: float, owner_timeout: float) -> None:
         self.shown = place.shown
         self.loop = asyncio.get_running_loop()
-        self._engine = database.connect(place, timeout=lock_timeout)
         self._place = place
         self._dialect = place.dialect
+        self._lock_timeout = lock_timeout
+        self._connections = Connections(
+            database.connect(place, timeout=min(lock_timeout, _LOCK_STEP)),
+            limit=math.inf if self._dialect == "sqlite" else _LONGEST_ANSWER,
+        )
+        self._owner = uuid.uuid4().hex
         self._under_way: set[str] = set()
+        self._heartbeats = Heartbeats(owner_timeout)
         self._transactions = Transactions(
-            uuid.uuid4().hex, owner_timeout, self._dialect, self._under_way
+            self._owner, self._heartbeats, self._dialect, self._under_way
         )
+        self._owner_timeout = owner_timeout
         self._beat_every = owner_timeout / 5
-        self._beat: asyncio.TimerHandle | None = None
         self._beaten_at = -math.inf
-        self._writer: AsyncConnection | None = None
-        self._commits = GroupCommit(
-            self._commit, may_pass=database.may_pass, explain=self._explained
+        self._last_beat: asyncio.Future[Any] | None = None
+        self._all_over = asyncio.Event()
+        self._heart = Worker(
+            "luma-async journal heartbeat", self._beat, lambda: bool(self._under_way)
         )
+        self._commits = GroupCommit(self._commit, is_trouble=_is_trouble, explain=self._explained)
         self._apart: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
@@ -87,26 +104,35 @@ class Store:
             await self._transactions.beat(connection)  # a journal must take what is written
             await self._transactions.leave(connection)
 
+        owner.enter(self._owner)
         try:
             await self._look(self._place.prepare)
             await self.run(open_on)
             await self._look(self._place.opened)
         except BaseException:
-            await self._engine.dispose()
+            owner.leave(self._owner)
+            await self._connections.aclose(is_sound=False)
             raise
 
-    async def aclose(self) -> None:
-        """Write what is still to be written, and close the database."""
-        await self._commits.aclose()
-        if self._beat is not None:
-            self._beat.cancel()
-        while self._apart:
-            await asyncio.wait(self._apart)
-        if self._beaten_at > -math.inf and not self._commits.is_failing:
-            with suppress(JournalError):  # the silence will tell
-                await self.run(self._transactions.leave)
-        await self._drop_writer()
-        await self._engine.dispose()
+    async def aclose(self, *, within: float = math.inf) -> None:
+        """Write what is still to be written, for at most so many seconds, and close the database.
+
+        The log tells of each job that something could not be written of.
+        """
+        is_sound = False
+        try:
+            await self._commits.aclose(within=within)
+            await self._heart.stop()
+            is_sound = not self._commits.is_failing
+            if self._apart:
+                await asyncio.wait(self._apart, timeout=_LOCK_STEP)
+            if self._beaten_at > -math.inf and is_sound:
+                with suppress(JournalError, TimeoutError):  # the silence will tell
+                    async with asyncio.timeout(_LOCK_STEP):
+                        await self.run(self._transactions.leave)
+        finally:
+            owner.leave(self._owner)
+            await self._connections.aclose(is_sound=is_sound)
 
     async def do(self, operation: Operation) -> Any:
         """Have an operation done together with others, and return its result once it is durable.
@@ -115,26 +141,34 @@ class Store:
             JournalError: it could not be done.
 
         """
-        if not isinstance(operation, Claim):
-            return await self._commits.put(operation)
-        claim = operation.entry.claim
-        self._under_way.add(claim)
-        try:
-            stands: Entry = await self._commits.put(operation)
-        except JournalError:
-            # It may have been written for all that. The claim is over when this is.
-            back = Change(
-                to="refused",
-                entry=operation.entry,
-                instead_of=operation.instead_of,
-                must_land=True,
-                is_tidying=True,
-            )
-            self._commits.put(back)
-            raise
-        if stands.claim != claim:
-            self._under_way.discard(claim)
+        if isinstance(operation, Claim):
+            return await self._claim(operation)
+        return await self._commits.put(operation)
+
+    async def hold(self, entry: Entry) -> bool:
+        """Return whether a claim of this owner still stands, and if it does see to it that it will.
+
+        It need not be asked for while nobody can believe that this owner is dead.
+
+        Raises:
+            JournalError: the database cannot be asked.
+
+        """
+        if owner.running_time() - self._beaten_at < self._owner_timeout / 2:
+            return True
+        stands: bool = await self._commits.put(Hold(entry=entry))
+        if not stands:
+            self._over(entry.claim)
         return stands
+
+    async def decided(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read entries, and again once it is known whose submitters are dead."""
+        self._heartbeats.decided_in()
+        result = await read()
+        if (pause := self._heartbeats.decided_in()) > 0:
+            await asyncio.sleep(pause)
+            result = await read()
+        return result
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Do something in a transaction of its own.
@@ -143,7 +177,11 @@ class Store:
             JournalError: it could not be done.
 
         """
-        return await self._shielded(self._run(work))
+        task = asyncio.create_task(self._run(work), name="luma-async journal query")
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
 
     async def pages(
         self, *states: EntryState, server: str | None = None
@@ -171,29 +209,59 @@ class Store:
             return
         raise explained
 
+    async def _claim(self, operation: Claim) -> Entry:
+        claim = operation.entry.claim
+        self._under_way.add(claim)
+        self._all_over.clear()
+        self._heart.wake()
+        try:
+            stands: Entry = await self._commits.put(operation)
+        except BaseException:
+            # It may have been written for all that. The claim is over when this is.
+            back = Change(
+                to="refused",
+                entry=operation.entry,
+                instead_of=operation.instead_of,
+                must_land=True,
+                is_tidying=True,
+            )
+            self._commits.put(back)
+            raise
+        if stands.claim != claim:
+            self._over(claim)
+        return stands
+
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
             self._place.check()
-            async with self._engine.begin() as connection:
-                return await work(connection)
+            return await self._patiently(lambda: self._connections.run(work))
         except Exception as error:  # noqa: BLE001  a driver may raise anything
             explained = self._explained(error)
         raise explained
 
-    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.create_task(work, name="luma-async journal query")
-        self._apart.add(task)
-        task.add_done_callback(self._apart.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(task)
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something again for as long as another program may keep a SQLite file locked."""
+        until = self.loop.time() + self._lock_timeout
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                if not database.is_locked(error) or self.loop.time() >= until:
+                    raise
+            self._connections.forget_thrown_away()
 
     async def _commit(self, group: Sequence[Operation]) -> Mapping[Operation, Any]:
+        began = owner.running_time()
         if any(isinstance(operation, Claim) for operation in group) and self._is_silent():
             group = [Beat(), *group]
         results: dict[Operation, Any] = {}
         for part in self._parts(group):
             results |= await self._commit_part(part)
-        self._note_under_way(group)
+        if any(isinstance(operation, Beat | Hold) for operation in group):
+            self._beaten_at = began
+        for operation in group:
+            if isinstance(operation, Change):
+                self._over(operation.entry.claim)
         return results
 
     def _parts(self, group: Sequence[Operation]) -> Iterator[list[Operation]]:
@@ -214,12 +282,12 @@ class Store:
 
         What was written after all by a try that failed makes no difference to the next.
         """
-        was_open = self._writer is not None
+        was_open = self._connections.has_writer
         for _ in range(_CLASHES):
             try:
-                return await self._commit_once(part)
+                return await self._patiently(lambda: self._commit_once(part))
             except Exception as error:
-                is_stale = was_open and self._writer is None
+                is_stale = was_open and database.is_lost(error)
                 if not (is_stale or database.is_clash(error)):
                     raise
                 was_open = False
@@ -227,42 +295,38 @@ class Store:
 
     async def _commit_once(self, part: Sequence[Operation]) -> Mapping[Operation, Any]:
         self._place.check()
-        if self._writer is None:
-            self._writer = await self._engine.connect()
-        try:
-            async with self._writer.begin():
-                return await self._transactions.run(self._writer, part)
-        except BaseException as error:
-            if database.is_lost(error):
-                await self._drop_writer()
-            raise
+        return await self._connections.write(
+            lambda connection: self._transactions.run(connection, part)
+        )
 
     def _is_silent(self) -> bool:
-        return self.loop.time() - self._beaten_at > self._beat_every
+        return owner.running_time() - self._beaten_at > self._beat_every
 
-    def _note_under_way(self, group: Sequence[Operation]) -> None:
-        for operation in group:
-            if isinstance(operation, Beat):
-                self._beaten_at = self.loop.time()
-            elif isinstance(operation, Change):
-                self._under_way.discard(operation.entry.claim)
-        if self._beat is None:
-            self._beat_on()
+    def _over(self, claim: str) -> None:
+        """Note that a claim has come to its end, whatever that was."""
+        self._under_way.discard(claim)
+        if not self._under_way:
+            self._all_over.set()
 
-    def _beat_on(self) -> None:
-        self._beat = None
-        if self._under_way:
-            self._beat = self.loop.call_later(self._beat_every, self._beat_now)
+    async def _beat(self) -> None:
+        """Wait until all claims are over, and note that this process is alive if that takes time.
 
-    def _beat_now(self) -> None:
-        self._commits.put(Beat())
-        self._beat_on()
-
-    async def _drop_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with suppress(Exception):  # it is broken, and gone
-                await writer.close()
+        What this waits for is written even where every asyncio task is cancelled, and then waited
+        for once: so it ends only when the writer has.
+        """
+        try:
+            async with asyncio.timeout(self._beat_every):
+                await self._all_over.wait()
+        except TimeoutError:
+            if self._last_beat is None or self._last_beat.done():
+                self._last_beat = self._commits.put(Beat())
+            return
+        await self._commits.idle()
+        await asyncio.sleep(0)
 
     def _explained(self, error: Exception) -> JournalError:
         return JournalError(f"The journal {self.shown} cannot be used: {explain(error)}.")
+
+
+def _is_trouble(error: Exception) -> bool:
+    return isinstance(error, BrokenOffError) or database.is_trouble(error)

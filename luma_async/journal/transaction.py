@@ -8,14 +8,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, UpdateBase, delete, select
+from sqlalchemy import RowMapping, UpdateBase, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal import rows, statements
 from luma_async.journal.database import Clash
 from luma_async.journal.entry import Entry, EntryState
-from luma_async.journal.operations import Beat, Change, Claim, Find, Finish, Operation
-from luma_async.journal.owner import is_gone, this_host
+from luma_async.journal.heartbeats import Heartbeats
+from luma_async.journal.operations import Beat, Change, Claim, Find, Finish, Hold, Operation
+from luma_async.journal.owner import start_of, this_host
 from luma_async.journal.schema import jobs, owners
 
 _DIED = "The process that was submitting it ended before the answer came."
@@ -28,33 +29,42 @@ _ROUNDS = 5
 class Transactions:
     """Does what is asked of a journal, in the name of one owner.
 
-    Rows are written in the order of their keys, whoever writes. An owner that has been silent for
-    `owner_timeout` seconds counts as dead. `under_way` are the claims of this one whose end is
-    still to come.
+    Rows are written in the order of their keys, whoever writes. `heartbeats` tells which owners
+    are dead. `under_way` are the claims of this one whose end is still to come.
     """
 
     owner: str
-    owner_timeout: float
+    heartbeats: Heartbeats
     dialect: str
     under_way: AbstractSet[str]
 
     async def run(
         self, connection: AsyncConnection, group: Sequence[Operation]
-    ) -> Mapping[Operation, Entry | None]:
+    ) -> Mapping[Operation, Entry | bool | None]:
         """Do all that is in a group, and return what stands under the keys that it asks for."""
         moment = rows.this_moment()
         await self._change(connection, [each for each in group if isinstance(each, Change)], moment)
         await self._finish(connection, [each for each in group if isinstance(each, Finish)], moment)
-        if any(isinstance(operation, Beat) for operation in group):
+        if any(isinstance(operation, Beat | Hold) for operation in group):
             await self.beat(connection)
+        holds = [operation for operation in group if isinstance(operation, Hold)]
+        held: dict[Operation, bool] = {
+            hold: await self._hold(connection, hold.entry, moment) for hold in holds
+        }
         found = await self._claim(connection, [each for each in group if isinstance(each, Claim)])
         finds = [operation for operation in group if isinstance(operation, Find)]
         entries = await self._under(connection, {find.key for find in finds})
-        return {**found, **{find: entries.get(find.key) for find in finds}}
+        return {**held, **found, **{find: entries.get(find.key) for find in finds}}
 
     async def beat(self, connection: AsyncConnection) -> None:
         """Note that this owner is alive."""
-        me = {"the_owner": self.owner, "the_host": this_host(), "the_pid": os.getpid()}
+        pid = os.getpid()
+        me = {
+            "the_owner": self.owner,
+            "the_host": this_host(),
+            "the_pid": pid,
+            "the_start": start_of(pid),
+        }
         await connection.execute(statements.beat(self.dialect), me)
 
     async def leave(self, connection: AsyncConnection) -> None:
@@ -69,11 +79,14 @@ class Transactions:
         found = await connection.execute(statements.select_jobs(self.dialect).where(condition))
         entries: list[Entry] = []
         dead: list[Entry] = []
-        for row in found.all():
-            entry = rows.entry_of(row._mapping)  # noqa: SLF001  its public name
-            if entry.state is EntryState.SUBMITTING and self._is_dead(row):
-                entry = replace(entry, state=EntryState.UNCERTAIN, reason=_DIED)
-                dead.append(entry)
+        for row in found.mappings().all():
+            entry = rows.entry_of(row)
+            if entry.state is EntryState.SUBMITTING:
+                if self._is_dead(row):
+                    entry = replace(entry, state=EntryState.UNCERTAIN, reason=_DIED)
+                    dead.append(entry)
+                elif row["owner"] != self.owner:
+                    entry = replace(entry, reason=self.heartbeats.complaint(row))
             entries.append(entry)
         moment = rows.this_moment()
         await _many(
@@ -83,12 +96,14 @@ class Transactions:
         )
         return entries
 
-    def _is_dead(self, row: Row[Any]) -> bool:
-        if row.owner == self.owner:
-            return row.claim not in self.under_way
-        if row.silence is None:
-            return True  # it left for good
-        return bool(row.silence > self.owner_timeout or is_gone(row.host, row.pid))
+    def _is_dead(self, row: RowMapping) -> bool:
+        if row["owner"] == self.owner:
+            return row["claim"] not in self.under_way
+        return self.heartbeats.is_dead(row)
+
+    async def _hold(self, connection: AsyncConnection, entry: Entry, moment: float) -> bool:
+        values = [{**_the(entry), "now": moment}]
+        return await _many(connection, statements.HOLD, values) == 1
 
     async def _under(self, connection: AsyncConnection, keys: set[str]) -> dict[str, Entry]:
         found = await self.read(connection, jobs.c.key.in_(keys)) if keys else []

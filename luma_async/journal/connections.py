@@ -1,0 +1,177 @@
+"""Connections: what is done with a database ends in bounded time, on a connection that is sound."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+_TO_END = 0.7
+"""Seconds that a transaction has to end which nobody waits for any more. It is not cancelled yet:
+a SQLite connection that is cancelled while it is being closed stays open, and locked."""
+
+_BREAK_OFF = 0.3
+"""Seconds that a transaction has to end after it was cancelled."""
+
+
+class Connections:
+    """Runs transactions of one engine: the writer's on a connection that stays open, and others.
+
+    None takes longer than `limit` seconds: drivers wait without end for a server that is frozen,
+    even where they are cancelled. A connection on which anything went wrong is thrown away, for
+    nobody knows what it still has under way.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, limit: float = math.inf) -> None:
+        self._engine = engine
+        self._limit = None if limit == math.inf else limit
+        self._writer: AsyncConnection | None = None
+        self._drivers: WeakSet[Any] = WeakSet()
+        self._under_way: dict[asyncio.Task[Any], AsyncConnection | None] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._threw_away = False
+        event.listen(engine.sync_engine, "connect", self._connected)
+
+    def forget_thrown_away(self) -> None:
+        """Free what is left of connections that were thrown away.
+
+        SQLite keeps a closed connection, with its lock on the file, until the last cursor of it is
+        collected, and an exception may hold one.
+        """
+        if self._threw_away:
+            self._threw_away = False
+            gc.collect()
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether the writer's connection is open."""
+        return self._writer is not None
+
+    async def write(self, work: Work[T]) -> T:
+        """Do something in a transaction on the writer's connection; one at a time."""
+        return await self._bounded(self._write(work))
+
+    async def run(self, work: Work[T]) -> T:
+        """Do something in a transaction of its own."""
+        return await self._bounded(self._run(work))
+
+    async def aclose(self, *, is_sound: bool) -> None:
+        """Close everything; what does not answer is cut off, at once if nothing is sound."""
+        if not is_sound:
+            self._cut_off_all()
+        for task in list(self._under_way):
+            await self._break_off(task)
+        with suppress(Exception):  # whatever it is, it is gone
+            await self._bounded(self._close(), limit=_TO_END)
+        self._cut_off_all()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=_BREAK_OFF)
+
+    async def _write(self, work: Work[T]) -> T:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            writer = await self._engine.connect()
+        result = await self._on(writer, work)
+        self._writer = writer
+        return result
+
+    async def _run(self, work: Work[T]) -> T:
+        connection = await self._engine.connect()
+        result = await self._on(connection, work)
+        await connection.close()
+        return result
+
+    async def _on(self, connection: AsyncConnection, work: Work[T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._under_way[task] = connection
+        try:
+            async with connection.begin():
+                return await work(connection)
+        except BaseException:
+            self._threw_away = True
+            leaving = asyncio.create_task(
+                _throw_away(connection), name="luma-async journal leaving"
+            )
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.wait([leaving])
+            raise
+
+    async def _close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+        await self._engine.dispose()
+
+    async def _bounded(self, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
+        """Do something in a task of its own, and break it off if its time is up."""
+        task = asyncio.create_task(work, name="luma-async journal transaction")
+        self._under_way[task] = None
+        task.add_done_callback(lambda done: self._under_way.pop(done, None))
+        try:
+            await asyncio.wait([task], timeout=limit or self._limit)
+        except asyncio.CancelledError:
+            await self._break_off(task)
+            raise
+        if not task.done():
+            _cut_off(_driver(self._under_way.get(task)))
+            await self._break_off(task)
+            raise TimeoutError
+        if task.cancelled():
+            raise BrokenOffError
+        return task.result()
+
+    async def _break_off(self, task: asyncio.Task[Any]) -> None:
+        """Wait for a transaction to end, then cancel it, and at last do not ask the server."""
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([task], timeout=_TO_END)
+        for _ in range(2):
+            if not task.done():
+                _cut_off(_driver(self._under_way.get(task)))
+                task.cancel()
+                await asyncio.wait([task], timeout=_BREAK_OFF)
+
+    def _connected(self, connection: Any, _: object) -> None:
+        self._drivers.add(connection.driver_connection)
+
+    def _cut_off_all(self) -> None:
+        for driver in list(self._drivers):
+            _cut_off(driver)
+
+
+class BrokenOffError(Exception):
+    """A transaction was cancelled together with everything else."""
+
+
+def _driver(connection: AsyncConnection | None) -> Any:
+    """Return the driver's own connection, if there still is one."""
+    with suppress(Exception):
+        pooled = connection.sync_connection if connection is not None else None
+        return pooled.connection.driver_connection if pooled is not None else None
+    return None
+
+
+async def _throw_away(connection: AsyncConnection) -> None:
+    with suppress(Exception):  # it is broken, and gone
+        await connection.invalidate()
+    with suppress(Exception):
+        await connection.close()
+
+
+def _cut_off(driver: Any) -> None:
+    """Close a socket, so that what waits for an answer ends. A SQLite file has none."""
+    terminate = getattr(driver, "terminate", None)
+    if terminate is not None:
+        with suppress(Exception):  # it is gone already
+            terminate()
