@@ -27,8 +27,26 @@ class Server:
     process: subprocess.Popen[bytes]
     folder: Path
 
-    def url(self, database: str) -> str:
-        return f"postgresql://luma:not-secret@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, *, role: str = "luma") -> str:
+        return f"postgresql://{role}:not-secret@127.0.0.1:{self.port}/{database}"
+
+    def processes(self) -> list[int]:
+        """Return its process ids, the first one last."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [*map(int, children.read_text().split()), self.process.pid]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all of it, as a host that is gone."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        stopped = self.processes()
+        for process in stopped:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in stopped:
+                os.kill(process, signal.SIGCONT)
 
 
 def binary(name: str, package: str = "PostgreSQL") -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from luma_async import JournalError
 from luma_async.journal.commits import LARGEST_GROUP, GroupCommit
-from luma_async.journal.operations import Find, Operation
+from luma_async.journal.operations import Change, Find, Operation
+from tests.journal.test_owners import new_entry
 
 
 class PassingError(Exception):
@@ -21,28 +22,39 @@ class LastingError(Exception):
     pass
 
 
+def paid(key: str = "cat") -> Change:
+    """Return the news that a job was accepted."""
+    return Change(to="taken", entry=new_entry(key), id="job-1", must_land=True)
+
+
+def key_of(operation: Operation) -> str:
+    return operation.entry.key if isinstance(operation, Change) else getattr(operation, "key", "")
+
+
 @dataclass
 class Disk:
     """What takes groups; each exception in `troubles` spoils one commit."""
 
     groups: list[list[str]] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
-    poison: str = ""
+    poison: str = "-"
+    landed: list[str] = field(default_factory=list)
 
     async def commit(self, group: Sequence[Operation]) -> Mapping[Operation, str]:
-        keys = [operation.key for operation in group if isinstance(operation, Find)]
+        keys = [key_of(operation) for operation in group]
         self.groups.append(keys)
         await asyncio.sleep(0)
         if self.troubles:
             raise self.troubles.pop(0)
         if self.poison in keys:
             raise LastingError
+        self.landed += keys
         return {operation: f"found {key}" for operation, key in zip(group, keys, strict=True)}
 
     def commits(self) -> GroupCommit:
         return GroupCommit(
             self.commit,
-            may_pass=lambda error: isinstance(error, PassingError),
+            is_trouble=lambda error: isinstance(error, PassingError),
             explain=lambda error: JournalError(f"The disk says {type(error).__name__}."),
         )
 
@@ -120,7 +132,7 @@ async def test_what_must_land_lands_by_itself() -> None:
         while len(disk.groups) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    await commits.aclose()
+    await commits.aclose(within=1)
     assert disk.groups == [["paid"]] * 3
 
 
@@ -138,22 +150,103 @@ async def test_one_that_cannot_be_done_spoils_no_other() -> None:
     assert isinstance(bad, JournalError)
 
 
-async def test_closing_does_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
-    """And once more what must land; if it still cannot, the log has it."""
+async def test_closing_does_what_is_left() -> None:
+    """What must land is tried on for as long as closing may take."""
     disk = Disk()
     commits = disk.commits()
     left = commits.put(Find(key="left"))
-    await commits.aclose()
+    await commits.aclose(within=1)
     assert left.result() == "found left"
 
     disk = Disk(troubles=[PassingError(), PassingError(), PassingError()])
     commits = disk.commits()
     with pytest.raises(JournalError):
-        await commits.put(Find(key="paid", must_land=True))
-    await commits.aclose()
+        await commits.put(paid())
+    await commits.aclose(within=5)
 
-    assert len(disk.groups) == 2
-    assert "This is not in it" in caplog.text
+    assert len(disk.groups) == 4
+
+
+@pytest.mark.parametrize("error", [PassingError, LastingError])
+async def test_closing_tells_of_what_could_not_be_written(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In time, and with the key and the id of each job."""
+    disk = Disk(troubles=[error() for _ in range(1000)])
+    commits = disk.commits()
+    with pytest.raises(JournalError):
+        await commits.put(paid())
+
+    async with asyncio.timeout(3):
+        await commits.aclose(within=0.2)
+
+    told = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 1
+    assert "'cat'" in told[0]
+    assert "job-1" in told[0]
+
+
+async def test_what_must_land_is_never_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the error, and however long it lasts; the log says so once, not at each try."""
+    disk = Disk(troubles=[LastingError(), PassingError(), RuntimeError(), AttributeError()])
+    commits = disk.commits()
+    with pytest.raises(JournalError):
+        await commits.put(paid())
+
+    async with asyncio.timeout(15):
+        await commits.idle()
+
+    assert len(disk.groups) == 5
+    assert len(caplog.records) == 1
+
+
+async def test_one_that_never_lands_holds_up_no_other() -> None:
+    """It is tried by itself from then on; what comes later takes no longer than ever."""
+    disk = Disk(poison="cat")
+    commits = disk.commits()
+    with pytest.raises(JournalError):
+        await commits.put(paid())
+
+    async with asyncio.timeout(1):
+        for number in range(10):
+            await commits.put(paid(f"dog {number}"))
+
+    assert [group for group in disk.groups if "cat" in group] == [["cat"], ["cat"]]
+    await commits.aclose(within=0)
+
+
+async def test_many_that_never_land_hold_up_no_other() -> None:
+    """A round of single tries ends early, and the next begins with the others."""
+    disk = Disk(poison="bad")
+    commits = disk.commits()
+
+    group = [paid("bad") for _ in range(7)] + [paid("good")]
+    ends = await asyncio.gather(*map(commits.put, group), return_exceptions=True)
+    async with asyncio.timeout(15):
+        while ["good"] not in disk.groups:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    assert all(isinstance(end, JournalError) for end in ends[:7])
+    await commits.aclose(within=0)
+
+
+@pytest.mark.parametrize("moment", range(6))
+async def test_a_cancelled_writer_loses_nothing(moment: int) -> None:
+    """Whenever that is: the tasks of a program may all be cancelled, and it goes on."""
+    disk = Disk(troubles=[PassingError()] if moment % 2 else [])
+    commits = disk.commits()
+    before = asyncio.all_tasks()
+    futures = [commits.put(Find(key="read")), commits.put(paid())]
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+
+    async with asyncio.timeout(5):
+        await asyncio.wait(futures)
+        await commits.idle()
+
+    assert "cat" in disk.landed
 
 
 async def test_whoever_no_longer_waits_is_not_served() -> None:

@@ -431,4 +431,4 @@ async def test_a_heart_beats_only_while_something_is_submitted(place: str) -> No
             assert journal._store is not None
             assert not journal._store._under_way
             await asyncio.sleep(0.2)
-            assert journal._store._beat is None
+            assert journal._store._heart._task is None

@@ -235,6 +235,7 @@ async def test_a_lost_job_is_looked_for_until_it_is_to_be_submitted_again(place:
             found = await luma.generate("a cat", key="cat")
             assert found.id == task.id
             assert len(sim.ledger.jobs) == 1
+            sim.faults.add(Fault.answer(b'{"code": "task_not_exist"}', status=404, on=["get"]))
 
             again = await luma.generate("a cat", key="cat", retry_failed=True)
 

@@ -14,10 +14,11 @@ import pytest
 
 from luma_async import SQLJournal, SubmissionUncertainError
 from luma_async.journal import End, Entry, EntryState
-from luma_async.journal.owner import is_gone, this_host
+from luma_async.journal.owner import is_gone, start_of, this_host
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.clients import connect, until
+from tests.journal.databases import execute
 from tests.journal.workers import worker
 
 
@@ -33,6 +34,11 @@ def new_entry(key: str) -> Entry:
         fingerprint="0",
         claim=f"claim of {key}",
     )
+
+
+async def put_elsewhere(place: str) -> None:
+    """Let whoever is submitting be a process of another machine."""
+    await execute(place, "UPDATE luma_owners SET host = 'another machine'")
 
 
 async def test_a_living_process_keeps_its_submission(place: str) -> None:
@@ -58,6 +64,7 @@ async def test_a_silent_process_counts_as_dead(place: str) -> None:
     silent = SQLJournal(place, owner_timeout=1000)  # it beats every 200 s
     async with silent, SQLJournal(place, owner_timeout=0.3) as other:
         await silent.claim(new_entry("cat"))
+        await put_elsewhere(place)
         entry = await other.find("cat")
         assert entry is not None
         assert entry.state is EntryState.SUBMITTING
@@ -76,6 +83,7 @@ async def test_an_answer_after_all_ends_the_uncertainty(place: str) -> None:
         cat, dog, cow = map(new_entry, ("cat", "dog", "cow"))
         for entry in (cat, dog, cow):
             await slow.claim(entry)
+        await put_elsewhere(place)
         await asyncio.sleep(0.2)
         assert len(await other.uncertain()) == 3
         await other.settle("dog", resubmit=True)
@@ -105,6 +113,7 @@ async def test_a_refusal_after_all_ends_the_uncertainty(place: str) -> None:
         assert uncertain is not None
         again = replace(new_entry("dog"), claim="another")
         await slow.claim(again, instead_of=uncertain)
+        await put_elsewhere(place)
         await asyncio.sleep(0.2)
         assert len(await other.uncertain()) == 2
 
@@ -180,7 +189,10 @@ def test_only_a_process_that_is_certainly_gone_is_gone() -> None:
         process.wait()
         pid = process.pid
 
-    assert is_gone(this_host(), pid)
-    assert not is_gone(this_host(), os.getpid())
-    assert not is_gone(this_host(), 1)
-    assert not is_gone("another machine", pid)
+    me, start = os.getpid(), start_of(os.getpid())
+    assert is_gone("it", this_host(), pid, None) is True
+    assert is_gone("it", this_host(), 1, None) is False
+    assert is_gone("it", this_host(), os.getppid(), start_of(os.getppid())) is False
+    assert is_gone("it", this_host(), os.getppid(), start) is True  # its id is used again
+    assert is_gone("it", "another machine", pid, None) is None
+    assert is_gone("one of an event loop before", this_host(), me, start) is True

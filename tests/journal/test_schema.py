@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from luma_async import SQLJournal
 from luma_async.journal import schema
 from luma_async.journal.unusable import Unusable
+from tests.journal.databases import execute
 from tests.journal.test_owners import new_entry
 
 
@@ -38,6 +40,28 @@ async def test_an_older_journal_is_brought_forward(tmp_path: Path) -> None:
 
     assert rows == [("cat", None)]
     assert version == len(schema.MIGRATIONS) + 1
+
+
+async def test_a_journal_of_version_1_still_opens_and_works(place: str) -> None:
+    """What it lacks is added; what it knows of its jobs stays."""
+    async with SQLJournal(place) as journal:
+        await journal.claim(new_entry("cat"))
+        await journal.taken(new_entry("cat"), "job-1")
+    await execute(place, "ALTER TABLE luma_jobs DROP COLUMN request_id")
+    await execute(place, "ALTER TABLE luma_owners DROP COLUMN start")
+    await execute(place, "UPDATE luma_schema SET version = 1")
+
+    async with SQLJournal(place) as journal:
+        old = await journal.find("cat")
+        await journal.claim(replace(new_entry("dog"), request_id="a-request"))
+        new = await journal.find("dog")
+        await journal.refused(new_entry("dog"))
+
+    assert old is not None
+    assert (old.id, old.request_id) == ("job-1", None)
+    assert new is not None
+    assert new.request_id == "a-request"
+    assert await execute(place, "SELECT version FROM luma_schema") == [(2,)]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

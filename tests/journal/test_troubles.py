@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -194,6 +196,28 @@ async def test_a_journal_that_is_locked_while_a_job_is_submitted(
         async with connect(sim, journal=place) as luma:
             assert await (await luma.generate("cat 0", key="cat-0")) == video
         assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_client_closes_while_its_journal_stays_locked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In `timeout` and five seconds at most; the log has the key and id of each job."""
+    place = tmp_path / "jobs.db"
+    async with Simulator(durations=Fixed(60)) as sim:
+        luma = connect(sim, journal=place, timeout=1.0)
+        sim.faults.add(Fault.slow(0.3, after=True))
+        asked = asyncio.create_task(luma.generate("cat 0", key="cat-0"))
+        await until(lambda: sim.ledger.jobs)
+        with closing(sqlite3.connect(place, isolation_level=None)) as locking:
+            locking.execute("BEGIN EXCLUSIVE")
+
+            async with asyncio.timeout(1 + 5):
+                await luma.aclose()
+            await asyncio.wait([asked])
+
+        [id] = [job.id for job in sim.ledger.jobs]
+    assert any(id in text and "'cat-0'" in text for text in caplog.messages)
+    assert all(thread.daemon for thread in threading.enumerate() if "aiosqlite" in repr(thread))
 
 
 async def test_a_risked_repeat_that_cannot_be_written_stays_uncertain(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""A look behind a journal's back, into its database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import asyncpg
+
+
+async def execute(place: str, statement: str) -> list[Any]:
+    """Run a statement at the database of a journal, and return its rows."""
+    if "://" not in place:
+        return await asyncio.to_thread(_execute, place, statement)
+    connection = await asyncpg.connect(place)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+def _execute(place: str, statement: str) -> list[Any]:
+    with closing(sqlite3.connect(place, timeout=30)) as file, file:
+        return file.execute(statement).fetchall()

@@ -1,0 +1,140 @@
+"""Before a job is paid for again, the one before is looked at once more; ids tell tries apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from luma_async import (
+    KeyConflictError,
+    LumaClient,
+    ServerError,
+    SQLJournal,
+    SubmissionUncertainError,
+)
+from luma_async.journal import EntryState
+from luma_async.simulator import Fault, Fixed, Simulator
+from tests.clients import connect
+from tests.journal.databases import execute
+from tests.journal.test_entries import ended, entry_of
+
+
+async def call_it(place: str, state: str) -> None:
+    """Let the journal have a job that it believes to be over."""
+    await execute(place, f"UPDATE luma_jobs SET state = '{state}'")  # noqa: S608
+
+
+async def submit_one(luma: LumaClient) -> str:
+    task = await luma.generate("a cat", key="cat")
+    return task.id
+
+
+@pytest.mark.parametrize("state", ["failed", "lost"])
+async def test_a_job_that_succeeded_after_all_is_not_paid_for_again(place: str, state: str) -> None:
+    """It is returned, and the journal knows it."""
+    async with Simulator(durations=Fixed(0)) as sim:
+        async with connect(sim, journal=place) as luma:
+            id = await submit_one(luma)
+        await call_it(place, state)
+
+        async with connect(sim, journal=place) as luma:
+            video = await (await luma.generate("a cat", key="cat", retry_failed=True))
+
+        async with SQLJournal(place) as journal:
+            assert (await journal.states())["cat"] is EntryState.COMPLETED
+        assert [job.id for job in sim.ledger.jobs] == [video.id] == [id]
+
+
+async def test_a_job_that_runs_after_all_is_watched(place: str) -> None:
+    """It is paid for already."""
+    async with Simulator(durations=Fixed(60)) as sim:
+        async with connect(sim, journal=place) as luma:
+            id = await submit_one(luma)
+        await call_it(place, "failed")
+
+        async with connect(sim, journal=place) as luma:
+            task = await luma.generate("a cat", key="cat", retry_failed=True)
+            assert (task.id, task.done) == (id, False)
+
+        assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_failure_is_confirmed_with_one_look(place: str) -> None:
+    """Then the job is paid for again."""
+    async with (
+        Simulator(durations=Fixed(0), failure_rate=1) as sim,
+        connect(sim, journal=place) as luma,
+    ):
+        task = await luma.generate("a cat", key="cat")
+        await ended(luma, "cat")
+        looks = sim.ledger.requests["get"]
+        again = await luma.generate("a cat", key="cat", retry_failed=True)
+
+        assert sim.ledger.requests["get"] == looks + 1
+        assert [job.id for job in sim.ledger.jobs] == [task.id, again.id]
+
+
+async def test_while_nobody_can_say_nothing_is_paid(place: str) -> None:
+    """The server is asked another time."""
+    async with Simulator(durations=Fixed(60)) as sim:
+        async with connect(sim, journal=place) as luma:
+            await submit_one(luma)
+        await call_it(place, "failed")
+        sim.faults.add(Fault(status=503, on=["get"]))
+
+        async with connect(sim, journal=place, max_tries=1) as luma:
+            with pytest.raises(ServerError):
+                await luma.generate("a cat", key="cat", retry_failed=True)
+            assert (await entry_of(luma, "cat")).state is EntryState.FAILED
+
+        assert len(sim.ledger.jobs) == 1
+
+
+async def test_another_request_does_not_replace_what_succeeded_after_all(place: str) -> None:
+    """The key names a finished video, as the journal says from now on."""
+    async with Simulator(durations=Fixed(0)) as sim:
+        async with connect(sim, journal=place) as luma:
+            await submit_one(luma)
+        await call_it(place, "failed")
+
+        async with connect(sim, journal=place) as luma:
+            with pytest.raises(KeyConflictError, match="completed after all"):
+                await luma.generate("a dog", key="cat", retry_failed=True)
+
+        async with SQLJournal(place) as journal:
+            assert (await journal.states())["cat"] is EntryState.COMPLETED
+        assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_repeat_has_the_request_id_of_the_first(place: str) -> None:
+    """So that a server which knows such ids makes one job of the two; the export has it, too."""
+    async with Simulator(durations=Fixed(60)) as sim, connect(sim, journal=place) as luma:
+        sim.faults.add(Fault.cut(after=True))
+        with pytest.raises(SubmissionUncertainError):
+            await luma.generate("a cat", key="cat")
+        first = (await entry_of(luma, "cat")).request_id
+        sim.faults.clear()
+        await luma.generate("a cat", key="cat", retry_uncertain=True)
+        second = await entry_of(luma, "cat")
+        assert isinstance(luma.journal, SQLJournal)
+        [line] = [json.loads(line) async for line in luma.journal.export()]
+
+    assert first
+    assert second.request_id == first == line["request_id"]
+
+
+async def test_a_new_job_has_a_request_id_of_its_own(place: str) -> None:
+    """One that is submitted after a failure is another job."""
+    async with (
+        Simulator(durations=Fixed(0), failure_rate=1) as sim,
+        connect(sim, journal=place) as luma,
+    ):
+        await luma.generate("a cat", key="cat")
+        first = await ended(luma, "cat")
+        await luma.generate("a cat", key="cat", retry_failed=True)
+        second = await entry_of(luma, "cat")
+
+    assert first.request_id
+    assert second.request_id
+    assert first.request_id != second.request_id
