@@ -370,6 +370,7 @@ def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError
         request=submission.request,
         source_id=submission.source_id,
         key=entry.key,
+        request_id=entry.request_id,
     )
 
 

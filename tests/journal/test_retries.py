@@ -115,13 +115,15 @@ async def test_a_repeat_has_the_request_id_of_the_first(place: str) -> None:
             await luma.generate("a cat", key="cat")
         first = (await entry_of(luma, "cat")).request_id
         sim.faults.clear()
+        with pytest.raises(SubmissionUncertainError) as told:
+            await luma.generate("a cat", key="cat")
         await luma.generate("a cat", key="cat", retry_uncertain=True)
         second = await entry_of(luma, "cat")
         assert isinstance(luma.journal, SQLJournal)
         [line] = [json.loads(line) async for line in luma.journal.export()]
 
     assert first
-    assert second.request_id == first == line["request_id"]
+    assert told.value.request_id == second.request_id == first == line["request_id"]
 
 
 async def test_a_new_job_has_a_request_id_of_its_own(place: str) -> None:
