@@ -175,7 +175,7 @@ async def test_another_request_under_the_same_key_is_a_conflict(place: str) -> N
 
 async def test_a_job_at_another_server_is_a_conflict(place: str) -> None:
     """It runs there, so it is neither watched here nor paid for again; finished, it is finished."""
-    async with Simulator(durations=Fixed(0.8)) as one, Simulator() as other:
+    async with Simulator(durations=Fixed(2.0)) as one, Simulator() as other:
         async with connect(one, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
             async with connect(other, journal=place) as elsewhere:
