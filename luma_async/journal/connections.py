@@ -158,7 +158,8 @@ def _driver(connection: AsyncConnection | None) -> Any:
     """Return the driver's own connection, if there still is one."""
     with suppress(Exception):
         pooled = connection.sync_connection if connection is not None else None
-        return pooled.connection.driver_connection if pooled is not None else None
+        if pooled is not None and not pooled.invalidated:  # or this would connect anew
+            return pooled.connection.driver_connection
     return None
 
 
