@@ -97,9 +97,6 @@ class Record:
             text = f"{error} The job {self.key!r} was not submitted."
         except TimeoutError:
             text = f"The client was closed before {self.key!r} was submitted."
-        except BaseException:
-            self._closing.say(self.not_taken)
-            raise
         else:
             if stands:
                 return
@@ -110,7 +107,6 @@ class Record:
                 "again to see how it stands."
             )
         logger.error("%s", text)
-        self._closing.say(self.not_taken)
         raise JournalError(text)
 
     async def taken(self, result: Generation) -> None:
