@@ -89,12 +89,15 @@ def _cells_of_uncertain(job: dict[str, Any]) -> tuple[Text, ...]:
     prompt = clean(str(job["request"].get("prompt", "")))[:200]
     if job["source_id"] is not None:
         prompt += f" (extends {clean(job['source_id'])})"
+    reason = Text(clean(job["reason"] or ""))
+    if job["request_id"] is not None:  # the gateway's support may find the job by it
+        reason.append(f"\nrequest id {job['request_id']}", "dim")
     return (
         Text(clean(job["key"]), _STYLES["uncertain"]),
         Text(f"{submitted.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),
         Text(age_of((datetime.now(UTC) - submitted).total_seconds())),
         Text(prompt),
-        Text(clean(job["reason"] or "")),
+        reason,
     )
 
 

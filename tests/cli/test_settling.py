@@ -39,6 +39,7 @@ def journal_with(shell: Shell, *keys: str, hours: float = 0.0) -> None:
             updated_at=then,
             fingerprint="f",
             claim=uuid4().hex,
+            request_id=f"sent-{key[-1:]}",
         )
         await journal.claim(entry)
         await journal.unclear(entry, f"no answer to {key}")
@@ -307,6 +308,8 @@ def test_uncertain_jobs_are_listed_as_a_gateway_lists_them(tmp_path: Path) -> No
     submitted = datetime.now(UTC) - timedelta(hours=50)
     assert f"row-1 {submitted:%Y-%m-%d}" in text
     assert " 2 d 2 h a cat, row-1 no answer to row-1" in text
+    assert "request id sent-1" in text
+    assert job["request_id"] == "sent-1"
     assert {"key", "id", "request", "submitted_at", "updated_at", "reason", "server"} <= set(job)
     assert (job["state"], job["reason"]) == ("uncertain", "no answer to row-1")
 
