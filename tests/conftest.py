@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import gc
 import inspect
 import logging
@@ -24,6 +25,11 @@ hypothesis.settings.load_profile("suite")
 def pytest_xdist_auto_num_workers() -> int:
     """Return more workers than there are processors: a test spends half its time waiting."""
     return 2 * (os.cpu_count() or 1)
+
+
+# Debug mode keeps where each callback was made, ten frames deep, which takes most of its time.
+# Two tell as well who it was.
+asyncio.constants.DEBUG_STACK_DEPTH = 2
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import URL, ColumnElement, Connection, event, literal_column
@@ -21,6 +22,17 @@ _CHECKED_SIZE = 32 * 2**20
 _VALUE_STATES = ("21", "22", "23", "54", "P0")
 """Beginnings of SQLSTATEs that are about what was to be written; others are about the database: it
 is read-only, refuses logins, lacks permissions, tables, room or connections, restarts."""
+
+
+class _ForgottenConnection(sqlite3.Connection):
+    """A SQLite connection that is closed once nobody has it any more.
+
+    One that was being opened when everything was cancelled reaches nobody who could close it.
+    """
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.Error):
+            self.close()
 
 
 class Clash(Exception):  # noqa: N818  a signal within the journal, which tries again
@@ -60,7 +72,8 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
     # connection is made, and a journal that is empty would know of no job.
     query = {"mode": "rw", "uri": "true"}
     url = URL.create("sqlite+aiosqlite", database=place.path.as_uri(), query=query)
-    engine = create_async_engine(url, connect_args={"timeout": timeout}, pool_size=2)
+    settings = {"timeout": timeout, "factory": _ForgottenConnection}
+    engine = create_async_engine(url, connect_args=settings, pool_size=2)
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:

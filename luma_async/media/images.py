@@ -328,7 +328,7 @@ def _encoded(image: SavesItself) -> memoryview:
         image.save(file, "PNG")
     except (OSError, ValueError) as error:  # it may be read from a file at this moment
         raise _NoPicture(f"cannot be encoded: {_why(error)}") from None
-    return file.getbuffer()
+    return memoryview(file.getvalue())
 
 
 def _scaled(data: memoryview, max_side: int) -> memoryview:
@@ -353,7 +353,7 @@ def _scaled(data: memoryview, max_side: int) -> memoryview:
             return _encoded(image)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=95, icc_profile=profile)
-        return file.getbuffer()
+        return memoryview(file.getvalue())
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise _NoPicture(f"cannot be scaled: {_why(error)}") from None
 

@@ -133,8 +133,10 @@ asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 @pytest.mark.parametrize(
     ("place", "moment"),
     [
-        *(("sqlite", moment) for moment in (0.0, 0.25, 0.5)),
-        *(("postgres", moment) for moment in (0.3, 0.6)),
+        ("sqlite", 0.25),
+        ("postgres", 0.3),
+        *(pytest.param("sqlite", moment, marks=pytest.mark.long) for moment in (0.0, 0.5)),
+        pytest.param("postgres", 0.6, marks=pytest.mark.long),
     ],
     indirect=["place"],
 )

@@ -71,7 +71,7 @@ def test_a_program_that_is_killed_pays_for_each_job_once(place: str) -> None:
     """SIGKILL at random moments, the same keys again: each job once, or reported as uncertain."""
     chance = random.Random(4)
     with slow_simulator() as sim:
-        kill_and_run_on(sim, place, 0, kills=4, chance=chance)
+        kill_and_run_on(sim, place, 0, kills=2, chance=chance)
 
 
 @pytest.mark.long

@@ -72,6 +72,7 @@ def test_a_stopped_process_whose_key_was_settled_sends_nothing(place: str) -> No
     assert "silent for" in said
 
 
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
 def test_a_stopped_process_whose_key_is_still_its_own_goes_on(place: str) -> None:
     """Called uncertain meanwhile, it is submitting again, and then running."""
     with running_simulator(durations=Fixed(60)) as sim, stopped_process(sim.url, place) as process:
@@ -94,6 +95,7 @@ def test_a_stopped_process_whose_key_is_still_its_own_goes_on(place: str) -> Non
     assert asyncio.run(entry_state()) is EntryState.RUNNING
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_stopped_process_of_this_machine_is_not_dead(place: str) -> None:
     """Its key is not uncertain, so nobody settles it; who waits is told which process it is."""
     with running_simulator(durations=Fixed(60)) as sim, stopped_process(sim.url, place) as process:
@@ -197,6 +199,7 @@ asyncio.run(look())
 """
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_loop_that_is_closed_submits_no_more(place: str) -> None:
     """Its process lives, but nobody will ever hear of what it had under way."""
     said = subprocess.check_output(

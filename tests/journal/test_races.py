@@ -13,19 +13,18 @@ from luma_async.testing import running_simulator
 from tests.clients import connect
 from tests.journal.workers import worker
 
-KEYS = 500
 
-
-def test_two_processes_with_the_same_keys_pay_once(place: str) -> None:
-    """Five hundred keys each, at once: five hundred jobs, and both have all of their results."""
+@pytest.mark.parametrize("keys", [100, pytest.param(500, marks=pytest.mark.long)])
+def test_two_processes_with_the_same_keys_pay_once(place: str, keys: int) -> None:
+    """So many keys each, at once: as many jobs, and both have all of their results."""
     with running_simulator(durations=Fixed(0.3), short_side=90) as sim:
-        with worker(sim.url, place, 0, KEYS) as one, worker(sim.url, place, 0, KEYS) as other:
+        with worker(sim.url, place, 0, keys) as one, worker(sim.url, place, 0, keys) as other:
             one.begin()
             other.begin()
             results, same_results = one.results(), other.results()
 
         jobs = {f"row-{job.prompt.removeprefix('cat ')}": job.id for job in sim.ledger.jobs}
-        assert len(sim.ledger.jobs) == len(jobs) == KEYS
+        assert len(sim.ledger.jobs) == len(jobs) == keys
         assert results == same_results == {key: (id, None) for key, id in jobs.items()}
 
 
