@@ -29,7 +29,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # Debug mode keeps where each callback was made, ten frames deep, which takes most of its time.
 # Two tell as well who it was.
-asyncio.constants.DEBUG_STACK_DEPTH = 2
+asyncio.constants.DEBUG_STACK_DEPTH = 2  # type: ignore[misc]  it is meant to be final
 
 
 @pytest.fixture
