@@ -27,9 +27,9 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-# Debug mode keeps where each callback was made, ten frames deep, which takes most of its time.
-# Two tell as well who it was.
-asyncio.constants.DEBUG_STACK_DEPTH = 2  # type: ignore[misc]  it is meant to be final
+# Debug mode keeps where each callback was made, ten frames deep, which costs much of its time.
+# Two frames tell as well who it was.
+asyncio.constants.DEBUG_STACK_DEPTH = 2  # type: ignore[misc]
 
 
 @pytest.fixture
