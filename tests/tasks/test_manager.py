@@ -439,7 +439,7 @@ async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> No
 
     assert len(learner.durations) == 1
     assert 0.5 <= learner.durations[0] < 6.0  # it ran for a moment before its answer was here
-    assert [looks for age, looks in learner.asked].count(0) == 2
+    assert [looks for age, looks in learner.asked].count(0) >= 2  # one for each job at least
     assert max(looks for age, looks in learner.asked) >= 2
 
 
