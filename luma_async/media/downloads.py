@@ -21,6 +21,7 @@ from luma_async.media.fetch import Fetch, Fetched, Progress, Road
 from luma_async.media.links import FAMILIES, Links, What
 from luma_async.media.names import Destination
 from luma_async.media.signatures import suffixes_of
+from luma_async.transport.transport import HEADER_LIMIT
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
@@ -126,6 +127,8 @@ class Downloader:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 read_bufsize=READ_BUFFER,
+                max_line_size=HEADER_LIMIT,
+                max_field_size=HEADER_LIMIT,
                 requote_redirect_url=False,
             )
         return self._session

@@ -236,6 +236,19 @@ async def test_a_redirect_is_followed(times: int, tmp_path: Path) -> None:
     assert path.read_bytes() == MP4
 
 
+async def test_a_long_header_hides_no_file(tmp_path: Path) -> None:
+    """Policies, cookies and signed redirects may have many kilobytes."""
+
+    async def here(request: web.Request) -> web.StreamResponse:
+        long = {"Content-Security-Policy": "a" * 60_000}
+        return web.Response(body=MP4, headers=long, content_type="video/mp4")
+
+    async with host(here) as place, LumaClient("k") as luma:
+        path = await luma.download(at(place), tmp_path)
+
+    assert path.read_bytes() == MP4
+
+
 async def test_a_signed_link_is_followed_as_it_was_signed(tmp_path: Path) -> None:
     """Not a character of it is quoted in another way."""
     seen: list[str] = []
