@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from sqlalchemy import URL, ColumnElement, Connection, event, literal_column
@@ -33,6 +34,19 @@ class _ForgottenConnection(sqlite3.Connection):
     def __del__(self) -> None:
         with suppress(sqlite3.Error):
             self.close()
+
+
+def _with_daemon_thread(*place: Any, **settings: Any) -> Any:
+    """Return a connection whose thread does not keep a program from ending.
+
+    SQLAlchemy sees to that, too, but only its newer releases do for newer releases of the driver.
+    """
+    import aiosqlite  # noqa: PLC0415  who has PostgreSQL need not have it
+
+    connection: Any = aiosqlite.connect(*place, **settings)
+    thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
+    thread.daemon = True
+    return connection
 
 
 class Clash(Exception):  # noqa: N818  a signal within the journal, which tries again
@@ -72,7 +86,11 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
     # connection is made, and a journal that is empty would know of no job.
     query = {"mode": "rw", "uri": "true"}
     url = URL.create("sqlite+aiosqlite", database=place.path.as_uri(), query=query)
-    settings = {"timeout": timeout, "factory": _ForgottenConnection}
+    settings = {
+        "timeout": timeout,
+        "factory": _ForgottenConnection,
+        "async_creator_fn": _with_daemon_thread,
+    }
     engine = create_async_engine(url, connect_args=settings, pool_size=2)
 
     @event.listens_for(engine.sync_engine, "connect")
