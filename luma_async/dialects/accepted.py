@@ -18,6 +18,9 @@ _ID_LISTS = frozenset({"ids", "task_ids", "taskIds"})
 _JOB_FIELDS = frozenset({"state", "status", "task_status", "created_at", "prompt", "video"})
 """Fields of a job, beside one of which an `id` is a job's under any name."""
 
+_NO_JOBS = frozenset({"error", "user", "account", "owner", "request"})
+"""Names under which an `id` is never a job's."""
+
 _STATE_FIELDS = frozenset({"state", "task_status"})
 _WORDS_OF_SUCCESS = ("code", "status", "success", "message", "msg")
 _BARE_ID = re.compile(r"[A-Za-z0-9_.:-]{4,128}")
@@ -38,6 +41,9 @@ def accepted_job(documents: Iterable[Any]) -> JSONObject:
     """
     objects = list(_objects(documents))
     named = {id: object for object in objects if (id := _own_id(object)) is not None}
+    if not any(map(_is_surely_a_job, named.values())):  # its `id` may be the envelope's own
+        inner = {id: job for object in objects for id, job in _inside(object)}
+        named = {id: job for id, job in inner.items() if _is_surely_a_job(job)} or named
     for _ in range(_LEVELS - 1):
         if named:
             break
@@ -69,11 +75,17 @@ def _own_id(object: JSONObject) -> str | None:
     return _named_id(object, counts_id=not is_refusal or (is_job and "code" not in object))
 
 
+def _is_surely_a_job(object: JSONObject) -> bool:
+    """Return whether an object says of itself that it is a job, beside having an `id`."""
+    has_task_id = any(as_text(object.get(name)) for name in _ID_NAMES[:2])
+    return has_task_id or not _STATE_FIELDS.isdisjoint(object)
+
+
 def _inside(object: JSONObject) -> Iterator[tuple[str, JSONObject]]:
     """Yield the jobs in the values of an object, each with its id."""
     is_refusal = not _is_well(object.get("code", "success"))
     for name, value in object.items():
-        if name == "error":
+        if name in _NO_JOBS:
             continue
         if name in _WRAPPERS and _says_well(object):
             yield from ((id, {"id": id}) for id in _bare_ids([value]))

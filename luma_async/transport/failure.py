@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import aiohttp
 
@@ -23,15 +23,24 @@ from luma_async.transport.call import Call
 from luma_async.transport.json_documents import read_documents
 from luma_async.transport.named_jobs import named_jobs
 from luma_async.transport.rate_headers import parse_retry_after, reset_in
-from luma_async.transport.refusal import Refusal, error_class, page_text, read_refusal
+from luma_async.transport.refusal import (
+    Refusal,
+    body_text,
+    error_class,
+    page_text,
+    read_refusal,
+)
 from luma_async.transport.rejections import rejected_by, status_of_code
 from luma_async.transport.verdict import Failure, Verdict, failure_of_refusal, verdict
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-oneapi-request-id", "request-id", "cf-ray")
+_TELLING_STATUSES = frozenset({400, 403, 404, 405, 422, 429})
+"""Statuses whose text tells whether they came before a job was made; it must be whole."""
+
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _NOT_TAKEN = "; the job was not taken"
 
-_LONGEST_TEXT = 16_384
+_LONGEST_TEXT = 65_536
 """Characters of a refusal's texts that are searched for words of a lost answer."""
 
 
@@ -69,6 +78,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     cut_off: Exception | None = None
+    url: str = ""
 
     @property
     def retry_after(self) -> float | None:
@@ -151,11 +161,11 @@ def unreadable(call: Call[Any], answer: Answer, why: str) -> Failed:
 
 def _said_no(call: Call[Any], answer: Answer, refusal: Refusal) -> Failed:
     status = answer.status
-    documents = _documents(answer.body)
-    jobs = named_jobs(documents, call=str(call)) if call.submits else []
+    documents = _documents(answer.body) or [body_text(answer.body)]
     said = " ".join([refusal.message, *_texts(documents)])[:_LONGEST_TEXT]
+    jobs = _jobs(call, answer, documents) if call.submits else []
     entry = None
-    if not jobs:
+    if not jobs and not (answer.cut_off and status in _TELLING_STATUSES):
         entry = rejected_by(
             status, refusal.code, refusal.message, said=said, further_codes=call.rejection_codes
         ) or _sent_elsewhere(call, answer)
@@ -177,6 +187,14 @@ def _said_no(call: Call[Any], answer: Answer, refusal: Refusal) -> Failed:
     return Failed(error, failure, retry_after=answer.retry_after, entry=entry)
 
 
+def _jobs(call: Call[Any], answer: Answer, documents: list[Any]) -> list[str]:
+    """Return the ids or places of jobs that a refusal names."""
+    place = answer.headers.get("Location")
+    if place and answer.status not in range(300, 400):
+        return [place]
+    return named_jobs(documents, call=call.path, request_id=answer.request_id)
+
+
 def _next_step(
     call: Call[Any],
     answer: Answer,
@@ -194,8 +212,8 @@ def _next_step(
     elif answer.status == 413 and isinstance(call.body, Body):
         step = "Make the picture smaller: image_from(..., max_side=2048)"
     elif 300 <= answer.status < 400:
-        where = urlsplit(answer.headers.get("Location", ""))
-        place = f"{where.scheme}://{where.hostname}" if where.netloc else where.path or "it"
+        where = _target(answer)
+        place = f"{where.scheme}://{where.hostname}" if where and where.netloc else "it"
         step = f"The server wants the call at another place ({place}): check base_url"
     elif is_uncertain:
         step = ""  # SubmissionUncertainError says what to do
@@ -205,15 +223,28 @@ def _next_step(
 
 
 def _sent_elsewhere(call: Call[Any], answer: Answer) -> str | None:
-    """Return the entry for a redirect of the same call to another scheme, host or prefix.
+    """Return the entry for a redirect of the same call to another scheme or host.
 
-    Another path may be that of the job that was made.
+    Another path may be that of the job that was made. 307 and 308 ask for the same request again,
+    301 and 302 to the same place are what follows upon a request that was done.
     """
-    if answer.status not in _REDIRECTS:
+    where = _target(answer)
+    if answer.status not in _REDIRECTS or where is None:
         return None
-    path = urlsplit(answer.headers.get("Location", "")).path
-    is_same = path.rstrip("/").endswith(call.path.rstrip("/"))
-    return f"status {answer.status} to the same path" if is_same else None
+    here = urlsplit(answer.url)
+    is_same = where.path.rstrip("/").endswith(call.path.rstrip("/"))
+    is_elsewhere = (where.scheme, where.netloc) != (here.scheme, here.netloc)
+    if not is_same or not (is_elsewhere or answer.status in (307, 308)):
+        return None
+    return f"status {answer.status} to the same path"
+
+
+def _target(answer: Answer) -> SplitResult | None:
+    """Return where a redirect leads; `None` if that cannot be read."""
+    try:
+        return urlsplit(urljoin(answer.url, answer.headers.get("Location", "")))
+    except ValueError:
+        return None
 
 
 def _documents(body: bytes) -> list[Any]:

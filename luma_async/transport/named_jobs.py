@@ -9,47 +9,66 @@ from urllib.parse import unquote
 
 _ID_FIELDS = frozenset(
     {"task_id", "taskid", "job_id", "jobid", "generation_id", "generationid", "video_id"}
+    | {"ids", "task_ids", "taskids", "job_ids"}
 )
+_WRAPPERS = frozenset({"data", "result", "response", "task", "job", "generation", "output"})
 _FIELDS_BESIDE_AN_ID = frozenset({"state", "status", "task_status", "queue_state", "assets"})
 """Fields of a job: an `id` beside one of them is a job's, and not that of a request."""
 
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _IN_TEXT = re.compile(
     r"(?:task|job|generation|任务|auftrag)(?:[ _-]?id)?\s*[:=#]?\s*['\"]?"
-    r"(?P<id>[0-9a-f]{8}-[0-9a-f-]{13,}|(?=[\w-]*\d)[\w-]{12,})",
+    rf"(?P<id>[0-9a-f]{{8}}-[0-9a-f-]{{13,}}|(?=[\w-]*\d)[\w-]{{12,}})|\b(?P<uuid>{_UUID})\b",
     re.IGNORECASE,
 )
-"""A job's id in a sentence: a UUID, or something of twelve characters with a digit in it."""
+"""A job's id in a sentence: something of twelve characters with a digit in it, or any UUID."""
+
+_OF_A_REQUEST = re.compile(
+    r"(request|req|trace|correlation|span|ray)[\s_-]*(id)?\W*$", re.IGNORECASE
+)
+_BARE_ID = re.compile(rf"{_UUID}|(?=[\w-]*\d)[\w-]{{12,128}}", re.IGNORECASE)
 
 _DEEPEST = 8
 """Levels of a document that are looked through."""
 
 
-def named_jobs(documents: Iterable[Any], *, call: str) -> list[str]:
-    """Return the ids of jobs that documents name anywhere, but for one that is in the `call`.
+def named_jobs(documents: Iterable[Any], *, call: str, request_id: str | None = None) -> list[str]:
+    """Return the ids of jobs that documents name anywhere.
 
-    An extension's refusal may well name the job that was to be extended.
+    An extension's refusal may well name the job that was to be extended: an id in the path of the
+    `call` is no new one, nor is that of the request.
     """
-    asked_about = unquote(call)
+    known = {unquote(part) for part in call.split("/")} | {request_id}
     found = (id for document in documents for id in _ids(document, _DEEPEST))
-    return list(dict.fromkeys(id for id in found if id not in asked_about))
+    return list(dict.fromkeys(id for id in found if id not in known))
 
 
-def _ids(value: Any, depth: int) -> Iterator[str]:
+def _ids(value: Any, depth: int, name: str = "") -> Iterator[str]:
     if depth == 0:
         return
-    if isinstance(value, str):
-        yield from (match["id"] for match in _IN_TEXT.finditer(value[:4096]))
+    if name in _ID_FIELDS and (id := _as_id(value)) is not None:
+        yield id
+    elif isinstance(value, str):
+        yield from _ids_in_text(value, name)
     elif isinstance(value, list):
         for item in value[:100]:
-            yield from _ids(item, depth - 1)
+            yield from _ids(item, depth - 1, name)
     elif isinstance(value, dict):
-        is_a_job = any(isinstance(value.get(name), str | dict) for name in _FIELDS_BESIDE_AN_ID)
-        for name, item in value.items():
-            is_id = name.lower() in _ID_FIELDS or (name == "id" and is_a_job)
-            if is_id and (id := _as_id(item)) is not None:
-                yield id
-            else:
-                yield from _ids(item, depth - 1)
+        is_a_job = name in _WRAPPERS or any(
+            isinstance(value.get(field), str | dict) for field in _FIELDS_BESIDE_AN_ID
+        )
+        for field, item in value.items():
+            key = "task_id" if field == "id" and is_a_job else field.lower()
+            yield from _ids(item, depth - 1, key)
+
+
+def _ids_in_text(text: str, name: str) -> Iterator[str]:
+    if name in _WRAPPERS and _BARE_ID.fullmatch(text.strip()):
+        yield text.strip()
+    elif "request" not in name and "trace" not in name:
+        for match in _IN_TEXT.finditer(text[:65_536]):
+            if match["id"] or not _OF_A_REQUEST.search(text[: match.start()]):
+                yield match["id"] or match["uuid"]
 
 
 def _as_id(value: Any) -> str | None:

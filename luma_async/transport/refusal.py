@@ -115,6 +115,13 @@ def _text(value: Any) -> str | None:
         return None
 
 
+def body_text(body: bytes) -> str:
+    """Return all that a page says, without its tags."""
+    text = body[:65_536].decode("utf-8", "replace")
+    text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
+    return " ".join(unescape(text).split())
+
+
 def page_text(body: bytes) -> str:
     """Return what a body without a known form says, in a line: its title, or its first words."""
     message = next((_text(document.get("message")) for document in _objects(body)), None)

@@ -89,8 +89,10 @@ _LOST_ANSWER = re.compile(
     r"|connect error|(socket|stream|server|peer) (hang ?up|closed|disconnected|reset)"
     r"|reset by peer|disconnected"
     r"|(answer|response|reply|result)( was| is)? lost|lost (the )?(answer|response|reply)"
-    r"|超时|逾时|请求上游|[无未没](有)?(响应|回应|应答)|(响应|返回)(为空|异常|错误|无效|失败)"
-    r"|(读取|解析).{0,6}(响应|返回|失败)|连接.{0,4}(重置|断开|关闭|中断|失败)|网关错误"
+    r"|context cancell?ed|econn\w+|epipe|fetch failed|network error|invalid character"
+    r"|expired before"
+    r"|超时|超時|逾时|逾時|請求上游|请求上游|[无未没](有)?(响应|回应|应答)|(响应|返回)(为空|异常|错误|无效|失败)"
+    r"|(读取|解析).{0,6}(响应|返回|失败)|[连連](接|線|线).{0,4}(重置|断开|斷開|关闭|關閉|中断|中斷|失败|失敗)|网关错误"
     r"|zeit(ü|ue)berschreitung|zeitlimit|zu lange|(keine|ung(ü|ue)ltige|leere) antwort"
     r"|antwortet nicht|antwort.{0,20}(verloren|unlesbar)"
     r"|verbindung.{0,20}(zur(ü|ue)ckgesetzt|unterbrochen|geschlossen|verloren|getrennt|abgebrochen)"
@@ -98,7 +100,8 @@ _LOST_ANSWER = re.compile(
 """What is said when an answer was late or lost: the job may have been made for all that."""
 
 _UPSTREAM = re.compile(
-    r"upstream|backend|bad response status|origin server|上游|后端|渠道返回|vorgelagert|gegenstelle"
+    r"upstream|provider returned|backend|bad response status|origin server|上游|后端|渠道返回"
+    r"|vorgelagert|gegenstelle"
 )
 """What is said of those behind a gateway, where the refusal is not for want of room there."""
 
@@ -121,22 +124,23 @@ def rejected_by(
     word = (code or "").strip().lower()
     if word and word in further_codes:
         return f"code {word}, which this gateway gives for rejections"
+    said = f"{word} {message if said is None else said}"
+    if speaks_of_lost_answer(said):
+        return None
     if word in REJECTING_CODES:
         return f"code {word}"
-    if speaks_of_lost_answer(f"{word} {message if said is None else said}"):
-        return None
-    if speaks_of_no_credit(f"{word} {message}"):
+    if status < 500 and speaks_of_no_credit(f"{word} {message}"):
         return "a text that speaks of an empty account"
-    return _by_status(status, word, message)
+    return _by_status(status, word, said)
 
 
-def _by_status(status: int, word: str, message: str) -> str | None:
+def _by_status(status: int, word: str, said: str) -> str | None:
     statuses = {status} if status >= 300 else set()
     if (meant := status_of_code(word)) is not None:
         statuses.add(meant)
     if not statuses or not statuses <= REJECTING_STATUSES:
         return None
-    if 429 not in statuses and _UPSTREAM.search(_normalized(f"{word} {message}")):
+    if 429 not in statuses and _UPSTREAM.search(_normalized(said)):
         return None
     return f"status {status}" if status >= 300 else f"code {word}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +64,9 @@ SHORTEST_SECRET = 12
 """Characters; a shorter key is a stand-in, and part of many a word."""
 
 
+_LOGIN = re.compile(r"//[^/@\s]*@")
+
+
 class UncertainSubmission(Exception):  # noqa: N818  a signal between two layers, nobody's error
     """A submission left `times` times, and nothing tells what became of it; `cause` says why."""
 
@@ -98,6 +102,17 @@ class _Sending(Generic[T]):
     def has_left(self) -> bool:
         """Whether the server may have read the whole of a submission's newest try."""
         return self.upload is not None and self.upload.has_left
+
+    def lost_answer(self, problem: Exception) -> LumaError:
+        """Return the error of a submission whose answer nobody could take in, or raise the problem.
+
+        It is that of a signal to a layer above, or a slip, as long as nothing has left.
+        """
+        if not self.has_left:
+            raise problem
+        error = ResponseError(f"{self.call}: the answer could not be read: {problem!r}.")
+        self.unclear = self.unclear or error
+        return error
 
     def interrupt(self) -> None:
         """End what it waits for."""
@@ -208,8 +223,8 @@ class Transport:
             decided = verdict(failed.failure, submits=call.submits)
             goes_on = decided is Verdict.REPEAT or not call.submits
             error = self._over(call) if goes_on and self._is_over(call) else failed.error
-        except LumaError as other:  # the client is closed, or there is no place for the record
-            error = other
+        except Exception as other:  # noqa: BLE001  such as that the client is closed
+            error = other if isinstance(other, LumaError) else sending.lost_answer(other)
         except asyncio.CancelledError:
             if sending.unclear is not None:
                 logger.warning("%s The job may have been taken.", sending.unclear)
@@ -258,6 +273,7 @@ class Transport:
     async def _try(self, sending: _Sending[T]) -> T:
         """Send once, when a place is free and the brake is off."""
         call = sending.call
+        sending.upload = None
         places = self._for_submission if call.submits else self._for_read
         if not (self._brake.is_off and _try_to_take(places)):
             await self._interruptibly(sending, self._enter(places))
@@ -436,17 +452,35 @@ class Transport:
                 body = as_utf8(body, response.headers.get("Content-Type"))
                 if self._is_secret and self._key_bytes in body:
                     body = body.replace(self._key_bytes, b"***")
-                return Answer(response.status, response.headers, body, cut_off)
+                url = str(response.url)
+                return Answer(response.status, response.headers, body, cut_off, url)
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
             problem = error
         # Raised out here, so that no exception of aiohttp's is the context of what the user gets.
         try:
             if sending.upload is not None and sending.upload.held_back is not None:
                 raise sending.upload.held_back
-            has_left = sending.has_left if call.submits else None
+            has_left = self._may_have_left(sending, session, problem) if call.submits else None
             raise self._unanswered(call, problem, timeout, has_left=has_left)
         finally:
             del problem
+
+    @staticmethod
+    def _may_have_left(
+        sending: _Sending[Any], session: aiohttp.ClientSession, problem: Exception
+    ) -> bool:
+        """Return whether the server may have read the whole of a submission.
+
+        Middleware of a session of the caller's may have put another body in place of ours. Nobody
+        saw that one leave, so only a connection that was never made tells that it did not.
+        """
+        upload = sending.upload
+        if upload is None or upload.is_asked_for or not getattr(session, "_middlewares", ()):
+            return sending.has_left
+        return not isinstance(
+            problem,
+            aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL,
+        )
 
     def _upload(
         self, sending: _Sending[Any]
@@ -475,6 +509,7 @@ class Transport:
         has_left: bool | None,
     ) -> Failed:
         said = self._without_key(str(error) or type(error).__name__)
+        said = _LOGIN.sub("//***@", said)  # a proxy's
         return unanswered(call, error, said, host=self._host, timeout=timeout, has_left=has_left)
 
     def _scrubbed(self, answer: Answer) -> Answer:

@@ -34,6 +34,8 @@ class Upload(aiohttp.Payload):
         self._body = body
         self._may_leave = may_leave
         self._is_off = is_off
+        self.is_asked_for = False
+        """Whether aiohttp began to send it. Middleware of a session may send another body."""
         self.has_left = False
         """Whether the end was handed on, without which no server can read the body."""
         self.held_back: Exception | None = None
@@ -48,6 +50,7 @@ class Upload(aiohttp.Payload):
 
         Middleware of the caller's session may want to send it again, which could pay twice.
         """
+        self.is_asked_for = True
         if self.has_left:
             raise InterruptedError("a submission is sent once")
         pieces = _pieces(self._body)

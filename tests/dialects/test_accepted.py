@@ -45,6 +45,8 @@ ACCEPTED: dict[str, Any] = {
     "wrapper of a web client": {"gen_api_response": TASK, "gen_api_status": 201},
     "wrapper by any name": {"whatever": {"id": ID, "state": "queued"}, "user": {"id": "u-1"}},
     "wrapper and envelope": {"code": 0, "data": {"generation": {"id": ID}}},
+    "an id of the envelope's own": {"id": "r-1", "code": "success", "data": {"task_id": ID}},
+    "a row that counts itself": {"id": 13917, "data": {"id": ID, "state": "pending"}},
     "a request id beside it": {"id": "r-1", "code": 0, "request_id": "r-1", "task_id": ID},
 }
 NOT_ACCEPTED: dict[str, Any] = {
@@ -61,6 +63,7 @@ NOT_ACCEPTED: dict[str, Any] = {
     "error with a request's id": {"error": {"message": "no"}, "id": "r-1"},
     "error that has one": {"error": {"message": "no", "id": "r-1"}},
     "a user's id": {"user": {"id": "u-1"}},
+    "a user's id and status": {"code": 0, "user": {"id": "u-1", "status": "active"}},
     "success without a job": {"code": 0, "message": "success", "data": None},
     "bare text without success": {"data": ID},
     "too deep": {"a": {"b": {"c": {"d": {"task_id": ID}}}}},

@@ -21,7 +21,7 @@ from luma_async import (
     SubmissionUncertainError,
 )
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from tests.clients import KEY, connect
+from tests.clients import KEY, connect, until
 
 Hook = Callable[..., Any]
 
@@ -192,6 +192,64 @@ async def test_a_hook_that_breaks_once_the_answer_is_there_leaves_it_uncertain()
             await luma.generate("a cat")
 
         assert len(sim.ledger.jobs) == 1
+
+
+async def test_middleware_that_replaces_the_body_pays_for_no_second_job() -> None:
+    """Nobody saw its body leave, so an answer that is lost leaves the submission uncertain."""
+
+    async def sign(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        await request.update_body(b'{"user_prompt": "a cat, signed"}')
+        return await handler(request)
+
+    async with (
+        Simulator() as sim,
+        aiohttp.ClientSession(middlewares=(sign,)) as session,
+        connect(sim, session=session, max_tries=3) as luma,
+    ):
+        sim.faults.add(Fault.cut(after=True))
+
+        with pytest.raises(SubmissionUncertainError):
+            await luma.generate("a cat")
+
+        assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_session_that_is_closed_between_two_tries_leaves_nothing_uncertain(
+    tmp_path: Path,
+) -> None:
+    """The first try was rejected for certain, and the second never left."""
+    async with (
+        Simulator() as sim,
+        aiohttp.ClientSession() as session,
+        connect(sim, session=session, journal=tmp_path / "jobs.db") as luma,
+    ):
+        sim.faults.add(Fault.rate_limited(retry_after=0.2, times=1))
+        asked = asyncio.create_task(luma.generate("a cat", key="cat"))
+        await until(lambda: sim.ledger.statuses[429])
+        await session.close()
+
+        with pytest.raises(ConfigurationError):
+            await asked
+
+        assert luma.journal is not None
+        assert await luma.journal.find("cat") is None
+
+
+async def test_a_proxy_s_password_is_in_no_error() -> None:
+    """The driver shows the proxy's whole URL where it refuses."""
+    answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    async with proxy_that_answers(answer) as (proxy, _):
+        login = proxy.replace("://", "://somebody:hunter2-secret@")
+        async with (
+            aiohttp.ClientSession(proxy=login) as session,
+            LumaClient(KEY, base_url="https://gw.invalid", session=session, max_tries=1) as luma,
+        ):
+            with pytest.raises(APIConnectionError) as caught:
+                await luma.generate("a cat")
+
+            assert "hunter2" not in str(caught.value)
 
 
 async def test_closing_keeps_what_is_still_connecting_from_leaving() -> None:

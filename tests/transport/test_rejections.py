@@ -57,6 +57,8 @@ def task(message: str, code: Any = "fail") -> dict[str, Any]:
 PAGE = "<html><head><title>{}</title></head><body></body></html>"
 RETRY_AFTER = (("Retry-After", "0"),)
 
+UUID_OF_A_REQUEST = "0f1e2d3c-1111-4222-8333-444455556666"
+
 CERTAIN: dict[str, Said] = {
     "400": Said(400, openai("prompt is too long"), 1, BadRequestError),
     "400 in Chinese": Said(400, task("提示词包含敏感词", "invalid_request"), 1, BadRequestError),
@@ -105,9 +107,9 @@ CERTAIN: dict[str, Said] = {
     ),
     "429 no credit": Said(429, openai("no", "insufficient_quota"), 1, InsufficientCreditsError),
     "500 no quota": Said(500, task("no", "insufficient_user_quota"), 1, InsufficientCreditsError),
-    "500 no quota in words": Said(500, task("用户余额不足"), 1, InsufficientCreditsError),
-    "500 no quota in German": Said(
-        500, openai("Nicht genügend Guthaben."), 1, InsufficientCreditsError
+    "403 no quota in words": Said(403, task("用户余额不足"), 1, InsufficientCreditsError),
+    "400 no quota in German": Said(
+        400, openai("Nicht genügend Guthaben."), 1, InsufficientCreditsError
     ),
     "400 no balance in words": Said(
         400, openai("Your balance is not enough"), 1, InsufficientCreditsError
@@ -135,12 +137,53 @@ CERTAIN: dict[str, Said] = {
     ),
     "200 no quota in words": Said(200, task("账户余额不足", 1001), 1, InsufficientCreditsError),
     "200 rate limit in words": Said(200, task("no", "rate_limit_exceeded"), TRIES, RateLimitError),
+    "429 with the id of a request": Said(
+        429,
+        openai(f"slow down (request id: {UUID_OF_A_REQUEST})"),
+        TRIES,
+        RateLimitError,
+        RETRY_AFTER,
+    ),
     "301 to https": Said(
         301, "", 1, APIError, (("Location", "https://gw.example/luma/generations"),)
     ),
     "308 with a slash": Said(308, "", 1, APIError, (("Location", "/luma/generations/"),)),
 }
+UUID = "e70fdf3c-1111-4222-8333-444455556666"
 LOST: dict[str, Said] = {
+    "500 no quota in words": Said(500, task("任务已提交，但余额不足"), 1, UNCERTAIN),
+    "500 no channel, after a timeout": Said(
+        500, openai("upstream timed out after the job was sent", "model_not_found"), 1, UNCERTAIN
+    ),
+    "400 page with the truth in its body": Said(
+        400,
+        PAGE.format("400 Bad Request").replace("<body>", "<body>upstream timed out"),
+        1,
+        UNCERTAIN,
+    ),
+    "400 late in a long text": Said(400, "no " * 90 + "upstream timeout", 1, UNCERTAIN),
+    "400 timeout in traditional Chinese": Said(400, openai("請求超時"), 1, UNCERTAIN),
+    "400 cut in traditional Chinese": Said(400, openai("連線中斷"), 1, UNCERTAIN),
+    "400 context canceled": Said(400, openai("context canceled"), 1, UNCERTAIN),
+    "400 ECONNRESET": Said(400, openai("read ECONNRESET"), 1, UNCERTAIN),
+    "400 fetch failed": Said(400, openai("fetch failed"), 1, UNCERTAIN),
+    "400 page for an answer": Said(400, openai("invalid character '<'"), 1, UNCERTAIN),
+    "400 expired": Said(400, openai("expired before it was completed"), 1, UNCERTAIN),
+    "400 provider": Said(400, openai("Provider returned error"), 1, UNCERTAIN),
+    "400 upstream beside a code": Said(
+        400, openai("failed", "invalid_request", "upstream_error"), 1, UNCERTAIN
+    ),
+    "429 text that names a job": Said(429, f"Your task {UUID} is queued.", 1, UNCERTAIN),
+    "429 data.id": Said(429, {**task("slow down"), "data": {"id": UUID}}, 1, UNCERTAIN),
+    "429 data": Said(429, {**task("slow down"), "data": UUID}, 1, UNCERTAIN),
+    "429 task.id": Said(429, {**openai("slow"), "task": {"id": UUID}}, 1, UNCERTAIN),
+    "429 task_ids": Said(429, {**openai("slow"), "task_ids": [UUID]}, 1, UNCERTAIN),
+    "429 id in words": Said(429, openai(f"Created ({UUID}), slow down"), 1, UNCERTAIN),
+    "429 with a place": Said(
+        429, openai("slow"), 1, UNCERTAIN, (("Location", f"/luma/generations/{UUID}"),)
+    ),
+    "302 to the same place": Said(302, "", 1, UNCERTAIN, (("Location", "/luma/generations"),)),
+    "302 to nowhere": Said(302, "", 1, UNCERTAIN, (("Location", "http://[bad/"),)),
     "500": Said(500, openai("upstream is overloaded", "upstream_error"), 1, UNCERTAIN),
     "500 request failed": Said(500, task("上游请求超时", "do_request_failed"), 1, UNCERTAIN),
     "500 post failed": Said(500, task("请求上游地址失败", "do_request_failed"), 1, UNCERTAIN),
@@ -259,7 +302,7 @@ async def test_a_refused_submission_is_repeated_only_where_nobody_can_have_the_j
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
 @pytest.mark.parametrize(
-    "name", ["500 no quota in words", "429 saturated", "400 timeout in Chinese", "200 no quota"]
+    "name", ["403 no quota in words", "429 saturated", "400 timeout in Chinese", "200 no quota"]
 )
 async def test_a_refusal_is_read_in_any_encoding(name: str, encoding: str) -> None:
     """A byte order mark or another encoding changes neither the error nor how often it is sent."""
