@@ -34,6 +34,7 @@ from luma_async.errors import (
     LumaError,
     PermissionDeniedError,
     SubmissionStoppedError,
+    SubmissionUncertainError,
 )
 from luma_async.journal import EntryState
 from luma_async.media.completion import to_completion
@@ -331,8 +332,9 @@ class Batch:
         self._was_reached |= isinstance(error, APIError) or outcome.id is not None
         if is_unreachable:
             self._unreached = error
-        if isinstance(error, _FATAL) or self._in_vain >= _MOST_IN_VAIN:
-            self._give_up(error)
+        problem = _problem_of_all(error)
+        if problem is not None or self._in_vain >= _MOST_IN_VAIN:
+            self._give_up(problem or error)
 
     def _give_up(self, problem: LumaError | None) -> None:
         self.problem = self.problem or problem
@@ -380,3 +382,10 @@ class Batch:
         lost = self._queue.not_made(key)
         self.progress.failed += len(lost)
         return [outcomes.never_begun(row) for row in lost]
+
+
+def _problem_of_all(error: LumaError | None) -> LumaError | None:
+    """Return what every further row would meet as well, if an error tells of such a thing."""
+    if isinstance(error, SubmissionUncertainError):  # one row is uncertain, the account is empty
+        error = error.cause if isinstance(error.cause, InsufficientCreditsError) else None
+    return error if isinstance(error, _FATAL) else None

@@ -198,8 +198,24 @@ EMPTY = {
         429,
         b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}',
     ),
-    "words with 500": (500, '{"error": {"message": "用户余额不足"}}'.encode()),
+    "words with 403": (403, '{"error": {"message": "用户余额不足"}}'.encode()),
 }
+
+
+async def test_an_empty_account_that_a_500_speaks_of_stops_a_batch_as_well(tmp_path: Path) -> None:
+    """In words only it is no proof that nobody has the job: what was on its way is uncertain."""
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(12))
+        body = '{"error": {"message": "用户余额不足"}}'.encode()
+        sim.faults.add(Fault.answer(body, status=500, on=["generate"]))
+        async with connect(sim, journal=tmp_path / "jobs.db", max_requests=2) as luma:
+            batch = Batch(luma, read_manifest(manifest), tmp_path, max_tasks=4)
+
+            results: list[Result] = [result async for result in batch.run()]
+
+        assert len(results) == sim.ledger.requests["generate"] <= 4
+    assert isinstance(batch.problem, InsufficientCreditsError)
+    assert {result.state for result in results} == {ResultState.UNCERTAIN}
 
 
 @pytest.mark.parametrize("kind", EMPTY)
