@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -227,6 +227,9 @@ class Bookkeeper:
                     record=record,
                 )
             except KeyTaken:
+                if stands is not None and asked.retry_uncertain == "once":
+                    # Somebody else has sent it once more meanwhile.
+                    asked = replace(asked, retry_uncertain=False)
                 stands = await self._stands(asked)
             else:
                 self._expects_known = False

@@ -139,7 +139,7 @@ class GroupCommit:
             if not self._is_trouble(error):
                 await self._singly(group)
                 return
-            self._fail(group, error)
+            self._fail(list(self._open), error)  # it is everybody's trouble, also of those behind
             self._slow_down()
         else:
             self._end(group, results)

@@ -14,6 +14,7 @@ Place: TypeAlias = SQLiteFile | PostgresDatabase
 
 _SCHEME = re.compile(r"[a-z][a-z0-9.-]{0,30}", re.IGNORECASE)
 _LOOKS_LIKE_URL = re.compile(r"\s*(?:postgres|postgresql|sqlite)(?:\+\w+)?:", re.IGNORECASE)
+_LOOKS_LIKE_LOGIN = re.compile(r"[^/\s]*[/]{0,2}[\w.+-]+:[^/@\s]+@[\w.\[-]")
 _LOOKS_LIKE_PARAMETERS = re.compile(r"(?:^|\s)(?:password|dbname)\s*=", re.IGNORECASE)
 """Connection strings of libpq's other form, `host=... password=...`."""
 
@@ -45,6 +46,7 @@ def is_url(place: str) -> bool:
     return (
         "://" in place
         or _LOOKS_LIKE_URL.match(place) is not None
+        or _LOOKS_LIKE_LOGIN.match(place) is not None
         or _LOOKS_LIKE_PARAMETERS.search(place) is not None
     )
 

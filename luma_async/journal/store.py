@@ -321,7 +321,9 @@ class Store:
             if self._last_beat is None or self._last_beat.done():
                 self._last_beat = self._commits.put(Beat())
             return
-        await self._commits.idle()
+        with suppress(TimeoutError):  # a write that is kept apart may never end
+            async with asyncio.timeout(self._beat_every):
+                await self._commits.idle()
         await asyncio.sleep(0)
 
     def _explained(self, error: Exception) -> JournalError:
