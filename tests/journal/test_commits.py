@@ -259,3 +259,21 @@ async def test_whoever_no_longer_waits_is_not_served() -> None:
     await commits.put(Find(key="dog"))
 
     assert disk.groups == [["dog"]]
+
+
+async def test_those_behind_a_full_group_are_told_of_the_trouble_as_well() -> None:
+    """A question that waits behind hundreds of writes does not wait for the trouble's end."""
+    disk = Disk(troubles=[PassingError()] * 1000)
+    commits = disk.commits()
+    told = [commits.put(paid(f"cat-{number}")) for number in range(LARGEST_GROUP + 50)]
+    question = commits.put(Find(key="cat"))
+
+    async with asyncio.timeout(2):
+        with pytest.raises(JournalError, match="PassingError"):
+            await question
+        results = await asyncio.gather(*told, return_exceptions=True)
+
+    assert {type(result) for result in results} == {JournalError}
+    disk.troubles.clear()
+    await commits.aclose(within=2)
+    assert len(disk.landed) == LARGEST_GROUP + 50
