@@ -67,11 +67,12 @@ def slow_simulator() -> Iterator[Simulator]:
 
 
 @pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
-def test_a_program_that_is_killed_pays_for_each_job_once(place: str) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_a_program_that_is_killed_pays_for_each_job_once(place: str, kills: int) -> None:
     """SIGKILL at random moments, the same keys again: each job once, or reported as uncertain."""
     chance = random.Random(4)
     with slow_simulator() as sim:
-        kill_and_run_on(sim, place, 0, kills=2, chance=chance)
+        kill_and_run_on(sim, place, 0, kills=kills, chance=chance)
 
 
 @pytest.mark.long

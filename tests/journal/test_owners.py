@@ -125,10 +125,11 @@ async def test_a_refusal_after_all_ends_the_uncertainty(place: str) -> None:
         assert stands == replace(uncertain, claim="another")
 
 
-async def test_a_claim_that_is_won_stands(place: str) -> None:
+@pytest.mark.parametrize("rounds", [25, pytest.param(100, marks=pytest.mark.long)])
+async def test_a_claim_that_is_won_stands(place: str, rounds: int) -> None:
     """However its rivals come and go: whoever is told so has an entry under the key."""
     async with SQLJournal(place) as one, SQLJournal(place) as other:
-        for number in range(25):
+        for number in range(rounds):
             mine = replace(new_entry(f"cat-{number}"), claim=f"mine {number}")
             theirs = replace(mine, claim=f"theirs {number}")
             await one.claim(mine)

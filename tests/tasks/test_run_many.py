@@ -32,20 +32,21 @@ async def list_of(outcomes: AsyncIterator[Outcome]) -> list[Outcome]:
     return [outcome async for outcome in outcomes]
 
 
-async def test_hundreds_of_jobs_stay_within_both_limits() -> None:
+@pytest.mark.parametrize("jobs", [500, pytest.param(1000, marks=pytest.mark.long)])
+async def test_hundreds_of_jobs_stay_within_both_limits(jobs: int) -> None:
     """Never more than 16 requests or 200 jobs at once, and every one of them ends."""
     asyncio.get_running_loop().set_debug(False)  # ten times the pace
     durations = LogNormal(median=1.5)
     async with Simulator(durations=durations) as sim, connect(sim, max_requests=16) as luma:
         sim.faults.add(Fault.slow(0.05, on=["generate", "get", "tasks"]))
-        prompts = (f"cat {number}" for number in range(500))
+        prompts = (f"cat {number}" for number in range(jobs))
 
         outcomes = [outcome async for outcome in luma.run_many(prompts, max_tasks=200)]
 
-        assert len(outcomes) == len(sim.ledger.jobs) == 500
+        assert len(outcomes) == len(sim.ledger.jobs) == jobs
         assert all(outcome.ok for outcome in outcomes)
         assert {outcome.request.prompt for outcome in outcomes} == {
-            f"cat {number}" for number in range(500)
+            f"cat {number}" for number in range(jobs)
         }
         assert sim.ledger.most_requests == 16
         assert 100 < sim.ledger.most_jobs <= 200
