@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# The tests start many programs: compiled once, they start sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check format bench clean
 
 demo: $(VENV)/.demo
