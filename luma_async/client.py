@@ -47,7 +47,7 @@ from luma_async.tasks.arguments import (
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run import Keyed, Requests, Run, VideoSource
-from luma_async.tasks.submission import RetryUncertain, Submission
+from luma_async.tasks.submission import Retries, RetryUncertain, Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
 from luma_async.transport.rate_headers import LONGEST_WAIT
@@ -230,7 +230,8 @@ class LumaClient:
 
         `fields` are those of `GenerateRequest`. `retry_uncertain=True` has a submission repeated
         even where the first may have been accepted, at the risk of paying for both; `"once"` sends
-        again, a single time, what an earlier call left uncertain under this key, and repeats none.
+        again, a single time, what is uncertain under this key when the call begins, and repeats
+        none. Of several who do so at once, one sends it.
 
         `key` is your name for the job in the journal, such as `"row-17"`: it is paid for once. A
         job that is known under it is watched, or returned finished; one that has failed raises its
@@ -249,13 +250,8 @@ class LumaClient:
 
         """
         request = GenerateRequest.of(prompt, **fields)
-        async with self._pictures.read(request) as sent:
-            return await self._submit(
-                Submission(request, sent),
-                key=key,
-                retry_failed=retry_failed,
-                retry_uncertain=retry_uncertain,
-            )
+        retries = await self._retries(key, retry_failed, retry_uncertain)
+        return await self._generate(request, key, retries)
 
     async def extend(
         self,
@@ -281,18 +277,8 @@ class LumaClient:
         """
         check_source(source)
         request = ExtendRequest.of(prompt, **fields)
-        source_id = source if isinstance(source, str) else source.id
-        may_be_known = key is not None and await self._knows(key)
-        if not may_be_known:
-            await self._submitter.unless_stopped(self._finished(source))
-        async with self._pictures.read(request) as sent:
-            return await self._submit(
-                Submission(request, sent, source_id),
-                source=source if may_be_known else None,
-                key=key,
-                retry_failed=retry_failed,
-                retry_uncertain=retry_uncertain,
-            )
+        retries = await self._retries(key, retry_failed, retry_uncertain)
+        return await self._extend(source, request, key, retries)
 
     async def get(self, id: str) -> Generation:
         """Look at one job now.
@@ -407,37 +393,40 @@ class LumaClient:
         `max_tasks` jobs run at once (the client's `max_tasks` if not given, else 100), and a slow
         reader of outcomes slows it down. A request that is refused or fails is an outcome with an
         error and spoils no other; `retry_failed=True` submits anew what has failed before, and
-        `retry_uncertain` is that of `generate()`. To leave early for good, close it
+        `retry_uncertain` is that of `generate()`; `"once"` is for what is uncertain when the run
+        begins. To leave early for good, close it
         (`contextlib.aclosing`): while it is open it goes on submitting until `max_tasks` outcomes
         wait to be taken. Jobs that were submitted stay watched.
 
         Raises:
             InvalidRequestError: one request is given in place of a list; at the call.
             ClientClosedError: the client was closed before all requests were read.
+            JournalError: with `retry_uncertain="once"`, the journal cannot be read.
 
         """
         many = checked_requests(requests)
         _check_positive(max_tasks=max_tasks)
+        retries = Retries(retry_failed, retry_uncertain is True)
+
+        async def begin() -> None:
+            nonlocal retries
+            if retry_uncertain == "once" and self._bookkeeper is not None:
+                claims = await self._bookkeeper.uncertain_claims()
+                retries = Retries(retry_failed, claims)
 
         async def submit(
             request: GenerateRequest | ExtendRequest, source: VideoSource | None, key: str | None
         ) -> VideoTask:
             if isinstance(request, ExtendRequest):
                 assert source is not None  # noqa: S101  it is made where there is one
-                return await self.extend(
-                    source,
-                    request,
-                    key=key,
-                    retry_failed=retry_failed,
-                    retry_uncertain=retry_uncertain,
-                )
-            return await self.generate(
-                request, key=key, retry_failed=retry_failed, retry_uncertain=retry_uncertain
-            )
+                check_source(source)
+                return await self._extend(source, request, key, retries)
+            return await self._generate(request, key, retries)
 
         run = Run(
             many,
             submit,
+            begin=begin,
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
         )
@@ -571,23 +560,49 @@ class LumaClient:
             async with asyncio.timeout(self._timeout):
                 await self._transport.aclose()
 
+    async def _retries(self, key: str | None, failed: bool, uncertain: RetryUncertain) -> Retries:
+        """Return what one call may submit again, as things stand when it begins."""
+        if uncertain != "once" or key is None or self._bookkeeper is None:
+            return Retries(failed, uncertain is True)
+        return Retries(failed, await self._bookkeeper.uncertain_claims(key))
+
+    async def _generate(
+        self, request: GenerateRequest, key: str | None, retries: Retries
+    ) -> VideoTask:
+        async with self._pictures.read(request) as sent:
+            return await self._submit(Submission(request, sent), key=key, retries=retries)
+
+    async def _extend(
+        self, source: VideoSource, request: ExtendRequest, key: str | None, retries: Retries
+    ) -> VideoTask:
+        source_id = source if isinstance(source, str) else source.id
+        may_be_known = key is not None and await self._knows(key)
+        if not may_be_known:
+            await self._submitter.unless_stopped(self._finished(source))
+        async with self._pictures.read(request) as sent:
+            return await self._submit(
+                Submission(request, sent, source_id),
+                source=source if may_be_known else None,
+                key=key,
+                retries=retries,
+            )
+
     async def _submit(
         self,
         submission: Submission,
         *,
-        source: VideoTask | Generation | str | None = None,
+        source: VideoSource | None = None,
         key: str | None,
-        retry_failed: bool,
-        retry_uncertain: RetryUncertain,
+        retries: Retries,
     ) -> VideoTask:
         books = self._bookkeeper
         if books is None:
             if key is not None:
                 raise _no_journal_for_a_key()
-            return await self._submitter.submit(submission, retry_uncertain=retry_uncertain is True)
-        asked = await books.asked(
-            submission, key=key, retry_failed=retry_failed, retry_uncertain=retry_uncertain
-        )
+            return await self._submitter.submit(
+                submission, retry_uncertain=retries.uncertain is True
+            )
+        asked = await books.asked(submission, key=key, retries=retries)
         if source is not None:
             known = await books.find(asked)
             if known is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,7 @@ from luma_async.journal.record import KeyTaken, Record
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.models import Generation, State
 from luma_async.tasks import PollSchedule, TaskManager, VideoTask
-from luma_async.tasks.submission import RetryUncertain, Submission, kind_of
+from luma_async.tasks.submission import Retries, Submission, kind_of
 from luma_async.tasks.submitter import Submitter
 
 PAGE = 200
@@ -57,8 +58,7 @@ class Asked:
     key: str | None
     kept: dict[str, Any]
     fingerprint: str
-    retry_failed: bool
-    retry_uncertain: RetryUncertain
+    retries: Retries
     confirmed: set[str] = field(default_factory=set)
 
 
@@ -161,14 +161,27 @@ class Bookkeeper:
         await self.open()
         return await self.journal.find(key) is not None
 
-    async def asked(
-        self,
-        submission: Submission,
-        *,
-        key: str | None,
-        retry_failed: bool,
-        retry_uncertain: RetryUncertain,
-    ) -> Asked:
+    async def uncertain_claims(self, key: str | None = None) -> AbstractSet[str]:
+        """Return the claims of the submissions that are uncertain now, under one key or under any.
+
+        These are what `retry_uncertain="once"` repeats. Of several callers that repeat one of them,
+        the journal lets one replace it. If that one's answer is lost as well, its claim is a new
+        one, which none of the others may repeat.
+
+        Raises:
+            InvalidRequestError: the key cannot be one.
+            JournalError: the journal cannot be read.
+
+        """
+        await self.open()
+        if key is None:
+            return {entry.claim for entry in await self.journal.uncertain()}
+        entry = await self.journal.find(checked_key(key))
+        if entry is None or entry.state is not EntryState.UNCERTAIN:
+            return set()
+        return {entry.claim}
+
+    async def asked(self, submission: Submission, *, key: str | None, retries: Retries) -> Asked:
         """Return what is asked for, with what tells it from anything else.
 
         Raises:
@@ -184,8 +197,7 @@ class Bookkeeper:
             key,
             kept,
             fingerprint(submission.source_id, kept),
-            retry_failed,
-            retry_uncertain,
+            retries,
         )
 
     async def find(self, asked: Asked) -> VideoTask | None:
@@ -222,14 +234,11 @@ class Bookkeeper:
             try:
                 task = await self._submitter.submit(
                     asked.submission,
-                    retry_uncertain=asked.retry_uncertain is True,
+                    retry_uncertain=asked.retries.uncertain is True,
                     key=record.key,
                     record=record,
                 )
             except KeyTaken:
-                if stands is not None and asked.retry_uncertain == "once":
-                    # Somebody else has sent it once more meanwhile.
-                    asked = replace(asked, retry_uncertain=False)
                 stands = await self._stands(asked)
             else:
                 self._expects_known = False
@@ -262,7 +271,7 @@ class Bookkeeper:
         if entry is None:
             return None
         has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
-        if has_failed and asked.retry_failed:
+        if has_failed and asked.retries.failed:
             task = await self._alive_after_all(entry, asked)
             if entry.fingerprint == asked.fingerprint:
                 return task or entry
@@ -300,7 +309,7 @@ class Bookkeeper:
 
     def _what_to_do(self, entry: Entry, asked: Asked) -> VideoTask | Entry:
         """Return the handle on a job that is known for just this, or its entry to be replaced."""
-        is_lost = entry.state is EntryState.LOST and not asked.retry_failed
+        is_lost = entry.state is EntryState.LOST and not asked.retries.failed
         if entry.state is EntryState.RUNNING or is_lost:  # a server may find again what it had lost
             if entry.server != self._server:
                 why = f"names a job that is at {entry.server}, and base_url is another here"
@@ -309,9 +318,9 @@ class Bookkeeper:
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
             return VideoTask.finished(entry.generation, key=entry.key)
         if entry.state is EntryState.UNCERTAIN:
-            if not asked.retry_uncertain:
+            if not asked.retries.may_repeat(entry.claim):
                 raise _uncertain(entry, asked.submission)
-        elif not asked.retry_failed:
+        elif not asked.retries.failed:
             raise _failure(entry)
         return entry
 

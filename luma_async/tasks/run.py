@@ -45,15 +45,22 @@ class Run:
 
     At most `max_tasks` jobs run at once, `submitters` of them are being submitted, and at most as
     many outcomes wait to be taken: a slow reader slows the reading of requests, so memory stays
-    flat however many there are.
+    flat however many there are. `begin` is awaited before the first request is read.
     """
 
     def __init__(
-        self, requests: Requests, submit: Submit, *, max_tasks: int, submitters: int
+        self,
+        requests: Requests,
+        submit: Submit,
+        *,
+        begin: Callable[[], Awaitable[None]],
+        max_tasks: int,
+        submitters: int,
     ) -> None:
         self._submitters = min(submitters, max_tasks)
         self._requests = lazily(requests)
         self._submit = submit
+        self._begin = begin
         self._max_tasks = max_tasks
         self._apart: set[asyncio.Task[None]] = set()
         self._running = 0
@@ -69,11 +76,13 @@ class Run:
 
         An error of the requests' own iterator is raised once the jobs already submitted have ended.
         """
-        workers = [
-            asyncio.create_task(self._work(), name="luma-async run_many")
-            for _ in range(self._submitters)
-        ]
+        workers: list[asyncio.Task[None]] = []
         try:
+            await self._begin()
+            workers += [
+                asyncio.create_task(self._work(), name="luma-async run_many")
+                for _ in range(self._submitters)
+            ]
             while (outcome := await self._next_outcome()) is not None:
                 yield outcome
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, NamedTuple
 
 from luma_async.models import ExtendRequest, GenerateRequest
@@ -12,9 +13,25 @@ Verb = Literal["generate", "extend"]
 RetryUncertain = bool | Literal["once"]
 """Whether a submission that may have been accepted is sent again, at the risk of paying twice.
 
-`True` repeats it until an answer comes or the tries are used up. `"once"` sends one that an earlier
-call left uncertain under its key a single time more, and repeats none of its own.
+`True` repeats it until an answer comes or the tries are used up. `"once"` sends one that is
+uncertain when the call or the run begins a single time more, and repeats none of its own.
 """
+
+
+class Retries(NamedTuple):
+    """The earlier submissions that a call or a run may send again under their keys.
+
+    `failed` is about jobs that failed or were lost. `uncertain` is about submissions that may have
+    been accepted: all of them, none, or those with these claims, which a call finds when it begins.
+    One that becomes uncertain later may be a repeat of the same by somebody else.
+    """
+
+    failed: bool = False
+    uncertain: bool | AbstractSet[str] = False
+
+    def may_repeat(self, claim: str) -> bool:
+        """Return whether an uncertain submission may be sent again."""
+        return self.uncertain if isinstance(self.uncertain, bool) else claim in self.uncertain
 
 
 class Submission(NamedTuple):
