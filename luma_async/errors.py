@@ -184,10 +184,9 @@ class JournalError(LumaError):
 class KeyConflictError(LumaError):
     """The journal knows `key` for something else than what was asked for; nothing was submitted."""
 
-    def __init__(self, key: str, why: str) -> None:
-        super().__init__(
-            f"The key {key!r} {why}; nothing was submitted. Ask for another job under another key."
-        )
+    def __init__(self, key: str, why: str, *, next_step: str | None = None) -> None:
+        next_step = next_step or "Ask for another job under another key"
+        super().__init__(f"The key {key!r} {why}; nothing was submitted. {next_step}.")
         self.key = key
 
 

@@ -288,14 +288,20 @@ class Bookkeeper:
     async def _alive_after_all(self, entry: Entry, asked: Asked) -> VideoTask | None:
         """Look once more at a job that failed or was lost, before another one is paid for.
 
-        If it succeeded after all, the journal has that from now on; if it runs, it is watched.
+        If it succeeded after all, the journal has that from now on; if it runs, it is watched. One
+        that failed at another server did so by that server's own word.
 
         Raises:
+            KeyConflictError: it was lost by another server, which this client cannot ask.
             LumaError: the server cannot be asked, so nobody knows; nothing is submitted.
 
         """
-        if not entry.id or entry.server != self._server or entry.claim in asked.confirmed:
+        if not entry.id or entry.claim in asked.confirmed:
             return None
+        if entry.server != self._server:
+            if entry.state is EntryState.FAILED:
+                return None
+            raise self._is_elsewhere(entry)
         try:
             seen = await self._look(entry.id)
         except NotFoundError:
@@ -312,8 +318,7 @@ class Bookkeeper:
         is_lost = entry.state is EntryState.LOST and not asked.retries.failed
         if entry.state is EntryState.RUNNING or is_lost:  # a server may find again what it had lost
             if entry.server != self._server:
-                why = f"names a job that is at {entry.server}, and base_url is another here"
-                raise KeyConflictError(entry.key, why)
+                raise self._is_elsewhere(entry)
             return self._watch(entry)
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
             return VideoTask.finished(entry.generation, key=entry.key)
@@ -323,6 +328,15 @@ class Bookkeeper:
         elif not asked.retries.failed:
             raise _failure(entry)
         return entry
+
+    def _is_elsewhere(self, entry: Entry) -> KeyConflictError:
+        """Return the error of an unfinished or lost job, of which only another server can tell."""
+        return KeyConflictError(
+            entry.key,
+            f"names task {entry.id} at {entry.server}, and base_url is {self._server} here",
+            next_step=f"Ask for it with base_url={entry.server!r}, or for another job under "
+            "another key",
+        )
 
     async def _seen_through(self, key: str) -> Entry | None:
         """Return what stands under a key once nobody is submitting it."""

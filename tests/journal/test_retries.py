@@ -60,6 +60,40 @@ async def test_a_job_that_runs_after_all_is_watched(place: str) -> None:
         assert len(sim.ledger.jobs) == 1
 
 
+async def test_a_job_that_another_server_lost_is_not_paid_for_at_this_one(place: str) -> None:
+    """Only that server can find it again, so the error names both, and what to do."""
+    async with Simulator(durations=Fixed(0)) as one, Simulator(durations=Fixed(0)) as other:
+        async with connect(one, journal=place) as luma:
+            id = await submit_one(luma)
+        await call_it(place, "lost")
+
+        async with connect(other, journal=place) as elsewhere:
+            with pytest.raises(KeyConflictError) as caught:
+                await elsewhere.generate("a cat", key="cat", retry_failed=True)
+            assert (await entry_of(elsewhere, "cat")).state is EntryState.LOST
+
+        assert f"task {id} at {one.url}, and base_url is {other.url} here" in str(caught.value)
+        assert f"Ask for it with base_url={one.url!r}" in str(caught.value)
+        assert other.ledger.jobs == []
+
+
+async def test_a_job_that_failed_at_another_server_is_submitted_at_this_one(place: str) -> None:
+    """That server said so itself, and this one could tell nothing of it."""
+    async with (
+        Simulator(durations=Fixed(0), failure_rate=1) as one,
+        Simulator(durations=Fixed(60)) as other,
+    ):
+        async with connect(one, journal=place) as luma:
+            await submit_one(luma)
+            await ended(luma, "cat")
+
+        async with connect(other, journal=place) as elsewhere:
+            task = await elsewhere.generate("a cat", key="cat", retry_failed=True)
+
+        assert [job.id for job in other.ledger.jobs] == [task.id]
+        assert (len(one.ledger.jobs), other.ledger.requests["get"]) == (1, 0)
+
+
 async def test_a_failure_is_confirmed_with_one_look(place: str) -> None:
     """Then the job is paid for again."""
     async with (
