@@ -28,6 +28,10 @@ versions = Table("luma_schema", metadata, Column("version", Integer, nullable=Fa
 
 _IS_OPEN = text("state IN ('submitting', 'uncertain', 'running')")
 
+# The server chooses how long an id is. PostgreSQL's usual index takes at most 2,704 bytes, and a
+# longer id of a job that is paid for could not be written at all. A hash index takes any length.
+_BY_TASK_ID = Index("luma_jobs_task_id", "task_id", postgresql_using="hash")
+
 jobs = Table(
     "luma_jobs",
     metadata,
@@ -46,7 +50,7 @@ jobs = Table(
     Column("submitted_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Column("request_id", Text),
-    Index("luma_jobs_task_id", "task_id"),
+    _BY_TASK_ID,
     # Few of many jobs are open at a time, and those are the ones that are looked for.
     Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
 )
@@ -82,7 +86,14 @@ def _add_columns(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
 
 
-MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _add_columns)
+def _index_ids_of_any_length(connection: Connection) -> None:
+    """Make the index of ids one that takes long ones; in SQLite any does."""
+    if connection.dialect.name == "postgresql":
+        _BY_TASK_ID.drop(connection, checkfirst=True)
+        _BY_TASK_ID.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _add_columns, _index_ids_of_any_length)
 """The migration at position n makes version n + 1 of version n; an empty database is version 0.
 
 Once released, a migration stays as it is: what a table is to become is a further one.

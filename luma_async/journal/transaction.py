@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal import rows, statements
 from luma_async.journal.database import Clash
-from luma_async.journal.entry import Entry, EntryState
+from luma_async.journal.entry import Entry, EntryState, made_up_key
 from luma_async.journal.heartbeats import Heartbeats
 from luma_async.journal.operations import Beat, Change, Claim, Find, Finish, Hold, Operation
 from luma_async.journal.owner import start_of, this_host
@@ -154,7 +155,7 @@ class Transactions:
             [
                 replace(
                     entry,
-                    key=f"auto-{entry.claim}-{id}",
+                    key=made_up_key(f"{entry.claim}-{_digest(id)}"),
                     state=EntryState.RUNNING,
                     id=id,
                     reason=f"Its key {entry.key!r} was settled before the answer came.",
@@ -242,6 +243,11 @@ async def _many(
 def _the(entry: Entry) -> rows.Values:
     """Return what tells which row is meant."""
     return {"the_key": entry.key, "the_claim": entry.claim}
+
+
+def _digest(id: str) -> str:
+    """Return a short text for an id in a key, which is indexed and must not be of any length."""
+    return hashlib.sha256(id.encode()).hexdigest()[:16]
 
 
 def _entries(ids: Mapping[Change, str]) -> list[tuple[Entry, str]]:

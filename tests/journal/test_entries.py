@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import pytest
@@ -11,6 +12,8 @@ from luma_async import (
     AuthenticationError,
     BadRequestError,
     ClientClosedError,
+    FixedSchedule,
+    Generation,
     GenerationFailedError,
     InvalidRequestError,
     Journal,
@@ -18,11 +21,13 @@ from luma_async import (
     LumaClient,
     LumaError,
     SQLJournal,
+    State,
     SubmissionUncertainError,
 )
-from luma_async.journal import Entry, EntryState
+from luma_async.journal import End, Entry, EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
+from tests.journal.test_owners import LONG_ID
 
 
 def journal_of(luma: LumaClient) -> Journal:
@@ -42,6 +47,23 @@ async def ended(luma: LumaClient, key: str) -> Entry:
         while (entry := await entry_of(luma, key)).state is EntryState.RUNNING:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return entry
+
+
+async def test_an_id_of_any_length_is_written_down(place: str) -> None:
+    """It is all that tells of a job which is paid for, whatever the server means by it."""
+    answer = json.dumps({"id": LONG_ID, "state": "pending"}).encode()
+    async with Simulator() as sim:
+        sim.faults.add(Fault.answer(answer, on=["generate"]))
+        async with connect(sim, journal=place, schedule=FixedSchedule(60)) as luma:
+            task = await luma.generate("a cat", key="cat")
+            running = await entry_of(luma, "cat")
+            video = Generation(id=LONG_ID, state=State.COMPLETED)
+            await journal_of(luma).finish([End(server=sim.url, id=LONG_ID, generation=video)])
+            completed = await entry_of(luma, "cat")
+
+    assert task.id == running.id == LONG_ID
+    assert running.state is EntryState.RUNNING
+    assert completed.state is EntryState.COMPLETED
 
 
 async def test_a_job_is_written_down_at_each_step(place: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import string
 import subprocess
 import sys
 import time
@@ -20,6 +22,9 @@ from luma_async.testing import running_simulator
 from tests.clients import connect, until
 from tests.journal.databases import execute
 from tests.journal.workers import worker
+
+LONG_ID = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
+"""More than an index of PostgreSQL's takes, however it is compressed."""
 
 
 def new_entry(key: str) -> Entry:
@@ -80,23 +85,26 @@ async def test_an_answer_after_all_ends_the_uncertainty(place: str) -> None:
     """Whoever was thought dead, and was not, still knows best."""
     slow = SQLJournal(place, owner_timeout=1000)
     async with slow, SQLJournal(place, owner_timeout=0.1) as other:
-        cat, dog, cow = map(new_entry, ("cat", "dog", "cow"))
-        for entry in (cat, dog, cow):
+        cat, dog, cow, pig = map(new_entry, ("cat", "dog", "cow", "pig"))
+        for entry in (cat, dog, cow, pig):
             await slow.claim(entry)
         await put_elsewhere(place)
         await asyncio.sleep(0.2)
-        assert len(await other.uncertain()) == 3
+        assert len(await other.uncertain()) == 4
         await other.settle("dog", resubmit=True)
+        await other.settle("pig", resubmit=True)
         await other.settle("cow", id="job-3")
 
         await slow.taken(cat, "job-1")
         await slow.taken(dog, "job-2")
         await slow.taken(cow, "job-3")
+        await slow.taken(pig, LONG_ID)
 
         running = {entry.id: entry.key for entry in await other.unfinished("http://host")}
-        assert set(running) == {"job-1", "job-2", "job-3"}
+        assert set(running) == {"job-1", "job-2", "job-3", LONG_ID}
         assert running["job-1"] == "cat"
-        assert running["job-2"].startswith("auto-")  # its key was given to somebody else
+        for id in ("job-2", LONG_ID):  # their keys were given to somebody else
+            assert running[id].startswith("auto-")
         assert running["job-3"] == "cow"
         assert await other.uncertain() == []
 

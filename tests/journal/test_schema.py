@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from luma_async import SQLJournal
-from luma_async.journal import schema
+from luma_async.journal import End, EntryState, schema
 from luma_async.journal.unusable import Unusable
 from tests.journal.databases import execute
-from tests.journal.test_owners import new_entry
+from tests.journal.test_owners import LONG_ID, new_entry
 
 
 def add_colour(connection: sa.Connection) -> None:
@@ -61,7 +61,26 @@ async def test_a_journal_of_version_1_still_opens_and_works(place: str) -> None:
     assert (old.id, old.request_id) == ("job-1", None)
     assert new is not None
     assert new.request_id == "a-request"
-    assert await execute(place, "SELECT version FROM luma_schema") == [(2,)]
+    newest = len(schema.MIGRATIONS)
+    assert await execute(place, "SELECT version FROM luma_schema") == [(newest,)]
+
+
+async def test_a_journal_of_version_2_takes_long_ids_as_well(postgres_place: str) -> None:
+    """Its index of ids is made anew, and the jobs in it are found by their ids as before."""
+    async with SQLJournal(postgres_place) as journal:
+        await journal.claim(new_entry("cat"))
+        await journal.taken(new_entry("cat"), "job-1")
+        await journal.claim(new_entry("dog"))
+        await execute(postgres_place, "DROP INDEX luma_jobs_task_id")
+        await execute(postgres_place, "CREATE INDEX luma_jobs_task_id ON luma_jobs (task_id)")
+        await execute(postgres_place, "UPDATE luma_schema SET version = 2")
+
+        async with SQLJournal(postgres_place) as newer:
+            await newer.finish([End(server="http://host", id="job-1", reason="gone")])
+        await journal.taken(new_entry("dog"), LONG_ID)
+
+        assert await journal.states() == {"cat": EntryState.LOST, "dog": EntryState.RUNNING}
+    assert await execute(postgres_place, "SELECT version FROM luma_schema") == [(3,)]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
