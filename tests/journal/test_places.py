@@ -348,6 +348,11 @@ def test_a_current_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.M
         "postgres:me:hunter2@host/jobs",
         "psql 'postgresql://me:hunter2@host/jobs'",
         "host=db user=me password=hunter2 dbname=jobs",
+        "host=db.example.com passwd=hunter2",
+        "hostname=db.example.com passwd=hunter2",
+        " HOST = db passwd = hunter2",
+        "Server=db.example.com;User Id=me;Password=hunter2",
+        "db.example.com/jobs?user=me&password=hunter2",
         "jobs\0hunter2.db",
     ],
 )
@@ -373,3 +378,44 @@ async def test_a_file_that_goes_between_the_look_and_the_connection_is_not_made(
 
     assert not file.path.exists()
     await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "place", ["dbname=jobs", "service=prod", "host=/run/postgresql user = me", "sslmode=require"]
+)
+def test_connection_parameters_are_to_be_written_as_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """They are no file's name, although they could be one."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigurationError, match="as a URL only: postgresql://user:password@host"):
+        SQLJournal(place)
+
+
+@pytest.mark.parametrize(
+    "place", ["run=3.db", "a=b/jobs.db", "./host=a.db", "dbname.db", "hosts=2.db"]
+)
+async def test_a_file_may_have_an_equals_sign_in_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """As folders of data that is split by a column have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b").mkdir()
+
+    async with SQLJournal(place) as journal:
+        await journal.claim(new_entry("cat"))
+
+    assert (tmp_path / place).is_file()
+
+
+async def test_a_file_that_is_there_is_opened_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a journal that knows of jobs that are paid for."""
+    monkeypatch.chdir(tmp_path)
+    async with SQLJournal("./host=a.db") as journal:
+        await journal.claim(new_entry("cat"))
+
+    async with SQLJournal("host=a.db") as journal:
+        assert set(await journal.states()) == {"cat"}
