@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -372,12 +373,15 @@ async def test_a_file_that_goes_between_the_look_and_the_connection_is_not_made(
     file.prepare()
     engine = database.connect(file, timeout=1)
     move_away(file.path)
+    threads = set(threading.enumerate())
 
     with pytest.raises(OperationalError, match="unable to open"):
         await engine.connect()
 
     assert not file.path.exists()
     await engine.dispose()
+    # The driver's thread has a last word for this loop, which must not be closed before.
+    await until(lambda: not set(threading.enumerate()) - threads)
 
 
 @pytest.mark.parametrize(
