@@ -40,7 +40,7 @@ class Callbacks:
         timeout = aiohttp.ClientTimeout(total=5)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             for moment in (job.starts_at, job.ends_at):
-                await asyncio.sleep(max(moment - self._clock.now(), 0) / self._clock.speed)
+                await self._clock.sleep_until(moment)
                 await self._post(session, url, self._describe(job))
 
     async def _post(self, session: aiohttp.ClientSession, url: str, body: Any) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from luma_async.simulator.bell import Bell
+
 CallName = Literal["generate", "extend", "get", "tasks", "link", "media"]
 SUBMISSIONS: tuple[CallName, ...] = ("generate", "extend")
 
@@ -31,7 +33,8 @@ class Fault:
         after: whether the server does its part first: takes the job, then fails to say so.
         times: how often it happens, always if `None`.
         share: the part of the calls that it befalls while it lasts.
-        delay: real seconds to wait first.
+        delay: real seconds to wait first, or until the faults are cleared; `math.inf` holds calls
+            for as long as a test wants.
         reused: only where the connection has carried a request before.
         drop: close the connection without an answer.
         status, body, headers: the answer instead of the proper one.
@@ -108,6 +111,7 @@ class Faults:
     """The faults that are armed."""
 
     chance: random.Random
+    cleared: Bell = field(default_factory=Bell)
     _armed: list[_Armed] = field(default_factory=list)
 
     def add(self, *faults: Fault) -> None:
@@ -115,8 +119,9 @@ class Faults:
         self._armed.extend(_Armed(fault, fault.times) for fault in faults)
 
     def clear(self) -> None:
-        """Let everything go right again."""
+        """Let everything go right again, and the calls that are being delayed go on at once."""
         self._armed.clear()
+        self.cleared.ring()
 
     def due(self, call: str, *, after: bool, reused: bool) -> Iterator[Fault]:
         """Use up and yield what befalls this call, before or after the server did its part."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -13,24 +14,32 @@ from luma_async.simulator.answers import Answers
 class RateLimit:
     """A token bucket: `rate` requests a second, and as many at once as come in `burst` seconds.
 
-    With `says` every answer carries `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    With `says` every answer carries `X-RateLimit-Limit`, `-Remaining` and `-Reset`. `now` is the
+    clock that it goes by.
     """
 
     def __init__(
-        self, answers: Answers, *, rate: float | None, burst: float = 1.0, says: bool = False
+        self,
+        answers: Answers,
+        *,
+        rate: float | None,
+        burst: float = 1.0,
+        says: bool = False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._answers = answers
         self._rate = rate
         self._most = max(rate * burst, 1.0) if rate is not None else math.inf
         self._tokens = self._most
-        self._filled_at = time.monotonic()
+        self._now = now
+        self._filled_at = now()
         self._says = says
 
     def refuse(self) -> web.Response | None:
         """Take a token; without one, return the refusal, which says when there is one again."""
         if self._rate is None:
             return None
-        now = time.monotonic()
+        now = self._now()
         self._tokens = min(self._tokens + (now - self._filled_at) * self._rate, self._most)
         self._filled_at = now
         if self._tokens >= 1.0:

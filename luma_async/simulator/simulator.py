@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import weakref
@@ -73,11 +72,11 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        chance = random.Random(seed)
         variant = variant or Variant()
         clock = Clock(speed)
         self.ledger = Ledger(clock)
         self.faults = Faults(random.Random(seed))
+        self._clock = clock
         self._api_key = api_key
         self._host = host
         self._port = port
@@ -91,11 +90,11 @@ class Simulator:
         self._gateway = Gateway(
             variant=variant,
             clock=clock,
-            chance=chance,
+            chance=random.Random(seed),
             ledger=self.ledger,
             maker=JobMaker(
                 clock,
-                chance,
+                random.Random(seed),  # of its own: looks change no later job
                 durations=durations or LogNormal(),
                 failure_rate=failure_rate,
                 short_side=short_side,
@@ -108,7 +107,7 @@ class Simulator:
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
-        self._closing = asyncio.Event()
+        self._closing = False
 
     @property
     def url(self) -> str:
@@ -134,7 +133,7 @@ class Simulator:
             OSError: the port is taken.
 
         """
-        self._closing.clear()
+        self._closing = False
         await self._media.open()
         app = web.Application(client_max_size=64 * 2**20, middlewares=[self._middleware])
         app.add_routes([*self._gateway.routes(), *self._media.routes()])
@@ -149,11 +148,25 @@ class Simulator:
 
     async def stop(self) -> None:
         """Stop listening, cut what is under way, and remove the files."""
-        self._closing.set()
+        self._closing = True
+        self.faults.cleared.ring()
         await self._callbacks.aclose()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._media.aclose()
+
+    def advance(self, seconds: float) -> None:
+        """Put the simulated clock forward: jobs end and links expire as if the time had passed.
+
+        With durations that are longer than any test, jobs end when the test says so:
+
+        >>> async with Simulator(durations=Fixed(3600)) as sim:      # doctest: +SKIP
+        ...     task = await luma.generate("a cat dances")
+        ...     assert not task.done
+        ...     sim.advance(3600)
+        ...     video = await task
+        """
+        self._clock.advance(seconds)
 
     @contextlib.asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
@@ -233,9 +246,8 @@ class Simulator:
 
     async def _befall(self, request: web.Request, fault: Fault) -> web.Response | None:
         """Let a fault happen; `None` if the call goes on."""
-        if fault.delay:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), fault.delay)
+        if fault.delay and not self._closing:
+            await self.faults.cleared.wait(fault.delay)
         if fault.drop:
             if request.transport is not None:
                 request.transport.abort()
