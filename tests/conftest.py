@@ -14,12 +14,14 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.loops import SkippingLoop
+
 pytest_plugins = ["luma_async.testing"]
 
 
-hypothesis.settings.register_profile(
-    "suite", deadline=None
-)  # what is timed has a test that says so
+hypothesis.settings.register_profile(  # what is timed has a test that says so
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("suite")
 
 
@@ -37,7 +39,7 @@ if "PYTHONASYNCIODEBUG" not in os.environ:
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"debug": True}
+    return "asyncio", {"debug": True, "loop_factory": SkippingLoop}
 
 
 @pytest.fixture(autouse=True, scope="module")

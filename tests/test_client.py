@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from luma_async import (
     State,
 )
 from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
+from luma_async.tasks import refused_key
 from luma_async.testing import running_simulator
-from tests.clients import KEY, connect, until
+from tests.clients import HOUR, KEY, connect, until
 
 VARIANTS = {
     "documented": Variant(),
@@ -156,11 +158,12 @@ async def test_extending_a_failed_job_is_not_tried() -> None:
 async def test_many_looks_take_few_requests() -> None:
     """250 ids in batches of 100; unknown and repeated ids are no trouble."""
     async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
-        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(250)))
+        tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(20)))
         await asyncio.gather(*tasks)
         before = sim.ledger.requests["tasks"]
+        unknown = [f"unknown {n}" for n in range(230)]
 
-        found = await luma.get_many([*(task.id for task in tasks), "unknown", tasks[0].id])
+        found = await luma.get_many([*unknown, *(task.id for task in tasks), tasks[0].id])
 
         assert set(found) == {task.id for task in tasks}
         assert sim.ledger.requests["tasks"] == before + 3
@@ -181,7 +184,7 @@ async def test_a_watermark_free_link_is_asked_for_when_needed() -> None:
 
 async def test_it_opens_in_one_task_and_closes_in_another() -> None:
     """As bots do it, with jobs under way, `async with` or not."""
-    async with Simulator(durations=Fixed(0.2)) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         luma = connect(sim)
 
         async def on_start() -> None:
@@ -194,12 +197,14 @@ async def test_it_opens_in_one_task_and_closes_in_another() -> None:
             await luma.__aexit__(None, None, None)
 
         await asyncio.create_task(on_start())
-        first = await asyncio.create_task(on_message())
+        first = asyncio.create_task(on_message())
+        await until(lambda: sim.ledger.jobs)
+        sim.advance(HOUR)
+        assert await first is State.COMPLETED
         running = asyncio.create_task(on_message())
-        await asyncio.sleep(0.1)
+        await until(lambda: len(sim.ledger.jobs) == 2)
         await asyncio.create_task(on_stop())
 
-        assert first is State.COMPLETED
         with pytest.raises(ClientClosedError):
             await running
 
@@ -219,10 +224,10 @@ async def test_two_clients_live_in_one_loop() -> None:
 
 async def test_closing_ends_every_wait_at_once() -> None:
     """Awaits, updates, looks, waits for a place and retries end with `ClientClosedError`."""
-    async with Simulator(durations=Fixed(60)) as sim:
-        luma = connect(sim, max_tasks=3, schedule=FixedSchedule(30))
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        luma = connect(sim, max_tasks=3, schedule=FixedSchedule(HOUR), timeout=HOUR)
         tasks = [await luma.generate(f"cat {n}") for n in range(3)]
-        sim.faults.add(Fault.slow(30, on=["get"]), Fault.rate_limited(60, on=["link"]))
+        sim.faults.add(Fault.slow(math.inf, on=["get"]), Fault.rate_limited(120, on=["link"]))
 
         async def follow() -> None:
             async for _ in tasks[0].updates():
@@ -235,13 +240,13 @@ async def test_closing_ends_every_wait_at_once() -> None:
             asyncio.create_task(luma.generate("one too many")),
             asyncio.create_task(luma.watermark_free_url(tasks[0].id)),
         ]
-        await asyncio.sleep(0.2)
+        await until(lambda: sim.ledger.requests["get"] and sim.ledger.statuses[429])
         assert not any(wait.done() for wait in waits)
         start = time.monotonic()
         await luma.aclose()
         results = await asyncio.gather(*waits, return_exceptions=True)
 
-        assert time.monotonic() - start < 5.0
+        assert time.monotonic() - start < 60.0
         assert [type(result) for result in results] == [ClientClosedError] * len(waits)
         assert all(task.id in str(error) for task, error in zip(tasks, results, strict=False))
 
@@ -250,11 +255,15 @@ async def test_closing_waits_for_submissions_that_have_left() -> None:
     """The job is paid for, so its id is worth the wait."""
     async with Simulator() as sim:
         luma = connect(sim)
-        sim.faults.add(Fault.slow(0.3, after=True))
+        sim.faults.add(Fault.slow(math.inf, after=True))
         asked = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.jobs)
 
-        await luma.aclose()
+        closing = asyncio.create_task(luma.aclose())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        sim.faults.clear()
+        await closing
 
         task = await asked
         assert task.id == sim.ledger.jobs[0].id
@@ -362,8 +371,9 @@ def test_one_client_serves_one_event_loop() -> None:
     assert "one LumaClient for each asyncio.run()" in asyncio.run(look())
 
 
-async def test_a_closed_session_of_the_callers_is_said_so() -> None:
+async def test_a_closed_session_of_the_callers_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """And jobs that were watched over it end, rather than wait for it."""
+    monkeypatch.setattr(refused_key, "BELIEVED_AFTER", 0.1)
     async with Simulator(durations=Fixed(60)) as sim:
         async with aiohttp.ClientSession() as session, connect(sim, session=session) as luma:
             task = await luma.generate("a cat")

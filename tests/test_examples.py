@@ -37,7 +37,7 @@ def run(program: list[str], folder: Path, text: str = "") -> str:
             input=text,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
     assert SLOW.sub("", done.stderr) == ""

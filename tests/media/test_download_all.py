@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -25,18 +25,13 @@ from luma_async import (
 )
 from luma_async.media import Download
 from luma_async.media.download_all import READ_AHEAD, Sources
-from tests.clients import connect, until
+from luma_async.simulator import Fixed
+from tests.clients import HOUR, InTurn, connect, until
 from tests.media.hosts import MEGABYTE, a_video, media, small
 
 
-class InTurn:
-    """The first job takes the first of these times, and so on; those after the last, the last."""
-
-    def __init__(self, *seconds: float) -> None:
-        self._seconds = list(seconds)
-
-    def draw(self, chance: random.Random) -> float:
-        return self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
+async def list_of(files: AsyncIterator[Download]) -> list[Download]:
+    return [each async for each in files]
 
 
 async def every(luma: LumaClient, sources: Sources, folder: Path, **how: Any) -> list[Download]:
@@ -61,16 +56,23 @@ async def test_every_kind_of_source_is_taken(tmp_path: Path) -> None:
 
 async def test_a_whole_run_is_downloaded_as_it_ends(tmp_path: Path) -> None:
     """`run_many` goes straight in; files come while other jobs are still running."""
-    running: list[int] = []
-    async with small() as sim, connect(sim) as luma:
+    settings = {"durations": Fixed(HOUR), "same_films": True, "link_lifetime": math.inf}
+    async with small(**settings) as sim, connect(sim) as luma:
         prompts = [f"cat {n}" for n in range(30)]
         outcomes = luma.run_many(prompts, max_tasks=3)
         async with aclosing(luma.download_all(outcomes, tmp_path)) as files:
-            async for each in files:
-                assert each.ok
-                running.append(len(sim.ledger.jobs))
+            first = asyncio.create_task(anext(files))
+            await until(lambda: len(sim.ledger.jobs) == 3)
+            sim.advance(HOUR)
+            assert (await first).ok
+            assert len(sim.ledger.jobs) <= 6
 
-    assert running[0] < 30
+            rest = asyncio.create_task(list_of(files))
+            while not rest.done():
+                sim.advance(HOUR)
+                await asyncio.wait([rest], timeout=0.02)
+
+    assert all(each.ok for each in await rest)
     assert len(list(tmp_path.glob("*.mp4"))) == 30
 
 
@@ -93,7 +95,7 @@ async def test_one_failure_spoils_no_other(tmp_path: Path) -> None:
 
 async def test_jobs_on_their_way_keep_no_others_waiting(tmp_path: Path) -> None:
     """More of them than places, and what is done comes at once."""
-    durations = InTurn(0.1, 60.0)
+    durations = InTurn(0.1, HOUR)
     async with small(durations=durations) as sim, connect(sim, max_downloads=2) as luma:
         done = await a_video(luma)
         waiting = [await luma.generate(f"slow {n}", aspect_ratio="1:1") for n in range(5)]
@@ -160,7 +162,7 @@ async def test_stopping_early_leaves_nothing_behind(tmp_path: Path) -> None:
 
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
         ids = [(await a_video(luma)).id for _ in range(6)]
-        sim.faults.add(media(bytes_per_second=MEGABYTE))
+        sim.faults.add(media(bytes_per_second=20_000))
 
         async def source() -> AsyncIterator[str]:
             nonlocal closed
@@ -231,11 +233,11 @@ async def test_a_closed_client_ends_a_list_without_an_end(tmp_path: Path) -> Non
 
 async def test_a_client_that_closes_ends_them_all(tmp_path: Path) -> None:
     """Whether they were coming, or their jobs were still running."""
-    async with small(video_bytes=MEGABYTE, durations=InTurn(0.1, 60.0)) as sim:
+    async with small(video_bytes=MEGABYTE, durations=InTurn(0.1, HOUR)) as sim:
         luma = connect(sim)
         coming = await a_video(luma)
         running = await luma.generate("cat", aspect_ratio="1:1")
-        sim.faults.add(media(bytes_per_second=200_000))
+        sim.faults.add(media(bytes_per_second=20_000))
         files = asyncio.create_task(every(luma, [coming, running], tmp_path))
         await until((tmp_path / f"{coming.id}.part").exists)
 

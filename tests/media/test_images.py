@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -34,7 +35,8 @@ from luma_async.media.signatures import media_type
 from luma_async.pictures import PictureLike
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.body import STEP, Body
-from tests.clients import connect
+from tests.clients import connect, until
+from tests.loops import skip
 from tests.media.pictures import a_picture, arrived, as_data_uri
 
 PNG = a_picture()
@@ -292,7 +294,12 @@ async def test_as_many_pictures_are_in_memory_as_requests_may_be_in_flight() -> 
         held -= 1
 
     async with Simulator() as sim, connect(sim, max_requests=3) as luma:
-        await asyncio.gather(*(generate(luma) for _ in range(20)))
+        sim.faults.add(Fault.slow(math.inf))
+        asked = asyncio.gather(*(generate(luma) for _ in range(20)))
+        await until(lambda: most == 3)
+        await asyncio.sleep(0.1)
+        sim.faults.clear()
+        await asked
 
     assert len(sim.ledger.jobs) == 20
     assert most == 3
@@ -343,18 +350,22 @@ async def test_a_pipe_is_read_to_its_end() -> None:
 async def test_waiting_for_a_pipe_can_be_cancelled() -> None:
     """Nobody is held by a file that never comes to its end."""
     reading, writing = os.pipe()
-    try:
-        with open(reading, "rb", buffering=0) as file:  # noqa: ASYNC230, PTH123
+    let_go = threading.Event()
+
+    class Pipe(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size) or b""
+            if not data:
+                let_go.set()
+            return data
+
+    with Pipe(reading) as file:
+        try:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(image_from(file), 0.05)
-            os.write(writing, b"x")  # lets the thread go
-            await asyncio.sleep(0.05)
-            os.close(writing)
-            writing = -1
-            await asyncio.sleep(0.05)
-    finally:
-        if writing >= 0:
-            os.close(writing)
+        finally:
+            os.close(writing)  # the end, for the thread that reads
+        await until(let_go.is_set)
 
 
 async def test_a_large_picture_has_time_to_be_sent() -> None:
@@ -363,17 +374,18 @@ async def test_a_large_picture_has_time_to_be_sent() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        while left:
-            left -= len(await reader.read(200_000))
-            await asyncio.sleep(0.02)
+        left -= len(await reader.read(200_000))
+        skip(60.0)
+        await asyncio.sleep(0.1)
+        await reader.readexactly(left)
         writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"id": "one"}')
         await writer.drain()
         writer.close()
 
-    picture = PNG + os.urandom(8 * 2**20)
+    picture = PNG + os.urandom(4 * 2**20)
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**16)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, LumaClient("k", base_url=url, timeout=0.5, max_tries=1) as luma:
+    async with server, LumaClient("k", base_url=url, timeout=30.0, max_tries=1) as luma:
         task = await luma.generate("a cat", image=picture)
 
     assert task.id == "one"
@@ -442,14 +454,14 @@ async def test_a_picture_that_the_gateway_finds_too_large_is_said_with_a_way_out
 
 async def test_a_picture_is_scaled_where_that_is_asked_for() -> None:
     """The longer side is what was allowed, the shape stays; a JPEG stays one."""
-    small = await image_from(a_picture("JPEG", (900, 600)), max_side=300)
-    png = await image_from(a_picture("GIF", (600, 900)), max_side=300)
+    small = await image_from(a_picture("JPEG", (90, 60)), max_side=30)
+    png = await image_from(a_picture("GIF", (60, 90)), max_side=30)
 
     assert isinstance(small, Picture)
     assert isinstance(png, Picture)
     assert (small.media_type, png.media_type) == ("image/jpeg", "image/png")
-    assert Image.open(io.BytesIO(bytes(small))).size == (300, 200)
-    assert Image.open(io.BytesIO(bytes(png))).size == (200, 300)
+    assert Image.open(io.BytesIO(bytes(small))).size == (30, 20)
+    assert Image.open(io.BytesIO(bytes(png))).size == (20, 30)
 
 
 async def test_a_picture_that_is_small_enough_is_left_alone() -> None:
@@ -465,12 +477,12 @@ async def test_a_scaled_picture_stands_upright() -> None:
     """What its metadata says of its orientation is applied, for it is lost on the way."""
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    turned = a_picture("JPEG", (900, 600), exif=exif)
+    turned = a_picture("JPEG", (90, 60), exif=exif)
 
-    picture = await image_from(turned, max_side=300)
+    picture = await image_from(turned, max_side=30)
 
     assert isinstance(picture, Picture)
-    assert Image.open(io.BytesIO(bytes(picture))).size == (200, 300)
+    assert Image.open(io.BytesIO(bytes(picture))).size == (20, 30)
 
 
 async def test_one_that_is_too_large_may_be_scaled_below_the_limit() -> None:
@@ -515,17 +527,18 @@ async def test_no_side_is_no_size() -> None:
 
 async def test_a_file_that_hangs_keeps_no_other_waiting() -> None:
     """Not even when nobody waits for it any more."""
-    let_go = threading.Event()
+    hangs, let_go = threading.Event(), threading.Event()
 
     class Hanging(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            let_go.wait(5)
+            hangs.set()
+            let_go.wait(120)
             return b""
 
     hanging = asyncio.create_task(image_from(Hanging(b"x")))
     try:
-        await asyncio.sleep(0.05)
-        async with asyncio.timeout(2):
+        await until(hangs.is_set)
+        async with asyncio.timeout(60):
             picture = await image_from(io.BytesIO(PNG))
     finally:
         let_go.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,11 @@ from aiohttp import web
 from PIL import Image, ImageChops, ImageStat
 
 from luma_async.simulator import Exponential, Fault, Fixed, LogNormal, Simulator, Variant
-from tests.clients import until
+from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.jobs import Clock
+from luma_async.simulator.rate_limit import RateLimit
+from luma_async.testing import running_simulator
+from tests.clients import HOUR, until
 
 HEADERS = {"Authorization": "Bearer any-key"}
 
@@ -31,15 +36,15 @@ async def get(sim: Simulator, path: str) -> tuple[int, Any]:
 
 async def test_a_job_goes_its_way() -> None:
     """Pending, processing, completed with its assets."""
-    async with Simulator(durations=Fixed(1.0)) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         states = [job["state"]]
-        while states[-1] != "completed":
+        for seconds in (0.0, HOUR / 2, HOUR / 2):
+            sim.advance(seconds)
             _, look = await get(sim, f"/luma/generations/{job['id']}")
             states.append(look["state"])
-            await asyncio.sleep(0.02)
 
-        assert list(dict.fromkeys(states)) == ["pending", "processing", "completed"]
+        assert states == ["pending", "pending", "processing", "completed"]
         assert look["video"]["url"].startswith(f"{sim.url}/media/")
         assert (await post(sim, "/luma/tasks", {"ids": [job["id"], "x"]}))[1][0]["id"] == job["id"]
 
@@ -80,30 +85,101 @@ async def test_keys_credit_and_places_are_limited() -> None:
         assert statuses == [200, 429]
 
 
-async def test_requests_are_limited_by_the_second() -> None:
+def test_requests_are_limited_by_the_second() -> None:
     """A second's worth at once, then 429 with the time to wait; headers say what is left."""
-    async with Simulator(max_rate=3, says_rate=True) as sim:
+    now, clock = 100.0, Clock(1.0)
+    answers = Answers(Variant(), clock, Links(clock, lifetime=HOUR))
+    limit = RateLimit(answers, rate=3, says=True, now=lambda: now)
+
+    refusals = [limit.refuse() for _ in range(4)]
+    response = refusals.pop()
+    assert response is not None
+    limit.mark(response)
+
+    assert refusals == [None] * 3
+    assert response.status == 429
+    assert response.headers["X-RateLimit-Limit"] == "3"
+    assert response.headers["X-RateLimit-Remaining"] == "0"
+    assert response.headers["X-RateLimit-Reset"] == "1.000"
+    assert response.headers["Retry-After"] == "1"
+    now += 0.34
+    assert limit.refuse() is None
+    assert limit.refuse() is not None
+
+
+async def test_what_is_left_of_a_limit_is_said_with_every_answer() -> None:
+    """In headers, of good answers and refusals."""
+    async with Simulator(max_rate=0.01, says_rate=True) as sim:
         async with aiohttp.ClientSession(headers=HEADERS) as session:
             answers = []
-            for _ in range(4):
+            for _ in range(2):
                 async with session.get(f"{sim.url}/luma/generations/x") as response:
                     answers.append((response.status, response.headers))
 
-            assert [status for status, _ in answers] == [404, 404, 404, 429]
-            remaining = [headers["X-RateLimit-Remaining"] for _, headers in answers]
-            assert remaining == ["2", "1", "0", "0"]
-            assert answers[-1][1]["Retry-After"] == "1"
-            assert float(answers[-1][1]["X-RateLimit-Reset"]) <= 1.0
+    assert [status for status, _ in answers] == [404, 429]
+    assert [headers["X-RateLimit-Remaining"] for _, headers in answers] == ["0", "0"]
+    assert 0 < int(answers[-1][1]["Retry-After"]) <= 100
+
+
+async def test_time_passes_when_a_test_says_so() -> None:
+    """What is taken afterwards has its whole time before it."""
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        states = []
+        for _ in range(2):
+            _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+            for _ in range(2):
+                states.append((await get(sim, f"/luma/generations/{job['id']}"))[1]["state"])
+                sim.advance(HOUR)
+
+    assert states == ["pending", "completed"] * 2
+
+
+def test_a_call_is_held_until_the_faults_are_cleared() -> None:
+    """By a delay without an end, also from another thread; what was to come after it comes."""
+
+    async def submit(url: str) -> None:
+        async with aiohttp.ClientSession(headers=HEADERS) as session:
+            await session.post(f"{url}/luma/generations", json={"user_prompt": "a cat"})
+
+    async def hold(url: str) -> list[Any]:
+        held = [asyncio.create_task(submit(url)) for _ in range(2)]
+        await until(lambda: sim.ledger.requests["generate"] == 2)
+        await asyncio.sleep(0.1)
+        assert not any(each.done() for each in held)
+        sim.faults.clear()
+        return await asyncio.gather(*held, return_exceptions=True)
+
+    with running_simulator() as sim:
+        sim.faults.add(Fault.slow(math.inf, times=1), Fault(delay=math.inf, drop=True))
+        ended = asyncio.run(hold(sim.url))
+
+    assert {type(each) for each in ended} == {type(None), aiohttp.ServerDisconnectedError}
+    assert len(sim.ledger.jobs) == 1
+
+
+async def test_looks_change_no_job_that_comes_later() -> None:
+    """Neither their ids nor how long they take, whatever chance decides in between."""
+    seen = []
+    for looks in (0, 3):
+        async with Simulator(variant=Variant(forgets=0.5, mixes_up=0.5)) as sim:
+            for _ in range(3):
+                _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
+                for _ in range(looks):
+                    await get(sim, f"/luma/generations/{job['id']}")
+            jobs = sim.ledger.jobs
+            seen.append([(job.id, round(job.ends_at - job.taken_at, 6)) for job in jobs])
+
+    assert seen[0] == seen[1]
 
 
 async def test_estimates_are_true() -> None:
     """In real seconds, whatever the speed, and none of a job that has ended."""
-    async with Simulator(durations=Fixed(10), speed=20, variant=Variant(estimates=True)) as sim:
+    async with Simulator(durations=Fixed(HOUR), speed=20, variant=Variant(estimates=True)) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
-        await asyncio.sleep(job["estimate_wait_seconds"])
+        sim.advance(20 * job["estimate_wait_seconds"])
         _, look = await get(sim, f"/luma/generations/{job['id']}")
 
-        assert 0.4 < job["estimate_wait_seconds"] <= 0.5
+        assert HOUR / 20 - 60 < job["estimate_wait_seconds"] <= HOUR / 20
         assert (look["state"], look["estimate_wait_seconds"]) == ("completed", None)
 
 
@@ -181,8 +257,11 @@ async def test_a_hook_is_called_when_the_job_moves() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     try:
-        async with Simulator(durations=Fixed(0.5)) as sim:
+        async with Simulator(durations=Fixed(HOUR)) as sim:
             await post(sim, "/luma/generations", {"user_prompt": "a cat", "notify_hook": url})
+            sim.advance(HOUR / 2)
+            await until(lambda: len(calls) == 2)
+            sim.advance(HOUR / 2)
             await until(lambda: len(calls) == 3)
     finally:
         await runner.cleanup()
@@ -296,10 +375,10 @@ async def test_an_extension_begins_where_its_parent_ended() -> None:
 
 async def test_links_expire() -> None:
     """A signed link is good for its lifetime, and a fresh one can be asked for."""
-    async with Simulator(durations=Fixed(0), short_side=90, link_lifetime=0.2) as sim:
+    async with Simulator(durations=Fixed(0), short_side=90, link_lifetime=HOUR) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         _, look = await get(sim, f"/luma/generations/{job['id']}")
-        await asyncio.sleep(0.3)
+        sim.advance(HOUR + 1.0)
 
         async with aiohttp.ClientSession() as session:
             async with session.get(look["thumbnail"]["url"]) as response:

@@ -16,7 +16,8 @@ from luma_async import FixedSchedule, Generation, ResponseError
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import foreign_ids
 from luma_async.tasks.foreign_ids import LOOKS, SURE_AFTER, ForeignIds
-from tests.clients import connect, until
+from tests.clients import HOUR, connect, looks_after, until
+from tests.loops import skip
 
 
 def own_video(generation: Generation) -> bool:
@@ -67,16 +68,17 @@ async def test_one_row_for_all_jobs_ends_none_of_them() -> None:
         body = f'{{"id": "foreign", "state": "{state}", "video": "https://host/v.mp4"}}'
         return Fault.answer(body.encode(), on=["get"])
 
-    async with Simulator(durations=Fixed(60), variant=Variant(batch="404")) as sim:
-        async with connect(sim, schedule=FixedSchedule(0.2)) as luma:
+    async with Simulator(durations=Fixed(HOUR), variant=Variant(batch="404")) as sim:
+        async with connect(sim, schedule=FixedSchedule(10.0)) as luma:
             sim.faults.add(answer("processing"))
             tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(5)))
             for state in ("processing", "completed"):
                 sim.faults.clear()
                 sim.faults.add(answer(state))
-                looks = sim.ledger.requests["get"]
-                await until(lambda looks=looks: sim.ledger.requests["get"] > looks + 25)  # type: ignore[misc]
+                for _ in range(LOOKS + 2):
+                    await looks_after(11.0, luma, sim)
 
+            assert sim.ledger.requests["get"] >= 2 * 5 * (LOOKS + 2)
             assert not any(task.done for task in tasks)
 
 
@@ -85,14 +87,15 @@ async def test_the_row_of_another_job_of_ours_is_never_this_ones(
 ) -> None:
     """However often it is answered, and also when that one has ended."""
     monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.2)
-    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         mine, other = await luma.generate("a cat"), await luma.generate("a dog")
         sim.faults.add(Fault.page(405, on=["tasks"]))
         body = f'{{"id": "{other.id}", "state": "completed", "video": "https://host/v.mp4"}}'
         sim.faults.add(Fault.answer(body.encode(), on=["get"]))
 
-        await asyncio.wait_for(other, 5)
-        await asyncio.sleep(0.5)
+        await asyncio.wait_for(other, 60)
+        looks = sim.ledger.requests["get"]
+        await until(lambda: sim.ledger.requests["get"] > looks + 20)
 
         assert not mine.done
 
@@ -103,11 +106,13 @@ async def test_a_gateway_that_passes_on_its_upstreams_ids_works(jobs: int, shape
     """Each job ends with its own video, under the id that it was submitted under."""
     asyncio.get_running_loop().set_debug(False)
     variant = Variant(**{"batch": "404", "upstream_ids": True, **shape})
-    async with Simulator(durations=Fixed(0.8), variant=variant, same_films=True) as sim:
+    async with Simulator(durations=Fixed(HOUR), variant=variant, same_films=True) as sim:
         async with connect(sim) as luma:
             tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
+            await until(lambda: all("upstream" in str(task.generation.raw) for task in tasks))
+            sim.advance(HOUR)
 
-            videos = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            videos = await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
             assert [video.id for video in videos] == [task.id for task in tasks]
             assert all(own_video(video) for video in videos)
@@ -124,7 +129,7 @@ async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works(
         async with connect(sim) as luma:
             tasks = [await luma.generate(f"cat {n}") for n in range(12)]
 
-            videos = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            videos = await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
             assert [video.id for video in videos] == [task.id for task in tasks]
             assert all(own_video(video) for video in videos)
@@ -132,10 +137,9 @@ async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works(
 
 @pytest.mark.parametrize("again", ["watch", "resume"])
 async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
-    again: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    again: str, tmp_path: Any
 ) -> None:
-    """Of the same answer, on a gateway that passes on its upstream's ids (half a second here)."""
-    monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.5)
+    """Of the same answer, on a gateway that passes on its upstream's ids."""
     journal = tmp_path / "jobs.db"
     async with Simulator(durations=Fixed(0.0), variant=Variant(upstream_ids=True)) as sim:
         async with connect(sim, journal=journal) as luma:
@@ -145,8 +149,9 @@ async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
             looks = sim.ledger.requests["get"]
             await until(lambda: sim.ledger.requests["get"] > looks + LOOKS)
             assert not task.done
+            skip(SURE_AFTER)
 
-            assert own_video(await asyncio.wait_for(task.wait(), 10))
+            assert own_video(await asyncio.wait_for(task.wait(), 60))
 
 
 @pytest.mark.parametrize(
@@ -167,13 +172,13 @@ async def test_an_id_in_any_place_is_enough(row: dict[str, Any]) -> None:
         sim.faults.add(Fault.answer(body.replace("OURS", task.id).encode(), on=["get"]))
 
         assert (await luma.get(task.id)).id == task.id
-        assert (await asyncio.wait_for(task.wait(), 5)).id == task.id
+        assert (await asyncio.wait_for(task.wait(), 60)).id == task.id
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
 async def test_a_batch_that_contradicts_itself_is_settled_by_single_looks(by_hand: bool) -> None:
     """It names a job twice: no end of it is believed, and its own look tells."""
-    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim) as luma:
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(2)]
         rows = [
             {"id": task.id, "state": state} for task in tasks for state in ("failed", "completed")
@@ -184,6 +189,7 @@ async def test_a_batch_that_contradicts_itself_is_settled_by_single_looks(by_han
             found = await luma.get_many(task.id for task in tasks)
             assert {each.state.terminal for each in found.values()} == {False}
             assert set(found) == {task.id for task in tasks}
+        sim.advance(HOUR)
         assert all(own_video(video) for video in await asyncio.gather(*tasks))
 
 

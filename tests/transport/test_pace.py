@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from itertools import pairwise
 
@@ -9,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luma_async.simulator import Variant
+from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.jobs import Clock
+from luma_async.simulator.rate_limit import RateLimit
+from luma_async.transport.brake import Brake
 from luma_async.transport.pace import DECREASE, RETURN, SLOWEST, Pace
+from tests.loops import JumpingLoop
 
 
 def cut(requests: int = 20, seconds: int = 5, at: float = 100.0) -> Pace:
@@ -101,6 +108,41 @@ def test_it_ends_when_it_has_grown_beyond_all_need() -> None:
     pace.turn(100.0 + 20 * RETURN)
 
     assert not pace.is_limited
+
+
+async def submit(jobs: int, *, rate: float) -> tuple[int, float]:
+    """Return how often a server of that rate refused, and how many seconds all of it took."""
+    now = asyncio.get_running_loop().time
+    clock = Clock(1.0)
+    answers = Answers(Variant(), clock, Links(clock, lifetime=60.0))
+    server, brake = RateLimit(answers, rate=rate, now=now), Brake()
+    refusals, left = 0, jobs
+
+    async def work() -> None:
+        nonlocal refusals, left
+        while left:
+            left -= 1
+            await brake.wait()
+            sent = now()
+            await asyncio.sleep(0.02)
+            if (refusal := server.refuse()) is None:
+                brake.passed(sent)
+            else:
+                brake.press(float(refusal.headers["Retry-After"]), sent=sent)
+                refusals += 1
+                left += 1
+
+    await asyncio.gather(*(work() for _ in range(16)))
+    return refusals, now()
+
+
+def test_a_client_at_its_limit_uses_most_of_it() -> None:
+    """After the first refusals, of what was in flight, it is hardly refused again."""
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        refusals, seconds = runner.run(submit(1000, rate=40.0))
+
+    assert 0 < refusals <= 16
+    assert 1000 / (40.0 * seconds) > 0.8
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))

@@ -477,7 +477,7 @@ HEADERS = st.lists(
 
 
 @given(STATUSES, VALUES.map(lambda value: json.dumps(value).encode()) | st.binary(), HEADERS)
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[*HealthCheck])
 def test_whatever_a_server_says_that_takes_every_job_none_is_paid_twice_or_lost(
     takes_every_job: TakesEveryJob, status: int, body: bytes, headers: list[tuple[str, str]]
 ) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from luma_async import (
 )
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import KEY, connect, until
+from tests.loops import skip
 
 BUSY = {
     "429": Fault.rate_limited(retry_after=0.1),
@@ -61,7 +65,7 @@ UNCLEAR = {
     "200 cut short": Fault.answer(b'{"id": "x', status=200),
     "200 success without a task": Fault.answer(b'{"code": 0, "message": "success", "data": null}'),
     "cut": Fault.cut(),
-    "timeout": Fault.slow(30),
+    "timeout": Fault.slow(math.inf),
 }
 REFUSED = {
     "400": Fault.answer(b'{"error": {"message": "no"}}', status=400),
@@ -87,6 +91,16 @@ def table(*groups: dict[str, Fault]) -> pytest.MarkDecorator:
     )
 
 
+async def ended(asked: Coroutine[Any, Any, Any], sim: Simulator, call: str, fault: Fault) -> Any:
+    """Await a call; once its fault has befallen it, all that it then waits for is due."""
+    before = sim.ledger.requests[call]
+    task = asyncio.create_task(asked)
+    await until(lambda: sim.ledger.requests[call] > before)
+    await asyncio.sleep(0.02)
+    skip(31.0 if fault.delay else 2.0)
+    return await task
+
+
 def once(fault: Fault, **changes: Any) -> Fault:
     fields = {name: getattr(fault, name) for name in Fault.__slots__}
     return Fault(**{**fields, "times": 1, **changes})
@@ -95,13 +109,13 @@ def once(fault: Fault, **changes: Any) -> Fault:
 @table(BUSY, UNCLEAR)
 async def test_a_read_that_found_no_answer_is_sent_again(fault: Fault) -> None:
     """Reading costs nothing, so reading goes on."""
-    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=1) as luma:
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
         task = await luma.generate("a cat")
         await task
         looks = sim.ledger.requests["get"]
         sim.faults.add(once(fault, on=["get"]))
 
-        generation = await luma.get(task.id)
+        generation = await ended(luma.get(task.id), sim, "get", fault)
 
         assert generation.id == task.id
         assert sim.ledger.requests["get"] == looks + 2
@@ -110,10 +124,10 @@ async def test_a_read_that_found_no_answer_is_sent_again(fault: Fault) -> None:
 @table(BUSY)
 async def test_a_submission_that_was_not_taken_is_sent_again(fault: Fault) -> None:
     """A busy server gets the job when it can."""
-    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=1) as luma:
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(once(fault))
 
-        await (await luma.generate("a cat"))
+        await (await ended(luma.generate("a cat"), sim, "generate", fault))
 
         assert len(sim.ledger.jobs) == 1
         assert sim.ledger.requests["generate"] == 2
@@ -125,11 +139,11 @@ async def test_a_submission_that_may_have_been_taken_is_not_sent_again(
     fault: Fault, taken: bool
 ) -> None:
     """It is uncertain, whether the server took it or not."""
-    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=1) as luma:
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(once(fault, after=taken))
 
         with pytest.raises(SubmissionUncertainError, match="may have been taken"):
-            await luma.generate("a cat")
+            await ended(luma.generate("a cat"), sim, "generate", fault)
 
         assert len(sim.ledger.jobs) == taken
         assert sim.ledger.requests["generate"] == 1
@@ -139,7 +153,7 @@ async def test_a_submission_that_may_have_been_taken_is_not_sent_again(
 @pytest.mark.parametrize("submits", [True, False], ids=["submission", "read"])
 async def test_an_answer_that_will_not_change_is_raised(fault: Fault, submits: bool) -> None:
     """What the server refuses for good is raised at once, and no job was taken."""
-    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=1) as luma:
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(once(fault, on=["generate", "get"]))
 
         with pytest.raises(APIError) as caught:
@@ -241,19 +255,24 @@ async def test_a_refusal_that_may_be_of_the_answer_only_is_unclear(
 
 
 @pytest.mark.parametrize("end", ["refused", "unreachable", "closed"])
-async def test_what_was_uncertain_once_stays_uncertain(end: str) -> None:
+async def test_what_was_uncertain_once_stays_uncertain(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """With `retry_uncertain=True`, a later refusal does not undo a job that may have been taken."""
+    caplog.set_level(logging.INFO, "luma_async")
     async with Simulator() as sim:
         luma = connect(sim, max_tries=2)
-        sim.faults.add(Fault.cut(after=True, times=1))
+        later = (("Retry-After", "90"),)
+        sim.faults.add(Fault(after=True, times=1, status=502, headers=later))
         asked = asyncio.create_task(luma.generate("a cat", retry_uncertain=True))
-        await until(lambda: sim.ledger.jobs)
+        await until(lambda: "Trying again" in caplog.text)
         if end == "refused":
             sim.faults.add(Fault.page(403))
+            skip(200.0)
         if end == "unreachable":
             async with sim.unreachable():
+                skip(200.0)
                 await asyncio.wait([asked])
-        await asyncio.sleep(0.05)
         if end == "closed":
             await luma.aclose()
 
@@ -275,13 +294,16 @@ async def test_an_answer_that_is_whole_counts_even_if_it_does_not_end_well(endin
         writer.write(b'{"id": "job-1", "state": "pending"}')
         await writer.drain()
         if ending is Fault.slow:
-            await asyncio.sleep(1)
+            await gone.wait()
         writer.close()
+
+    gone = asyncio.Event()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, LumaClient(KEY, base_url=url, timeout=0.4) as luma:
+    async with server, LumaClient(KEY, base_url=url, timeout=4.0) as luma:
         task = await luma.generate("a cat")
+        gone.set()
 
         assert task.id == "job-1"
         task.forget()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import traceback
 from typing import Any
 
@@ -38,7 +39,7 @@ FAULTS = {
     "quoted in a header": Fault(
         on=["generate", "get"], status=400, headers=(("x-request-id", KEY),)
     ),
-    "timeout": Fault.slow(30, on=["generate", "get"]),
+    "timeout": Fault.slow(math.inf, on=["generate", "get"]),
     "redirect": Fault(on=["generate", "get"], status=302, headers=(("Location", "/" + KEY),)),
 }
 

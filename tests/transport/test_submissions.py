@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import aiohttp
@@ -22,7 +23,8 @@ from luma_async import (
 from luma_async.dialects import JSONObject
 from luma_async.journal import Entry
 from luma_async.simulator import Fault, Fixed, Simulator
-from tests.clients import connect, until
+from tests.clients import HOUR, connect, until
+from tests.loops import skip
 
 
 async def ask_for_ten(luma: LumaClient) -> list[VideoTask | BaseException]:
@@ -37,15 +39,19 @@ async def ask_for_ten(luma: LumaClient) -> list[VideoTask | BaseException]:
         pytest.param(Fault.answer(b"{}", after=True), id="a 200 that is {}"),
         pytest.param(Fault.page(502, after=True), id="a 502 page"),
         pytest.param(Fault.page(504, after=True), id="a 504 page"),
-        pytest.param(Fault.slow(30, after=True), id="a timeout"),
+        pytest.param(Fault.slow(math.inf, after=True), id="a timeout"),
     ],
 )
 async def test_a_lost_answer_never_makes_a_second_job(fault: Fault) -> None:
     """Ten jobs taken, ten answers lost: ten in the ledger, ten `SubmissionUncertainError`."""
-    async with Simulator() as sim, connect(sim, timeout=1) as luma:
+    async with Simulator() as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(fault)
+        asked = asyncio.create_task(ask_for_ten(luma))
+        await until(lambda: len(sim.ledger.jobs) == 10)
+        if fault.delay:
+            skip(31.0)
 
-        results = await ask_for_ten(luma)
+        results = await asked
 
         assert [type(result) for result in results] == [SubmissionUncertainError] * 10
         assert len(sim.ledger.jobs) == 10
@@ -54,7 +60,7 @@ async def test_a_lost_answer_never_makes_a_second_job(fault: Fault) -> None:
 
 async def test_refusals_before_the_job_is_taken_cost_nothing() -> None:
     """Refused connections first, then 429: ten jobs, ten results, no error."""
-    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, timeout=5) as luma:
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, max_tries=15) as luma:
         async with sim.unreachable():
             asked = asyncio.create_task(ask_for_ten(luma))
             await asyncio.sleep(0.1)
@@ -162,8 +168,8 @@ async def test_a_submission_cancelled_on_its_way_is_seen_through(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Cancellation goes through at once; the job is watched, and the log has its id."""
-    async with Simulator(durations=Fixed(1)) as sim, connect(sim, max_tasks=1) as luma:
-        sim.faults.add(Fault.slow(0.5, after=True, times=1))
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_tasks=1) as luma:
+        sim.faults.add(Fault.slow(math.inf, after=True, times=1))
         asked = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.jobs)
 
@@ -171,6 +177,7 @@ async def test_a_submission_cancelled_on_its_way_is_seen_through(
         with pytest.raises(asyncio.CancelledError):
             await asked
         next_one = asyncio.create_task(luma.generate("a dog"))
+        sim.faults.clear()
         await until(lambda: "was taken" in caplog.text)
 
         [job] = sim.ledger.jobs
@@ -179,8 +186,9 @@ async def test_a_submission_cancelled_on_its_way_is_seen_through(
         assert f"watch({job.id!r})" in caplog.text
         assert sum(sim.ledger.requests[name] for name in ("get", "tasks")) == looks
         assert not next_one.done()  # the first one keeps its place
+        sim.advance(HOUR)
         await task
-        await (await next_one)
+        await next_one
         assert sim.ledger.most_jobs == 1
 
 
@@ -189,25 +197,34 @@ async def test_a_submission_cancelled_on_its_way_and_never_answered_is_told(
 ) -> None:
     """Where nobody can know, the log says that a job may have been taken."""
     async with Simulator() as sim, connect(sim) as luma:
-        sim.faults.add(Fault(on=["generate"], after=True, delay=0.3, drop=True))
+        sim.faults.add(Fault(on=["generate"], after=True, delay=math.inf, drop=True))
         asked = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.jobs)
         asked.cancel()
+        closing = asyncio.create_task(luma.aclose())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        sim.faults.clear()
 
-        await luma.aclose()
+        await closing
 
         assert "the job may have been taken" in caplog.text
 
 
-async def test_a_timeout_around_a_submission_loses_no_job() -> None:
+async def test_a_timeout_around_a_submission_loses_no_job(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """`asyncio.timeout` around `generate()` gives up the wait, not the job."""
-    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim) as luma:
-        sim.faults.add(Fault.slow(0.3, after=True, times=1))
+    async with Simulator(durations=Fixed(0.5)) as sim, connect(sim, timeout=HOUR) as luma:
+        sim.faults.add(Fault.slow(math.inf, after=True, times=1))
 
+        asked = asyncio.create_task(asyncio.wait_for(luma.generate("a cat"), 60.0))
+        await until(lambda: sim.ledger.jobs)
+        skip(60.0)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await luma.generate("a cat")
-        await asyncio.sleep(0.4)
+            await asked
+        sim.faults.clear()
+        await until(lambda: "was taken" in caplog.text)
 
         [job] = sim.ledger.jobs
         assert (await (await luma.watch(job.id))).state is State.COMPLETED
@@ -218,7 +235,7 @@ async def test_nothing_leaves_once_submitting_was_stopped(bound: str) -> None:
     """What waits for its turn ends at once and unpaid; what has left gets its answer."""
     bounds = {"max_requests": {"max_requests": 2}, "max_tasks": {"max_tasks": 1}}
     async with Simulator(durations=Fixed(0.5)) as sim, connect(sim, **bounds[bound]) as luma:
-        sim.faults.add(Fault.slow(0.3, after=True, times=1))
+        sim.faults.add(Fault.slow(math.inf, after=True, times=1))
         on_its_way = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.jobs)
         waiting = [asyncio.create_task(luma.generate(f"dog {n}")) for n in range(5)]
@@ -232,6 +249,7 @@ async def test_nothing_leaves_once_submitting_was_stopped(bound: str) -> None:
         assert not on_its_way.done()
         with pytest.raises(SubmissionStoppedError):
             await luma.generate("a bird")
+        sim.faults.clear()
         assert (await (await on_its_way)).state is State.COMPLETED
         assert len(sim.ledger.jobs) == sim.ledger.requests["generate"] == 1
 
