@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -174,7 +175,11 @@ class Simulator:
         assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
         await self._site.stop()
         try:
-            yield
+            with socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET) as kept:
+                # Bound without listening, it refuses connections, and nobody else gets the port.
+                kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                kept.bind((self._host, self._port))
+                yield
         finally:
             await self._listen()
 
