@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -21,9 +22,10 @@ SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
 
 
-def run(program: list[str], folder: Path, text: str = "") -> str:
+def run(program: list[str], folder: Path, text: str = "", *, same_films: bool = True) -> str:
     """Run a program at a simulator, in a folder; no warning, no word on stderr."""
-    with running_simulator(durations=Fixed(0.5), short_side=90) as simulator:
+    films: dict[str, Any] = {"short_side": 90, "same_films": same_films}
+    with running_simulator(durations=Fixed(0.5), **films) as simulator:
         environment = {
             **os.environ,
             "LUMA_BASE_URL": simulator.url,
@@ -85,7 +87,8 @@ def test_join_videos(tmp_path: Path) -> None:
         pytest.skip(missing)
     program = [str(ROOT / "examples/join_videos.py"), "cat.mp4"]
 
-    run([*program, "a cat dances", "it takes a bow", "it falls asleep"], tmp_path)
+    prompts = ["a cat dances", "it takes a bow", "it falls asleep"]
+    run([*program, *prompts], tmp_path, same_films=False)
 
     parts = [frames_of(path) for path in (tmp_path / "parts").glob("*.mp4")]
     assert len(parts) == 3
