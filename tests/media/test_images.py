@@ -350,19 +350,23 @@ async def test_a_pipe_is_read_to_its_end() -> None:
 async def test_waiting_for_a_pipe_can_be_cancelled() -> None:
     """Nobody is held by a file that never comes to its end."""
     reading, writing = os.pipe()
-    let_go = threading.Event()
+    begun, let_go = threading.Event(), threading.Event()
 
     class Pipe(io.FileIO):
         def read(self, size: int | None = -1, /) -> bytes:
+            begun.set()
             data = super().read(size) or b""
             if not data:
                 let_go.set()
             return data
 
     with Pipe(reading) as file:
+        image = asyncio.create_task(image_from(file))
         try:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(image_from(file), 0.05)
+            await until(begun.is_set)
+            image.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await image
         finally:
             os.close(writing)  # the end, for the thread that reads
         await until(let_go.is_set)
