@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from luma_async.batch import Batch, Result, read_manifest
-from luma_async.simulator import Simulator
-from tests.clients import connect
+from luma_async.simulator import Fixed, Simulator
+from tests.clients import HOUR, connect
+
+T = TypeVar("T")
+
+
+def small(**settings: Any) -> Simulator:
+    """Return a gateway whose jobs are quick and have one small film, which is made once."""
+    return Simulator(
+        **{
+            "durations": Fixed(0.1),
+            "short_side": 90,
+            "same_films": True,
+            "link_lifetime": 1e9,
+            **settings,
+        }
+    )
 
 
 def a_manifest(folder: Path, *rows: dict[str, Any]) -> Path:
@@ -27,6 +43,14 @@ async def run(sim: Simulator, manifest: Path, folder: Path, **settings: Any) -> 
     async with connect(sim, journal=folder / "jobs.db", **settings.pop("client", {})) as luma:
         batch = Batch(luma, read_manifest(manifest), folder, **settings)
         return [result async for result in batch.run()]
+
+
+async def end_all(sim: Simulator, running: asyncio.Task[T]) -> T:
+    """Let every job of a run end, also those that are accepted meanwhile."""
+    while not running.done():
+        sim.advance(HOUR)
+        await asyncio.sleep(0.02)
+    return await running
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -12,10 +12,9 @@ from luma_async import (
     BatchError,
 )
 from luma_async.batch import Batch, read_manifest
-from luma_async.simulator import Fault
-from tests.batch.runs import a_manifest, cats, lines, run
-from tests.clients import connect, until
-from tests.media.hosts import small
+from luma_async.simulator import Fault, Fixed
+from tests.batch.runs import a_manifest, cats, end_all, lines, run, small
+from tests.clients import HOUR, connect, until
 
 
 async def test_a_file_without_a_result_is_fetched_anew(tmp_path: Path) -> None:
@@ -32,7 +31,7 @@ async def test_a_file_without_a_result_is_fetched_anew(tmp_path: Path) -> None:
 
 async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
     """The second is refused before anything; the first goes on."""
-    async with small() as sim:
+    async with small(durations=Fixed(HOUR)) as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         first = asyncio.create_task(run(sim, manifest, tmp_path))
         await until((tmp_path / "results.jsonl").exists)
@@ -40,7 +39,7 @@ async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
         with pytest.raises(BatchError, match="Another batch is running in the folder"):
             await run(sim, manifest, tmp_path)
 
-        assert len(await first) == 3
+        assert len(await end_all(sim, first)) == 3
 
 
 async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -111,9 +112,26 @@ class Page:
         return self.browser.execute_script(f"return {script}", *arguments)
 
     def wait(self, script: str, *arguments: Any) -> None:
-        WebDriverWait(self.browser, 10, poll_frequency=0.02).until(
+        WebDriverWait(self.browser, 60, poll_frequency=0.02).until(
             lambda _: self.ask(script, *arguments), f"never came true: {script} {arguments}"
         )
+
+    @contextmanager
+    def computing(self) -> Iterator[list[float]]:
+        """Measure the seconds of processor time that the page takes meanwhile.
+
+        However busy the machine is with other things.
+        """
+        self.browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        before = self._computed()
+        seconds: list[float] = []
+        yield seconds
+        seconds.append(self._computed() - before)
+        self.browser.execute_cdp_cmd("Performance.disable", {})
+
+    def _computed(self) -> float:
+        found = self.browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        return float(next(each["value"] for each in found if each["name"] == "TaskDuration"))
 
     def click(self, selector: str) -> None:
         self.browser.find_element(By.CSS_SELECTOR, selector).click()
@@ -864,7 +882,8 @@ def test_a_thousand_rows_are_looked_through(page: Page) -> None:
         result(n, ResultState.FAILED if n % 50 == 0 else ResultState.DONE, prompt=f"Take {n}")
         for n in range(1, 1001)
     ]
-    page.open(rows)
+    with page.computing() as opening:
+        page.open(rows)
     loaded = "document.querySelectorAll('.card video[src]').length"
     page.wait(f"{loaded} > 0")
     page.wait("document.querySelector('#row-1 video').readyState >= 2")
@@ -874,21 +893,19 @@ def test_a_thousand_rows_are_looked_through(page: Page) -> None:
     page.wait("document.querySelector('#row-999 video').readyState >= 2")
     page.wait("!document.querySelector('#row-1 video').hasAttribute('src')")
     counts.append(page.ask(loaded))
-    spent = page.ask(
-        """['t', 'ta', 'take 9', 'take 99', '', '3'].map((text) => {
-          const start = performance.now();
-          filter.value = text;
-          filter.dispatchEvent(new Event('input'));
-          document.body.getBoundingClientRect();
-          return performance.now() - start;
-        })"""
-    )
+    with page.computing() as filtering:
+        page.ask(
+            """['t', 'ta', 'take 9', 'take 99', '', '3'].map((text) => {
+              filter.value = text;
+              filter.dispatchEvent(new Event('input'));
+              document.body.getBoundingClientRect();
+            })"""
+        )
 
     assert max(counts) < 40
     assert len(page.shown()) == 271
-    assert max(spent) < 400  # some 30 ms
-    timing = page.ask("performance.getEntriesByType('navigation')[0].loadEventEnd")
-    assert timing < 4000  # some 500 ms
+    assert sum(filtering) < 6 * 0.4  # some 30 ms each
+    assert sum(opening) < 4  # some 500 ms
 
 
 def test_a_batch_may_be_empty(page: Page) -> None:

@@ -14,9 +14,8 @@ from luma_async import (
 )
 from luma_async.batch import Batch, ResultState, read_manifest
 from luma_async.simulator import Fault, Fixed
-from tests.batch.runs import a_manifest, cats, lines, run
-from tests.clients import connect
-from tests.media.hosts import small
+from tests.batch.runs import a_manifest, cats, lines, run, small
+from tests.clients import HOUR, connect
 
 
 async def test_every_row_becomes_a_file(tmp_path: Path) -> None:
@@ -206,9 +205,10 @@ async def test_a_limit_does_not_count_what_was_paid_before(tmp_path: Path) -> No
 
 async def test_a_job_whose_end_was_not_seen_is_looked_for_again(tmp_path: Path) -> None:
     """It is taken and paid for: the next run brings its video, and submits nothing."""
-    async with small(durations=Fixed(1.0)) as sim:
+    async with small(durations=Fixed(HOUR)) as sim:
         manifest = a_manifest(tmp_path, *cats(1))
         [first] = await run(sim, manifest, tmp_path, client={"task_timeout": 0.3})
+        sim.advance(HOUR)
         [second] = await run(sim, manifest, tmp_path)
 
         assert len(sim.ledger.jobs) == 1

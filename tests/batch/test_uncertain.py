@@ -19,9 +19,8 @@ from luma_async import (
 from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.journal import EntryState
 from luma_async.simulator import Fault, Simulator
-from tests.batch.runs import a_manifest, cats, lines, run
+from tests.batch.runs import a_manifest, cats, lines, run, small
 from tests.clients import connect
-from tests.media.hosts import small
 
 LATE = Fault.page(504, after=True)
 """The gateway accepts the job, and says that its upstream took too long."""

@@ -6,15 +6,18 @@ import asyncio
 import fcntl
 import io
 import json
+import math
 import os
 import pty
+import re
 import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +29,19 @@ import pytest
 from luma_async import LumaClient
 from luma_async.cli import main
 from luma_async.cli.program import ENDS
-from luma_async.simulator import Simulator
+from luma_async.simulator import Fault, Simulator
 
 KEY = "sk-a-key-that-must-never-be-seen"
 COMMAND = [sys.executable, "-W", "error", "-m", "luma_async.cli"]
 
-SILENCE = 30.0
+SILENCE = 120.0
 """Seconds after which a terminal that is sent nothing is closed."""
+
+PATIENCE = 120.0
+"""Seconds that are waited for what is bound to come, on a machine that is very slow."""
+
+HELD_LOOKS = Fault.slow(math.inf, on=("get", "tasks"))
+"""Until the faults are cleared, nobody learns that a job has ended."""
 
 Done = subprocess.CompletedProcess[str]
 
@@ -114,17 +123,21 @@ class Shell:
         columns: int = 100,
         stdout_too: bool = True,
         answer: str | signal.Signals = "",
+        watch: Callable[[str], None] = lambda _: None,
+        command: Sequence[str] = COMMAND,
     ) -> tuple[int, str, str]:
         """Return the exit code, what a terminal was sent, and what stdout got if it was a pipe.
 
-        To a question the `answer` is typed, or the signal sent.
+        To a question the `answer` is typed, or the signal sent. Whenever something is sent, `watch`
+        is called with all that was so far.
         """
+        until = time.monotonic() + 4 * SILENCE
         screen, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         environment = {**self.environment, "TERM": "xterm-256color", **self.more}
         del environment["COLUMNS"]
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             env=environment,
             cwd=self.folder,
             stdin=side,
@@ -135,7 +148,9 @@ class Shell:
         shown = b""
         try:
             while select.select([screen], [], [], SILENCE)[0] and (chunk := os.read(screen, 65536)):
+                assert time.monotonic() < until, shown[-2000:]
                 shown += chunk
+                watch(shown.decode(errors="ignore"))
                 if b"[y/N]" not in shown or not answer:
                     continue
                 if isinstance(answer, str):
@@ -148,7 +163,7 @@ class Shell:
         finally:
             os.close(screen)
         try:
-            piped, _ = process.communicate(timeout=30)
+            piped, _ = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
         assert KEY not in shown.decode()
@@ -165,6 +180,26 @@ def _text_of(stream: io.TextIOWrapper) -> str:
     stream.flush()
     stream.seek(0)
     return stream.read()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Return once the condition holds."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def send(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal, and return when the process has taken notice of it."""
+    process.send_signal(number)
+    status = Path(f"/proc/{process.pid}/status")
+
+    def is_pending() -> bool:
+        found = re.search(r"ShdPnd:\s*(\w+)", status.read_text()) if status.exists() else None
+        return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+
+    wait_for(lambda: not is_pending())
 
 
 def line_with(stream: Any, word: str) -> str:

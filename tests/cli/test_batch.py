@@ -9,12 +9,12 @@ import random
 import re
 import shlex
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import av
@@ -25,7 +25,8 @@ from luma_async.cli.batch import Order, command
 from luma_async.cli.connection import Connection
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
-from tests.cli.commands import Done, Shell
+from tests.cli.commands import HELD_LOOKS, PATIENCE, Done, Shell, line_with, wait_for
+from tests.clients import HOUR, InTurn
 
 
 @contextmanager
@@ -58,13 +59,6 @@ def cats(number: int) -> list[dict[str, str]]:
 
 def results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def test_a_file_of_rows_becomes_a_folder(tmp_path: Path) -> None:
@@ -107,6 +101,10 @@ def settle(sim: Simulator, folder: Path) -> int:
     return asyncio.run(settle_all())
 
 
+def has_jobs_or_ended(sim: Simulator, jobs: int, process: Popen[str]) -> bool:
+    return len(sim.ledger.jobs) >= jobs or process.poll() is not None
+
+
 @pytest.mark.parametrize(
     ("count", "stops"), [(40, 4), pytest.param(200, 10, marks=pytest.mark.long)]
 )
@@ -125,7 +123,7 @@ def test_it_may_be_stopped_in_any_way_at_any_moment(count: int, stops: int, tmp_
             parent = key
     write_rows(tmp_path / "rows.csv", rows)
     command = ["batch", "rows.csv", "--output", "out", "--max-tasks", "12"]
-    with gateway(failure_rate=0.1) as sim:
+    with gateway(failure_rate=0.1, same_films=True) as sim:
         looks = ["get", "tasks", "link", "media"]
         sim.faults.add(Fault.cut(on=looks, share=0.025), Fault.page(502, on=looks, share=0.025))
         sim.faults.add(Fault.explained(503, share=0.04), Fault.cut(after=True, share=0.01))
@@ -134,12 +132,9 @@ def test_it_may_be_stopped_in_any_way_at_any_moment(count: int, stops: int, tmp_
             taken = len(sim.ledger.jobs)
             wanted = taken + chance.randrange(3, 3 + count // stops)
             with shell(sim, tmp_path).started(*command) as process:
-                until = time.monotonic() + 20
-                while len(sim.ledger.jobs) < wanted and process.poll() is None:
-                    assert time.monotonic() < until
-                    time.sleep(0.01)
+                wait_for(partial(has_jobs_or_ended, sim, wanted, process))
                 process.send_signal(how)
-                _, said = process.communicate(timeout=60)
+                _, said = process.communicate(timeout=PATIENCE)
             assert "Traceback" not in said, said
             settle(sim, tmp_path)
         last = shell(sim, tmp_path).run(*command)
@@ -170,27 +165,26 @@ def test_it_may_be_stopped_in_any_way_at_any_moment(count: int, stops: int, tmp_
 def test_ctrl_c_once_waits_and_twice_leaves(tmp_path: Path) -> None:
     """Both say so, and how to go on; both are 130, with nothing lost."""
     write_rows(tmp_path / "rows.csv", cats(60))
-    with gateway(durations=Fixed(1.5)) as sim:
+    batch = ["batch", "rows.csv", "--output", "out", "--max-tasks", "5"]
+    with gateway() as sim:
+        sim.faults.add(HELD_LOOKS)
+        with shell(sim, tmp_path).started(*batch) as once:
+            wait_for(lambda: len(sim.ledger.jobs) == 5)
+            once.send_signal(signal.SIGINT)
+            line_with(once.stderr, "No more is submitted; ")
+            sim.faults.clear()
+            told, said = once.communicate(timeout=PATIENCE)
+        taken = len(sim.ledger.jobs)
+        sim.faults.add(HELD_LOOKS)
+        with shell(sim, tmp_path).started(*batch) as twice:
+            wait_for(lambda: len(sim.ledger.jobs) == 10)
+            twice.send_signal(signal.SIGINT)
+            line_with(twice.stderr, "No more is submitted; ")
+            twice.send_signal(signal.SIGINT)
+            _, said_2 = twice.communicate(timeout=PATIENCE)
 
-        def has_more(jobs: int) -> bool:
-            return len(sim.ledger.jobs) >= jobs
-
-        ended = []
-        for signals in (1, 2):
-            before = len(sim.ledger.jobs)
-            batch = ["batch", "rows.csv", "--output", "out", "--max-tasks", "5"]
-            with shell(sim, tmp_path).started(*batch) as process:
-                wait_for(partial(has_more, before + 3))
-                for _ in range(signals):
-                    process.send_signal(signal.SIGINT)
-                    time.sleep(0.2)
-                told, said = process.communicate(timeout=30)
-            ended.append((process.returncode, told, said, len(sim.ledger.jobs) - before))
-        (code, told, said, taken), (code_2, _, said_2, _) = ended
-
-    assert (code, code_2) == (130, 130)
-    assert "No more is submitted; " in said
-    assert len(told.splitlines()) == taken <= 10
+    assert (once.returncode, twice.returncode) == (130, 130)
+    assert len(told.splitlines()) == taken == 5
     assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said_2
     assert "Traceback" not in said + said_2
 
@@ -199,11 +193,11 @@ def test_ctrl_c_keeps_back_what_waits_to_be_tried_again(tmp_path: Path) -> None:
     """Rows that the server had no room for are not submitted after it, and are still to do."""
     write_rows(tmp_path / "rows.csv", cats(20))
     with gateway() as sim:
-        sim.faults.add(Fault.rate_limited(retry_after=60))
+        sim.faults.add(Fault.rate_limited(retry_after=120))
         with shell(sim, tmp_path).started("batch", "rows.csv") as process:
             wait_for(lambda: sim.ledger.statuses[429])
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=100)
 
         assert not sim.ledger.jobs
     assert process.returncode == 130
@@ -215,12 +209,12 @@ def test_the_end_of_a_service_leaves_at_once(tmp_path: Path) -> None:
     write_rows(
         tmp_path / "rows.csv", [*cats(1), {"key": "late", "prompt": "x", "extends": "cat-0"}]
     )
-    with gateway(durations=Fixed(1)) as sim:
+    with gateway(durations=InTurn(0.3, HOUR)) as sim:
         with shell(sim, tmp_path).started("batch", "rows.csv") as process:
             wait_for(lambda: len(sim.ledger.jobs) == 2)
             wait_for((tmp_path / "rows" / "results.jsonl").read_text)
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=15)
+            _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said
@@ -234,7 +228,7 @@ def test_a_reader_that_leaves_does_not_end_it(tmp_path: Path) -> None:
     with gateway() as sim, shell(sim, tmp_path).started("batch", "rows.csv") as process:
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
 
     assert len(results(tmp_path / "rows")) == 4
 
@@ -476,14 +470,28 @@ def test_a_gateway_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
     assert "127.0.0.1:9" in done.stderr
 
 
+def without_codes(shown: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
 def test_on_a_terminal_the_bar_moves(tmp_path: Path) -> None:
     """Counts, a guess of what is left, and at the end the sum; no line for each row."""
     write_rows(tmp_path / "rows.csv", cats(12))
-    with gateway(durations=Fixed(0.5)) as sim:
-        batch = ["batch", "rows.csv", "--max-tasks", "3"]
-        code, shown, _ = shell(sim, tmp_path).on_a_terminal(*batch)
+    with gateway() as sim:
+        sim.faults.add(HELD_LOOKS)
 
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+        def let_some_end(shown: str) -> None:
+            """Let no more end than run at once before the bar has shown what has ended."""
+            text = without_codes(shown)
+            counted = re.findall(r"(\d+) of 12", text)
+            if "3 running" in text and int(counted[-1]) == len(results(tmp_path / "rows")):
+                sim.faults.clear()
+                sim.faults.add(HELD_LOOKS)
+
+        batch = ["batch", "rows.csv", "--max-tasks", "3"]
+        code, shown, _ = shell(sim, tmp_path).on_a_terminal(*batch, watch=let_some_end)
+
+    text = without_codes(shown)
     counted = [int(number) for number in re.findall(r"(\d+) of 12", text)]
     assert code == 0
     assert "\x1b[" in shown
@@ -513,9 +521,15 @@ def test_on_a_terminal_the_bar_begins_where_the_last_run_ended(tmp_path: Path) -
     write_rows(tmp_path / "rows.csv", cats(5))
     with gateway() as sim:
         shell(sim, tmp_path).run("batch", "rows.csv", "--limit-jobs", "3")
-        _, shown, _ = shell(sim, tmp_path).on_a_terminal("batch", "rows.csv")
+        sim.faults.add(HELD_LOOKS)
 
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+        def let_all_end(shown: str) -> None:
+            if "3 of 5" in shown:
+                sim.faults.clear()
+
+        _, shown, _ = shell(sim, tmp_path).on_a_terminal("batch", "rows.csv", watch=let_all_end)
+
+    text = without_codes(shown)
     assert "3 of 5" in text
     assert re.findall(r"\d of 5", text)[-1] == "5 of 5"
     assert "2 done · 2 downloaded · 3 before" in text
@@ -552,7 +566,7 @@ def test_it_goes_on_when_nobody_hears_of_it(tmp_path: Path) -> None:
             process.stdout.close()
             process.stderr.close()
 
-            assert process.wait(30) == 0
+            assert process.wait(PATIENCE) == 0
 
         assert len(sim.ledger.jobs) == len(results(tmp_path / "rows")) == 12
 
@@ -566,7 +580,7 @@ def test_what_was_just_sent_is_known_when_a_terminal_is_gone(number: int, tmp_pa
         with shell(sim, tmp_path).started("batch", "rows.csv") as process:
             wait_for(lambda: sim.ledger.jobs)
             process.send_signal(number)
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE)
         states = shell(sim, tmp_path).lines("jobs", "--journal", "rows/jobs.db")
 
     assert process.returncode == 130

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from luma_async import JournalError
 from luma_async.cli.connection import Connection
 from luma_async.cli.settings import Settings
-
-NO_HOME = """
-import os, pwd, sys
-def no_entry(uid):
-    raise KeyError(uid)
-pwd.getpwuid = no_entry
-from luma_async.cli import main
-main()
-"""
+from tests.cli.commands import Shell
 
 
-def without_home(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as in a container with a bare user id: no HOME, and no entry for the user."""
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")
-    }
-    settings = {"LUMA_API_KEY": "sk-x", "LUMA_BASE_URL": "http://127.0.0.1:9"}
-    return subprocess.run(
-        [sys.executable, "-c", NO_HOME, *arguments],
-        env={**kept, **settings, **environment, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Return a shell as in a container with a bare user id: no HOME, no entry for the user."""
+
+    def no_entry(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    return Shell(tmp_path, "http://127.0.0.1:9", more={"LUMA_JOURNAL": ""})
 
 
-def test_watching_needs_no_home_folder() -> None:
+def test_watching_needs_no_home_folder(no_home: Shell) -> None:
     """There is no journal then, and only the gateway is asked."""
-    done = without_home("resume")
+    done = no_home.run("resume")
 
-    assert "Traceback" not in done.stderr
     assert "home" not in done.stderr
     assert done.returncode == 0
 
@@ -50,13 +38,14 @@ def test_watching_needs_no_home_folder() -> None:
 @pytest.mark.parametrize(
     "arguments", [("generate", "a cat"), ("settle", "cat", "--resubmit")], ids=str
 )
-def test_a_journal_that_would_be_in_a_home_folder(arguments: tuple[str, ...]) -> None:
+def test_a_journal_that_would_be_in_a_home_folder(
+    arguments: tuple[str, ...], no_home: Shell
+) -> None:
     """Without one, the error says how to name another place, and nothing is submitted."""
-    done = without_home(*arguments)
+    done = no_home.run(*arguments)
 
     assert "There is no home folder" in done.stderr
     assert "--journal, or LUMA_JOURNAL" in done.stderr
-    assert "Traceback" not in done.stderr
     assert done.returncode != 0
 
 

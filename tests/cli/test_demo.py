@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
-import time
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,16 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.cli.commands import COMMAND, Shell, line_with
+from tests.cli.commands import COMMAND, PATIENCE, Shell, line_with, wait_for
+
+_SMALL = """
+import functools
+from luma_async.cli import demo, main
+demo.Simulator = functools.partial(demo.Simulator, short_side=90)
+main()
+"""
+SMALL = [sys.executable, "-W", "error", "-c", _SMALL]
+"""The command line, with films that are made in a moment."""
 
 SHAPES = {
     "cat": 16 / 9,
@@ -53,7 +63,7 @@ def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
     """A bar that moves, a table, the gallery's path, and files that a decoder plays."""
     folder = tmp_path / "demo"
     code, shown, piped = Shell(tmp_path).on_a_terminal(
-        "demo", "--folder", str(folder), "--speed", "40", stdout_too=False
+        "demo", "--folder", str(folder), "--speed", "40", stdout_too=False, command=SMALL
     )
 
     assert code == 0
@@ -87,17 +97,14 @@ def test_the_demo_leaves_what_is_not_its_own_alone(tmp_path: Path) -> None:
 
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     """Ctrl-C twice ends it at once with 130, and no traceback."""
-    with started("demo", "--folder", str(tmp_path), "--speed", "5") as process:
+    with started("demo", "--folder", str(tmp_path), "--speed", "0.1") as process:
         assert process.stderr is not None
         line_with(process.stderr, "six videos and an extension")
-        until = time.monotonic() + 20
-        while not (tmp_path / "videos").exists():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for((tmp_path / "videos").exists)
         process.send_signal(signal.SIGINT)
         line_with(process.stderr, "No more is submitted")
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=30)
+        _, complaints = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert "Left at once" in complaints
@@ -111,31 +118,28 @@ def test_a_simulator_serves_until_it_is_stopped() -> None:
         with urllib.request.urlopen(f"{url}/simulator/ledger") as answer:  # noqa: S310  our own
             assert json.load(answer)["jobs"] == []
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=30)
+        _, complaints = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert complaints == ""
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     """One line, exit code 1."""
-    with started("simulate", "--port", "0") as first:
-        port = next_line(first).strip().rsplit(":", 1)[1]
-        second = subprocess.run(
-            [*COMMAND, "simulate", "--port", port], capture_output=True, text=True, check=False
-        )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = Shell(tmp_path).run("simulate", "--port", str(port))
 
-    assert second.returncode == 1
-    assert second.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}")
-    assert len(second.stderr.splitlines()) == 1
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Cannot listen on 127.0.0.1:{port}")
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_it_says_its_version_and_what_it_can_do() -> None:
+def test_it_says_its_version_and_what_it_can_do(tmp_path: Path) -> None:
     """`--version`, and help when nothing is asked for."""
-    version = subprocess.run(
-        [*COMMAND, "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    help_text = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+    version = Shell(tmp_path).run("--version")
+    help_text = Shell(tmp_path).run()
 
-    assert version.startswith("luma-async 0.")
+    assert version.returncode == 0
+    assert version.stdout.startswith("luma-async 0.")
     assert "simulate" in help_text.stdout + help_text.stderr

@@ -13,7 +13,8 @@ import pytest
 from luma_async import FixedSchedule, LumaClient
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
-from tests.cli.commands import KEY, Shell, line_with, submitted
+from tests.cli.commands import KEY, PATIENCE, Shell, line_with, submitted
+from tests.clients import HOUR
 
 
 @pytest.fixture
@@ -109,13 +110,14 @@ def test_a_download_that_fails_spoils_no_other(sim: Simulator, tmp_path: Path) -
     assert "HTTP 404" in done.stderr
 
 
-def test_all_unfinished_jobs_are_resumed(sim: Simulator, tmp_path: Path) -> None:
+def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
     """Those of this gateway; of the others it says where they are."""
-    shell = Shell.at(sim, tmp_path)
-    shell.journal.parent.mkdir()
-    with running_simulator() as another:
+    with running_simulator(durations=Fixed(HOUR)) as sim, running_simulator() as another:
+        shell = Shell.at(sim, tmp_path)
+        shell.journal.parent.mkdir()
         submitted(another, "a horse", journal=shell.journal)
         ids = submitted(sim, "a cat", "a dog", journal=shell.journal)
+        sim.advance(HOUR)
         done = shell.run("resume", "--json")
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -127,13 +129,13 @@ def test_all_unfinished_jobs_are_resumed(sim: Simulator, tmp_path: Path) -> None
 
 def test_watching_can_be_interrupted(tmp_path: Path) -> None:
     """It says how to go on with all of them."""
-    with running_simulator(durations=Fixed(60)) as sim:
+    with running_simulator(durations=Fixed(HOUR)) as sim:
         ids = submitted(sim, "a", "b", "c", "d")
         with Shell.at(sim, tmp_path).started("watch", *ids) as process:
             for _ in ids:
                 line_with(process.stdout, "pending")
             process.send_signal(signal.SIGINT)
-            _, complaints = process.communicate(timeout=30)
+            _, complaints = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert complaints.splitlines() == [

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from luma_async import LumaClient, SubmissionUncertainError
 from luma_async.simulator import Fault
 from luma_async.testing import running_simulator
+from tests.cli.commands import Done, Shell
 
 
-def luma(*arguments: str, journal: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "luma_async.cli", *arguments],
-        env={**os.environ, "LUMA_JOURNAL": str(journal), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def luma(*arguments: str, journal: Path) -> Done:
+    return Shell(journal.parent, more={"LUMA_JOURNAL": str(journal)}).run(*arguments)
 
 
 def a_journal_with_an_uncertain_job(folder: Path) -> Path:

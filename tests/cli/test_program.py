@@ -15,7 +15,7 @@ from luma_async.errors import APIConnectionError, APITimeoutError, InvalidReques
 from luma_async.journal import EntryState
 from luma_async.models import AspectRatio
 from luma_async.testing import running_simulator
-from tests.cli.commands import KEY, Shell
+from tests.cli.commands import KEY, PATIENCE, Shell
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -100,7 +100,7 @@ def test_a_host_that_is_not_there_is_told_from_bad_usage(tmp_path: Path) -> None
     shell = Shell(tmp_path, url=NOWHERE)
     with shell.started("generate", "a cat") as trying:
         done = [(shell.run(*arguments), said) for arguments, said in BAD_USAGE]
-        results, complaints = trying.communicate(timeout=60)
+        results, complaints = trying.communicate(timeout=PATIENCE)
 
     assert (trying.returncode, results) == (3, "")
     assert "the job was not taken" in complaints

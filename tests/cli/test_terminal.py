@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,26 +13,39 @@ import pytest
 
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
-from tests.cli.commands import COMMAND, KEY, Shell
+from tests.cli.commands import COMMAND, HELD_LOOKS, KEY, Shell
 
+HELD_FILES = Fault.slow(math.inf, on=("media",))
 HOSTILE = "\x1b]0;pwned\x07[bold red]a cat[/] \x1b[2Jdances\r\n"
 HARMLESS = "[bold red]a cat[/] dances"
 
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
-    with running_simulator(durations=Fixed(0.5), short_side=90, api_key=KEY) as simulator:
+    with running_simulator(durations=Fixed(0.3), short_side=90, api_key=KEY) as simulator:
         yield simulator
 
 
 def test_progress_moves_on_a_terminal(sim: Simulator, tmp_path: Path) -> None:
     """One line, drawn again and again; then the file's path, which is whole."""
-    sim.faults.add(Fault.slow(0.5, on=("media",)))
-    code, shown, _ = Shell.at(sim, tmp_path).on_a_terminal("generate", "a cat dances", columns=80)
+    held = [Fault.slow(math.inf), HELD_LOOKS, HELD_FILES]
+    sim.faults.add(*held)
+    awaited = ["submitting", "pending|processing", "(a cat dances.*){6}downloading"]
+
+    def go_on(shown: str) -> None:
+        """Let the next thing happen when this one was seen."""
+        if awaited and re.search(awaited[0], shown, re.DOTALL):
+            del awaited[0], held[0]
+            sim.faults.clear()
+            sim.faults.add(*held)
+
+    code, shown, _ = Shell.at(sim, tmp_path).on_a_terminal(
+        "generate", "a cat dances", columns=80, watch=go_on
+    )
 
     assert code == 0
-    assert shown.count("a cat dances") > 5
-    for word in ("submitting", "pending", "downloading", "saved", " MB"):
+    assert not awaited
+    for word in ("submitting", "downloading", "saved", " MB"):
         assert word in shown
     assert shown.rstrip().splitlines()[-1].endswith(f"videos/{sim.ledger.jobs[0].id}.mp4")
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
@@ -40,9 +55,14 @@ def test_results_go_to_a_pipe_while_the_terminal_shows_progress(
     sim: Simulator, tmp_path: Path
 ) -> None:
     """`file=$(luma-async generate ...)` gets the path and nothing else."""
-    sim.faults.add(Fault.slow(0.5, on=("media",)))
+    sim.faults.add(HELD_FILES)
+
+    def go_on(shown: str) -> None:
+        if "downloading" in shown:
+            sim.faults.clear()
+
     code, shown, piped = Shell.at(sim, tmp_path).on_a_terminal(
-        "generate", "a cat dances", stdout_too=False
+        "generate", "a cat dances", stdout_too=False, watch=go_on
     )
 
     assert code == 0
@@ -52,7 +72,15 @@ def test_results_go_to_a_pipe_while_the_terminal_shows_progress(
 
 def test_no_colour_where_none_is_wanted(sim: Simulator, tmp_path: Path) -> None:
     """The line moves all the same."""
-    _, shown, _ = Shell.at(sim, tmp_path, NO_COLOR="1").on_a_terminal("generate", "a cat dances")
+    sim.faults.add(HELD_LOOKS)
+
+    def go_on(shown: str) -> None:
+        if shown.count("a cat dances") > 5:
+            sim.faults.clear()
+
+    _, shown, _ = Shell.at(sim, tmp_path, NO_COLOR="1").on_a_terminal(
+        "generate", "a cat dances", watch=go_on
+    )
 
     assert shown.count("a cat dances") > 5
     assert "\x1b[3" not in shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,9 +10,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from luma_async import SQLJournal
+from tests.journal.clocks import RunningClock
 from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 
 _numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no journal find a file locked because the machine is slow; who means it says how long."""
+    assert SQLJournal.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(SQLJournal.__init__.__kwdefaults__, "lock_timeout", 120.0)
 
 
 def new_database(server: Server) -> str:
@@ -27,15 +35,13 @@ def new_database(server: Server) -> str:
         finally:
             await connection.close()
 
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            asyncio.run(create())
-        except asyncpg.CannotConnectNowError:  # it listens before it serves
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return server.url(name)
+    asyncio.run(create())
+    return server.url(name)
+
+
+@pytest.fixture
+def running_clock(monkeypatch: pytest.MonkeyPatch) -> RunningClock:
+    return RunningClock(monkeypatch)
 
 
 @pytest.fixture(scope="session")

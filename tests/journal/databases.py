@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import asyncpg
+from sqlalchemy import Connection, Engine, event
 
 
 async def execute(place: str, statement: str) -> list[Any]:
@@ -24,3 +26,18 @@ async def execute(place: str, statement: str) -> list[Any]:
 def _execute(place: str, statement: str) -> list[Any]:
     with closing(sqlite3.connect(place, timeout=30)) as file, file:
         return file.execute(statement).fetchall()
+
+
+@contextmanager
+def counted_commits() -> Iterator[list[Connection]]:
+    """Collect the connections of this process on which something is committed meanwhile."""
+    commits: list[Connection] = []
+
+    def note(connection: Connection) -> None:
+        commits.append(connection)
+
+    event.listen(Engine, "commit", note)
+    try:
+        yield commits
+    finally:
+        event.remove(Engine, "commit", note)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -75,7 +76,6 @@ def running_postgres(
     `hba` says who may log in and how, and `files` are put beside it.
     """
     initdb, postgres = binary("initdb"), binary("postgres")
-    port = _free_port()
     with _folder("luma-postgres-") as (folder, user):
         data = folder / "data"
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
@@ -93,7 +93,10 @@ def running_postgres(
             file.chmod(0o600)
             if user is not None:
                 shutil.chown(file, user)
+        # Nothing is to be kept, so nothing need reach the disk.
+        settings = {"fsync": "off", "full_page_writes": "off", **settings}
         options = [f"--{name}={value}" for name, value in settings.items()]
+        port = _free_port()
         with subprocess.Popen(
             [postgres, "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", *options],
             user=user,
@@ -103,7 +106,7 @@ def running_postgres(
             stderr=subprocess.DEVNULL,
         ) as process:
             try:
-                _wait_for(port, process)
+                _wait_until(lambda: _is_serving(data), process)
                 yield Server(port, process, folder)
             finally:
                 process.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
@@ -137,7 +140,7 @@ def running_pgbouncer(server: Server, *, pool_mode: str = "transaction") -> Iter
             stderr=subprocess.DEVNULL,
         ) as process:
             try:
-                _wait_for(port, process)
+                _wait_until(lambda: _is_listening(port), process)
                 yield Server(port, process, folder)
             finally:
                 process.kill()
@@ -161,19 +164,34 @@ def _folder(prefix: str) -> Iterator[tuple[Path, str | None]]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port for a server, of those that the system gives to nobody by itself."""
+    while True:
+        port = random.randrange(10_000, 30_000)  # below the range of outgoing connections
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the server did not start")
+def _is_serving(data: Path) -> bool:
+    """Return whether a server lets users in; it listens before."""
+    try:
+        status = (data / "postmaster.pid").read_text().splitlines()[7]
+    except (OSError, IndexError):
+        return False
+    return status.strip() in ("ready", "standby")
+
+
+def _is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "the server did not start"
+        assert time.monotonic() < deadline, "the server did not start in time"
+        time.sleep(0.02)

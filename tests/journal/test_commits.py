@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from luma_async import JournalError
+from luma_async.journal import commits as group_commits
 from luma_async.journal.commits import LARGEST_GROUP, GroupCommit
 from luma_async.journal.operations import Change, Find, Operation
+from tests.clients import until
 from tests.journal.test_owners import new_entry
 
 
@@ -91,7 +93,7 @@ async def test_what_is_put_whenever_is_done() -> None:
         await first
         for _ in range(steps % 5):
             await asyncio.sleep(0)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             assert await commits.put(Find(key="second")) == "found second"
 
 
@@ -128,11 +130,9 @@ async def test_what_must_land_lands_by_itself() -> None:
     with pytest.raises(JournalError):
         await commits.put(Find(key="paid", must_land=True))
 
-    async with asyncio.timeout(5):
-        while len(disk.groups) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: len(disk.groups) == 3)
 
-    await commits.aclose(within=1)
+    await commits.aclose(within=60)
     assert disk.groups == [["paid"]] * 3
 
 
@@ -155,14 +155,14 @@ async def test_closing_does_what_is_left() -> None:
     disk = Disk()
     commits = disk.commits()
     left = commits.put(Find(key="left"))
-    await commits.aclose(within=1)
+    await commits.aclose(within=60)
     assert left.result() == "found left"
 
     disk = Disk(troubles=[PassingError(), PassingError(), PassingError()])
     commits = disk.commits()
     with pytest.raises(JournalError):
         await commits.put(paid())
-    await commits.aclose(within=5)
+    await commits.aclose(within=60)
 
     assert len(disk.groups) == 4
 
@@ -172,12 +172,12 @@ async def test_closing_tells_of_what_could_not_be_written(
     error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     """In time, and with the key and the id of each job."""
-    disk = Disk(troubles=[error() for _ in range(1000)])
+    disk = Disk(troubles=[error() for _ in range(100_000)])
     commits = disk.commits()
     with pytest.raises(JournalError):
         await commits.put(paid())
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         await commits.aclose(within=0.2)
 
     told = [record.message for record in caplog.records if record.levelname == "ERROR"]
@@ -186,28 +186,32 @@ async def test_closing_tells_of_what_could_not_be_written(
     assert "job-1" in told[0]
 
 
-async def test_what_must_land_is_never_dropped(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_must_land_is_never_dropped(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the error, and however long it lasts; the log says so once, not at each try."""
+    monkeypatch.setattr(group_commits, "LONGEST_PAUSE", 0.1)
     disk = Disk(troubles=[LastingError(), PassingError(), RuntimeError(), AttributeError()])
     commits = disk.commits()
     with pytest.raises(JournalError):
         await commits.put(paid())
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await commits.idle()
 
     assert len(disk.groups) == 5
-    assert len(caplog.records) == 1
+    assert len([record for record in caplog.records if record.name == "luma_async"]) == 1
 
 
-async def test_one_that_never_lands_holds_up_no_other() -> None:
-    """It is tried by itself from then on; what comes later takes no longer than ever."""
+async def test_one_that_never_lands_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried by itself from then on, and what comes later does not wait for that."""
+    monkeypatch.setattr(group_commits, "LONGEST_PAUSE", 3600.0)
     disk = Disk(poison="cat")
     commits = disk.commits()
     with pytest.raises(JournalError):
         await commits.put(paid())
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         for number in range(10):
             await commits.put(paid(f"dog {number}"))
 
@@ -222,9 +226,7 @@ async def test_many_that_never_land_hold_up_no_other() -> None:
 
     group = [paid("bad") for _ in range(7)] + [paid("good")]
     ends = await asyncio.gather(*map(commits.put, group), return_exceptions=True)
-    async with asyncio.timeout(15):
-        while ["good"] not in disk.groups:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: ["good"] in disk.groups)
 
     assert all(isinstance(end, JournalError) for end in ends[:7])
     await commits.aclose(within=0)
@@ -242,7 +244,7 @@ async def test_a_cancelled_writer_loses_nothing(moment: int) -> None:
     for task in asyncio.all_tasks() - before:
         task.cancel()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.wait(futures)
         await commits.idle()
 
@@ -268,12 +270,12 @@ async def test_those_behind_a_full_group_are_told_of_the_trouble_as_well() -> No
     told = [commits.put(paid(f"cat-{number}")) for number in range(LARGEST_GROUP + 50)]
     question = commits.put(Find(key="cat"))
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         with pytest.raises(JournalError, match="PassingError"):
             await question
         results = await asyncio.gather(*told, return_exceptions=True)
 
     assert {type(result) for result in results} == {JournalError}
     disk.troubles.clear()
-    await commits.aclose(within=2)
+    await commits.aclose(within=60)
     assert len(disk.landed) == LARGEST_GROUP + 50

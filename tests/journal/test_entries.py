@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 
 import pytest
 
@@ -26,8 +27,9 @@ from luma_async import (
 )
 from luma_async.journal import End, Entry, EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
-from tests.clients import connect, until
+from tests.clients import HOUR, connect, until
 from tests.journal.test_owners import LONG_ID
+from tests.loops import skip
 
 
 def journal_of(luma: LumaClient) -> Journal:
@@ -43,7 +45,7 @@ async def entry_of(luma: LumaClient, key: str) -> Entry:
 
 async def ended(luma: LumaClient, key: str) -> Entry:
     """Return an entry once its end is written, which nobody waits for."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (entry := await entry_of(luma, key)).state is EntryState.RUNNING:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return entry
@@ -68,13 +70,15 @@ async def test_an_id_of_any_length_is_written_down(place: str) -> None:
 
 async def test_a_job_is_written_down_at_each_step(place: str) -> None:
     """Before it leaves, before its caller sees the id, and when it has ended."""
-    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim, journal=place) as luma:
-        sim.faults.add(Fault.slow(0.3))
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, journal=place) as luma:
+        sim.faults.add(Fault.slow(math.inf))
         asked = asyncio.create_task(luma.generate("a cat", key="cat", aspect_ratio="1:1"))
         await until(lambda: sim.ledger.requests["generate"])
         submitting = await entry_of(luma, "cat")
+        sim.faults.clear()
         task = await asked
         running = await entry_of(luma, "cat")
+        sim.advance(HOUR)
         video = await task
         completed = await ended(luma, "cat")
 
@@ -131,12 +135,13 @@ async def test_a_refused_submission_leaves_no_entry(place: str, fault: Fault) ->
 async def test_a_submission_that_waits_to_be_repeated_is_not_in_the_journal(place: str) -> None:
     """Killed while it waits out a 429, it would leave nothing uncertain."""
     async with Simulator() as sim, connect(sim, journal=place) as luma:
-        sim.faults.add(Fault.rate_limited(retry_after=0.4, times=1))
+        sim.faults.add(Fault.rate_limited(retry_after=60, times=1))
         asked = asyncio.create_task(luma.generate("a cat", key="cat"))
         await until(lambda: sim.ledger.statuses[429])
-        await asyncio.sleep(0.1)
+        await until(lambda: luma._transport._interruptible)  # it waits
 
         assert await journal_of(luma).find("cat") is None
+        skip(60)
         await asked
         assert (await entry_of(luma, "cat")).state is EntryState.RUNNING
 
@@ -144,7 +149,7 @@ async def test_a_submission_that_waits_to_be_repeated_is_not_in_the_journal(plac
 async def test_jobs_that_wait_for_their_turn_are_not_in_the_journal(place: str) -> None:
     """Of twenty asked for at once, only those on the wire could become uncertain."""
     async with Simulator() as sim, connect(sim, journal=place, max_requests=3) as luma:
-        sim.faults.add(Fault.slow(0.3))
+        sim.faults.add(Fault.slow(math.inf))
         asked = [asyncio.create_task(luma.generate(f"cat {n}", key=f"cat-{n}")) for n in range(20)]
         await until(lambda: sim.ledger.requests["generate"] == 2)
 
@@ -153,6 +158,7 @@ async def test_jobs_that_wait_for_their_turn_are_not_in_the_journal(place: str) 
         assert sum(entry is not None for entry in entries) == 2
         for each in asked:
             each.cancel()
+        sim.faults.clear()
 
 
 @pytest.mark.parametrize(
@@ -161,17 +167,23 @@ async def test_jobs_that_wait_for_their_turn_are_not_in_the_journal(place: str) 
         pytest.param(Fault.cut(after=True), id="connection cut"),
         pytest.param(Fault.answer(b"{}", after=True), id="a 200 that is {}"),
         pytest.param(Fault.page(502, after=True), id="a 502 page"),
-        pytest.param(Fault.slow(30, after=True), id="a timeout"),
+        pytest.param(Fault.slow(math.inf, after=True), id="a timeout"),
     ],
 )
 async def test_lost_answers_make_exactly_those_jobs_uncertain(place: str, fault: Fault) -> None:
     """Ten of twenty answers are lost: those ten are uncertain, none of them is repeated."""
     async with Simulator(durations=Fixed(0.1)) as sim:
-        async with connect(sim, journal=place, timeout=1) as luma:
+        async with connect(sim, journal=place, timeout=60) as luma:
             for number in range(10):
                 await luma.generate(f"good {number}", key=f"good-{number}")
             sim.faults.add(fault)
-            lost = [luma.generate(f"lost {number}", key=f"lost-{number}") for number in range(10)]
+            lost = [
+                asyncio.create_task(luma.generate(f"lost {number}", key=f"lost-{number}"))
+                for number in range(10)
+            ]
+            await until(lambda: len(sim.ledger.jobs) == 20)
+            if fault.delay:
+                skip(60)
             results = await asyncio.gather(*lost, return_exceptions=True)
         sim.faults.clear()
         async with connect(sim, journal=place) as luma:
@@ -193,7 +205,7 @@ async def test_lost_answers_make_exactly_those_jobs_uncertain(place: str, fault:
 
 async def test_an_uncertain_job_is_settled_by_its_id(place: str) -> None:
     """From then on it runs: the key and `resume()` watch it, and it is not paid for again."""
-    async with Simulator(durations=Fixed(2)) as sim, connect(sim, journal=place) as luma:
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, journal=place) as luma:
         sim.faults.add(Fault.cut(after=True, times=1))
         with pytest.raises(SubmissionUncertainError):
             await luma.generate("a cat", key="cat")
@@ -203,6 +215,7 @@ async def test_an_uncertain_job_is_settled_by_its_id(place: str) -> None:
         task = await luma.generate("a cat", key="cat")
 
         assert resumed is task
+        sim.advance(HOUR)
         assert (await task).id == sim.ledger.jobs[0].id
         assert await journal_of(luma).uncertain() == []
         assert len(sim.ledger.jobs) == 1
@@ -291,9 +304,11 @@ async def test_a_risked_repeat_that_is_refused_stays_uncertain(place: str) -> No
 
 async def test_unfinished_jobs_are_resumed(place: str) -> None:
     """Each is watched, looked at at once, and ends in the journal."""
-    async with Simulator(durations=Fixed(0.6)) as sim, Simulator() as other:
+    async with Simulator(durations=Fixed(HOUR)) as sim, Simulator() as other:
         async with connect(sim, journal=place) as luma:
-            await (await luma.generate("done", key="done"))
+            done = await luma.generate("done", key="done")
+            sim.advance(HOUR)
+            await done
             await ended(luma, "done")
             tasks = [await luma.generate(f"cat {n}", key=f"cat-{n}") for n in range(3)]
         with pytest.raises(ClientClosedError):
@@ -302,6 +317,7 @@ async def test_unfinished_jobs_are_resumed(place: str) -> None:
             assert await luma.resume() == []
         async with connect(sim, journal=place) as luma:
             resumed = await luma.resume()
+            sim.advance(HOUR)
 
             assert [task.key for task in resumed] == ["cat-0", "cat-1", "cat-2"]
             assert [(await task).id for task in resumed] == [task.id for task in tasks]
@@ -334,7 +350,7 @@ async def test_a_refused_key_leaves_the_journal_as_it_is(
 ) -> None:
     """The awaits end, the jobs do not: with the right key they are there again."""
     monkeypatch.setattr("luma_async.tasks.refused_key.BELIEVED_AFTER", 0.1)
-    async with Simulator(durations=Fixed(0.2)) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
             sim.faults.add(Fault(status=401, body=b"{}", on=["get", "tasks"]))
@@ -344,6 +360,7 @@ async def test_a_refused_key_leaves_the_journal_as_it_is(
         sim.faults.clear()
         async with connect(sim, journal=place) as luma:
             [again] = await luma.resume()
+            sim.advance(HOUR)
             assert (await again).id == task.id
 
 
@@ -351,12 +368,13 @@ async def test_a_submission_cancelled_on_its_way_is_in_the_journal(place: str) -
     """Its caller never saw the id; the journal did."""
     async with Simulator(durations=Fixed(0.1)) as sim:
         async with connect(sim, journal=place) as luma:
-            sim.faults.add(Fault.slow(0.3, after=True))
+            sim.faults.add(Fault.slow(math.inf, after=True))
             asked = asyncio.create_task(luma.generate("a cat", key="cat"))
             await until(lambda: sim.ledger.jobs)
             asked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asked
+            sim.faults.clear()
         async with connect(sim, journal=place) as luma:
             assert (await luma.generate("a cat", key="cat")).id == sim.ledger.jobs[0].id
         assert len(sim.ledger.jobs) == 1
@@ -382,14 +400,18 @@ async def test_a_submission_cancelled_before_it_leaves_is_not_made(place: str) -
 
 async def test_closing_in_the_middle_leaves_nothing_half_written(place: str) -> None:
     """Submissions on their way get their answer, and the journal gets it, too."""
-    async with Simulator(durations=Fixed(0.1)) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         luma = connect(sim, journal=place, max_requests=4)
         async with luma:
-            sim.faults.add(Fault.slow(0.2, after=True))
+            sim.faults.add(Fault.slow(math.inf, after=True))
             asked = [
                 asyncio.create_task(luma.generate(f"cat {n}", key=f"cat-{n}")) for n in range(20)
             ]
             await until(lambda: sim.ledger.jobs)
+            closing = asyncio.create_task(luma.aclose())
+            await until(lambda: any(each.done() for each in asked))  # those that had not left
+            sim.faults.clear()
+            await closing
         results = await asyncio.gather(*asked, return_exceptions=True)
         taken = {job.id for job in sim.ledger.jobs}
 
@@ -401,9 +423,10 @@ async def test_closing_in_the_middle_leaves_nothing_half_written(place: str) -> 
 
 async def test_a_job_watched_by_id_ends_in_the_journal(place: str) -> None:
     """Whichever handle saw it."""
-    async with Simulator(durations=Fixed(0.2)) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
+        sim.advance(HOUR)
         async with connect(sim, journal=place) as luma:
             await (await luma.watch(task.id))
             assert (await ended(luma, "cat")).state is EntryState.COMPLETED
@@ -451,6 +474,6 @@ async def test_a_heart_beats_only_while_something_is_submitted(place: str) -> No
                 luma.generate("a cat", key="cat"), other.generate("a cat", key="cat")
             )
             assert journal._store is not None
+            heart = journal._store._heart
             assert not journal._store._under_way
-            await asyncio.sleep(0.2)
-            assert journal._store._heart._task is None
+            await until(lambda: heart._task is None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,22 @@ from luma_async import (
     InvalidRequestError,
     KeyConflictError,
     NotFoundError,
+    SQLJournal,
     SubmissionUncertainError,
 )
-from luma_async.journal import EntryState
+from luma_async.journal import Entry, EntryState
 from luma_async.journal.asked import KEY_LIMIT, checked_key, fingerprint, kept_request
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.tasks.submission import Submission
-from tests.clients import connect, until
+from tests.clients import HOUR, connect, until
+from tests.journal.test_entries import ended
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 100).decode()
 
 
 async def test_a_known_and_running_job_is_watched(place: str) -> None:
     """In the same client by the same handle, in a later one by a new one; nothing is submitted."""
-    async with Simulator(durations=Fixed(0.5)) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
             assert await luma.generate("a cat", key="cat") is task
@@ -41,6 +44,7 @@ async def test_a_known_and_running_job_is_watched(place: str) -> None:
             again = await luma.generate("a cat", key="cat")
 
             assert again.key == "cat"
+            sim.advance(HOUR)
             assert (await again).id == task.id
         assert len(sim.ledger.jobs) == 1
 
@@ -89,9 +93,8 @@ async def test_a_retry_that_is_refused_leaves_the_failure(place: str) -> None:
     ):
         with pytest.raises(GenerationFailedError) as first:
             await (await luma.generate("a cat", key="cat"))
-        await asyncio.sleep(0.1)
         assert luma.journal is not None
-        failed = await luma.journal.find("cat")
+        failed = await ended(luma, "cat")
         sim.faults.add(Fault(status=403, body=b'{"error": {"message": "no"}}', times=1))
 
         with pytest.raises(Exception, match="403"):
@@ -101,7 +104,6 @@ async def test_a_retry_that_is_refused_leaves_the_failure(place: str) -> None:
 
         assert again.value.generation.id == first.value.generation.id
         stands = await luma.journal.find("cat")
-        assert failed is not None
         assert stands is not None
         assert stands == replace(failed, claim=stands.claim)
 
@@ -114,7 +116,7 @@ async def test_a_retry_whose_answer_is_lost_is_not_the_job_before(place: str) ->
     ):
         with pytest.raises(GenerationFailedError) as failed:
             await (await luma.generate("a cat", key="cat"))
-        await asyncio.sleep(0.1)
+        await ended(luma, "cat")
         sim.faults.add(Fault.cut(after=True))
         with pytest.raises(SubmissionUncertainError):
             await luma.generate("a cat", key="cat", retry_failed=True)
@@ -129,7 +131,7 @@ async def test_a_retry_whose_answer_is_lost_is_not_the_job_before(place: str) ->
 async def test_jobs_of_two_servers_may_have_the_same_id(place: str) -> None:
     """One's end is not the other's."""
     async with (
-        Simulator(durations=Fixed(60), seed=1) as one,
+        Simulator(durations=Fixed(HOUR), seed=1) as one,
         Simulator(durations=Fixed(0), seed=1) as other,
         connect(one, journal=place) as luma,
         connect(other, journal=place) as elsewhere,
@@ -138,7 +140,7 @@ async def test_jobs_of_two_servers_may_have_the_same_id(place: str) -> None:
         dog = await elsewhere.generate("a dog", key="dog")
         assert cat.id == dog.id
         await dog
-        await asyncio.sleep(0.2)
+        await ended(elsewhere, "dog")
 
         assert luma.journal is not None
         entry = await luma.journal.find("cat")
@@ -146,18 +148,34 @@ async def test_jobs_of_two_servers_may_have_the_same_id(place: str) -> None:
         assert entry.state is EntryState.RUNNING
 
 
+class Reading(SQLJournal):
+    """A journal that notes the states of the entries that were looked at."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.seen: list[EntryState] = []
+
+    async def find(self, key: str) -> Entry | None:
+        entry = await super().find(key)
+        if entry is not None:
+            self.seen.append(entry.state)
+        return entry
+
+
 async def test_closing_ends_the_wait_for_somebody_elses_submission(place: str) -> None:
     """At once."""
     async with Simulator() as sim, connect(sim, journal=place) as one:
-        sim.faults.add(Fault.slow(1.5))
+        sim.faults.add(Fault.slow(math.inf))
         submitting = asyncio.create_task(one.generate("a cat", key="cat"))
         await until(lambda: sim.ledger.requests["generate"])
-        async with connect(sim, journal=place) as other:
-            asked = asyncio.create_task(other.generate("a cat", key="cat"))
-            await asyncio.sleep(0.2)
-        with pytest.raises(ClientClosedError):
-            await asked
+        async with Reading(place) as journal:
+            async with connect(sim, journal=journal) as other:
+                asked = asyncio.create_task(other.generate("a cat", key="cat"))
+                await until(lambda: EntryState.SUBMITTING in journal.seen)
+            with pytest.raises(ClientClosedError):
+                await asked
         assert not submitting.done()
+        sim.faults.clear()
         await submitting
 
 
@@ -175,12 +193,13 @@ async def test_another_request_under_the_same_key_is_a_conflict(place: str) -> N
 
 async def test_a_job_at_another_server_is_a_conflict(place: str) -> None:
     """It runs there, so it is neither watched here nor paid for again; finished, it is finished."""
-    async with Simulator(durations=Fixed(2.0)) as one, Simulator() as other:
+    async with Simulator(durations=Fixed(HOUR)) as one, Simulator() as other:
         async with connect(one, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
             async with connect(other, journal=place) as elsewhere:
                 with pytest.raises(KeyConflictError, match=one.url):
                     await elsewhere.generate("a cat", key="cat")
+            one.advance(HOUR)
             video = await task
         async with connect(other, journal=place) as elsewhere:
             assert await (await elsewhere.generate("a cat", key="cat")) == video
@@ -300,7 +319,7 @@ async def test_run_many_tells_what_it_cannot_submit(place: str) -> None:
         async with connect(sim, journal=place) as luma:
             with pytest.raises(GenerationFailedError) as failed:
                 await (await luma.generate("a cat", key="failed"))
-            await asyncio.sleep(0.1)
+            await ended(luma, "failed")
             sim.faults.add(Fault.cut(after=True))
             rows: list[Any] = [("failed", "a cow"), ("failed", "a cat"), "a dog", ("x", "y", "z")]
 
@@ -323,12 +342,12 @@ async def test_a_known_key_waits_for_nothing(tmp_path: Path) -> None:
         connect(sim, journal=place, max_tasks=1) as luma,
     ):
         await (await luma.generate("a cat", key="cat"))
-        await asyncio.sleep(0.1)
-        sim.faults.add(Fault.rate_limited(retry_after=30))
+        await ended(luma, "cat")
+        sim.faults.add(Fault.rate_limited(retry_after=120))
         braked = asyncio.create_task(luma.generate("a dog"))
-        await asyncio.sleep(0.1)
+        await until(lambda: sim.ledger.statuses[429])
 
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             await (await luma.generate("a cat", key="cat"))
 
         braked.cancel()

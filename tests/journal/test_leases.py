@@ -15,9 +15,11 @@ import pytest
 
 from luma_async import JournalError, SQLJournal
 from luma_async.journal import EntryState
+from luma_async.journal.operations import Beat
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
 from tests.clients import connect
+from tests.journal.clocks import RunningClock
 from tests.journal.databases import execute
 from tests.journal.test_owners import new_entry, put_elsewhere
 from tests.journal.workers import ROOT
@@ -48,7 +50,7 @@ def stopped_process(url: str, place: str) -> Iterator[subprocess.Popen[str]]:
 
 def go_on(process: subprocess.Popen[str]) -> str:
     process.send_signal(signal.SIGCONT)
-    return process.communicate(timeout=30)[0]
+    return process.communicate(timeout=120)[0]
 
 
 def test_a_stopped_process_whose_key_was_settled_sends_nothing(place: str) -> None:
@@ -104,7 +106,7 @@ def test_a_stopped_process_of_this_machine_is_not_dead(place: str) -> None:
             async with (
                 SQLJournal(place, owner_timeout=1.0) as journal,
                 connect(sim, journal=journal) as luma,
-                asyncio.timeout(8),
+                asyncio.timeout(120),
             ):
                 with pytest.raises(JournalError, match=rf"kill -CONT {process.pid}"):
                     await luma.generate("a cat", key="cat")
@@ -120,7 +122,7 @@ def test_a_stopped_process_of_this_machine_is_not_dead(place: str) -> None:
 
 async def test_holding_a_claim_costs_nothing_while_its_owner_is_heard_of(place: str) -> None:
     """No more than a look at a clock, so that it can be done before each request."""
-    async with SQLJournal(place) as journal:
+    async with SQLJournal(place, owner_timeout=1000) as journal:
         entry = new_entry("cat")
         await journal.claim(entry)
         await execute(place, "ALTER TABLE luma_jobs RENAME TO elsewhere")
@@ -133,11 +135,11 @@ async def test_holding_a_claim_costs_nothing_while_its_owner_is_heard_of(place: 
 
 async def test_a_claim_that_cannot_be_looked_at_is_not_held(place: str) -> None:
     """The database may know better."""
-    async with SQLJournal(place) as journal:
+    async with SQLJournal(place, owner_timeout=1000) as journal:
         entry = new_entry("cat")
         await journal.claim(entry)
         assert journal._store is not None
-        journal._store._beaten_at -= 16  # as after being stopped
+        journal._store._beaten_at -= 501  # as after being stopped
         await execute(place, "ALTER TABLE luma_jobs RENAME TO elsewhere")
 
         with pytest.raises(JournalError):
@@ -145,25 +147,34 @@ async def test_a_claim_that_cannot_be_looked_at_is_not_held(place: str) -> None:
 
         await execute(place, "ALTER TABLE elsewhere RENAME TO luma_jobs")
         assert await journal.hold(entry)
-        journal._store._beaten_at -= 16
+        journal._store._beaten_at -= 501
         assert not await journal.hold(replace(entry, claim="another"))
         await journal.refused(entry)
 
 
 @pytest.mark.parametrize("step", [7200, -7200])
-async def test_a_clock_that_steps_makes_nobody_dead(place: str, step: int) -> None:
+async def test_a_clock_that_steps_makes_nobody_dead(
+    place: str, step: int, running_clock: RunningClock
+) -> None:
     """For a moment everybody seems silent for hours, or from the future; those who live beat on."""
-    mine = SQLJournal(place, owner_timeout=1.0)
-    async with mine, SQLJournal(place, owner_timeout=1.0) as other:
+    mine = SQLJournal(place, owner_timeout=1000)
+    async with mine, SQLJournal(place, owner_timeout=0.02) as other:
         await mine.claim(new_entry("cat"))
         await put_elsewhere(place)
 
         for _ in range(3):
             await step_clock(place, step)
             assert await other.uncertain() == []
+            assert mine._store is not None
+            await mine._store._commits.put(Beat())
+            running_clock.advance(0.02)
+            assert await other.uncertain() == []
             entry = await other.find("cat")
             assert entry is not None
             assert entry.state is EntryState.SUBMITTING
+
+        running_clock.advance(0.02)  # and it beats no more
+        assert [entry.key for entry in await other.uncertain()] == ["cat"]
 
         await mine.refused(new_entry("cat"))
 
@@ -177,14 +188,17 @@ async def test_a_clock_that_steps_keeps_nobody_alive(place: str, step: int) -> N
         await put_elsewhere(place)
         await step_clock(place, step)
 
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             assert [entry.key for entry in await other.uncertain()] == ["cat"]
 
 
 LEFT_BEHIND = """
 import asyncio, sys
 from luma_async import SQLJournal
+from luma_async.journal import worker
 from tests.journal.test_owners import new_entry
+
+worker.LAST_WORDS = 0.1  # the heart beats as long as that at the end of its loop
 
 async def claim(journal):
     await journal.claim(new_entry("cat"))
@@ -203,7 +217,7 @@ asyncio.run(look())
 def test_a_loop_that_is_closed_submits_no_more(place: str) -> None:
     """Its process lives, but nobody will ever hear of what it had under way."""
     said = subprocess.check_output(
-        [sys.executable, "-c", LEFT_BEHIND, place], cwd=ROOT, text=True, timeout=30
+        [sys.executable, "-c", LEFT_BEHIND, place], cwd=ROOT, text=True, timeout=120
     )
 
     assert said == "['cat']\n"

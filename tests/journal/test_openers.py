@@ -123,7 +123,7 @@ def test_processes_open_a_new_journal_at_once(place: str, processes: int) -> Non
             assert opener.stdin is not None
             opener.stdin.write("\n")
             opener.stdin.flush()
-        told = [opener.communicate(timeout=60)[0] for opener in openers]
+        told = [opener.communicate(timeout=120)[0] for opener in openers]
 
     assert told == ["open\n"] * processes
 
@@ -143,7 +143,7 @@ async def test_who_finds_the_tables_made_waits_for_nobody(postgres_place: str) -
     await transaction.start()
     await stopped.execute(f"SELECT pg_advisory_xact_lock({schema._LOCK})")
 
-    async with asyncio.timeout(5), SQLJournal(postgres_place) as journal:
+    async with asyncio.timeout(60), SQLJournal(postgres_place) as journal:
         await journal.claim(new_entry("cat"))
 
     await transaction.rollback()
@@ -164,7 +164,7 @@ async def test_owners_that_died_hold_up_no_opening(postgres_place: str) -> None:
     await transaction.start()
     await other.execute("DELETE FROM luma_owners WHERE owner = 'dead-7'")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await open_all(postgres_place)
 
     assert await other.fetchval("SELECT count(*) FROM luma_owners WHERE owner LIKE 'dead-%'") == 0

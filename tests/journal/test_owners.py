@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import string
@@ -20,8 +21,10 @@ from luma_async.journal.owner import is_gone, start_of, this_host
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.clients import connect, until
+from tests.journal.clocks import RunningClock
 from tests.journal.databases import execute
 from tests.journal.workers import worker
+from tests.loops import skip
 
 LONG_ID = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
 """More than an index of PostgreSQL's takes, however it is compressed."""
@@ -46,22 +49,40 @@ async def put_elsewhere(place: str) -> None:
     await execute(place, "UPDATE luma_owners SET host = 'another machine'")
 
 
-async def test_a_living_process_keeps_its_submission(place: str) -> None:
+async def test_a_living_process_keeps_its_submission(
+    place: str, running_clock: RunningClock
+) -> None:
     """However slow the server, as long as its heart beats; nobody calls it uncertain."""
-    async with Simulator() as sim, connect(sim, journal=SQLJournal(place, owner_timeout=0.5)) as it:
-        async with SQLJournal(place, owner_timeout=0.5) as other:
-            sim.faults.add(Fault.slow(2.0))
-            asked = asyncio.create_task(it.generate("a cat", key="cat"))
-            await until(lambda: sim.ledger.requests["generate"])
-            while not asked.done():
-                entry = await other.find("cat")
-                assert entry is not None
-                assert entry.state in (EntryState.SUBMITTING, EntryState.RUNNING)
-                assert await other.uncertain() == []
-                await asyncio.sleep(0.05)
-            await asked
-        assert it.journal is not None
-        await it.journal.aclose()
+    async with (
+        Simulator() as sim,
+        SQLJournal(place, owner_timeout=1000) as journal,
+        connect(sim, journal=journal, timeout=10_000) as luma,
+        SQLJournal(place, owner_timeout=0.02) as other,
+    ):
+        sim.faults.add(Fault.slow(math.inf))
+        asked = asyncio.create_task(luma.generate("a cat", key="cat"))
+        await until(lambda: sim.ledger.requests["generate"])
+        await put_elsewhere(place)
+        for _ in range(5):
+            assert await other.uncertain() == []
+            entry = await other.find("cat")
+            assert entry is not None
+            assert entry.state is EntryState.SUBMITTING
+            before = await heartbeat(place)
+            skip(200)  # five times in each `owner_timeout`
+            async with asyncio.timeout(60):
+                while await heartbeat(place) == before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            running_clock.advance(200)
+        sim.faults.clear()
+        await asked
+        assert await other.uncertain() == []
+
+
+async def heartbeat(place: str) -> float:
+    """Return when the one owner of a submission was last heard of."""
+    [(moment,)] = await execute(place, "SELECT max(heartbeat) FROM luma_owners")
+    return float(moment)
 
 
 async def test_a_silent_process_counts_as_dead(place: str) -> None:
@@ -175,7 +196,7 @@ async def test_a_journal_that_is_closed_leaves_nothing_under_way(place: str) -> 
 def test_the_end_of_a_process_of_this_machine_is_seen_at_once(place: str) -> None:
     """Killed in the middle of a submission: asked again, it is uncertain without any waiting."""
     with running_simulator(durations=Fixed(0.1)) as sim:
-        sim.faults.add(Fault.slow(0.5, after=True))
+        sim.faults.add(Fault.slow(math.inf, after=True))
         with worker(sim.url, place, 0, 1) as running:
             running.begin()
             while not sim.ledger.jobs:
@@ -184,7 +205,8 @@ def test_the_end_of_a_process_of_this_machine_is_seen_at_once(place: str) -> Non
             running.results()
 
         async def ask_again() -> None:
-            async with connect(sim, journal=place) as luma, asyncio.timeout(5):
+            journal = SQLJournal(place, owner_timeout=1000)
+            async with journal, connect(sim, journal=journal) as luma, asyncio.timeout(60):
                 with pytest.raises(SubmissionUncertainError, match="ended before the answer"):
                     await luma.generate("cat 0", key="row-0")
 

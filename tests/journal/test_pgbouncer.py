@@ -21,7 +21,7 @@ async def test_jobs_are_written_through_a_pooler_in_transaction_mode(pooled_plac
         await asyncio.gather(
             *(
                 luma.generate(f"cat {number}", key=f"cat-{number}")
-                for number in range(40)
+                for number in range(20)
                 for luma in clients
             )
         )
@@ -30,8 +30,8 @@ async def test_jobs_are_written_through_a_pooler_in_transaction_mode(pooled_plac
         async with SQLJournal(pooled_place) as journal:
             states = await journal.states()
 
-        assert len(sim.ledger.jobs) == 40
-        assert set(states) == {f"cat-{number}" for number in range(40)}
+        assert len(sim.ledger.jobs) == 20
+        assert set(states) == {f"cat-{number}" for number in range(20)}
 
 
 async def test_readers_and_writers_share_the_sessions_of_a_pooler(pooled_place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import stat
@@ -72,11 +73,12 @@ async def test_an_answer_that_comes_late_goes_to_the_same_file(
     async with Simulator() as sim:
         journal = SQLJournal("jobs.db")
         async with connect(sim, journal=journal) as luma:
-            sim.faults.add(Fault.slow(0.3, after=True))
+            sim.faults.add(Fault.slow(math.inf, after=True))
             asked = asyncio.create_task(luma.generate("a cat", key="cat"))
             await until(lambda: sim.ledger.jobs)
             monkeypatch.chdir(there)
             await journal.aclose()
+            sim.faults.clear()
             task = await asked
         async with SQLJournal(here / "jobs.db") as journal:
             entry = await journal.find("cat")
@@ -206,11 +208,12 @@ async def test_a_late_answer_makes_no_file(
     async with Simulator() as sim:
         journal = SQLJournal(place)
         async with connect(sim, journal=journal) as luma:
-            sim.faults.add(Fault.slow(0.3, after=True))
+            sim.faults.add(Fault.slow(math.inf, after=True))
             asked = asyncio.create_task(luma.generate("a cat", key="cat"))
             await until(lambda: sim.ledger.jobs)
             await journal.aclose()
             move_away(place)
+            sim.faults.clear()
 
             task = await asked
 

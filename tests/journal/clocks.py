@@ -1,0 +1,18 @@
+"""A clock that tests put forward, by which the silence of processes elsewhere is measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from luma_async.journal import heartbeats
+
+
+class RunningClock:
+    """Seconds that pass only when a test says so, however slow the machine is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(heartbeats, "running_time", lambda: self.now)
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
