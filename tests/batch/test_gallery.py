@@ -116,6 +116,10 @@ class Page:
             lambda _: self.ask(script, *arguments), f"never came true: {script} {arguments}"
         )
 
+    def stop_timers(self) -> None:
+        """Let what is shown for a moment be shown until the next page."""
+        self.ask("void (window.setTimeout = () => 0)")
+
     @contextmanager
     def computing(self) -> Iterator[list[float]]:
         """Measure the seconds of processor time that the page takes meanwhile.
@@ -441,6 +445,7 @@ def test_the_top_says_once_how_all_uncertain_rows_are_settled(page: Page) -> Non
         "Then go on",
         COMMAND,
     ]
+    page.stop_timers()
     page.click(".notice .steps > :nth-child(2) .copy")
     page.wait("document.querySelector('#said').textContent === 'Copied'")
     page.click("#filter")
@@ -548,6 +553,7 @@ def test_a_button_copies_the_command(page: Page, *, has_clipboard: bool) -> None
     if not has_clipboard:
         page.ask("void Object.defineProperty(navigator, 'clipboard', { value: undefined })")
 
+    page.stop_timers()
     page.click("#row-4 .copy")
     page.wait(
         "[document.querySelector('#row-4 .copy'), document.querySelector('#said')]"

@@ -35,7 +35,7 @@ class Worker:
 
     def results(self) -> dict[str, tuple[str | None, str | None]]:
         """Wait for its end, and return the id and the error of each key that it told of."""
-        told, complaints = self._process.communicate(timeout=120)
+        told, complaints = self._process.communicate(timeout=300)
         if self._process.returncode == 0:
             assert not complaints, complaints
         lines = [json.loads(line) for line in told.splitlines() if line.endswith("]")]
