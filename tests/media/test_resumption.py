@@ -433,7 +433,7 @@ async def test_a_cancelled_download_is_taken_up_again(tmp_path: Path) -> None:
         path = await luma.download(task, tmp_path / "cat.mp4")
 
     assert path.read_bytes() == whole
-    assert sent(sim)[-1] == (kept, len(whole))
+    assert [each for each in sent(sim) if each[0] > 0] == [(kept, len(whole))]
     assert list(tmp_path.iterdir()) == [path]
 
 
