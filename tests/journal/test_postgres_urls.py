@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from luma_async import ConfigurationError, JournalError, SQLJournal
 from luma_async.journal.place import parse_place, shown
 from luma_async.journal.postgres import PostgresDatabase
 from luma_async.journal.postgres_url import parse
+from tests.clients import until
 from tests.journal.certificates import Certificates, make_certificates
 from tests.journal.postgres import Server, running_postgres
 from tests.journal.test_owners import new_entry
@@ -93,10 +95,21 @@ async def asked(url: str, query: str) -> Any:
 
 async def failure(url: str) -> str:
     """Return the error of opening a journal there."""
+    before = open_sockets()
     with pytest.raises((ConfigurationError, JournalError)) as caught:
         await SQLJournal(url).open()
     assert caught.value.__cause__ is None
+    await until(lambda: open_sockets() <= before)  # TLS says goodbye, which may take a while
     return str(caught.value)
+
+
+def open_sockets() -> set[str]:
+    """Return what tells the sockets of this process apart."""
+    found = set()
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the folder itself
+            found.add(str(file.readlink()))
+    return {name for name in found if name.startswith("socket:")}
 
 
 IS_ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
