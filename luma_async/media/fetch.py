@@ -24,6 +24,7 @@ from luma_async.media.part import Part
 from luma_async.media.resumption import Answer, Version, place_of, range_headers, read_answer
 from luma_async.media.signatures import HEAD, media_type, suffix_of
 from luma_async.media.writer import Writer
+from luma_async.transport.chunks import next_chunk
 from luma_async.transport.rate_headers import parse_retry_after
 from luma_async.transport.waits import waits
 from luma_async.web_url import is_web_url
@@ -245,7 +246,7 @@ class Fetch:
         done, chunk = self._part.size, head
         try:
             self._tell(done, length)
-            while chunk or (chunk := await response.content.readany()):
+            while chunk or (chunk := await next_chunk(response.content)):
                 done += len(chunk)
                 if length is not None and done > length:
                     await self._written(writer.drain())
@@ -346,7 +347,7 @@ def _url(text: str) -> URL:
 async def _head(content: aiohttp.StreamReader) -> bytes:
     """Return enough of what arrives first to tell what it is."""
     head = b""
-    while len(head) < HEAD and (chunk := await content.readany()):
+    while len(head) < HEAD and (chunk := await next_chunk(content)):
         head += chunk
     return head
 

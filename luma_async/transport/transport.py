@@ -27,6 +27,7 @@ from luma_async.errors import (
 from luma_async.transport.body import Body
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
+from luma_async.transport.chunks import next_chunk
 from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.rate_headers import REMAINING, used_up_for
@@ -545,7 +546,7 @@ async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception
     chunks: list[bytes] = []
     size = 0
     try:
-        while chunk := await response.content.readany():
+        while chunk := await next_chunk(response.content):
             chunks.append(chunk)
             size += len(chunk)
             if size > ANSWER_LIMIT:
