@@ -14,6 +14,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from luma_async import SQLJournal
+from luma_async.journal import connections
 from tests.loops import SkippingLoop
 
 pytest_plugins = ["luma_async.testing"]
@@ -58,6 +60,15 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no journal find a file locked, or break off a write, because the machine is slow."""
+    assert SQLJournal.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(SQLJournal.__init__.__kwdefaults__, "lock_timeout", 120.0)
+    monkeypatch.setattr(connections, "_TO_END", 120.0)
+    monkeypatch.setattr(connections, "_BREAK_OFF", 120.0)
 
 
 @pytest.fixture(autouse=True)

@@ -10,18 +10,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from luma_async import SQLJournal
+from luma_async.journal import connections
 from tests.journal.clocks import RunningClock
 from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 
 _numbers = count()
 
 
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no journal find a file locked because the machine is slow; who means it says how long."""
-    assert SQLJournal.__init__.__kwdefaults__ is not None
-    monkeypatch.setitem(SQLJournal.__init__.__kwdefaults__, "lock_timeout", 120.0)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a journal break off what does not end, as it does where it is closed in bounded time."""
+    monkeypatch.setattr(connections, "_TO_END", 0.7)
+    monkeypatch.setattr(connections, "_BREAK_OFF", 0.3)
 
 
 def new_database(server: Server) -> str:

@@ -22,9 +22,9 @@ class StoppingJournal(SQLJournal):
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         stands = await super().claim(entry, instead_of=instead_of)
         assert self._store is not None
-        await (
-            self._store._commits.idle()
-        )  # stopped in the middle of a write, it would lock others out
+        commits = self._store._commits
+        while commits._worker._task is not None:  # stopped in a write, it would lock others out
+            await commits.idle()
         print("claimed", flush=True)
         os.kill(os.getpid(), signal.SIGSTOP)
         return stands

@@ -227,7 +227,7 @@ async def test_ids_are_written_once_the_trouble_is_over(
 
 
 @pytest.fixture(name="_patient_drivers")
-def _patient_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+def _patient_drivers(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what closes wait for a frozen server for an hour, unless it sees to it that it does not.
 
     So that a test of closing need not be quick to tell the one from the other.
