@@ -63,18 +63,20 @@ async def test_a_living_process_keeps_its_submission(
         asked = asyncio.create_task(luma.generate("a cat", key="cat"))
         await until(lambda: sim.ledger.requests["generate"])
         await put_elsewhere(place)
-        for _ in range(5):
-            assert await other.uncertain() == []
-            entry = await other.find("cat")
-            assert entry is not None
-            assert entry.state is EntryState.SUBMITTING
-            before = await heartbeat(place)
-            skip(200)  # five times in each `owner_timeout`
-            async with asyncio.timeout(60):
-                while await heartbeat(place) == before:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            running_clock.advance(200)
-        sim.faults.clear()
+        try:
+            for _ in range(5):
+                assert await other.uncertain() == []
+                entry = await other.find("cat")
+                assert entry is not None
+                assert entry.state is EntryState.SUBMITTING
+                before = await heartbeat(place)
+                skip(200)  # five times in each `owner_timeout`
+                async with asyncio.timeout(60):
+                    while await heartbeat(place) == before:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                running_clock.advance(200)
+        finally:
+            sim.faults.clear()
         await asked
         assert await other.uncertain() == []
 
