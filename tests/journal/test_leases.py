@@ -173,6 +173,8 @@ async def test_a_clock_that_steps_makes_nobody_dead(
             assert entry is not None
             assert entry.state is EntryState.SUBMITTING
 
+        await step_clock(place, step)
+        assert await other.uncertain() == []
         running_clock.advance(0.02)  # and it beats no more
         assert [entry.key for entry in await other.uncertain()] == ["cat"]
 
