@@ -37,12 +37,12 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_one_refusal_among_many_looks_ends_nothing(
     batch: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Forty jobs and a 401 of a proxy: forty videos, and one line that says so."""
+    """A hundred jobs and a 401 of a proxy: a hundred videos, and one line that says so."""
     asyncio.get_running_loop().set_debug(False)
     variant = Variant(batch=batch)  # type: ignore[arg-type]
     async with Simulator(durations=Fixed(HOUR), variant=variant, same_films=True) as sim:
         async with connect(sim, schedule=FixedSchedule(10.0)) as luma:
-            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(40)))
+            tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(100)))
             await looks_after(11.0, luma, sim)
             sim.faults.add(Fault.answer(b"<html>401</html>", status=401, on=POLLS, times=1))
             await looks_after(11.0, luma, sim)
@@ -52,11 +52,11 @@ async def test_one_refusal_among_many_looks_ends_nothing(
 
             videos = await asyncio.gather(*tasks)
 
-            assert len({video.id for video in videos}) == 40
+            assert len({video.id for video in videos}) == 100
             assert sim.ledger.statuses[401] == 1
     refused = [text for text in warnings(caplog) if "401" in text]
     assert len(refused) <= 1
-    assert all("40 jobs stay watched" in text for text in refused)
+    assert all("100 jobs stay watched" in text for text in refused)
 
 
 class OneSoon(FixedSchedule):
