@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, cast, overload
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
@@ -21,12 +22,14 @@ from luma_async.errors import (
 )
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
+from luma_async.media.addresses import AddressPolicy
 from luma_async.media.delivery import Delivery, Download, Order, Source
 from luma_async.media.download_all import Sources, download_all
-from luma_async.media.downloads import Downloader
-from luma_async.media.fetch import Progress
+from luma_async.media.downloads import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
+from luma_async.media.fetch import Limits, Progress
 from luma_async.media.images import IMAGE_LIMIT, PictureReader
 from luma_async.media.links import What
+from luma_async.media.requester import Requester
 from luma_async.models import (
     ExtendFields,
     ExtendRequest,
@@ -92,6 +95,18 @@ class LumaClient:
             (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
         session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
             It is never closed here, and keeps no connection open after a request of this client.
+            Files are downloaded over its connections and its proxy, too, without its headers and
+            cookies.
+        media_session: an `aiohttp.ClientSession` of yours for downloads, in place of `session`.
+            It is never closed here.
+        trust_env: whether to use the proxies that the environment names (`HTTPS_PROXY`,
+            `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), but for this machine's own addresses. A session
+            of yours has its own `trust_env`.
+        min_download_speed: bytes a second, over `timeout` seconds, that a download must bring; one
+            that is slower is tried again. 0 for no bound.
+        max_download_bytes: the largest file that is downloaded; `None` for no bound.
+        allow_private_media: whether links to files may lead to loopback, private and link-local
+            addresses. If not, they may where the gateway has such an address, too.
 
     Raises:
         ConfigurationError: there is no key, or a setting makes no sense.
@@ -116,6 +131,11 @@ class LumaClient:
         max_downloads: int = 4,
         journal: Journal | str | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
+        media_session: aiohttp.ClientSession | None = None,
+        trust_env: bool = False,
+        min_download_speed: float = LOWEST_SPEED,
+        max_download_bytes: int | None = LARGEST_DOWNLOAD,
+        allow_private_media: bool = False,
     ) -> None:
         api_key = Secret(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
         _check_positive(
@@ -128,7 +148,12 @@ class LumaClient:
             batch_size=batch_size,
             max_image_bytes=max_image_bytes,
             max_downloads=max_downloads,
+            max_download_bytes=max_download_bytes,
         )
+        if not 0 <= min_download_speed < math.inf:
+            raise ConfigurationError(
+                f"min_download_speed must be 0 or more bytes a second, not {min_download_speed!r}."
+            )
         dialect = dialect or GatewayDialect()
         self._pictures = PictureReader(
             max_bytes=max_image_bytes,
@@ -146,6 +171,7 @@ class LumaClient:
             timeout=timeout,
             max_tries=max_tries,
             session=session,
+            trust_env=trust_env,
         )
         self._looks = Looks(
             self._transport, dialect, batch_size=batch_size, concurrency=max_requests
@@ -175,7 +201,18 @@ class LumaClient:
                 own=own,
             )
         self._downloader = Downloader(
-            max_downloads=max_downloads, timeout=timeout, max_tries=max_tries
+            Requester(
+                AddressPolicy(
+                    urlsplit(self.base_url).hostname or "", allow_private=allow_private_media
+                ),
+                timeout=timeout,
+                trust_env=trust_env,
+                media_session=media_session,
+                api_session=session,
+            ),
+            Limits(max_tries, min_download_speed, timeout, max_download_bytes),
+            base_url=self.base_url,
+            max_downloads=max_downloads,
         )
         self._delivery = Delivery(
             self._downloader,

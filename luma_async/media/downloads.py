@@ -9,39 +9,73 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 from weakref import WeakValueDictionary
 
-import aiohttp
 import anyio
 import anyio.to_thread
+from yarl import URL
 
 from luma_async.errors import ClientClosedError
-from luma_async.media.fetch import Fetch, Fetched, Progress, Road
+from luma_async.media.fetch import Fetch, Fetched, Limits, Progress, Road
 from luma_async.media.links import FAMILIES, Links, What
 from luma_async.media.names import Destination
+from luma_async.media.requester import Requester
 from luma_async.media.signatures import suffixes_of
-from luma_async.transport.transport import HEADER_LIMIT
-from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
 
-MAX_REDIRECTS = 10
-READ_BUFFER = 2**20
-"""Bytes; with less than a few of the system's reads, reading is paused more often than not."""
+LOWEST_SPEED = 1024.0
+"""Bytes a second that a download must bring."""
+
+LARGEST_DOWNLOAD = 2**30
+"""Bytes that a file may have."""
+
+
+class _Place:
+    """One of the places for downloads, given back while its download waits for another try."""
+
+    def __init__(self, places: anyio.Semaphore) -> None:
+        self._places = places
+        self._is_held = False
+
+    async def __aenter__(self) -> Self:
+        await self._places.acquire()
+        self._is_held = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._is_held:
+            self._places.release()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, and let others have the place meanwhile."""
+        self._places.release()
+        self._is_held = False
+        await anyio.sleep(seconds)
+        await self._places.acquire()
+        self._is_held = True
 
 
 class Downloader:
-    """Fetches files, so many at once, over a session of its own that never sees the API key."""
+    """Fetches files, so many at once. Links are relative to `base_url`."""
 
-    def __init__(self, *, max_downloads: int, timeout: float, max_tries: int) -> None:
+    def __init__(
+        self, requester: Requester, limits: Limits, *, base_url: str, max_downloads: int
+    ) -> None:
         self.max_downloads = max_downloads
-        self._max_tries = max_tries
+        self._requester = requester
+        self._limits = limits
+        self._base = URL(f"{base_url}/")
         self._threads = anyio.CapacityLimiter(max_downloads)
         self._places = anyio.Semaphore(max_downloads, fast_acquire=True)
-        self._timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
         self._writers: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._under_way: set[anyio.CancelScope] = set()
         self._is_closed = False
@@ -75,8 +109,10 @@ class Downloader:
             ClientClosedError: the client was closed first.
 
         """
-        async with self._places:
-            road = Road(self._opened_session(), self._threads, self._max_tries)
+        async with _Place(self._places) as place:
+            if self._is_closed:
+                raise _closed()
+            road = Road(self._requester, self._threads, self._limits, self._base, place.pause)
             fetch = Fetch(road, links, destination, overwrite=overwrite, progress=progress)
             fetched = await fetch.run()
         _say_what_it_is(fetched, links)
@@ -110,35 +146,10 @@ class Downloader:
         """Look at the disk, without waiting for it longer than the caller does."""
         return await anyio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)
 
-    def _opened_session(self) -> aiohttp.ClientSession:
-        if self._is_closed:
-            raise _closed()
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=self._timeout, sock_read=self._timeout
-                ),
-                headers={
-                    "User-Agent": f"luma-async/{__version__}",
-                    "Accept": "*/*",
-                    "Accept-Encoding": "identity",
-                },
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                read_bufsize=READ_BUFFER,
-                max_line_size=HEADER_LIMIT,
-                max_field_size=HEADER_LIMIT,
-                requote_redirect_url=False,
-            )
-        return self._session
-
     async def aclose(self) -> None:
-        """End what is under way, and close the session."""
+        """End what is under way, and close the sessions that were opened here."""
         self.stop()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._requester.aclose()
 
 
 def _closed() -> ClientClosedError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,22 @@ import anyio.to_thread
 from yarl import URL
 
 from luma_async.errors import DownloadError
+from luma_async.media.addresses import PrivateAddressError
+from luma_async.media.arriving import Arriving
 from luma_async.media.completion import to_completion
 from luma_async.media.containers import is_cut_off
+from luma_async.media.content import DECODABLE, ContentError, codings, decoder
+from luma_async.media.link_urls import link_url, shown_link
 from luma_async.media.links import FAMILIES, Link, Links, What
 from luma_async.media.names import Destination
 from luma_async.media.part import Part
+from luma_async.media.requester import RedirectError, Requester
 from luma_async.media.resumption import Answer, Version, place_of, range_headers, read_answer
 from luma_async.media.signatures import HEAD, media_type, suffix_of
+from luma_async.media.speed import SpeedLimit, TooSlowError
 from luma_async.media.writer import Writer
-from luma_async.transport.chunks import next_chunk
 from luma_async.transport.rate_headers import parse_retry_after
 from luma_async.transport.waits import waits
-from luma_async.web_url import is_web_url
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
@@ -39,8 +43,6 @@ WORTH_GOING_ON = 2**16
 """Bytes that a try must add for the next ones to count from one again."""
 
 _BUSY = frozenset({408, 425, 429})
-_PLAIN = frozenset({"", "identity", "binary", "aws-chunked"})
-"""Content encodings that are none; the last two are what uploads leave behind."""
 
 _DEFAULT_SUFFIXES: dict[What, str] = {
     "video": ".mp4",
@@ -79,12 +81,27 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
-    """What files travel on, and how often each step is tried."""
+class Limits:
+    """The bounds of a download: tries of each step, bytes a second over `within`, and bytes.
 
-    session: aiohttp.ClientSession
-    threads: anyio.CapacityLimiter
+    0 bytes a second, or `None` bytes in all, is no bound.
+    """
+
     max_tries: int
+    lowest_speed: float
+    within: float
+    largest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What files travel on. `base` is what links are relative to; `pause` waits between tries."""
+
+    requester: Requester
+    threads: anyio.CapacityLimiter
+    limits: Limits
+    base: URL
+    pause: Callable[[float], Awaitable[None]]
 
 
 class Fetch:
@@ -171,31 +188,29 @@ class Fetch:
                 if self._part.size >= most + WORTH_GOING_ON:
                     most, tries, pauses = self._part.size, 0, waits()
                     next(pauses)
-                elif tries >= self._road.max_tries:
+                elif tries >= self._road.limits.max_tries:
                     raise
                 else:
                     pause = pauses.send(trouble)
                     logger.info("%s Trying again in %.1f s.", trouble, pause)
-                    await anyio.sleep(pause)
+                    await self._road.pause(pause)
 
     async def _follow(self, link: Link) -> bool:
         """Ask for what is missing once; return whether the file is whole now."""
-        if not is_web_url(link.url):
-            raise Refused(f"{link.url[:80]!r} is not a link to download from")
-        place = place_of(link.url)
+        url = link_url(link.url, self._road.base)
+        if url is None:
+            raise Refused(f"{shown_link(link.url)!r} is not a link to download from")
+        place = place_of(str(url))
+        limits = self._road.limits
         try:
-            if not await self._ask(link, place):
+            if not await self._ask(link, url, place):
                 return False
-        except aiohttp.ClientError as error:
-            raise _meaning(error, place) from None
-        except TimeoutError:
-            raise Trouble(f"{place} sent nothing for too long.") from None
-        except ValueError:  # from yarl, or the codec of host names, about a redirect
-            raise Refused(f"{place} leads to what is no http(s) link") from None
+        except tuple(_MEANINGS) as error:
+            raise _meaning(error, place, limits) from None
         await self._check_end(place)
         return True
 
-    async def _ask(self, link: Link, place: str) -> bool:
+    async def _ask(self, link: Link, url: URL, place: str) -> bool:
         """Take in one answer; return `False` if it has to be asked for all of the file."""
         part, asked = self._part, {}
         if not self._needs_all:
@@ -203,9 +218,12 @@ class Fetch:
                 part.version, part.size, place, watermark_free=link.watermark_free
             )
         have = part.size if asked else 0
-        async with self._road.session.get(_url(link.url), headers=asked) as response:
+        limits = self._road.limits
+        async with self._road.requester.get(url, asked) as response:
             _check_status(response, place, is_part=bool(asked))
             answer, length = read_answer(response.status, response.headers, part.version, have)
+            if asked and answer is not Answer.WHOLE and _is_coded(response):
+                answer = Answer.NO_RANGE  # the rest of what is coded cannot be told from the file
             if answer is Answer.NO_RANGE:
                 if not asked:
                     raise Refused(f"{place} answered with a part that was not asked for")
@@ -214,52 +232,85 @@ class Fetch:
             if answer is Answer.CONTRADICTION:
                 await self._on_disk(part.drop)
                 raise Refused(f"{place} has {length} bytes, and not as many as it said before")
-            head = await self._begin(response, link, length) if answer is Answer.WHOLE else b""
             if answer is not Answer.COMPLETE:
-                await self._receive(response, place, length, head)
+                self._check_size(place, length)
+                async with SpeedLimit(limits.lowest_speed, limits.within) as speed:
+                    arriving = Arriving(response.content, speed)
+                    head = b""
+                    if answer is Answer.WHOLE:
+                        head, length = await self._begin(response, arriving, link, place, length)
+                    await self._receive(arriving, place, length, head)
         if length is not None and part.size < length:
             raise Trouble(f"{place} sent {part.size} of {length} bytes.")
         return True
 
     async def _begin(
-        self, response: aiohttp.ClientResponse, link: Link, length: int | None
-    ) -> bytes:
-        """Start over if a file arrives, and return how it begins.
+        self,
+        response: aiohttp.ClientResponse,
+        arriving: Arriving,
+        link: Link,
+        place: str,
+        length: int | None,
+    ) -> tuple[bytes, int | None]:
+        """Start over if a file arrives; return how it begins, and how long it is.
 
         An error page must not take the place of what is here already.
         """
-        place = place_of(link.url)
-        head = await _head(response.content)
+        headers: Mapping[str, str] = response.headers
+        if _is_coded(response) and not await self._is_plain(arriving):
+            said = codings(response.headers["Content-Encoding"])
+            arriving.decode([each for each in map(decoder, reversed(said)) if each is not None])
+            headers, length = {}, None  # these are of what is sent, not of the file
+        head = await arriving.head()
         self._found_type = _checked_type(response, head, place, self._family)
-        version = Version.of(
-            place, response.headers, length=length, watermark_free=link.watermark_free
-        )
+        version = Version.of(place, headers, length=length, watermark_free=link.watermark_free)
         await self._on_disk(self._part.begin, version)
         self._needs_all = False
-        return head
+        return head, length
+
+    async def _is_plain(self, arriving: Arriving) -> bool:
+        """Detect a file that is sent as it is, although its header names a coding."""
+        type = media_type(await arriving.raw_head())
+        return type is not None and type.startswith(f"{self._family}/")
 
     async def _receive(
-        self, response: aiohttp.ClientResponse, place: str, length: int | None, head: bytes
+        self, arriving: Arriving, place: str, length: int | None, head: bytes
     ) -> None:
         """Put what arrives into the part, even if it is cut off."""
         writer = Writer(self._part, self._road.threads)
         done, chunk = self._part.size, head
         try:
             self._tell(done, length)
-            while chunk or (chunk := await next_chunk(response.content)):
+            while chunk or (chunk := await arriving.next_piece()):
                 done += len(chunk)
                 if length is not None and done > length:
                     await self._written(writer.drain())
                     await self._on_disk(self._part.drop)
                     raise Refused(f"{place} sent more than the {length} bytes of the file")
+                if self._is_too_large(done):
+                    await self._written(writer.drain())
+                    await self._on_disk(self._part.drop)
+                    self._check_size(place, done)
                 writer.put(chunk)
                 chunk = b""
                 self._tell(done, length)
                 if writer.is_behind:
                     await self._written(writer.catch_up())
+                    arriving.paused()
             await self._written(writer.drain())
         finally:
             await to_completion(writer.aclose())
+
+    def _is_too_large(self, size: int) -> bool:
+        largest = self._road.limits.largest
+        return largest is not None and size > largest
+
+    def _check_size(self, place: str, size: int | None) -> None:
+        if size is not None and self._is_too_large(size):
+            raise Refused(
+                f"{place} has {size} bytes or more, and max_download_bytes is "
+                f"{self._road.limits.largest}"
+            )
 
     def _tell(self, done: int, length: int | None) -> None:
         if self._progress is None:
@@ -339,30 +390,20 @@ async def _each(links: Links) -> AsyncGenerator[Link, None]:
         yield link
 
 
-def _url(text: str) -> URL:
-    """Return a link as it was signed: what is quoted again may not match its signature."""
-    return URL(text, encoded=text.isascii())
-
-
-async def _head(content: aiohttp.StreamReader) -> bytes:
-    """Return enough of what arrives first to tell what it is."""
-    head = b""
-    while len(head) < HEAD and (chunk := await next_chunk(content)):
-        head += chunk
-    return head
-
-
 def _check_status(response: aiohttp.ClientResponse, place: str, *, is_part: bool) -> None:
     status = response.status
     if status in (200, 206) or (status == 416 and is_part):
-        if response.headers.get("Content-Encoding", "").lower() not in _PLAIN:
-            raise Refused(f"{place} answered in an encoding that was not asked for")
         return
     if status >= 500 or status in _BUSY:
         headers = response.headers
         after = parse_retry_after(headers.get("Retry-After"), date=headers.get("Date"))
         raise Trouble(f"{place} answered HTTP {status}.", after)
     raise Refused(f"{place} answered HTTP {status}; the link may have expired")
+
+
+def _is_coded(response: aiohttp.ClientResponse) -> bool:
+    """Whether an answer says that it is in a coding that could be undone."""
+    return any(each in DECODABLE for each in codings(response.headers.get("Content-Encoding", "")))
 
 
 def _checked_type(response: aiohttp.ClientResponse, head: bytes, place: str, family: str) -> str:
@@ -391,11 +432,35 @@ def _is_text(head: bytes) -> bool:
     return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
-def _meaning(error: aiohttp.ClientError, place: str) -> Trouble | Refused:
+_MEANINGS: dict[type[Exception], tuple[type[Trouble | Refused], str]] = {
+    PrivateAddressError: (
+        Refused,
+        (
+            "{place} is not fetched: {error}, and the gateway has none like it; "
+            "allow_private_media=True allows it"
+        ),
+    ),
+    ContentError: (Refused, "{place} sent what cannot be decoded: {error}"),
+    RedirectError: (Refused, "{place} {error}"),
+    TooSlowError: (
+        Trouble,
+        "{place} sent fewer than {limits.lowest_speed:g} bytes a second for {limits.within:g} s.",
+    ),
+    EOFError: (Trouble, "{place} sent only the beginning of the file."),
+    aiohttp.ClientHttpProxyError: (Trouble, "{place}: the proxy answered HTTP {error.status}."),
+    # The next two have headers in their texts, such as Location.
+    aiohttp.ClientResponseError: (Trouble, "{place} sent an answer that cannot be read."),
+    aiohttp.ServerDisconnectedError: (Trouble, "{place}: Server disconnected."),
+    TimeoutError: (Trouble, "{place} sent nothing for too long."),
+    # From yarl, aiohttp (InvalidURL), or the codec of host names.
+    ValueError: (Refused, "{place} leads to what is no http(s) link"),
+    aiohttp.ClientError: (Trouble, "{place}: {said}."),
+}
+"""The exceptions that tell of a link or its host; of several, the first one that fits."""
+
+
+def _meaning(error: Exception, place: str, limits: Limits) -> Trouble | Refused:
     """Return what an exception means. Its own text may hold what the link is signed with."""
-    if isinstance(error, aiohttp.TooManyRedirects):
-        return Refused(f"{place} leads round in a circle")
-    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
-        return Refused(f"{place} leads to what is no http(s) link")
-    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    return Trouble(f"{place}: {said or type(error).__name__}.")
+    kind, text = next(it for type, it in _MEANINGS.items() if isinstance(error, type))
+    said = str(error) or type(error).__name__
+    return kind(text.format(place=place, error=error, limits=limits, said=said))

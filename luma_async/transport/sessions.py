@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Mapping
 
 import aiohttp
+from yarl import URL
 
 from luma_async.errors import ConfigurationError
+from luma_async.transport.proxies import environment_proxy
 
 _CLOSING = {"Connection": "close"}
 _PLAIN = {"Accept-Encoding": "identity"}
@@ -18,14 +20,21 @@ class Sessions:
 
     A server may close an idle connection at the moment a request leaves on it, and nobody can tell
     whether it was read. A read is sent again then; a submission would be uncertain, so each gets a
-    connection of its own.
+    connection of its own. They use the environment's proxy for the URL `proxied`, if it is given.
 
     A session of the caller's serves both, and is never closed here; requests on it ask the server
     to close their connection, so that none of them is left idle.
     """
 
-    def __init__(self, given: aiohttp.ClientSession | None, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        given: aiohttp.ClientSession | None,
+        headers: Mapping[str, str],
+        *,
+        proxied: URL | None = None,
+    ) -> None:
         self.given = given
+        self._proxied = proxied
         self._headers = headers
         own = {} if given is None else {**headers, **_CLOSING}
         if given is not None and not given.auto_decompress:
@@ -60,6 +69,7 @@ class Sessions:
                 connector=aiohttp.TCPConnector(limit=0, force_close=submits),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
+                proxy=None if self._proxied is None else environment_proxy(self._proxied),
             )
         return self._own[submits]
 

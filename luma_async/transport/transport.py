@@ -136,6 +136,7 @@ class Transport:
         timeout: float = 30.0,
         max_tries: int = 5,
         session: aiohttp.ClientSession | None = None,
+        trust_env: bool = False,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         parts = urlsplit(self.base_url)
@@ -150,7 +151,7 @@ class Transport:
             "Accept": "application/json",
             "User-Agent": f"luma-async/{__version__}",
         }
-        self._sessions = Sessions(session, headers)
+        self._sessions = Sessions(session, headers, proxied=self._base if trust_env else None)
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=min(CONNECT_TIMEOUT, timeout / 2)
         )

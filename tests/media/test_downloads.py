@@ -134,7 +134,7 @@ async def test_what_says_no_length_is_whole_where_it_ends(tmp_path: Path) -> Non
         await response.write(MP4)
         return response
 
-    async with host(chunked) as url, LumaClient("k") as luma:
+    async with host(chunked) as url, LumaClient("k", base_url=url) as luma:
         path = await luma.download(at(url), tmp_path)
 
     assert path.read_bytes() == MP4
@@ -149,7 +149,7 @@ async def test_the_suffix_is_that_of_the_content(tmp_path: Path) -> None:
         headers = {"Content-Type": "video/x-matroska", "Content-Disposition": "filename=../x.exe"}
         return web.Response(body=data, headers=headers)
 
-    async with host(other) as url, LumaClient("k") as luma:
+    async with host(other) as url, LumaClient("k", base_url=url) as luma:
         known = await luma.download(at(f"{url}/webm"), tmp_path)
         unknown = await luma.download(at(f"{url}/odd"), f"{tmp_path}/odd/")
 
@@ -219,7 +219,7 @@ async def test_an_error_of_the_progress_callback_is_the_callers(tmp_path: Path) 
         calls += 1
         return web.Response(body=MP4, content_type="video/mp4")
 
-    async with host(count) as url, LumaClient("k") as luma:
+    async with host(count) as url, LumaClient("k", base_url=url) as luma:
         with pytest.raises(TimeoutError):
             await luma.download(at(url), tmp_path, progress=slow)
 
@@ -408,7 +408,7 @@ async def test_no_name_leaves_its_folder(id: str, tmp_path: Path) -> None:
         return web.Response(body=MP4, headers=headers, content_type="video/mp4")
 
     folder = tmp_path / "videos"
-    async with host(rude) as url, LumaClient("k") as luma:
+    async with host(rude) as url, LumaClient("k", base_url=url) as luma:
         video = at(url).model_copy(update={"id": id})
         path = await luma.download(video, f"{folder}/")
 

@@ -165,7 +165,7 @@ BAD_FILES: dict[str, tuple[Fault, str]] = {
             body=b"x" * 100,
             headers=(("Content-Encoding", "zstd"), ("Content-Type", "video/mp4")),
         ),
-        "in an encoding that was not asked for",
+        "sent what cannot be decoded",
     ),
     "redirect to a file": (
         Fault(on=["media"], status=302, headers=(("Location", "file:///etc/passwd"),)),
@@ -230,7 +230,7 @@ async def test_a_redirect_is_followed(times: int, tmp_path: Path) -> None:
         where = f"{end}/a%2Fb?sig=a%2Bb%3D~" if not left else f"/{left}"
         raise web.HTTPFound(where) if left else web.HTTPTemporaryRedirect(where)
 
-    async with host(here) as end, host(there) as begin, LumaClient("k") as luma:
+    async with host(here) as end, host(there) as begin, LumaClient("k", base_url=begin) as luma:
         path = await luma.download(at(begin), tmp_path)
 
     assert path.read_bytes() == MP4
@@ -243,7 +243,7 @@ async def test_a_long_header_hides_no_file(tmp_path: Path) -> None:
         long = {"Content-Security-Policy": "a" * 60_000}
         return web.Response(body=MP4, headers=long, content_type="video/mp4")
 
-    async with host(here) as place, LumaClient("k") as luma:
+    async with host(here) as place, LumaClient("k", base_url=place) as luma:
         path = await luma.download(at(place), tmp_path)
 
     assert path.read_bytes() == MP4
@@ -258,7 +258,7 @@ async def test_a_signed_link_is_followed_as_it_was_signed(tmp_path: Path) -> Non
         seen.append(request.raw_path)
         return web.Response(body=MP4, content_type="video/mp4")
 
-    async with host(record) as url, LumaClient("k") as luma:
+    async with host(record) as url, LumaClient("k", base_url=url) as luma:
         await luma.download(at(url + signed), tmp_path)
 
     assert seen == [signed]
@@ -309,7 +309,6 @@ async def test_no_media_host_ever_sees_the_key(tmp_path: Path) -> None:
     [
         "file:///etc/passwd",
         "ftp://host/a.mp4",
-        "/a.mp4",
         "https://",
         "http://a b/c",
         "http://a..b/c",

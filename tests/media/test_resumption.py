@@ -142,7 +142,7 @@ async def test_a_host_that_falls_silent_is_asked_again(tmp_path: Path) -> None:
         return response
 
     told: list[int] = []
-    async with host(silent) as url, LumaClient("k", timeout=30.0) as luma:
+    async with host(silent) as url, LumaClient("k", base_url=url, timeout=30.0) as luma:
         download = asyncio.create_task(
             luma.download(at(url), tmp_path, progress=lambda done, _: told.append(done))
         )
@@ -183,7 +183,7 @@ async def test_a_part_that_was_not_asked_for_is_not_taken(kind: str, tmp_path: P
             request.transport.close()
         return response
 
-    async with host(strange) as url, LumaClient("k") as luma:
+    async with host(strange) as url, LumaClient("k", base_url=url) as luma:
         path = await luma.download(at(url), tmp_path)
 
     assert path.read_bytes() == MP4
@@ -199,7 +199,7 @@ async def test_a_server_may_send_less_than_was_asked_for(tmp_path: Path) -> None
         headers = {"ETag": '"1"', "Content-Range": f"bytes {start}-{end - 1}/{len(MP4)}"}
         return web.Response(status=206, body=MP4[start:end], headers=headers)
 
-    async with host(thrifty) as url, LumaClient("k") as luma:
+    async with host(thrifty) as url, LumaClient("k", base_url=url) as luma:
         path = await luma.download(at(url), tmp_path)
 
     assert path.read_bytes() == MP4
@@ -273,7 +273,7 @@ async def test_a_date_that_is_another_tells_another_version(tmp_path: Path) -> N
             request.transport.close()
         return response
 
-    async with host(careless) as url, LumaClient("k") as luma:
+    async with host(careless) as url, LumaClient("k", base_url=url) as luma:
         path = await luma.download(at(url), tmp_path)
 
     assert path.read_bytes() == other

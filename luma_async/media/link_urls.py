@@ -1,0 +1,62 @@
+"""Link URLs: read links as browsers do, without changing a signature. Pure: no I/O."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+from yarl import URL
+
+_BLANKS_AROUND = "".join(map(chr, range(0x21)))
+_BLANKS_WITHIN = re.compile(r"[\t\r\n]")
+_NOT_IN_URLS = re.compile(r"[^\x21-\x7e]+")
+_LONGEST_SHOWN = 80
+
+
+def link_url(text: str, base: URL) -> URL | None:
+    r"""Return the URL that a link leads to from the page at `base`, `None` if it is not http(s).
+
+    Blanks around a link and line breaks within it are dropped, other blanks and letters beyond
+    ASCII are quoted (https://url.spec.whatwg.org/#concept-basic-url-parser). The rest stays as it
+    was written, as quoting it again may break a signature.
+
+    >>> link_url(" //cdn/a cat.mp4?sig=a%2Bb\n", URL("https://host/luma/generations/j"))
+    URL('https://cdn/a%20cat.mp4?sig=a%2Bb')
+    """
+    text = _BLANKS_WITHIN.sub("", text.strip(_BLANKS_AROUND))
+    try:
+        parts = urlsplit(text)
+        if text and not parts.scheme:
+            parts = urlsplit(urljoin(str(base), text))
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            return None
+        if " " in parts.netloc:
+            return None
+        origin = URL(f"{parts.scheme}://{parts.netloc}")
+        if not origin.raw_host or origin.port is None:
+            return None
+        query = f"?{_quoted(parts.query)}" if parts.query else ""
+        rest = f"{_quoted(parts.path) or '/'}{query}"
+        return URL(f"{str(origin).rstrip('/')}{rest}", encoded=True)
+    except ValueError:  # a port or a host that cannot be
+        return None
+
+
+def shown_link(text: str) -> str:
+    """Return a link for messages, without its query, as what it is signed with is a secret.
+
+    >>> shown_link("ftp://user:password@host/cat.mp4?signature=secret")
+    'ftp://host/cat.mp4'
+    """
+    plain = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
+    plain = re.sub(r"//[^/]*@", "//", plain)
+    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}..."
+
+
+def _quoted(text: str) -> str:
+    return _NOT_IN_URLS.sub(_percent, text)
+
+
+def _percent(found: re.Match[str]) -> str:
+    data = found[0].encode("utf-8", "surrogateescape")  # as a header that is not UTF-8 is read
+    return "".join(f"%{byte:02X}" for byte in data)
