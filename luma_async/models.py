@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 
 from luma_async.errors import InvalidRequestError, LumaError
 from luma_async.pictures import PictureField, PictureLike
-from luma_async.web_url import is_web_url
+from luma_async.web_url import is_web_url, shown_link
 
 PROMPT_LIMIT = 5000
 """The longest prompt in characters, as the official service states it."""
@@ -58,6 +58,12 @@ class Asset(_Frozen):
     duration: float | None = None
     download_url: str | None = None
     media_type: str | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show links without what they are signed with: whoever reads that could fetch the file."""
+        for name, value in super().__repr_args__():
+            is_link = name in ("url", "download_url") and isinstance(value, str)
+            yield name, shown_link(value) if is_link else value
 
 
 class Generation(_Frozen):
@@ -102,7 +108,9 @@ def _check_prompt(prompt: str) -> str:
 def _check_web_url(url: str) -> str:
     if not is_web_url(url):
         raise PydanticCustomError(
-            "url", "{url} is not a URL; allowed is http(s)://host/...", {"url": repr(url[:80])}
+            "url",
+            "{url} is not a URL; allowed is http(s)://host/...",
+            {"url": repr(shown_link(url))},
         )
     return url
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol, TypeGuard
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
-from luma_async.web_url import is_web_url
+from luma_async.web_url import is_web_url, shown_link
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """How a URL begins. A single letter is a drive."""
@@ -124,7 +124,7 @@ def _check_text(source: str) -> None:
         raise PydanticCustomError(
             "image",
             "{url} is not a URL of a picture; allowed is http(s)://host/..., or the path of a file",
-            {"url": repr(source[:80])},
+            {"url": repr(shown_link(source))},
         )
     elif not source.strip() or "\0" in source:
         raise PydanticCustomError("image", "{path} is no path", {"path": repr(source[:80])})

@@ -14,6 +14,13 @@ from luma_async.errors import (
 from luma_async.shell import command_about
 
 
+_DOWNLOAD_OPTIONS = {
+    "overwrite=True": "--overwrite",
+    "allow_private_media=True": "--allow-private-media",
+    "max_download_bytes": "--max-download-bytes N",
+}
+
+
 def advice_on(error: LumaError, *, settle: str) -> str | None:
     """Return what to type next, if that is not what the error says itself.
 
@@ -25,8 +32,9 @@ def advice_on(error: LumaError, *, settle: str) -> str | None:
         return f"Here: {accepted}, or {rejected}; --retry-uncertain sends it again at your risk."
     if isinstance(error, TaskTimeoutError):
         return f"Here: luma-async watch {shlex.quote(error.task_id)}."
-    if isinstance(error, DownloadError) and "overwrite=True" in str(error):
-        return "Here: --overwrite."
+    if isinstance(error, DownloadError):
+        options = [option for said, option in _DOWNLOAD_OPTIONS.items() if said in str(error)]
+        return f"Here: {' and '.join(options)}." if options else None
     if isinstance(error, GenerationFailedError):
         return None
     return "Here: --retry-failed." if "retry_failed=True" in str(error) else None

@@ -11,6 +11,7 @@ import typer
 
 from luma_async.cli.exit_codes import EXPLANATION
 from luma_async.cli.options import (
+    AllowPrivateMedia,
     AsJSON,
     AspectRatio,
     BaseURL,
@@ -23,6 +24,8 @@ from luma_async.cli.options import (
     Journal,
     Key,
     Loop,
+    MaxDownloadBytes,
+    MinDownloadSpeed,
     Model,
     NoDownload,
     NotifyHook,
@@ -45,6 +48,7 @@ from luma_async.cli.what import Wanted
 from luma_async.version import __version__
 
 if TYPE_CHECKING:
+    from luma_async.cli.download_limits import DownloadLimits
     from luma_async.cli.output import Output
 
 app = typer.Typer(
@@ -96,6 +100,9 @@ def generate(
     output: Place = None,
     watermark: Watermark = False,
     overwrite: Overwrite = False,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
     base_url: BaseURL = None,
     journal: Journal = None,
     rejection_code: RejectionCodes = None,
@@ -132,7 +139,12 @@ def generate(
             no_download=no_download,
         ),
     )
-    connection = Connection(base_url, journal, rejection_codes=tuple(rejection_code or ()))
+    connection = Connection(
+        base_url,
+        journal,
+        rejection_codes=tuple(rejection_code or ()),
+        downloads=_limits(max_download_bytes, min_download_speed, allow_private_media),
+    )
     run(lambda terminal: submit(terminal, connection, order), as_json=as_json)
 
 
@@ -158,6 +170,9 @@ def extend(
     output: Place = None,
     watermark: Watermark = False,
     overwrite: Overwrite = False,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
     base_url: BaseURL = None,
     journal: Journal = None,
     rejection_code: RejectionCodes = None,
@@ -194,7 +209,12 @@ def extend(
             no_download=no_download,
         ),
     )
-    connection = Connection(base_url, journal, rejection_codes=tuple(rejection_code or ()))
+    connection = Connection(
+        base_url,
+        journal,
+        rejection_codes=tuple(rejection_code or ()),
+        downloads=_limits(max_download_bytes, min_download_speed, allow_private_media),
+    )
     run(lambda terminal: submit(terminal, connection, order), as_json=as_json)
 
 
@@ -232,6 +252,9 @@ def download(
     what: What = Wanted.VIDEO,
     watermark: Watermarked = False,
     overwrite: Overwrite = False,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
     base_url: BaseURL = None,
     journal: Journal = None,
     as_json: AsJSON = False,
@@ -242,10 +265,9 @@ def download(
     from luma_async.cli.program import run
 
     wanted = _output(output, what=what, watermark=watermark, overwrite=overwrite)
-    run(
-        lambda terminal: work(terminal, Connection(base_url, journal), ids, wanted),
-        as_json=as_json,
-    )
+    limits = _limits(max_download_bytes, min_download_speed, allow_private_media)
+    connection = Connection(base_url, journal, downloads=limits)
+    run(lambda terminal: work(terminal, connection, ids, wanted), as_json=as_json)
 
 
 @app.command()
@@ -282,6 +304,9 @@ def batch(
     ] = False,
     max_tasks: Annotated[int, typer.Option(metavar="N", min=1, help="Jobs at once.")] = 20,
     max_downloads: Annotated[int, typer.Option(metavar="N", min=1, help="Files at once.")] = 4,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
     base_url: BaseURL = None,
     journal: BatchJournal = None,
     rejection_code: RejectionCodes = None,
@@ -309,7 +334,13 @@ def batch(
     )
     if dry_run:
         run(lambda terminal: show_plan(terminal, order), as_json=as_json)
-    connection = connection_for(order, base_url, journal, tuple(rejection_code or ()))
+    connection = connection_for(
+        order,
+        base_url,
+        journal,
+        tuple(rejection_code or ()),
+        _limits(max_download_bytes, min_download_speed, allow_private_media),
+    )
     run(lambda terminal: run_batch(terminal, connection, order), as_json=as_json)
 
 
@@ -322,6 +353,9 @@ def resume(
     output: Place = None,
     watermark: Watermark = False,
     overwrite: Overwrite = False,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
     base_url: BaseURL = None,
     journal: Journal = None,
     as_json: AsJSON = False,
@@ -334,7 +368,9 @@ def resume(
     wanted = (
         _output(output, watermark=watermark, overwrite=overwrite) if download or output else None
     )
-    run(lambda terminal: work(terminal, Connection(base_url, journal), wanted), as_json=as_json)
+    limits = _limits(max_download_bytes, min_download_speed, allow_private_media)
+    connection = Connection(base_url, journal, downloads=limits)
+    run(lambda terminal: work(terminal, connection, wanted), as_json=as_json)
 
 
 @app.command()
@@ -476,6 +512,14 @@ def simulate(
         ),
         as_json=as_json,
     )
+
+
+def _limits(
+    max_bytes: int | None, min_speed: float | None, allow_private: bool | None
+) -> DownloadLimits:
+    from luma_async.cli.download_limits import DownloadLimits
+
+    return DownloadLimits(max_bytes=max_bytes, min_speed=min_speed, allow_private=allow_private)
 
 
 def _output(

@@ -25,6 +25,7 @@ from luma_async.batch.commands import settle_all
 from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.results import NAME, is_lasting, read_results
 from luma_async.cli.connection import Connection
+from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
 from luma_async.cli.stdout import forget_stdout
@@ -160,6 +161,7 @@ def connection_for(
     base_url: str | None,
     journal: str | None,
     rejection_codes: tuple[str, ...] = (),
+    downloads: DownloadLimits = DownloadLimits(),  # noqa: B008  it is frozen
 ) -> Connection:
     """Return the connection of a batch, whose journal is in its folder unless it is told.
 
@@ -167,7 +169,10 @@ def connection_for(
     that the environment names would be another one in another shell, and pay again.
     """
     return Connection(
-        base_url, journal or str(order.folder / JOURNAL), rejection_codes=rejection_codes
+        base_url,
+        journal or str(order.folder / JOURNAL),
+        rejection_codes=rejection_codes,
+        downloads=downloads,
     )
 
 
@@ -181,6 +186,7 @@ def command(connection: Connection, order: Order) -> str:
     return connection.command_that_submits(
         "batch",
         _as_argument(order.manifest),
+        *connection.downloads.typed(),
         output=None if order.folder == folder_of(order.manifest) else str(order.folder),
         journal=None if _has_own_journal(connection, order) else connection.journal,
         **{name: str(n) for name, n in chosen.items() if n != DEFAULTS[name]},

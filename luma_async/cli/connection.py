@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, REJECTION_CODES, Settings
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
@@ -22,13 +23,15 @@ from luma_async.transport.settings import checked_base_url
 class Connection:
     """Where the gateway and the journal are.
 
-    `base_url`, `journal` and `rejection_codes` are as the options say.
+    `base_url`, `journal`, `rejection_codes` and `downloads` are as the options say. Proxies are
+    those of the environment.
     """
 
     base_url: str | None = None
     journal: str | None = None
     settings: Settings = field(default_factory=Settings.here)
     rejection_codes: tuple[str, ...] = ()
+    downloads: DownloadLimits = field(default_factory=DownloadLimits)
 
     def client(self, **arguments: Any) -> LumaClient:
         """Return a client that knows of no journal.
@@ -45,7 +48,8 @@ class Connection:
                 f"file .env in this folder{problem}."
             )
         dialect = GatewayDialect(rejection_codes=self.known_rejection_codes)
-        return LumaClient(key, base_url=self.server, dialect=dialect, **arguments)
+        arguments = {**self.downloads.arguments(self.settings), **arguments}
+        return LumaClient(key, base_url=self.server, dialect=dialect, trust_env=True, **arguments)
 
     def client_that_submits(self, **arguments: Any) -> LumaClient:
         """Return a client that writes down in the journal what it submits.
@@ -154,6 +158,10 @@ class Connection:
     def command(self, *words: str, **options: str | Iterable[str] | None) -> str:
         """Return what to type for another command at the same gateway."""
         return _typed(*words, **{"base-url": self.base_url, **options})
+
+    def command_that_downloads(self, *words: str, **options: str | None) -> str:
+        """Return what to type for another command that downloads from the same gateway."""
+        return self.command(*words, *self.downloads.typed(), **options)
 
     def command_that_submits(self, *words: str, **options: str | None) -> str:
         """Return what to type for a command that submits jobs to the same gateway."""

@@ -97,7 +97,7 @@ class Follower:
         return file
 
     def _download_command(self, id: str, output: Output) -> str:
-        return self._connection.command(
+        return self._connection.command_that_downloads(
             "download",
             id,
             *([] if output.watermark_free else ["--watermark"]),

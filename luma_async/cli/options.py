@@ -119,4 +119,32 @@ Watermark = Annotated[bool, typer.Option("--watermark/--no-watermark", help=_ABO
 Watermarked = Annotated[
     bool, typer.Option("--watermark/--no-watermark", "--watermarked", help=_ABOUT_WATERMARKS)
 ]
+MaxDownloadBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--max-download-bytes",
+        metavar="N",
+        min=0,
+        help="Size of the largest file that is downloaded; 0 for no bound.",
+        show_default="LUMA_MAX_DOWNLOAD_BYTES, or 1 GiB",
+    ),
+]
+MinDownloadSpeed = Annotated[
+    float | None,
+    typer.Option(
+        "--min-download-speed",
+        metavar="N",
+        min=0.0,
+        help="Bytes a second below which a download is tried again; 0 for no bound.",
+        show_default="LUMA_MIN_DOWNLOAD_SPEED, or 1024",
+    ),
+]
+AllowPrivateMedia = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-private-media",
+        help="Download from private addresses, too, even if the gateway has a public one.",
+        show_default="LUMA_ALLOW_PRIVATE_MEDIA",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]

@@ -29,7 +29,7 @@ async def resume(terminal: Terminal, connection: Connection, output: Output | No
         return ExitCode.DONE
     terminal.take_up_all = connection.command(
         "resume",
-        *(["--download"] if output else []),
+        *(["--download", *connection.downloads.typed()] if output else []),
         journal=connection.journal,
         output=output.named_place if output else None,
     )

@@ -21,7 +21,7 @@ from luma_async.media.arriving import Arriving
 from luma_async.media.completion import to_completion
 from luma_async.media.containers import is_cut_off
 from luma_async.media.content import DECODABLE, ContentError, codings, decoder
-from luma_async.media.link_urls import link_url, shown_link
+from luma_async.media.link_urls import link_url
 from luma_async.media.links import FAMILIES, Link, Links, What
 from luma_async.media.names import Destination
 from luma_async.media.part import Part
@@ -32,6 +32,7 @@ from luma_async.media.speed import SpeedLimit, TooSlowError
 from luma_async.media.writer import Writer
 from luma_async.transport.rate_headers import parse_retry_after
 from luma_async.transport.waits import waits
+from luma_async.web_url import shown_link
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")

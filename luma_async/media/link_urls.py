@@ -10,7 +10,6 @@ from yarl import URL
 _BLANKS_AROUND = "".join(map(chr, range(0x21)))
 _BLANKS_WITHIN = re.compile(r"[\t\r\n]")
 _NOT_IN_URLS = re.compile(r"[^\x21-\x7e]+")
-_LONGEST_SHOWN = 80
 
 
 def link_url(text: str, base: URL) -> URL | None:
@@ -40,17 +39,6 @@ def link_url(text: str, base: URL) -> URL | None:
         return URL(f"{str(origin).rstrip('/')}{rest}", encoded=True)
     except ValueError:  # a port or a host that cannot be
         return None
-
-
-def shown_link(text: str) -> str:
-    """Return a link for messages, without its query, as what it is signed with is a secret.
-
-    >>> shown_link("ftp://user:password@host/cat.mp4?signature=secret")
-    'ftp://host/cat.mp4'
-    """
-    plain = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
-    plain = re.sub(r"//[^/]*@", "//", plain)
-    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}..."
 
 
 def _quoted(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,16 @@ from luma_async.errors import DownloadError
 from luma_async.file_lock import lock, unlock
 from luma_async.media.resumption import Version
 
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_CAUTIOUS = (
+    getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+)
+"""Follow no symbolic link, and wait for nobody at the other end of a pipe."""
+
+_LARGEST_NOTE = 2**16
+"""Bytes of a note that are read."""
 
 
 class _Writers:
@@ -71,7 +81,7 @@ class Part:
         """Take up what an earlier download left.
 
         Raises:
-            DownloadError: somebody else is writing it.
+            DownloadError: somebody else is writing it, or it is not a regular file.
             OSError: it cannot be written.
 
         """
@@ -82,6 +92,7 @@ class Part:
             if not _writers.add(self.path):
                 raise _taken(self.path)
             try:
+                _check_is_regular(self._note)
                 self._file = _opened(self.path)
             except BaseException:
                 _writers.remove(self.path)
@@ -99,7 +110,10 @@ class Part:
             if self._file is None or self._is_over:
                 return
             self._empty(self._file)
-            self._note.write_text(json.dumps({"of": self._of, **version.written()}), "utf-8")
+            note = json.dumps({"of": self._of, **version.written()})
+            new = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAUTIOUS, 0o666)
+            with os.fdopen(new, "w", encoding="utf-8") as file:
+                file.write(note)
             self.version = version
 
     def write(self, chunks: Iterable[bytes]) -> None:
@@ -186,8 +200,9 @@ class Part:
 
     def _noted(self) -> Version | None:
         try:
-            note = json.loads(self._note.read_text("utf-8"))
-        except (OSError, ValueError):
+            with os.fdopen(os.open(self._note, os.O_RDONLY | _CAUTIOUS), "rb") as file:
+                note = json.loads(file.read(_LARGEST_NOTE).decode())
+        except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(note, dict) or note.pop("of", None) != self._of:
             return None
@@ -197,7 +212,11 @@ class Part:
 def _opened(path: Path) -> IO[bytes]:
     """Open a file for writing, locked against others."""
     while True:
-        file = os.fdopen(os.open(path, _FLAGS, 0o666), "r+b")
+        _check_is_regular(path)
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | _CAUTIOUS, 0o666), "r+b")
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it has just been replaced
+            file.close()
+            raise _not_regular(path)
         try:
             lock(file)
         except (BlockingIOError, PermissionError):
@@ -208,6 +227,25 @@ def _opened(path: Path) -> IO[bytes]:
         if _is_alone(path, file):
             return file
         file.close()
+
+
+def _check_is_regular(path: Path) -> None:
+    """Refuse what is there under a name unless it is a file.
+
+    Raises:
+        DownloadError: it is a symbolic link, a folder, a pipe or a device.
+
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise _not_regular(path)
+
+
+def _not_regular(path: Path) -> DownloadError:
+    return DownloadError(
+        f"{path} is not a regular file, so no download goes there. Move it away, or name another "
+        "place."
+    )
 
 
 def _taken(path: Path) -> DownloadError:
