@@ -13,7 +13,6 @@ from luma_async.errors import (
 )
 from luma_async.shell import command_about
 
-
 _DOWNLOAD_OPTIONS = {
     "overwrite=True": "--overwrite",
     "allow_private_media=True": "--allow-private-media",

@@ -48,13 +48,13 @@ def network_of(address: IPAddress) -> Network | None:
         return Network.LOOPBACK
     if address.is_link_local:
         return Network.LINK_LOCAL
-    if address.is_multicast or address.is_reserved:
-        return Network.RESERVED
     if isinstance(address, ipaddress.IPv6Address):
-        is_private = address.is_site_local or address in _LOCAL_NAT64 or not address.is_global
+        is_private = address.is_site_local or address in _LOCAL_NAT64
     else:
-        is_private = address in _SHARED or not address.is_global
-    return Network.PRIVATE if is_private else None
+        is_private = address in _SHARED
+    if not is_private and (address.is_multicast or address.is_reserved):
+        return Network.RESERVED
+    return Network.PRIVATE if is_private or not address.is_global else None
 
 
 def literal_address(host: str) -> IPAddress | None:

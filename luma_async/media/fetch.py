@@ -441,7 +441,7 @@ _MEANINGS: dict[type[Exception], tuple[type[Trouble | Refused], str]] = {
             "allow_private_media=True allows it"
         ),
     ),
-    ContentError: (Refused, "{place} sent what cannot be decoded: {error}"),
+    ContentError: (Refused, "{place} answered in an encoding that was not asked for: {error}"),
     RedirectError: (Refused, "{place} {error}"),
     TooSlowError: (
         Trouble,

@@ -243,7 +243,7 @@ def _check_is_regular(path: Path) -> None:
 
 def _not_regular(path: Path) -> DownloadError:
     return DownloadError(
-        f"{path} is not a regular file, so no download goes there. Move it away, or name another "
+        f"{path} is not a regular file, so it cannot be written to. Move it away, or name another "
         "place."
     )
 

@@ -165,7 +165,7 @@ BAD_FILES: dict[str, tuple[Fault, str]] = {
             body=b"x" * 100,
             headers=(("Content-Encoding", "zstd"), ("Content-Type", "video/mp4")),
         ),
-        "sent what cannot be decoded",
+        "in an encoding that was not asked for",
     ),
     "redirect to a file": (
         Fault(on=["media"], status=302, headers=(("Location", "file:///etc/passwd"),)),
