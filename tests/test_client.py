@@ -385,17 +385,6 @@ async def test_a_closed_session_of_the_callers_is_said_so(monkeypatch: pytest.Mo
                 await luma.get(task.id)
 
 
-async def test_a_session_of_the_callers_keeps_no_connection_idle() -> None:
-    """So that submissions on it meet no dying connection either."""
-    async with Simulator(durations=Fixed(0)) as sim, aiohttp.ClientSession() as session:
-        async with connect(sim, session=session) as luma:
-            sim.faults.add(Fault.cut(reused=True))
-            for number in range(3):
-                await (await luma.generate(f"cat {number}"))
-
-        assert len(sim.ledger.jobs) == 3
-
-
 @pytest.mark.parametrize("settings", [{"raise_for_status": True}, {"auto_decompress": False}])
 async def test_a_session_of_the_callers_may_be_set_up_as_it_likes(settings: Any) -> None:
     """What it does with refusals and compression elsewhere does not make a job uncertain."""

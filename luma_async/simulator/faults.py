@@ -37,6 +37,7 @@ class Fault:
             for as long as a test wants.
         reused: only where the connection has carried a request before.
         drop: close the connection without an answer.
+        closes: close the connection right after the answer, without a `Connection: close`.
         status, body, headers: the answer instead of the proper one.
         cut_after: on media, the bytes of each answer after which the connection is cut.
         bytes_per_second: on media, how slowly the file comes.
@@ -53,6 +54,7 @@ class Fault:
     reused: bool = False
     delay: float = 0.0
     drop: bool = False
+    closes: bool = False
     status: int | None = None
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
@@ -66,6 +68,11 @@ class Fault:
     def cut(cls, **where: Any) -> Self:
         """Cut the connection instead of an answer."""
         return cls(drop=True, **where)
+
+    @classmethod
+    def closing(cls, **where: Any) -> Self:
+        """Answer rightly, and close the connection then, without having said so."""
+        return cls(closes=True, **where)
 
     @classmethod
     def slow(cls, seconds: float, **where: Any) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -50,6 +51,10 @@ class Simulator:
         variant: which of its known ways the gateway answers in.
         seed: what chance is drawn from; the same seed gives the same ids, durations and faults.
         host, port: where to listen; a free port if 0.
+        ssl_context: the certificate to speak TLS with; plain HTTP if not given.
+        idle_timeout: real seconds after which an idle connection is closed.
+        says_idle_timeout: the seconds that each answer's `Keep-Alive` header promises for it; no
+            header if not given.
 
     """
 
@@ -72,6 +77,9 @@ class Simulator:
         seed: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        idle_timeout: float = 3600.0,
+        says_idle_timeout: float | None = None,
     ) -> None:
         variant = variant or Variant()
         clock = Clock(speed)
@@ -81,6 +89,9 @@ class Simulator:
         self._api_key = api_key
         self._host = host
         self._port = port
+        self._ssl_context = ssl_context
+        self._idle_timeout = idle_timeout
+        self._says_idle_timeout = says_idle_timeout
         self._links = Links(clock, lifetime=link_lifetime)
         self._answers = Answers(variant, clock, self._links)
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
@@ -113,7 +124,8 @@ class Simulator:
     @property
     def url(self) -> str:
         """The base URL to give to a client."""
-        return f"http://{self._host}:{self._port}"
+        scheme = "http" if self._ssl_context is None else "https"
+        return f"{scheme}://{self._host}:{self._port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -139,7 +151,9 @@ class Simulator:
         app = web.Application(client_max_size=64 * 2**20, middlewares=[self._middleware])
         app.add_routes([*self._gateway.routes(), *self._media.routes()])
         app.add_routes([web.get("/simulator/ledger", self._show_ledger)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=self._idle_timeout
+        )
         await self._runner.setup()
         try:
             await self._listen()
@@ -183,6 +197,20 @@ class Simulator:
         finally:
             await self._listen()
 
+    async def restart(self) -> None:
+        """Cut every connection and listen anew, as a server does that is restarted.
+
+        Jobs are kept. Those whose submissions were under way may be there without an answer.
+        """
+        assert self._runner is not None  # noqa: S101  a slip of the test's, not of the user's
+        assert self._runner.server is not None  # noqa: S101
+        assert self._site is not None  # noqa: S101
+        await self._site.stop()
+        for connection in self._runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await self._listen()
+
     async def replace_file(self, id: str, name: str, content: bytes) -> None:
         """Put other content behind the links to a file of a job, as a host does that made it anew.
 
@@ -193,7 +221,12 @@ class Simulator:
     async def _listen(self) -> None:
         assert self._runner is not None  # noqa: S101
         self._site = web.TCPSite(
-            self._runner, self._host, self._port, reuse_address=True, backlog=4096
+            self._runner,
+            self._host,
+            self._port,
+            reuse_address=True,
+            backlog=4096,
+            ssl_context=self._ssl_context,
         )
         await self._site.start()
         self._port = self._runner.addresses[-1][1]
@@ -208,6 +241,14 @@ class Simulator:
         if not reused:
             self._connections.add(request.transport)
             self.ledger.connections += 1
+        response = await self._answer(request, handler, call, reused=reused)
+        if self._says_idle_timeout is not None:
+            response.headers["Keep-Alive"] = f"timeout={self._says_idle_timeout:g}"
+        return response
+
+    async def _answer(
+        self, request: web.Request, handler: Handler, call: str, *, reused: bool
+    ) -> web.StreamResponse:
         if call == "media":
             return await self._with_faults(request, handler, call, reused=reused)
         if call in SUBMISSIONS:
@@ -257,6 +298,8 @@ class Simulator:
             if request.transport is not None:
                 request.transport.abort()
             return _Dropped()
+        if fault.closes:
+            request.protocol.close()  # once the answer is out, of which it says nothing
         if fault.status is None:
             return None
         response = web.Response(status=fault.status, body=fault.body)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 from yarl import URL
 
 from luma_async.errors import ConfigurationError
 from luma_async.transport.proxies import environment_proxy
+from luma_async.transport.reuse import LONGEST_IDLE, Reuse, Ride, is_known
 
 _CLOSING = {"Connection": "close"}
+READS_KEPT = 15.0
+"""Seconds that a connection for reads is kept."""
+
 _PLAIN = {"Accept-Encoding": "identity"}
 
 
 class Sessions:
-    """One session for reads, whose connections are kept, and one for submissions, whose are not.
+    """One session for reads and one for submissions, which both keep their connections.
 
-    A server may close an idle connection at the moment a request leaves on it, and nobody can tell
-    whether it was read. A read is sent again then; a submission would be uncertain, so each gets a
-    connection of its own. They use the environment's proxy for the URL `proxied`, if it is given.
+    A submission travels on a connection that was used just now, or on a new one (`Reuse`). Both
+    use the environment's proxy for the URL `proxied`, if it is given.
 
-    A session of the caller's serves both, and is never closed here; requests on it ask the server
-    to close their connection, so that none of them is left idle.
+    A session of the caller's serves both, and is never closed here. Should its release of aiohttp
+    keep connections in a way that is not known here, requests on it ask the server to close their
+    connection, so that none of them is left idle.
     """
 
     def __init__(
@@ -35,8 +39,12 @@ class Sessions:
     ) -> None:
         self.given = given
         self._proxied = proxied
+        self.reuse = Reuse()
         self._headers = headers
-        own = {} if given is None else {**headers, **_CLOSING}
+        self._chooses = given is None or is_known(given)
+        own = {} if given is None else {**headers}
+        if not self._chooses:
+            own |= _CLOSING
         if given is not None and not given.auto_decompress:
             own |= _PLAIN
         self.request_headers = own or None
@@ -66,12 +74,24 @@ class Sessions:
             return self.given
         if submits not in self._own:
             self._own[submits] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=submits),
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=LONGEST_IDLE if submits else READS_KEPT
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 proxy=None if self._proxied is None else environment_proxy(self._proxied),
             )
         return self._own[submits]
+
+    def ride(
+        self, session: aiohttp.ClientSession
+    ) -> tuple[Ride, tuple[aiohttp.ClientMiddlewareType, ...] | None]:
+        """Return what chooses a submission's connection, and the middlewares that it is one of."""
+        ride = Ride(self.reuse, session)
+        if not self._chooses:
+            return ride, None
+        given: Iterable[aiohttp.ClientMiddlewareType] = session._middlewares  # noqa: SLF001
+        return ride, (*given, ride)
 
     async def aclose(self, *, submits: bool) -> None:
         """Close what was opened here for such requests; those that are under way fail."""

@@ -32,6 +32,7 @@ from luma_async.transport.failure import Answer, Failed, refused, unanswered, un
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
+from luma_async.transport.reuse import Ride
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
 from luma_async.transport.upload import Upload
@@ -57,6 +58,9 @@ SLOWEST_UPLOAD = 64 * 2**10
 
 SEND_BUFFER = 4 * 2**20
 """Bytes that a system may hold which the program has sent (the most by Linux's `tcp_wmem`)."""
+
+MOST_UNFIT = 1000
+"""Connections tried in turn for one submission: each that is unfit is closed, and not met again."""
 
 LAST_WORDS = 5.0
 """Seconds that submissions which were cut off have to be written down."""
@@ -408,6 +412,7 @@ class Transport:
         """Send once at the moment `sent`, and return what the answer says, or raise `Failed`."""
         call = sending.call
         answer = await self._exchange(sending)
+        self._sessions.reuse.heed(answer.headers)
         if answer.status != 429:
             self._brake.passed(sent)
             if REMAINING in answer.headers and (seconds := used_up_for(answer.headers)) is not None:
@@ -428,6 +433,19 @@ class Transport:
 
     async def _exchange(self, sending: _Sending[Any]) -> Answer:
         """Send once, and return the answer whatever its status."""
+        for _ in range(MOST_UNFIT):
+            if (answer := await self._exchange_on_a_connection(sending)) is not None:
+                return answer
+        host = self._host
+        raise self._unanswered(
+            sending.call,
+            aiohttp.ClientConnectionError(f"{host} closed each of {MOST_UNFIT} connections"),
+            self._timeout,
+            has_left=False,
+        )
+
+    async def _exchange_on_a_connection(self, sending: _Sending[Any]) -> Answer | None:
+        """Send once; `None` if the connection was unfit for a submission, and nothing was sent."""
         call = sending.call
         sessions = self._sessions
         session = sessions.open(submits=call.submits)
@@ -436,8 +454,13 @@ class Transport:
         headers: Mapping[str, str] = (
             sessions.request_headers_with_body if data else sessions.request_headers
         ) or {}
+        ride: Ride | None = None
+        extra: dict[str, Any] = {}
         if call.submits:
-            data, headers, timeout = self._upload(sending)
+            ride, middlewares = sessions.ride(session)
+            if middlewares is not None:
+                extra["middlewares"] = middlewares
+            data, headers, timeout = self._upload(sending, ride)
         try:
             async with session.request(
                 call.method,
@@ -449,6 +472,7 @@ class Transport:
                 raise_for_status=False,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
+                **extra,
             ) as response:
                 body, cut_off = await _read_body(response)
                 body = as_utf8(body, response.headers.get("Content-Type"))
@@ -462,6 +486,11 @@ class Transport:
         try:
             if sending.upload is not None and sending.upload.held_back is not None:
                 raise sending.upload.held_back
+            if ride is not None and sending.upload is not None:
+                if sending.upload.is_unfit and not sending.has_left:
+                    return None
+                if isinstance(problem, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                    ride.was_cut_off()
             has_left = self._may_have_left(sending, session, problem) if call.submits else None
             raise self._unanswered(call, problem, timeout, has_left=has_left)
         finally:
@@ -485,7 +514,7 @@ class Transport:
         )
 
     def _upload(
-        self, sending: _Sending[Any]
+        self, sending: _Sending[Any], ride: Ride
     ) -> tuple[Upload, Mapping[str, str], aiohttp.ClientTimeout]:
         """Return a submission's body, headers and timeout for one try."""
         call, record, request_id = sending.call, sending.record, sending.request_id
@@ -494,6 +523,7 @@ class Transport:
             body,
             may_leave=None if record is None else record.confirm,
             is_off=partial(self._is_over, call),
+            ride=ride,
         )
         headers = self._sessions.request_headers_with_body
         if request_id is not None:

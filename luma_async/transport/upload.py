@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from luma_async.transport.body import Body
+from luma_async.transport.reuse import Ride
 
 
 class Upload(aiohttp.Payload):
@@ -16,7 +17,8 @@ class Upload(aiohttp.Payload):
 
     aiohttp asks for it once the connection is there and nothing but the headers has been handed
     over. Before each piece `may_leave` is awaited, and `is_off` asked: an error or a yes keeps the
-    rest here, and a body that a server has not read whole it has not accepted.
+    rest here, and a body that a server has not read whole it has not accepted. Before the first
+    piece `ride` looks at the connection, which the server may have closed.
     Anything that goes wrong while `has_left` is false has therefore made no job, whatever it is.
     """
 
@@ -28,18 +30,22 @@ class Upload(aiohttp.Payload):
         *,
         may_leave: Callable[[], Awaitable[None]] | None,
         is_off: Callable[[], bool],
+        ride: Ride,
     ) -> None:
         super().__init__(body, content_type="application/json")
         self._size = len(body)
         self._body = body
         self._may_leave = may_leave
         self._is_off = is_off
+        self._ride = ride
         self.is_asked_for = False
         """Whether aiohttp began to send it. Middleware of a session may send another body."""
         self.has_left = False
         """Whether the end was handed on, without which no server can read the body."""
         self.held_back: Exception | None = None
         """The error that kept the body here."""
+        self.is_unfit = False
+        """Whether the connection kept the body here: another one may take it."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the whole body as text, as middleware of aiohttp's may ask for it."""
@@ -53,17 +59,28 @@ class Upload(aiohttp.Payload):
         self.is_asked_for = True
         if self.has_left:
             raise InterruptedError("a submission is sent once")
+        self._look_at_connection(writer)
         pieces = _pieces(self._body)
         piece: bytes | None = next(pieces)
+        is_first = True
         while piece is not None:
             following = next(pieces, None)
             await self._check()
+            if is_first:
+                self._look_at_connection(writer)
+                is_first = False
             self.has_left = self.has_left or following is None
             await writer.write(piece)
             piece = following
             if piece is not None:
                 # A quick server takes it all at once, and the loop has more to do.
                 await asyncio.sleep(0)
+
+    def _look_at_connection(self, writer: AbstractStreamWriter) -> None:
+        """Raise if the server may have closed the connection: nothing has left on it."""
+        self.is_unfit = not self._ride.may_leave_on(writer)
+        if self.is_unfit:
+            raise ConnectionAbortedError("the connection was idle for too long, or is closed")
 
     async def _check(self) -> None:
         """Raise what keeps the next piece here."""

@@ -139,18 +139,6 @@ async def test_middleware_that_repeats_requests_repeats_no_submission() -> None:
         assert len(sim.ledger.jobs) == sim.ledger.requests["generate"] == 1
 
 
-async def test_submissions_do_not_travel_on_idle_connections() -> None:
-    """A server that cuts every reused connection makes no submission uncertain."""
-    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
-        sim.faults.add(Fault.cut(reused=True))
-
-        for number in range(5):
-            await (await luma.generate(f"cat {number}"))
-            await luma.get(sim.ledger.jobs[-1].id)
-
-        assert len(sim.ledger.jobs) == 5
-
-
 async def test_reads_share_connections() -> None:
     """A hundred looks one after another need one connection."""
     async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
