@@ -22,6 +22,7 @@ NAMES = (
     "swarm",
     "scale",
     "whole",
+    "connections",
     "journal",
     "rate",
     "imports",

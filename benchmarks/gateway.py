@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import trustme
 
 from luma_async.simulator import Fault, LogNormal, Simulator, Variant
 
@@ -20,16 +27,33 @@ class GatewayProcess:
     """A running gateway."""
 
     url: str
+    signal: Callable[[int], None] = lambda _: None
+
+    def restart(self) -> None:
+        """Have it cut every connection, and listen anew."""
+        self.signal(signal.SIGUSR1)
+
+    def close_after_answers(self) -> None:
+        """Have it close each connection right after its answer from now on."""
+        self.signal(signal.SIGUSR2)
 
     def ledger(self) -> dict[str, Any]:
         """Return what it took, and how hard it was pressed."""
         with urllib.request.urlopen(f"{self.url}/simulator/ledger") as answer:
             return dict(json.load(answer))
 
+    def summary(self) -> dict[str, Any]:
+        """Return the books without the jobs themselves."""
+        with urllib.request.urlopen(f"{self.url}/simulator/ledger?jobs=none") as answer:
+            return dict(json.load(answer))
+
     def jobs_looked_at(self) -> int:
         """Return how many jobs were looked at so far, a batch counting as many as it names."""
-        with urllib.request.urlopen(f"{self.url}/simulator/ledger?jobs=none") as answer:
-            return int(json.load(answer)["jobs_looked_at"])
+        return int(self.summary()["jobs_looked_at"])
+
+    def jobs_taken(self) -> int:
+        """Return how many submissions were answered so far."""
+        return int(self.summary()["statuses"].get("200", 0))
 
 
 @contextmanager
@@ -42,11 +66,13 @@ def gateway(
     batch: str = "array",
     max_rate: float | None = None,
     same_films: bool = False,
+    tls: bool = False,
 ) -> Iterator[GatewayProcess]:
     """Run a gateway whose jobs take log-normal times, and whose answers take `latency` seconds.
 
     `batch` is how it answers to looks at many jobs at once, `max_rate` how many requests a second
-    it allows.
+    it allows. With `tls`, programs that are started meanwhile trust its certificate, for they find
+    the authority's by `SSL_CERT_FILE`.
     """
     settings = {
         "median": median,
@@ -57,16 +83,41 @@ def gateway(
         "max_rate": max_rate,
         "same_films": same_films,
     }
-    command = [sys.executable, "-m", "benchmarks.gateway", json.dumps(settings)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with _certificate() if tls else nullcontext() as certificate:
+        command = [sys.executable, "-m", "benchmarks.gateway", json.dumps(settings)]
+        if certificate is not None:
+            command.append(str(certificate))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                yield GatewayProcess(process.stdout.readline().strip(), process.send_signal)
+            finally:
+                process.terminate()
+
+
+@contextmanager
+def _certificate() -> Iterator[Path]:
+    """Make a certificate for loopback, and let programs that are started now trust it."""
+    authority, before = trustme.CA(), os.environ.get("SSL_CERT_FILE")
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, trusted = Path(folder, "server.pem"), Path(folder, "authority.pem")
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+        authority.cert_pem.write_to_path(trusted)
+        os.environ["SSL_CERT_FILE"] = str(trusted)
         try:
-            yield GatewayProcess(process.stdout.readline().strip())
+            yield certificate
         finally:
-            process.terminate()
+            if before is None:
+                del os.environ["SSL_CERT_FILE"]
+            else:
+                os.environ["SSL_CERT_FILE"] = before
 
 
-async def _serve(settings: dict[str, Any]) -> None:
+async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     simulator = Simulator(
         durations=LogNormal(settings["median"], settings["sigma"]),
         speed=settings["speed"],
@@ -74,7 +125,14 @@ async def _serve(settings: dict[str, Any]) -> None:
         max_rate=settings["max_rate"],
         same_films=settings["same_films"],
         short_side=90,
+        ssl_context=context,
     )
+    loop, restarts = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    loop.add_signal_handler(
+        signal.SIGUSR1, lambda: restarts.add(loop.create_task(simulator.restart()))
+    )
+    closing = Fault.closing(on=("generate", "get", "tasks"))
+    loop.add_signal_handler(signal.SIGUSR2, simulator.faults.add, closing)
     async with simulator:
         if settings["latency"]:
             calls = ("generate", "extend", "get", "tasks")
@@ -84,4 +142,4 @@ async def _serve(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(json.loads(sys.argv[1])))
+    asyncio.run(_serve(json.loads(sys.argv[1]), sys.argv[2] if sys.argv[2:] else None))
