@@ -29,6 +29,10 @@ DISTRUST = 60.0
 """Seconds without reuse after a server closed a connection that it had used just now."""
 
 
+TO_SETTLE = 0.01
+"""Seconds in which a server that closes connections after its answers shows that it does."""
+
+
 class Reuse:
     """How long a connection to one server may have been idle when a submission leaves on it."""
 
@@ -36,6 +40,8 @@ class Reuse:
         self._clock = clock
         self._longest_idle = LONGEST_IDLE
         self._trusted_from = -math.inf
+        self.is_proved = False
+        """Whether the server has answered on a connection that was used before."""
 
     def heed(self, headers: Mapping[str, str]) -> None:
         """Take in an answer's `Keep-Alive`; the least that was ever said counts."""
@@ -46,6 +52,7 @@ class Reuse:
     def distrust(self) -> None:
         """Reuse nothing for a while: the server closes connections unasked."""
         self._trusted_from = self._clock() + DISTRUST
+        self.is_proved = False
 
     def allows(self, idle_since: float) -> bool:
         """Return whether a connection may be used that has been idle since then."""
@@ -96,13 +103,18 @@ class Ride:
         self._choose(request.connection_key)
         return await handler(request)
 
+    async def settle(self, writer: AbstractStreamWriter) -> None:
+        """Wait for a moment, if no connection of this server's has ever been used again."""
+        protocol = getattr(writer, "protocol", None)
+        if not self._reuse.is_proved and (protocol in self._idle_since or _has_answered(protocol)):
+            await asyncio.sleep(TO_SETTLE)
+
     def may_leave_on(self, writer: AbstractStreamWriter) -> bool:
         """Return whether the connection is new, or was used just now and is still open."""
         protocol = getattr(writer, "protocol", None)
         idle_since = self._idle_since.get(protocol)
         # What was not idle when the choice was made is new, or was given back while this waited.
-        has_answered = getattr(protocol, "_payload", None) is not None
-        self.is_reused = has_answered or idle_since is not None
+        self.is_reused = idle_since is not None or _has_answered(protocol)
         if not self.is_reused:
             return True
         if idle_since is not None and not self._reuse.allows(idle_since):
@@ -111,6 +123,10 @@ class Ride:
             self._reuse.distrust()
             return False
         return True
+
+    def was_answered(self) -> None:
+        """Take note that an answer came."""
+        self._reuse.is_proved |= self.is_reused
 
     def was_cut_off(self) -> None:
         """Take note that no answer came because the connection was lost."""
@@ -158,6 +174,10 @@ def is_known(session: aiohttp.ClientSession) -> bool:
     return _idle_connections(session.connector) is not None and isinstance(
         getattr(session, "_middlewares", None), tuple | list
     )
+
+
+def _has_answered(protocol: Any) -> bool:
+    return getattr(protocol, "_payload", None) is not None
 
 
 def has_ended(transport: Any) -> bool:

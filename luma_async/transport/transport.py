@@ -474,6 +474,8 @@ class Transport:
                 max_field_size=HEADER_LIMIT,
                 **extra,
             ) as response:
+                if ride is not None:
+                    ride.was_answered()
                 body, cut_off = await _read_body(response)
                 body = as_utf8(body, response.headers.get("Content-Type"))
                 if self._is_secret and self._key_bytes in body:

@@ -59,22 +59,22 @@ class Upload(aiohttp.Payload):
         self.is_asked_for = True
         if self.has_left:
             raise InterruptedError("a submission is sent once")
+        await self._ride.settle(writer)
         self._look_at_connection(writer)
         pieces = _pieces(self._body)
         piece: bytes | None = next(pieces)
-        is_first = True
+        await self._check()
+        if self._may_leave is not None:  # which takes its time
+            self._look_at_connection(writer)
         while piece is not None:
             following = next(pieces, None)
-            await self._check()
-            if is_first:
-                self._look_at_connection(writer)
-                is_first = False
             self.has_left = self.has_left or following is None
             await writer.write(piece)
             piece = following
             if piece is not None:
                 # A quick server takes it all at once, and the loop has more to do.
                 await asyncio.sleep(0)
+                await self._check()
 
     def _look_at_connection(self, writer: AbstractStreamWriter) -> None:
         """Raise if the server may have closed the connection: nothing has left on it."""
