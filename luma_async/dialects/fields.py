@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -40,6 +41,12 @@ def as_object(value: Any) -> JSONObject:
 def as_text(value: Any) -> str | None:
     """Return a string that says something."""
     return value if isinstance(value, str) and value.strip() else None
+
+
+def as_word(value: Any) -> str | None:
+    """Return a string that says something, as the one that stands for all equal ones."""
+    text = as_text(value)
+    return sys.intern(text) if type(text) is str else text
 
 
 def as_state(word: str) -> State | None:
@@ -130,13 +137,15 @@ def asset(places: Iterable[JSONObject], name: str) -> Asset | None:
     copies = [{"url": value} if isinstance(value, str) else as_object(value) for value in values]
     if not copies:
         return None
-    found = Asset(
-        url=first(copies, as_text, "url"),
-        width=first(copies, as_count, "width"),
-        height=first(copies, as_count, "height"),
-        duration=first(copies, as_seconds, "duration"),
-        download_url=first(copies, as_text, "download_url"),
-        media_type=first(copies, as_text, "media_type"),
+    found = Asset.of_checked(
+        {
+            "url": first(copies, as_text, "url"),
+            "width": first(copies, as_count, "width"),
+            "height": first(copies, as_count, "height"),
+            "duration": first(copies, as_seconds, "duration"),
+            "download_url": first(copies, as_text, "download_url"),
+            "media_type": first(copies, as_word, "media_type"),
+        }
     )
     return found if found.url or found.download_url else None
 

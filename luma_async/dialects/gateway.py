@@ -22,6 +22,7 @@ from luma_async.dialects.fields import (
     as_state,
     as_text,
     as_time,
+    as_word,
     asset,
     first,
 )
@@ -46,7 +47,6 @@ _ID_NAMES = ("task_id", "taskId", "id")
 _STATE_NAMES = ("state", "status", "task_status")
 _REASON_NAMES = ("failure_reason", "fail_reason")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
-_ALL_FIELDS = set(Generation.model_fields)
 
 
 class GatewayDialect:
@@ -133,22 +133,25 @@ class GatewayDialect:
         if is_completed and link:
             video = Asset(url=link)
         of_video = [as_object(place.get("video")) for place in places]
-        # What the readers return needs no second check, and one set of names serves all.
-        return Generation.model_construct(
-            _ALL_FIELDS,
-            id=_id_of_row(row) or "",
-            state=state,
-            prompt=first((*tasks, *requests), as_text, "prompt", "user_prompt"),
-            video=video,
-            video_raw=raw,
-            thumbnail=asset((*places, *of_video), "thumbnail"),
-            last_frame=asset(places, "last_frame"),
-            created_at=first(tasks, as_time, "created_at", "submit_time"),
-            failure_reason=first(tasks, as_reason if is_completed else as_text, *_REASON_NAMES),
-            progress=first((row, inner), as_fraction, "progress"),
-            queue_state=first(tasks, as_text, "queue_state"),
-            estimate_wait_seconds=first(tasks, as_seconds, "estimate_wait_seconds"),
-            raw=row,
+        # What the readers return needs no second check.
+        return Generation.of_checked(
+            {
+                "id": _id_of_row(row) or "",
+                "state": state,
+                "prompt": first((*tasks, *requests), as_text, "prompt", "user_prompt"),
+                "video": video,
+                "video_raw": raw,
+                "thumbnail": asset((*places, *of_video), "thumbnail"),
+                "last_frame": asset(places, "last_frame"),
+                "created_at": first(tasks, as_time, "created_at", "submit_time"),
+                "failure_reason": first(
+                    tasks, as_reason if is_completed else as_text, *_REASON_NAMES
+                ),
+                "progress": first((row, inner), as_fraction, "progress"),
+                "queue_state": first(tasks, as_word, "queue_state"),
+                "estimate_wait_seconds": first(tasks, as_seconds, "estimate_wait_seconds"),
+                "raw": row,
+            }
         )
 
     def mark(self, row: JSONObject) -> Mark:

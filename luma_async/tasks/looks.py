@@ -195,14 +195,13 @@ class Looks:
         """Read the rows that are new, and return the ids that they contradict each other on."""
         mark_of = self._dialect.mark
         disputed: list[str] = []
-        for id, row in rows.items():
-            if id in known:
-                mark = known[id]
-                if mark is None or mark != mark_of(row):
-                    if row:
-                        news[id] = _under(id, self._dialect.generation(row))
-                    else:
-                        disputed.append(id)
+        for id, mark in known.items():
+            row = rows.get(id)
+            if row is not None and (mark is None or mark != mark_of(row)):
+                if row:
+                    news[id] = _under(id, self._dialect.generation(row))
+                else:
+                    disputed.append(id)
         return disputed
 
     async def _one(self, id: str) -> Generation | ResponseError:
@@ -306,7 +305,10 @@ class Looks:
 
 def _under(id: str, seen: Generation) -> Generation:
     """Return a generation under the id that its job was submitted under."""
-    return seen if seen.id == id else seen.model_copy(update={"id": id})
+    if seen.id != id:
+        return seen.model_copy(update={"id": id})
+    vars(seen)["id"] = id  # an equal text: all looks at a job share the one that is kept anyway
+    return seen
 
 
 def _lacks_video(seen: Generation | LumaError) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 import anyio
 
 from luma_async.errors import GenerationFailedError, LumaError, TaskForgottenError, TaskTimeoutError
-from luma_async.models import Generation, State
+from luma_async.models import Generation, State, pack
 
 _RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED: 2}
 
@@ -49,6 +49,8 @@ class VideoTask:
         self._on_end = on_end
         self._error: LumaError | None = None
         self._done = generation.state.terminal
+        if not self._done:
+            pack(generation)
         # Tuples, for most tasks have none of these, and so many empty lists are not free.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._updates: tuple[_Updates, ...] = ()
@@ -170,6 +172,8 @@ class VideoTask:
                 updates.add(generation)
         if generation.state.terminal:
             self._end()
+        else:
+            pack(generation)
 
     def abandon(self, error: LumaError) -> None:
         """End the watch without a result; whoever awaits gets `error`. For the poller's use."""

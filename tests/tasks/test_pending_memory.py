@@ -1,0 +1,31 @@
+"""A job that waits takes little memory, however long its row is."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+from luma_async import GatewayDialect
+from luma_async.simulator import Simulator
+from tests.clients import HOUR, connect
+from tests.rows import full_row
+
+JOBS = 500
+
+
+async def test_a_pending_job_with_a_full_row_takes_at_most_two_kibibytes() -> None:
+    """All that a watched job keeps counts: its row, its handle, its place on the agenda."""
+    dialect = GatewayDialect()
+    async with Simulator() as sim, connect(sim, task_timeout=HOUR) as luma:
+        luma._manager.add(dialect.generation(full_row(0)))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            tasks = [luma._manager.add(dialect.generation(full_row(n))) for n in range(1, JOBS + 1)]
+            gc.collect()
+            taken = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert len({task.id for task in tasks}) == JOBS
+    assert taken / JOBS <= 2048
