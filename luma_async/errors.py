@@ -29,6 +29,7 @@ LumaError
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -76,7 +77,15 @@ class ManifestError(LumaError):
     """A file of jobs cannot be run as it is; nothing was submitted.
 
     The text has a line for each thing that is wrong: `file:line:column: what`.
+
+    Attributes:
+        problems: all of them as data: `file`, `line`, `column`, `field` and `error`.
+
     """
+
+    def __init__(self, message: str = "", problems: Iterable[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(dict(problem) for problem in problems)
 
 
 class BatchError(LumaError):

@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from luma_async.batch.chains import TASK_MARK, circles, task_id
-from luma_async.batch.problems import Problem, manifest_error
+from luma_async.batch.columns import (
+    COLUMNS,
+    FIELDS,
+    is_spreadsheet_error,
+    ratio,
+    truth,
+)
+from luma_async.batch.encodings import decoded
+from luma_async.batch.problems import Problem, TableError, manifest_error
 from luma_async.batch.row import Row
 from luma_async.batch.tables import (
     Read,
     Record,
-    TableError,
-    decoded,
     read_csv,
     read_json_lines,
     read_tsv,
@@ -40,17 +46,9 @@ _READERS: dict[str, Read] = {
     ".yaml": read_yaml,
     ".yml": read_yaml,
 }
-_FIELDS = tuple(GenerateRequest.model_fields)
-COLUMNS = ("key", "extends", *_FIELDS)
-"""Every column that a manifest can have."""
-
 _HALF = re.compile("[\ud800-\udfff]")
 _BOOLEANS = {"loop", "expand_prompt"}
 _PICTURES = {"image", "image_end"}
-_TRUTH = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         raise manifest_error(path, [Problem(0, 0, f"its kind is told by its name; known: {known}")])
     checked = _Checked(path.parent, has_header=read in (read_csv, read_tsv))
     try:
-        for record in read(decoded(path.read_bytes())):
+        for record in read(decoded(path.read_bytes(), str(path))):
             checked.add(record)
     except TableError as error:
         checked.problems.append(error.problem)
@@ -117,7 +115,7 @@ class _Checked:
             self.problems.append(record)
             return
         cells = {name: cell for name, cell in record.cells.items() if cell not in (None, "")}
-        if self._has_halves(record, cells):
+        if self._has_halves(record, cells) or self._has_errors(record, cells):
             return
         reference = self._reference(record, cells)
         fields = self._fields(record, cells)
@@ -143,10 +141,10 @@ class _Checked:
                 self.rows[key] = replace(self.rows[key], source_id=id)
             elif not self.problems:  # the row that is meant may be one that is wrong
                 text = (
-                    f"extends: no row has the key {reference!r}; "
+                    f"no row has the key {reference!r}; "
                     f"the id of a task is written {TASK_MARK}{reference}"
                 )
-                self.problems.append(Problem(line, column, text))
+                self.problems.append(Problem(line, column, text, "extends"))
         places = {key: (line, column) for key, (_, line, column) in self._extends.items()}
         self.problems.extend(circles(parents, places))
 
@@ -156,6 +154,14 @@ class _Checked:
         for name in halved:
             self._problem(record, name, "holds half of a character (a lone surrogate)")
         return bool(halved)
+
+    def _has_errors(self, record: Record, cells: Mapping[str, Any]) -> bool:
+        """Whether there are errors of a spreadsheet, which would be paid for as prompts."""
+        failed = [name for name, cell in cells.items() if is_spreadsheet_error(cell)]
+        for name in failed if self._has_header else ():
+            text = f"{cells[name]} is an error of the spreadsheet; mend its formula"
+            self._problem(record, name, f"{text}, or write ' before a text that begins with = or -")
+        return bool(failed) and self._has_header
 
     def _is_file_taken(self, record: Record, key: str) -> bool:
         """Whether the video of another row has the same name, on some systems at least."""
@@ -199,12 +205,15 @@ class _Checked:
                 continue
             if not name:
                 self._column(record, name, "is the name of no column, and cells stand in it")
-            elif name not in _FIELDS:
+            elif name not in FIELDS:
                 self._column(record, name, f"is no column; known: {', '.join(COLUMNS)}")
             elif name in _BOOLEANS and isinstance(cell, str):
-                if cell.strip().lower() not in _TRUTH:
-                    self._problem(record, name, f"{cell!r} is neither true nor false")
-                fields[name] = _TRUTH.get(cell.strip().lower())
+                fields[name] = truth(cell)
+                if fields[name] is None:
+                    text = f"{cell!r} is neither true nor false; write TRUE or FALSE"
+                    self._problem(record, name, text)
+            elif name == "aspect_ratio" and isinstance(cell, str):
+                fields[name] = ratio(cell)
             elif name == "extra" and isinstance(cell, str):
                 fields[name] = self._extra(record, cell)
             elif name in _PICTURES and isinstance(cell, str):
@@ -216,22 +225,23 @@ class _Checked:
     def _request(
         self, record: Record, fields: dict[str, Any], *, is_extension: bool
     ) -> GenerateRequest | ExtendRequest | None:
-        if "prompt" not in fields:
+        has_prompt = "prompt" in fields
+        if not has_prompt:
             if self._has_header and "prompt" not in record.cells:
                 self._column(record, "prompt", "is no column of this file, and every row needs one")
             else:
-                self._problem(record, "prompt", "is required")
-            return None
+                self._problem(record, "prompt", "is required; write one, or delete the row")
+            fields["prompt"] = "none"  # the rest is looked at all the same
+        if is_extension and fields.pop("loop", None):
+            self._problem(record, "loop", "an extension cannot loop; leave it empty")
+        kind = ExtendRequest if is_extension else GenerateRequest
         try:
-            if not is_extension:
-                return GenerateRequest.from_mapping(fields)
-            if fields.pop("loop", None):
-                self._problem(record, "loop", "an extension cannot loop")
-            return ExtendRequest.from_mapping(fields)
+            request = kind.from_mapping(fields)
         except InvalidRequestError as error:
             for name, problem in error.fields.items():
                 self._problem(record, name, problem)
             return None
+        return request if has_prompt else None
 
     def _extra(self, record: Record, cell: str) -> Any:
         try:
@@ -251,7 +261,7 @@ class _Checked:
         return path
 
     def _problem(self, record: Record, name: str, text: str) -> None:
-        self.problems.append(Problem(record.line, record.column(name), f"{name}: {text}"))
+        self.problems.append(Problem(record.line, record.column(name), text, name))
 
     def _column(self, record: Record, name: str, text: str) -> None:
         """Say it once of a column; where every row names its own, of each row."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from luma_async.batch.problems import Problem
+from luma_async.batch.columns import COLUMNS, heading, trimmed
+from luma_async.batch.problems import Problem, TableError
 
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _DELIMITERS = ",;\t"
 """What Excel writes depends on the country that it is set to."""
 
+_NEVER_WRITTEN = "".join(map(chr, range(0xE000, 0xF8FF)))
+"""Characters of private use, to separate cells where nothing does."""
+
 _LONGEST_CELL = 10**7
 """Characters."""
+
+_SEPARATOR_LINE = re.compile(
+    r"""\ufeff?"?sep=(?P<delimiter>[^\r\n" ])"?[,;\t]*\r?\n?""", re.IGNORECASE
+)
+"""Excel's first line for Excel in other countries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,51 +46,14 @@ class Record:
         return self.columns.get(name, 0)
 
 
-class TableError(Exception):
-    """A file that cannot be read as a table; nothing of it can."""
-
-    def __init__(self, line: int, column: int, text: str) -> None:
-        super().__init__(text)
-        self.problem = Problem(line, column, text)
-
-
 Read = Callable[[str], Iterator[Record | Problem]]
-
-
-def decoded(data: bytes) -> str:
-    """Return the text of a file in UTF-8, or in UTF-16 if it begins with a mark of that.
-
-    Raises:
-        TableError: it is neither.
-
-    """
-    mark, encoding = next(
-        ((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", "utf-8")
-    )
-    data = data[len(mark) :]
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode(encoding, "replace")
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise TableError(
-            line,
-            column,
-            f"byte 0x{data[error.start]:02x} is no {encoding.upper()}; save the file as UTF-8 "
-            "(in Excel: 'CSV UTF-8')",
-        ) from None
-    if "\0" in text:
-        before = text[: text.index("\0")]
-        raise TableError(
-            before.count("\n") + 1,
-            len(before) - before.rfind("\n"),
-            "there is a NUL here, so this is no text; save the file as UTF-8",
-        )
-    return text
 
 
 def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Problem]:
     """Read comma-, semicolon- or tab-separated values; the first line names the columns.
+
+    What spreadsheets do is understood: a line `sep=;` before it, empty cells at the end of a row
+    that are left out or many, blanks around cells, and a single column whose texts have commas.
 
     Raises:
         TableError: it has no first line, or its quotes do not match.
@@ -94,29 +61,61 @@ def read_csv(text: str, *, delimiter: str | None = None) -> Iterator[Record | Pr
     """
     # Not by splitlines(): what else may separate lines stands in many a prompt.
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter or _delimiter(text), strict=True)
+    before = 0
+    if (said := _SEPARATOR_LINE.fullmatch(lines.readline())) is not None:
+        delimiter, before = said["delimiter"], 1
+    else:
+        lines.seek(0)
+    delimiter = delimiter or _delimiter(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+    yield from records(_numbered(reader, before))
+
+
+def records(rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Record | Problem]:
+    """Read numbered rows of cells, the first of which that is not empty names the columns.
+
+    Raises:
+        TableError: there is none.
+
+    """
     names: list[str] | None = None
     columns: dict[str, int] = {}
-    header = start = 0
-    try:
-        for cells in _with_long_cells(reader):
-            line, start = start + 1, reader.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
-            if names is None:
-                names, header = [cell.strip() for cell in cells], line
-                columns = {name: number for number, name in enumerate(names, 1)}
-                yield from _problems_of_names(names, line)
-            elif len(cells) != len(names):
-                yield _problem_of_length(line, len(cells), len(names))
-            else:
-                named = zip(names, cells, strict=True)
-                given = {name: cell for name, cell in named if name or cell}
-                yield Record(line, given, columns, header)
-    except csv.Error as error:
-        raise TableError(start + 1, 0, f"{error}: are all quotes closed?") from None
+    header = 0
+    for line, cells in rows:
+        if not any(cells):
+            continue
+        if names is None:
+            names, header = [heading(cell) for cell in cells], line
+            columns = {name: number for number, name in enumerate(names, 1)}
+            yield from _problems_of_names(names, line)
+        elif any(cells[len(names) :]) or "prompt" in names[len(cells) :]:
+            yield _problem_of_length(line, len(cells), len(names))
+        else:
+            named = zip(names, cells, strict=False)  # empty cells at the end may be left out
+            given = {name: cell for name, cell in named if name or cell}
+            yield Record(line, given, columns, header)
     if names is None:
         raise TableError(0, 0, "the file is empty; its first line names the columns, as in: prompt")
+
+
+def _numbered(reader: Any, before: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows with the numbers of the lines that they begin in.
+
+    Raises:
+        TableError: its quotes do not match.
+
+    """
+    line = before + 1
+    try:
+        for cells in _with_long_cells(reader):
+            yield line, [trimmed(cell) for cell in cells]
+            line = before + reader.line_num + 1
+    except csv.Error as error:
+        why = str(error)
+        if "expected after" in why:  # it names the separator, which may be one that is not there
+            why = "a text goes on after its closing quote"
+        problem = f"{why}: are all quotes closed, and those within quotes written twice?"
+        raise TableError(line, 0, problem) from None
 
 
 def _with_long_cells(reader: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -148,8 +147,17 @@ def read_tsv(text: str) -> Iterator[Record | Problem]:
 
 
 def _delimiter(text: str) -> str:
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    return max(_DELIMITERS, key=head.count)
+    """Return what separates the headings; of one column, what nothing is separated by."""
+    head = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+
+    def fitness(delimiter: str) -> tuple[int, int]:
+        headings = [heading(cell.replace('"', "")) for cell in head.split(delimiter)]
+        return sum(name in COLUMNS for name in headings), head.count(delimiter)
+
+    best = max(_DELIMITERS, key=fitness)
+    if best in head:
+        return best
+    return next((unused for unused in _NEVER_WRITTEN if unused not in text), "\x1f")
 
 
 def _problems_of_names(names: list[str], line: int) -> Iterator[Problem]:

@@ -6,11 +6,37 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from luma_async.batch.problems import Problem
-from luma_async.batch.tables import Record, TableError
+from luma_async.batch.problems import Problem, TableError
+from luma_async.batch.tables import Record
 
 _DEEPEST = 30
 """Levels of nested values."""
+
+_NODE = 128
+"""Characters that one value weighs at least: as much work as a text so long."""
+
+
+class _Allowance:
+    """How much the aliases (`*name`) of a file may unfold to.
+
+    A few hundred characters of aliases of aliases could stand for gigabytes.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._left = _NODE * len(text) + 2**23
+
+    def spend(self, node: Any) -> None:
+        """Count a value in.
+
+        Raises:
+            TableError: that was too much.
+
+        """
+        self._left -= _NODE + (len(node.value) if isinstance(node.value, str) else 0)
+        if self._left < 0:
+            mark = node.start_mark
+            problem = "aliases (*name) make too much of this value; write it out where it is needed"
+            raise TableError(mark.line + 1, mark.column + 1, problem)
 
 
 def read_yaml(text: str) -> Iterator[Record | Problem]:
@@ -29,11 +55,12 @@ def read_yaml(text: str) -> Iterator[Record | Problem]:
         raise ModuleNotFoundError(
             "A file in YAML needs PyYAML: pip install 'luma-async[batch]'", name=error.name
         ) from None
+    allowance = _Allowance(text)
     try:
         for node in _nodes(yaml, text):
             line, column = node.start_mark.line + 1, node.start_mark.column + 1
             if node.id == "mapping":
-                yield from _mapping(node, line, column)
+                yield from _mapping(node, line, column, allowance)
             else:
                 yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
     except yaml.MarkedYAMLError as error:
@@ -83,7 +110,9 @@ def _loader(yaml: Any, text: str) -> Any:
     return loader
 
 
-def _mapping(node: Any, line: int, column: int) -> Iterator[Record | Problem]:
+def _mapping(
+    node: Any, line: int, column: int, allowance: _Allowance
+) -> Iterator[Record | Problem]:
     cells: dict[str, Any] = {}
     columns: dict[str, int] = {}
     try:
@@ -95,22 +124,24 @@ def _mapping(node: Any, line: int, column: int) -> Iterator[Record | Problem]:
             if name.value in cells:
                 yield Problem(at.line + 1, at.column + 1, f"{name.value!r} stands here twice")
             columns[name.value] = value.start_mark.column + 1
-            cells[name.value] = _cell(value)
+            cells[name.value] = _cell(value, allowance)
     except (ValueError, RecursionError) as error:
         yield Problem(line, column, f"this cannot be read: {error}")
     else:
         yield Record(line, cells, columns)
 
 
-def _cell(node: Any) -> Any:
+def _cell(node: Any, allowance: _Allowance) -> Any:
     """Return a scalar as it is written, and what is nested as JSON has it."""
     if isinstance(node.value, str):
+        allowance.spend(node)
         is_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
         return None if is_null else node.value
-    return _nested(node, depth=0)
+    return _nested(node, allowance, depth=0)
 
 
-def _nested(node: Any, depth: int) -> Any:
+def _nested(node: Any, allowance: _Allowance, depth: int) -> Any:
+    allowance.spend(node)
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply, or within itself")
     if isinstance(node.value, str):
@@ -121,5 +152,17 @@ def _nested(node: Any, depth: int) -> Any:
         except ValueError:  # a plain text
             return node.value
     if node.value and isinstance(node.value[0], tuple):
-        return {str(name.value): _nested(value, depth + 1) for name, value in node.value}
-    return {} if node.id == "mapping" else [_nested(each, depth + 1) for each in node.value]
+        return {
+            _name(name, allowance): _nested(value, allowance, depth + 1)
+            for name, value in node.value
+        }
+    if node.id == "mapping":
+        return {}
+    return [_nested(each, allowance, depth + 1) for each in node.value]
+
+
+def _name(node: Any, allowance: _Allowance) -> str:
+    allowance.spend(node)
+    if not isinstance(node.value, str):
+        raise ValueError("the name of a value is a text")  # noqa: TRY004  as all that is wrong
+    return node.value

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from luma_async.batch.problems import Problem, manifest_error
-from luma_async.batch.tables import TableError, decoded
+from luma_async.batch.encodings import decoded
+from luma_async.batch.problems import Problem, TableError, manifest_error
 from luma_async.errors import InvalidRequestError, ManifestError
 from luma_async.journal.asked import checked_key
 
@@ -58,7 +58,7 @@ def read_ids(place: str) -> tuple[list[Line], dict[int, str]]:
         why = f"{place} cannot be read: {error.strerror or error}"
         raise InvalidRequestError.of("ids", why) from None
     try:
-        text = decoded(data)
+        text = decoded(data, str(_shown(place)))
     except TableError as error:
         raise manifest_error(_shown(place), [error.problem]) from None
     return _lines(text)

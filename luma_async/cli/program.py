@@ -12,14 +12,20 @@ import typer
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.stdout import forget_stdout
 from luma_async.cli.terminal import Terminal
-from luma_async.errors import LumaError
+from luma_async.errors import LumaError, ManifestError
 
 ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What ends a process that is a service's, or whose terminal is gone: as a Ctrl-C would."""
 
 Work = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
 
-_EXTRAS = {"av": "simulator", "PIL": "simulator", "yaml": "batch", "jinja2": "batch"}
+_EXTRAS = {
+    "av": "simulator",
+    "PIL": "simulator",
+    "yaml": "batch",
+    "jinja2": "batch",
+    "openpyxl": "xlsx",
+}
 
 
 def run(work: Work, *, as_json: bool = False) -> NoReturn:
@@ -44,6 +50,9 @@ def _code_of(work: Work, terminal: Terminal) -> ExitCode:
     except KeyboardInterrupt:
         terminal.say_interrupted()
         return ExitCode.INTERRUPTED
+    except ManifestError as error:
+        terminal.list_problems(error)
+        return ExitCode.of([error])
     except LumaError as error:
         terminal.complain(error)
         return ExitCode.of([error])

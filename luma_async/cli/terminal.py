@@ -18,7 +18,7 @@ from luma_async.cli.advice import advice_on
 from luma_async.cli.board import Board
 from luma_async.cli.display import Display
 from luma_async.cli.text import clean
-from luma_async.errors import LumaError
+from luma_async.errors import LumaError, ManifestError
 
 if TYPE_CHECKING:
     from luma_async.batch import Progress
@@ -102,6 +102,18 @@ class Terminal:
         if isinstance(error, LumaError):
             advice = advice_on(error, settle=self.settle)
         self._print(f"{error} {advice}" if advice else str(error), "red")
+
+    def list_problems(self, error: ManifestError) -> None:
+        """Tell what is wrong with a file: a line for each problem, and an object for a script.
+
+        Raises:
+            BrokenPipeError: nobody reads the objects.
+
+        """
+        for line in str(error).split("\n"):
+            self._print(line, "red")
+        for problem in error.problems if self.as_json else ():
+            self.result("", {**problem, "error_type": type(error).__name__})
 
     @property
     def can_ask(self) -> bool:

@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 
 from luma_async import ExtendRequest, GenerateRequest, ManifestError
 from luma_async.batch import Manifest, read_manifest
-from luma_async.batch.problems import Problem
-from luma_async.batch.tables import (
-    Record,
-    TableError,
-    read_csv,
-    read_json_lines,
-)
+from luma_async.batch.columns import heading, ratio, trimmed, truth
+from luma_async.batch.problems import Problem, TableError
+from luma_async.batch.tables import Record, read_csv, read_json_lines
 from luma_async.batch.yaml_table import read_yaml
 from tests.media.pictures import a_picture
 
@@ -111,6 +107,134 @@ def test_utf_16_is_read_in_the_order_that_its_mark_tells(
     assert row.request.prompt == "a cat dances in a caf\u00e9"
 
 
+@pytest.mark.parametrize(
+    ("text", "prompts"),
+    [
+        pytest.param("prompt\na cat, dancing\n", ["a cat, dancing"], id="one column"),
+        pytest.param('prompt\na cat; it dances\n"a ""dog"""', None, id="one, with quotes"),
+        pytest.param("prompt;key;loop\na cat\na dog;b\n", ["a cat", "a dog"], id="cells left out"),
+        pytest.param("prompt,key\na cat,a,,,\na dog,b,\n", ["a cat", "a dog"], id="cells added"),
+        pytest.param('prompt, key\na cat, "a, b"\n', ["a cat"], id="blanks before quotes"),
+        pytest.param("sep=;\nprompt;key\na cat, dancing;a\n", ["a cat, dancing"], id="sep"),
+        pytest.param("SEP=|\r\nprompt|key\r\na cat, dancing|a\r\n", ["a cat, dancing"], id="bar"),
+        pytest.param('"sep=;"\n"prompt";"key"\n"a; b";"c"\n', ["a; b"], id="sep in quotes"),
+        pytest.param("sep=;;;\nprompt;key;loop\na cat;;\n", ["a cat"], id="sep saved again"),
+        pytest.param("prompt\n\u00a0a cat\u200b \n", ["a cat"], id="blanks that nobody sees"),
+        pytest.param('"prompt";"key, in short"\n', [], id="separators in a heading"),
+    ],
+)
+def test_tables_are_read_as_spreadsheets_write_them(
+    text: str, prompts: list[str] | None, tmp_path: Path
+) -> None:
+    """Whatever the country and the program, and however many empty cells it takes for a row."""
+    if prompts == []:
+        assert list(read_csv(text)) == []
+        return
+    rows = manifest(tmp_path, "rows.csv", text).rows
+
+    assert [row.request.prompt for row in rows] == (prompts or ["a cat; it dances", 'a "dog"'])
+
+
+def test_a_line_that_names_the_separator_is_counted(tmp_path: Path) -> None:
+    """Problems stand where an editor shows them."""
+    [problem] = problems(tmp_path, "rows.csv", "sep=;\nprompt;loop\na cat;perhaps\n")
+
+    assert problem.startswith("rows.csv:3:2: loop: 'perhaps' is neither true nor false; write TRUE")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Aspect Ratio", "aspect_ratio"),
+        (" ASPECT-RATIO\u00a0", "aspect_ratio"),
+        ("Image\nEnd", "image_end"),
+        ("expand _ Prompt", "expand_prompt"),
+        ("Prompt\ufeff", "prompt"),
+        ("My Notes ", "My Notes"),
+    ],
+)
+def test_a_heading_may_be_written_as_people_write(written: str, meant: str) -> None:
+    """In any case, with blanks, dashes or underscores; a column of another name stays itself."""
+    assert heading(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ("16:09", "16:9"),
+        ("16:09:00", "16:9"),
+        ("09:16", "9:16"),
+        ("04:03:00", "4:3"),
+        ("4:09 PM", "16:9"),
+        ("9:09:00 p.m.", "21:9"),
+        ("9:16 AM", "9:16"),
+        ("01:01", "1:1"),
+        ("16 : 9", "16:9"),
+        ("16:9", "16:9"),
+        ("16:09:30", "16:09:30"),
+        ("wide", "wide"),
+    ],
+)
+def test_a_ratio_that_became_a_time_of_day_is_a_ratio(cell: str, meant: str) -> None:
+    """Spreadsheets take 16:9 for nine minutes past four."""
+    assert ratio(cell) == meant
+
+
+@pytest.mark.parametrize(
+    "word", ["WAHR", "Vrai", "VERDADERO", "vero", "TRUE", "1", "DO\u011eRU", "ja"]
+)
+def test_spreadsheets_say_true_in_their_language(word: str) -> None:
+    """Excel writes a CSV file in the language of its user."""
+    assert truth(word) is True
+
+
+@pytest.mark.parametrize("word", ["FALSCH", "Faux", "FALSO", "FALSE", "0", "YANLI\u015e", "nein"])
+def test_spreadsheets_say_false_in_their_language(word: str) -> None:
+    """Excel writes a CSV file in the language of its user."""
+    assert truth(word) is False
+
+
+def test_a_file_in_windows_1252_is_read_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Excel's plain CSV, of which nothing in the file tells the encoding: one line names it."""
+    content = "Prompt;Loop\nein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac;WAHR\n".encode(
+        "cp1252"
+    )
+
+    [row] = manifest(tmp_path, "rows.csv", content).rows
+
+    assert row.request.prompt == "ein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac"
+    assert row.request.loop is True
+    [line] = caplog.messages
+    assert line.startswith(f"{tmp_path / 'rows.csv'} is not UTF-8, so it is read as Windows-1252.")
+
+
+def test_problems_are_data_as_well(tmp_path: Path) -> None:
+    """Each with its place and field, beyond the fifty that the text shows."""
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,loop\n" + "x,maybe\n" * 60)
+
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+
+    assert len(caught.value.problems) == 60 + 59  # the rows say the same
+    assert caught.value.problems[0] == {
+        "file": str(path),
+        "line": 2,
+        "column": 2,
+        "field": "loop",
+        "error": "'maybe' is neither true nor false; write TRUE or FALSE",
+    }
+
+
+def test_a_name_with_a_line_break_makes_no_line_of_its_own(tmp_path: Path) -> None:
+    """Each problem is one line, whatever the file holds."""
+    [problem] = problems(tmp_path, "rows.jsonl", '{"prompt": "x", "a\\nb": 1}')
+
+    assert problem.startswith("rows.jsonl:1:17: a b: is no field; known: ")
+
+
 BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "no prompt": (
         "rows.csv",
@@ -122,8 +246,8 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     ),
     "encoding": (
         "rows.csv",
-        "prompt\na cat\ncaf\u00e9\n".encode("latin-1"),
-        ["rows.csv:3:4: byte 0xe9 is no UTF-8; save the file as UTF-8 (in Excel: 'CSV UTF-8')"],
+        "prompt\na cat\n\u201ecaf".encode() + b"\xe9\n",
+        ["rows.csv:3:5: byte 0xe9 is not UTF-8, unlike the rest of the file; save the file as"],
     ),
     "UTF-16 without a mark": (
         "rows.csv",
@@ -138,7 +262,40 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "quotes": (
         "rows.csv",
         'prompt\na cat\n"a dog\na cow\n',
-        ["rows.csv:3: unexpected end of data: are all quotes closed?"],
+        ["rows.csv:3: unexpected end of data: are all quotes closed, and those within"],
+    ),
+    "another alphabet": (
+        "rows.csv",
+        "prompt\na cat\n\u043a\u043e\u0442 \u043f\u043b\u044f\u0448\u0435\u0442\n".encode("cp1251"),
+        ["rows.csv:3:5: byte 0xef is not UTF-8, nor does this look like Windows-1252; save the"],
+    ),
+    "a byte that Windows-1252 has not": (
+        "rows.csv",
+        b"prompt\na \x81 cat\n",
+        ["rows.csv:2:3: byte 0x81 is neither UTF-8 nor Windows-1252; save the file as UTF-8"],
+    ),
+    "text behind a quote": (
+        "rows.csv",
+        'prompt\n"a cat", dancing\n',
+        ["rows.csv:2: a text goes on after its closing quote: are all quotes closed, and those"],
+    ),
+    "a failed formula": (
+        "rows.csv",
+        "prompt,model\n#NAME?,#N/A\n",
+        [
+            "rows.csv:2:1: prompt: #NAME? is an error of the spreadsheet; mend its formula, or",
+            "rows.csv:2:2: model: #N/A is an error of the spreadsheet; mend its formula, or write",
+        ],
+    ),
+    "a cell too many": (
+        "rows.csv",
+        "prompt,model\na cat, dancing,ray-v2\n",
+        ["rows.csv:2:3: this row has 3 cells and the first line 2; a text with a separator"],
+    ),
+    "a heading twice": (
+        "rows.csv",
+        "prompt,Aspect Ratio,aspect-ratio\na cat,1:1,1:1\n",
+        ["rows.csv:1:3: there are two columns 'aspect_ratio'"],
     ),
     "two keys": (
         "rows.csv",
@@ -168,12 +325,12 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "empty lines": ("rows.jsonl", "\n\n", ["rows.jsonl: the file is empty; its lines are objects"]),
     "empty list": ("rows.yaml", "[]", ["rows.yaml: there is no row in it"]),
     "nothing": ("rows.yaml", "# later\n", ["rows.yaml: the file is empty; it is a list of rows"]),
-    "kind": ("rows.xlsx", b"PK", ["rows.xlsx: its kind is told by its name; known: .csv, .tsv"]),
+    "kind": ("rows.xls", b"PK", ["rows.xls: its kind is told by its name; known: .csv, .tsv"]),
     "fields": (
         "rows.csv",
         "prompt,aspect_ratio,loop,extra,image\n,,,,\n ,7:7,maybe,{,nowhere.png\n",
         [
-            "rows.csv:3:1: prompt: ",
+            "rows.csv:3:1: prompt: is required; write one, or delete the row",
             "rows.csv:3:2: aspect_ratio: '7:7' is not known; allowed: 1:1,",
             "rows.csv:3:3: loop: 'maybe' is neither true nor false",
             "rows.csv:3:4: extra: is no JSON object: ",
@@ -265,6 +422,49 @@ def test_what_may_separate_lines_elsewhere_stands_in_a_prompt(tmp_path: Path) ->
 
     assert [row.request.prompt for row in rows] == prompts
     assert [row.line for row in rows] == [2, 3, 4, 5]
+
+
+def bomb(levels: int) -> str:
+    """Return some hundred characters of YAML that unfold to ten to the power of `levels`."""
+    text = "- prompt: a cat\n  extra:\n    a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
+    for n in range(1, levels):
+        text += f"    a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n"
+    return text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bomb(40),
+        f"- prompt: &p {'x' * 60_000}\n" + "- prompt: *p\n" * 5000,
+    ],
+    ids=["lists of lists", "a long text"],
+)
+def test_aliases_that_unfold_to_too_much_are_refused(text: str, tmp_path: Path) -> None:
+    """Before they fill the memory."""
+    found = problems(tmp_path, "rows.yaml", text)
+
+    said = "aliases (*name) make too much of this value; write it out where it is needed"
+    assert any(said in line for line in found)
+
+
+def test_a_name_made_of_aliases_is_refused(tmp_path: Path) -> None:
+    """Nobody needs to see it written out."""
+    text = bomb(40) + "    ? *a39\n    : 1\n"
+
+    with pytest.raises(ManifestError):
+        manifest(tmp_path, "rows.yaml", text)
+    [problem] = problems(tmp_path, "short.yaml", "- prompt: x\n  extra: {? [a] : b}\n")
+    assert "the name of a value is a text" in problem
+
+
+def test_aliases_save_writing(tmp_path: Path) -> None:
+    """As they are for."""
+    text = "- prompt: x\n  extra: &more {seed: 7}\n- prompt: y\n  extra: *more\n"
+
+    rows = manifest(tmp_path, "rows.yaml", text).rows
+
+    assert [row.request.extra for row in rows] == [{"seed": 7}] * 2
 
 
 def test_nested_yaml_is_taken_as_json_has_it(tmp_path: Path) -> None:
@@ -388,14 +588,15 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from(",;\t"))
 def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]], delimiter: str) -> None:
-    """Separators, quotes and line breaks within a cell included."""
+    """Separators, quotes and line breaks within a cell included, blanks around it not."""
     quoted = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in rows]
     text = "\n".join(delimiter.join(row) for row in [["one", "two"], *quoted])
 
     records = [record for record in read_csv(text) if isinstance(record, Record)]
 
+    trimmed_rows = [(trimmed(one), trimmed(two)) for one, two in rows]
     assert [tuple(record.cells.values()) for record in records] == [
-        row for row in rows if any(cell.strip() for cell in row)
+        row for row in trimmed_rows if any(row)
     ]
 
 

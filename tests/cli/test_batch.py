@@ -433,14 +433,14 @@ def test_an_empty_account_says_how_to_go_on(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[str, bytes, str]] = {
     "missing column": ("rows.csv", b"text\na cat\n", "'prompt' is no column of this file"),
-    "encoding": ("rows.csv", b"prompt\ncaf\xe9\n", "rows.csv:2:4: byte 0xe9 is no UTF-8"),
+    "encoding": ("rows.csv", b"prompt\na\x81\n", "rows.csv:2:2: byte 0x81 is neither UTF-8"),
     "mark of another encoding": ("rows.csv", b"\xff\xfep\0\n\0a\0", "'p' is no column"),
     "separators": ("rows.csv", b"key;prompt\na,a cat\n", "this row has 1 cell and the first"),
     "duplicated keys": ("rows.csv", b"key,prompt\na,x\na,y\n", "'a' is that of line 2, too"),
     "circle": ("rows.csv", b"key,prompt,extends\na,x,b\nb,x,a\n", "in a circle: a -> b -> a"),
     "empty": ("rows.csv", b"", "the file is empty"),
     "not there": ("other.csv", b"", "rows.csv: cannot be read: No such file"),
-    "yaml": ("rows.csv", b'prompt\n"a cat\n', "are all quotes closed?"),
+    "yaml": ("rows.csv", b'prompt\n"a cat\n', "are all quotes closed"),
 }
 
 
@@ -458,6 +458,40 @@ def test_a_bad_file_is_one_clear_report(kind: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_every_problem_of_a_file_is_a_line_and_an_object(tmp_path: Path) -> None:
+    """Where it is, of which field, what it is and what to do; a script gets it as data."""
+    (tmp_path / "rows.csv").write_text("prompt,loop,aspect_ratio\na cat,maybe,7:7\n,WAHR,16:09\n")
+
+    done = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run", "--json")
+
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert [line.partition("; ")[0] for line in lines] == [
+        "rows.csv:2:2: loop: 'maybe' is neither true nor false",
+        "rows.csv:2:3: aspect_ratio: '7:7' is not known",
+        "rows.csv:3:1: prompt: is required",
+    ]
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["line"], each["column"], each["field"]) for each in objects] == [
+        (2, 2, "loop"),
+        (2, 3, "aspect_ratio"),
+        (3, 1, "prompt"),
+    ]
+    assert {each["error_type"] for each in objects} == {"ManifestError"}
+    assert {each["file"] for each in objects} == {"rows.csv"}
+
+
+def test_a_guess_at_the_encoding_is_said_in_a_line(tmp_path: Path) -> None:
+    """Whoever sees wrong letters knows why."""
+    (tmp_path / "rows.csv").write_bytes("prompt;loop\nein K\u00e4tzchen;FALSCH\n".encode("cp1252"))
+
+    done = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run")
+
+    assert done.returncode == 0
+    assert "ein K\u00e4tzchen" in done.stdout
+    assert done.stderr.startswith("rows.csv is not UTF-8, so it is read as Windows-1252. If ")
 
 
 def test_a_gateway_that_is_not_there_is_told_apart(tmp_path: Path) -> None:

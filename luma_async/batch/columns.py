@@ -1,0 +1,80 @@
+"""Columns of a manifest: their headings, and what spreadsheets make of their cells."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from luma_async.models import GenerateRequest
+
+FIELDS = tuple(GenerateRequest.model_fields)
+COLUMNS = ("key", "extends", *FIELDS)
+"""Every column that a manifest can have."""
+
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""White space, and what else nobody sees at the end of a cell."""
+
+_BETWEEN_WORDS = re.compile(rf"[{re.escape(_BLANKS)}_\-\u2010-\u2014]+")
+
+_TRUTH = {
+    word.casefold(): is_true
+    for is_true, words in {
+        # In English; then Excel in German, French, Spanish, Italian, Portuguese, Dutch, Polish,
+        # Czech, Swedish, Danish, Norwegian, Finnish, Hungarian, Romanian, Turkish, Russian.
+        True: "true yes on 1 WAHR VRAI VERDADERO VERO VERDADEIRO WAAR PRAWDA PRAVDA SANT SAND SANN "
+        "TOSI IGAZ ADEVĂRAT DOĞRU ИСТИНА ja oui sí si sì sim",
+        False: "false no off 0 FALSCH FAUX FALSO ONWAAR FAŁSZ NEPRAVDA FALSKT FALSK USANN EPÄTOSI "
+        "HAMIS FALS YANLIŞ ЛОЖЬ nein non não nee",
+    }.items()
+    for word in words.split()
+}
+_TIME = re.compile(
+    r"(?P<across>\d{1,2})\s*:\s*(?P<down>\d{1,2})(?::0{1,2}(?:\.0+)?)?"
+    r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?",
+    re.ASCII,
+)
+_SPREADSHEET_ERROR = re.compile(
+    r"#(?:N/A|NV|(?:NULL|DIV/0|VALUE|REF|NUM|SPILL|CALC|WERT|BEZUG|ZAHL|VALEUR|NOMBRE|VALOR|VALORE"
+    r"|RIF|NAME|NOM|NOME)[!?])"
+)
+
+
+def trimmed(cell: str) -> str:
+    """Return a cell without the blanks around its text, also those that cannot be seen."""
+    return cell.strip(_BLANKS)
+
+
+def heading(cell: str) -> str:
+    """Return the column that a heading means, or the heading as it is if it means none.
+
+    >>> heading("Aspect Ratio")
+    'aspect_ratio'
+    """
+    name = trimmed(cell)
+    known = _BETWEEN_WORDS.sub("_", name).lower()
+    return known if known in COLUMNS else name
+
+
+def truth(cell: str) -> bool | None:
+    """Return what a word means where yes or no is wanted, in the languages of spreadsheets."""
+    return _TRUTH.get(trimmed(cell).casefold())
+
+
+def ratio(cell: str) -> str:
+    """Return an aspect ratio that a spreadsheet took for a time of day as it was meant.
+
+    >>> ratio("16:09:00"), ratio("4:09 PM")
+    ('16:9', '16:9')
+    """
+    time = _TIME.fullmatch(trimmed(cell))
+    if time is None:
+        return cell
+    across = int(time["across"])
+    if time["half"]:
+        across = across % 12 + 12 * (time["half"] in "Pp")
+    return f"{across}:{int(time['down'])}"
+
+
+def is_spreadsheet_error(cell: Any) -> bool:
+    """Whether a cell holds no text but what a spreadsheet shows of a formula that failed."""
+    return isinstance(cell, str) and _SPREADSHEET_ERROR.fullmatch(cell) is not None
