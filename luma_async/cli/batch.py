@@ -27,7 +27,6 @@ from luma_async.batch.results import NAME, is_lasting, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.interruption import Interruption
 from luma_async.cli.stdout import forget_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import BatchError, InsufficientCreditsError
@@ -123,6 +122,7 @@ async def run_batch(
     for row in manifest.rows:
         connection.check_is_no_secret(row.key)
     await anyio.to_thread.run_sync(_check_journal, connection, order)
+    was_stopped = asyncio.Event()
     client = connection.client_that_submits(max_downloads=order.max_downloads, **settings)
     async with client as luma:
         batch = Batch(
@@ -136,24 +136,30 @@ async def run_batch(
         )
         if order.retry_uncertain:
             terminal.warn("Rows that are uncertain are sent once more, and may be paid for twice.")
-        again = command(connection, order)
-        terminal.take_up_all = again
-        interruption = Interruption(terminal, luma, batch)
+        terminal.go_on = command(connection, order)
+
+        def stop_submitting() -> None:
+            batch.stop()
+            luma.stop_submitting()
+            was_stopped.set()
+            terminal.warn(
+                "No more is submitted; jobs that run are watched to their end. "
+                "Ctrl-C again leaves at once."
+            )
+
+        terminal.on_first_interrupt = stop_submitting
         try:
-            with interruption.handled(), terminal.meter(batch.progress, at_once=order.max_tasks):
+            with terminal.meter(batch.progress, at_once=order.max_tasks):
                 async with aclosing(batch.run()) as results:
                     async for result in results:
                         _tell(terminal, result)
-        except asyncio.CancelledError:
-            if not interruption.is_final:
-                raise
-            terminal.warn(f"Left at once; nothing is lost. To go on: {again}")
-            return ExitCode.INTERRUPTED
         finally:
+            terminal.on_first_interrupt = None
             if batch.results:
                 await _show_gallery(terminal, connection, order, batch)
-    was_stopped = interruption.count > 0
-    return _summed_up(terminal, connection, order, manifest, batch, was_stopped=was_stopped)
+    return _summed_up(
+        terminal, connection, order, manifest, batch, was_stopped=was_stopped.is_set()
+    )
 
 
 def connection_for(
@@ -311,10 +317,13 @@ def _summed_up(
         terminal.complain(batch.problem)
         is_empty = isinstance(batch.problem, InsufficientCreditsError)
         mended = "the account is topped up" if is_empty else "that is mended"
-        terminal.say(f"Once {mended}, go on: {command(connection, order)}")
+        terminal.say(f"Once {mended}, go on: {terminal.go_on}")
+        terminal.go_on = None
         nothing = batch.progress.done == 0
         return ExitCode.of([batch.problem]) if nothing else ExitCode.FAILED
     if was_stopped and batch.progress.left:
+        terminal.say_how_to_go_on()
         return ExitCode.INTERRUPTED
+    terminal.go_on = None
     bad = any(state is not ResultState.DONE for state in ours if state is not None)
     return ExitCode.FAILED if bad else ExitCode.DONE

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 import typer
 
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.interruption import Interruption
 from luma_async.cli.stdout import forget_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError, ManifestError
-
-ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What ends a process that is a service's, or whose terminal is gone: as a Ctrl-C would."""
 
 Work = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
 
@@ -36,37 +33,55 @@ def run(work: Work, *, as_json: bool = False) -> NoReturn:
 
     """
     terminal = Terminal(as_json=as_json)
-    for number in ENDS:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    with terminal.log():
-        code = _code_of(work, terminal)
+    interruption = Interruption(terminal)
+    with interruption.heeded(), terminal.log():
+        code = _code_of(work, terminal, interruption)
     raise typer.Exit(code)
 
 
-def _code_of(work: Work, terminal: Terminal) -> ExitCode:
+def _code_of(work: Work, terminal: Terminal, interruption: Interruption) -> ExitCode:
+    async def main() -> ExitCode:
+        interruption.attach()
+        return await work(terminal)
+
     try:
-        return asyncio.run(work(terminal))
+        return asyncio.run(main())
     except KeyboardInterrupt:
         terminal.say_interrupted()
         return ExitCode.INTERRUPTED
-    except ManifestError as error:
-        terminal.list_problems(error)
-        return ExitCode.of([error])
-    except LumaError as error:
-        terminal.complain(error)
-        return ExitCode.of([error])
-    except BrokenPipeError:
-        forget_stdout()
-        return ExitCode.DONE
-    except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
+    except asyncio.CancelledError:
+        if not interruption.is_leaving:
             raise
-        terminal.complain(
-            f"This needs {error.name}: pip install 'luma-async[{_EXTRAS[error.name]}]'"
-        )
-        return ExitCode.USAGE
-    except OSError as error:
-        forget_stdout()
-        terminal.complain(f"That did not work: {error}.")
-        return ExitCode.FAILED
+        terminal.say_interrupted()
+        return ExitCode.INTERRUPTED
+    except (LumaError, ModuleNotFoundError, OSError) as error:
+        code = _code_of_failure(error, terminal)
+        terminal.say_how_to_go_on()
+        return code
+
+
+def _code_of_failure(error: Exception, terminal: Terminal) -> ExitCode:
+    """Say what went wrong.
+
+    Raises:
+        Exception: it is none of those that are expected.
+
+    """
+    match error:
+        case ManifestError():
+            terminal.list_problems(error)
+        case LumaError():
+            terminal.complain(error)
+        case BrokenPipeError():
+            forget_stdout()
+            return ExitCode.DONE
+        case ModuleNotFoundError(name=str(name)) if name in _EXTRAS:
+            terminal.complain(f"This needs {name}: pip install 'luma-async[{_EXTRAS[name]}]'")
+            return ExitCode.USAGE
+        case OSError():
+            forget_stdout()
+            terminal.complain(f"That did not work: {error}.")
+            return ExitCode.FAILED
+        case _:
+            raise error
+    return ExitCode.of([error])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +16,7 @@ from rich.text import Text
 from luma_async.cli.advice import advice_on
 from luma_async.cli.board import Board
 from luma_async.cli.display import Display
+from luma_async.cli.interruption import raising
 from luma_async.cli.text import clean
 from luma_async.errors import LumaError, ManifestError
 
@@ -41,6 +41,10 @@ class Terminal:
         """What to type for all of them at once."""
         self.take_up_submission: str | None = None
         """What to type for a job that is being submitted."""
+        self.go_on: str | None = None
+        """What to type to go on with a batch, until that was said."""
+        self.on_first_interrupt: Callable[[], None] | None = None
+        """What a first Ctrl-C does, where it does not leave."""
         self.settle = "luma-async settle"
         """What to type, before its key, for a job that is uncertain."""
         self._console = _Console(
@@ -127,16 +131,16 @@ class Terminal:
             KeyboardInterrupt: the answer is Ctrl-C.
 
         """
-        # asyncio would only note an interruption, and go on waiting for a line.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
+        with raising():
             self._console.print(Text(f"{clean(question)} [y/N] ", "bold"), soft_wrap=True, end="")
             return sys.stdin.readline().strip().lower() in ("y", "yes")
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def say_interrupted(self) -> None:
         """Tell what goes on without us, and how it is taken up again."""
+        if self.go_on:
+            self.warn(f"Left at once; nothing is lost. To go on: {self.go_on}")
+            self.go_on = None
+            return
         self.warn("Interrupted.")
         commands = list(dict.fromkeys(self.take_up.values()))
         if len(commands) > _MOST_COMMANDS and self.take_up_all:
@@ -150,6 +154,18 @@ class Terminal:
             commands = [self.take_up_submission]
         for command in commands:
             self._print(f"  {command}", "")
+
+    def say_how_to_go_on(self) -> None:
+        """Tell what to type to go on with a batch that is left, once."""
+        if self.go_on:
+            self.say(f"To go on: {self.go_on}")
+            self.go_on = None
+
+    def last_words(self) -> str:
+        """Return what is written to a terminal when the process ends at once."""
+        cursor = "\x1b[?25h" if self._console.is_terminal else ""  # a display may have hidden it
+        how = f" To go on: {clean(self.go_on)}" if self.go_on else ""
+        return f"{cursor}\nEnded at once. What was just sent may be uncertain now.{how}\n"
 
     @contextmanager
     def log(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,7 +29,7 @@ import pytest
 
 from luma_async import LumaClient
 from luma_async.cli import main
-from luma_async.cli.program import ENDS
+from luma_async.cli.interruption import ENDS
 from luma_async.simulator import Fault, Simulator
 
 KEY = "sk-a-key-that-must-never-be-seen"
@@ -100,8 +101,10 @@ class Shell:
         return [json.loads(line) for line in self.run(*arguments, "--json").stdout.splitlines()]
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a command that Ctrl-C reaches, whatever started the tests, and leave none behind."""
+    def started(
+        self, *arguments: str, ignored: Sequence[int] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run a command that signals reach but the `ignored` ones, and leave none behind."""
         with subprocess.Popen(
             [*COMMAND, *arguments],
             env=self.environment,
@@ -110,7 +113,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_heed_signals,  # noqa: PLW1509
+            preexec_fn=partial(_heed_signals, ignored),  # noqa: PLW1509
         ) as process:
             try:
                 yield process
@@ -170,10 +173,10 @@ class Shell:
         return process.returncode, shown.decode(), (piped or b"").decode()
 
 
-def _heed_signals() -> None:
-    """Undo what a shell does to its background jobs (SIGINT), and nohup (SIGHUP)."""
+def _heed_signals(ignored: Sequence[int]) -> None:
+    """Do or undo what a shell does to its background jobs (SIGINT), and nohup (SIGHUP)."""
     for number in (signal.SIGINT, *ENDS):
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 
 
 def _text_of(stream: io.TextIOWrapper) -> str:
