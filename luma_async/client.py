@@ -55,6 +55,7 @@ from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
 from luma_async.transport.rate_headers import LONGEST_WAIT
 from luma_async.transport.settings import Secret
+from luma_async.unwrapping import SecretLike, URLLike, unwrapped
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome
@@ -76,8 +77,10 @@ class LumaClient:
     call `aclose()` at the end then. It belongs to the event loop that it is first used in.
 
     Args:
-        api_key: the gateway's key; `LUMA_API_KEY` from the environment if not given.
-        base_url: where the gateway is; `LUMA_BASE_URL` if not given, else the dialect's default.
+        api_key: the gateway's key, plain or as pydantic's `SecretStr`; `LUMA_API_KEY` from the
+            environment if not given.
+        base_url: where the gateway is, as a text or a URL of yarl or pydantic; `LUMA_BASE_URL` if
+            not given, else the dialect's default.
         dialect: the words the server speaks; `GatewayDialect()` if not given.
         max_requests: HTTP requests in flight.
         max_tasks: jobs running at the server that were submitted here; `generate()` and `extend()`
@@ -115,9 +118,9 @@ class LumaClient:
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: SecretLike | None = None,
         *,
-        base_url: str | None = None,
+        base_url: URLLike | None = None,
         dialect: Dialect | None = None,
         max_requests: int = 16,
         max_tasks: int | None = None,
@@ -129,7 +132,7 @@ class LumaClient:
         batch_size: int = 100,
         max_image_bytes: int = IMAGE_LIMIT,
         max_downloads: int = 4,
-        journal: Journal | str | os.PathLike[str] | None = None,
+        journal: Journal | URLLike | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
         media_session: aiohttp.ClientSession | None = None,
         trust_env: bool = False,
@@ -137,7 +140,8 @@ class LumaClient:
         max_download_bytes: int | None = LARGEST_DOWNLOAD,
         allow_private_media: bool = False,
     ) -> None:
-        api_key = Secret(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
+        api_key = Secret.of(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
+        journal = unwrapped(journal)
         _check_positive(
             max_requests=max_requests,
             max_tasks=max_tasks,
@@ -190,7 +194,7 @@ class LumaClient:
         self._runs: WeakSet[Run] = WeakSet()
         self._bookkeeper: Bookkeeper | None = None
         if journal is not None:
-            own = SQLJournal(journal) if isinstance(journal, str | os.PathLike) else None
+            own = _journal_at(journal)
             self._bookkeeper = Bookkeeper(
                 own or cast("Journal", journal),
                 self._submitter,
@@ -670,8 +674,21 @@ def _no_journal_for_a_key() -> ConfigurationError:
     return ConfigurationError("A key needs a journal: LumaClient(journal='jobs.db').")
 
 
-def _check_positive(**settings: float | None) -> None:
+def _journal_at(journal: Any) -> SQLJournal | None:
+    """Return the journal at a path or URL; `None` for a `Journal` of the caller's."""
+    if isinstance(journal, str | bytes | os.PathLike):
+        return SQLJournal(journal)
+    if callable(getattr(journal, "claim", None)):
+        return None
+    raise ConfigurationError(
+        f"journal must be a path, a URL or a Journal, not {type(journal).__name__}."
+    )
+
+
+def _check_positive(**settings: Any) -> None:
     for name, value in settings.items():
+        if isinstance(value, str | bytes):
+            raise ConfigurationError(f"{name} must be a number, not {value!r}.")
         if value is not None and not value > 0:
             raise ConfigurationError(f"{name} must be above 0, not {value!r}.")
         if value == math.inf and name != "task_timeout":

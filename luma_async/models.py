@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import (
     AfterValidator,
+    AnyUrl,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -19,10 +21,12 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, to_json
+from yarl import URL
 
 from luma_async.errors import InvalidRequestError, LumaError
 from luma_async.packed_row import PackedRow
 from luma_async.pictures import PictureField, PictureLike
+from luma_async.unwrapping import unwrapped
 from luma_async.web_url import is_web_url, shown_link
 
 PROMPT_LIMIT = 5000
@@ -196,7 +200,7 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 Prompt = Annotated[str, AfterValidator(_check_prompt)]
-WebURL = Annotated[str, AfterValidator(_check_web_url)]
+WebURL = Annotated[str, BeforeValidator(unwrapped), AfterValidator(_check_web_url)]
 Word = Annotated[str, Field(min_length=1)]
 Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
 
@@ -211,7 +215,7 @@ class ExtendFields(TypedDict, total=False):
     model: str | None
     resolution: str | None
     duration: str | None
-    notify_hook: str | None
+    notify_hook: str | URL | AnyUrl | None
     extra: Mapping[str, Any]
 
 

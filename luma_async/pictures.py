@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeGuard
 
-from pydantic import PlainValidator
+from pydantic import AnyUrl, PlainValidator
 from pydantic_core import PydanticCustomError
+from yarl import URL
 
+from luma_async.unwrapping import unwrapped
 from luma_async.web_url import is_web_url, shown_link
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -72,7 +74,16 @@ def _unpickled(data: bytes, media_type: str, sha256: str) -> Picture:
 
 
 PictureLike = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | ReadsBytes | SavesItself | Picture
+    str
+    | URL
+    | AnyUrl
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | ReadsBytes
+    | SavesItself
+    | Picture
 )
 """A web URL, a data URI, a path, bytes, a file, a Pillow image, or a picture that was read."""
 
@@ -103,6 +114,7 @@ def checked_source(source: Any) -> Any:
 
     What is no URL is taken for a path: whether there is a picture shows when it is read.
     """
+    source = unwrapped(source)
     if isinstance(source, str):
         _check_text(source)
     elif not isinstance(source, Picture | os.PathLike | bytes | bytearray | memoryview) and not (

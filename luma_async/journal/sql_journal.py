@@ -21,6 +21,7 @@ from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
 from luma_async.journal.place import parse_place
 from luma_async.journal.worker import to_its_end
+from luma_async.unwrapping import URLLike, unwrapped
 
 if TYPE_CHECKING:
     from luma_async.journal.store import Store
@@ -61,7 +62,7 @@ class SQLJournal:
 
     def __init__(
         self,
-        place: str | os.PathLike[str],
+        place: URLLike | os.PathLike[str],
         *,
         lock_timeout: float = 5.0,
         owner_timeout: float = 30.0,
@@ -69,7 +70,7 @@ class SQLJournal:
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {seconds!r}.")
-        self._place = parse_place(os.fsdecode(place))
+        self._place = parse_place(os.fsdecode(unwrapped(place)))
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
         _check_packages(self._place.dialect)

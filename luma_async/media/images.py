@@ -99,7 +99,7 @@ async def image_from(
     if max_side is not None and max_side < 1:
         raise InvalidRequestError.of("max_side", f"{max_side} is no size; allowed is 1 or more")
     try:
-        checked_source(source)
+        source = checked_source(source)
         if not is_url(source):
             return await _in_thread(source, max_bytes, max_side)
         problem = "is a URL, and what the server fetches cannot be scaled here"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -32,6 +32,9 @@ from luma_async.transport.refusal import (
 )
 from luma_async.transport.rejections import rejected_by, status_of_code
 from luma_async.transport.verdict import Failure, Verdict, failure_of_refusal, verdict
+
+Scrub = Callable[[str], str]
+"""Removes the API key from a text that people are shown."""
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-oneapi-request-id", "request-id", "cf-ray")
 _TELLING_STATUSES = frozenset({400, 403, 404, 405, 422, 429})
@@ -144,22 +147,23 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientError | OSError | TimeoutError)
 
 
-def refused(call: Call[Any], answer: Answer) -> Failed:
+def refused(call: Call[Any], answer: Answer, scrub: Scrub) -> Failed:
     """Return what an answer with a status of 300 or more means."""
     refusal = read_refusal(answer.body, status=answer.status)
-    return _said_no(call, answer, refusal or Refusal(page_text(answer.body)))
+    return _said_no(call, answer, refusal or Refusal(page_text(answer.body, scrub)), scrub)
 
 
-def unreadable(call: Call[Any], answer: Answer, why: str) -> Failed:
+def unreadable(call: Call[Any], answer: Answer, why: str, scrub: Scrub) -> Failed:
     """Return what a good status means whose body does not say what it should."""
     refusal = read_refusal(answer.body, status=answer.status)
     if refusal is not None:
-        return _said_no(call, answer, refusal)
-    text = f"{call} answered {answer.status}, but {why}: {page_text(answer.body)!r}."
+        return _said_no(call, answer, refusal, scrub)
+    said = page_text(answer.body, scrub)
+    text = f"{call} answered {answer.status}, but {scrub(why)}: {said!r}."
     return Failed(ResponseError(text), Failure.UNCLEAR)
 
 
-def _said_no(call: Call[Any], answer: Answer, refusal: Refusal) -> Failed:
+def _said_no(call: Call[Any], answer: Answer, refusal: Refusal, scrub: Scrub) -> Failed:
     status = answer.status
     documents = _documents(answer.body) or [body_text(answer.body)]
     said = " ".join([refusal.message, *_texts(documents)])[:_LONGEST_TEXT]
@@ -177,13 +181,13 @@ def _said_no(call: Call[Any], answer: Answer, refusal: Refusal) -> Failed:
     details: dict[str, Any] = {
         "status": status,
         "call": str(call),
-        "code": refusal.code,
-        "request_id": refusal.request_id or answer.request_id,
-        "next_step": _next_step(call, answer, kind, failure, jobs=jobs),
+        "code": scrub(refusal.code or "") or None,
+        "request_id": scrub(refusal.request_id or answer.request_id or "") or None,
+        "next_step": _next_step(call, answer, kind, failure, jobs=jobs, scrub=scrub),
     }
     if kind is RateLimitError:
         details["retry_after"] = answer.retry_after
-    error = kind(refusal.message, **details)
+    error = kind(scrub(refusal.message), **details)
     return Failed(error, failure, retry_after=answer.retry_after, entry=entry)
 
 
@@ -202,9 +206,10 @@ def _next_step(
     failure: Failure,
     *,
     jobs: list[str],
+    scrub: Scrub,
 ) -> str:
     if jobs:
-        return f"It names the job {jobs[0]}"
+        return f"It names the job {scrub(jobs[0])}"
     is_uncertain = verdict(failure, submits=call.submits) is Verdict.UNCERTAIN
     step = kind.advice
     if call.missing and answer.status in (404, 405):
@@ -214,7 +219,7 @@ def _next_step(
     elif 300 <= answer.status < 400:
         where = _target(answer)
         place = f"{where.scheme}://{where.hostname}" if where and where.netloc else "it"
-        step = f"The server wants the call at another place ({place}): check base_url"
+        step = f"The server wants the call at another place ({scrub(place)}): check base_url"
     elif is_uncertain:
         step = ""  # SubmissionUncertainError says what to do
     elif failure is Failure.UNCLEAR:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -122,10 +123,13 @@ def body_text(body: bytes) -> str:
     return " ".join(unescape(text).split())
 
 
-def page_text(body: bytes) -> str:
-    """Return what a body without a known form says, in a line: its title, or its first words."""
+def page_text(body: bytes, scrub: Callable[[str], str] = str) -> str:
+    """Return what a body without a known form says, in a line: its title, or its first words.
+
+    `scrub` removes the API key, before a cut could leave a part of it.
+    """
     message = next((_text(document.get("message")) for document in _objects(body)), None)
-    text = message or body[:4096].decode("utf-8", "replace")
+    text = scrub(message or body[:8192].decode("utf-8", "replace"))[:4096]
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     if title:
         text = title[1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
 from urllib.parse import urlsplit
 
 from luma_async.errors import ConfigurationError
+from luma_async.unwrapping import SecretLike, URLLike, unwrapped_text
 from luma_async.web_url import is_web_url
 
 
@@ -16,15 +18,31 @@ class Secret(str):
     def __repr__(self) -> str:
         return "'***'"
 
+    @classmethod
+    def of(cls, value: SecretLike) -> Self:
+        """Return the text of a secret.
 
-def checked_key(api_key: str) -> Secret:
+        Raises:
+            ConfigurationError: it is none.
+
+        """
+        text = unwrapped_text(value)
+        if text is None:
+            raise ConfigurationError(
+                "api_key must be a text, bytes, SecretStr or SecretBytes, "
+                f"not {type(value).__name__}."
+            )
+        return cls(text)
+
+
+def checked_key(api_key: SecretLike) -> Secret:
     """Return the key without the line end that files and pastes leave on it.
 
     Raises:
         ConfigurationError: it is empty, or no header could carry it. The text does not show it.
 
     """
-    key = Secret(api_key.strip())
+    key = Secret(Secret.of(api_key).strip())
     if not key:
         raise ConfigurationError("The API key is empty. Set LUMA_API_KEY, or pass api_key.")
     if not key.isascii() or not key.isprintable() or " " in key:
@@ -34,14 +52,19 @@ def checked_key(api_key: str) -> Secret:
     return key
 
 
-def checked_base_url(base_url: str) -> str:
+def checked_base_url(base_url: URLLike) -> str:
     """Return the URL that calls are appended to, without a slash at its end.
 
     Raises:
         ConfigurationError: it is no http(s) URL of a host, or holds more than host and prefix.
 
     """
-    url = base_url.strip()
+    text = unwrapped_text(base_url)
+    if text is None:
+        raise ConfigurationError(
+            f"base_url must be a text, or a URL of yarl or pydantic, not {type(base_url).__name__}."
+        )
+    url = text.strip()
     parts = urlsplit(url) if is_web_url(url) else None
     if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(

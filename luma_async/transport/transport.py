@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 import backoff
-from multidict import CIMultiDict
 from yarl import URL
 
 from luma_async.errors import (
@@ -28,16 +27,18 @@ from luma_async.transport.body import Body
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.chunks import next_chunk
-from luma_async.transport.failure import Answer, Failed, refused, unanswered, unreadable
+from luma_async.transport.failure import Answer, Failed, Scrub, refused, unanswered, unreadable
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.reuse import Ride
+from luma_async.transport.scrubbing import Scrubber
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.settings import Secret, checked_base_url, checked_key
 from luma_async.transport.upload import Upload
 from luma_async.transport.verdict import Verdict, verdict
 from luma_async.transport.waits import waits
+from luma_async.unwrapping import SecretLike, URLLike
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")
@@ -64,10 +65,6 @@ MOST_UNFIT = 1000
 
 LAST_WORDS = 5.0
 """Seconds that submissions which were cut off have to be written down."""
-
-SHORTEST_SECRET = 12
-"""Characters; a shorter key is a stand-in, and part of many a word."""
-
 
 _LOGIN = re.compile(r"//[^/@\s]*@")
 
@@ -108,14 +105,17 @@ class _Sending(Generic[T]):
         """Whether the server may have read the whole of a submission's newest try."""
         return self.upload is not None and self.upload.has_left
 
-    def lost_answer(self, problem: Exception) -> LumaError:
+    def error_of(self, problem: Exception, scrub: Scrub) -> LumaError:
         """Return the error of a submission whose answer nobody could take in, or raise the problem.
 
         It is that of a signal to a layer above, or a slip, as long as nothing has left.
         """
+        if isinstance(problem, LumaError):
+            return problem
         if not self.has_left:
             raise problem
-        error = ResponseError(f"{self.call}: the answer could not be read: {problem!r}.")
+        why = scrub(repr(problem))
+        error = ResponseError(f"{self.call}: the answer could not be read: {why}.")
         self.unclear = self.unclear or error
         return error
 
@@ -134,8 +134,8 @@ class Transport:
     def __init__(
         self,
         *,
-        api_key: str,
-        base_url: str,
+        api_key: SecretLike,
+        base_url: URLLike,
         max_requests: int = 16,
         timeout: float = 30.0,
         max_tries: int = 5,
@@ -148,8 +148,7 @@ class Transport:
         self._prefix = parts.path
         self._base = URL(self.base_url, encoded=True)
         self._key = checked_key(api_key)
-        self._is_secret = len(self._key) >= SHORTEST_SECRET
-        self._key_bytes = self._key.encode()
+        self._scrubber = Scrubber(self._key)
         headers = {
             "Authorization": Secret(f"Bearer {self._key}"),
             "Accept": "application/json",
@@ -230,7 +229,7 @@ class Transport:
             goes_on = decided is Verdict.REPEAT or not call.submits
             error = self._over(call) if goes_on and self._is_over(call) else failed.error
         except Exception as other:  # noqa: BLE001  such as that the client is closed
-            error = other if isinstance(other, LumaError) else sending.lost_answer(other)
+            error = sending.error_of(other, self._scrubber.text)
         except asyncio.CancelledError:
             if sending.unclear is not None:
                 logger.warning("%s The job may have been taken.", sending.unclear)
@@ -382,7 +381,8 @@ class Transport:
             raise
         except Exception as error:
             if sending.has_left:
-                await record.unclear(ResponseError(f"The answer could not be read: {error!r}."))
+                why = self._scrubber.text(repr(error))
+                await record.unclear(ResponseError(f"The answer could not be read: {why}."))
             else:
                 await record.not_taken()
             raise
@@ -418,7 +418,7 @@ class Transport:
             if REMAINING in answer.headers and (seconds := used_up_for(answer.headers)) is not None:
                 self._brake.hold(seconds)
         if answer.status >= 300:
-            raise refused(call, self._scrubbed(answer))
+            raise refused(call, answer, self._scrubber.text)
         try:
             return call.read(answer.body)
         except ResponseError as error:
@@ -429,7 +429,7 @@ class Transport:
             why = f"reading it failed ({error!r})"  # the job may be there for all that
         if answer.cut_off is not None:
             raise self._unanswered(call, answer.cut_off, self._timeout, has_left=True)
-        raise unreadable(call, self._scrubbed(answer), why)
+        raise unreadable(call, answer, why, self._scrubber.text)
 
     async def _exchange(self, sending: _Sending[Any]) -> Answer:
         """Send once, and return the answer whatever its status."""
@@ -478,8 +478,7 @@ class Transport:
                     ride.was_answered()
                 body, cut_off = await _read_body(response)
                 body = as_utf8(body, response.headers.get("Content-Type"))
-                if self._is_secret and self._key_bytes in body:
-                    body = body.replace(self._key_bytes, b"***")
+                body = self._scrubber.body(body)
                 url = str(response.url)
                 return Answer(response.status, response.headers, body, cut_off, url)
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
@@ -542,17 +541,9 @@ class Transport:
         *,
         has_left: bool | None,
     ) -> Failed:
-        said = self._without_key(str(error) or type(error).__name__)
+        said = self._scrubber.text(str(error) or type(error).__name__)
         said = _LOGIN.sub("//***@", said)  # a proxy's
         return unanswered(call, error, said, host=self._host, timeout=timeout, has_left=has_left)
-
-    def _scrubbed(self, answer: Answer) -> Answer:
-        headers = {name: self._without_key(value) for name, value in answer.headers.items()}
-        return answer._replace(headers=CIMultiDict(headers))
-
-    def _without_key(self, text: str) -> str:
-        """Take the key out of a text: servers quote it in what they say of it."""
-        return text.replace(self._key, "***") if self._is_secret else text
 
 
 def _try_to_take(places: tuple[anyio.Semaphore, ...]) -> bool:

@@ -6,13 +6,14 @@ import asyncio
 import json
 import logging
 import math
+import re
 import traceback
 from typing import Any
 
 import aiohttp
 import pytest
 
-from luma_async import LumaClient, LumaError
+from luma_async import APIError, LumaClient, LumaError
 from luma_async.simulator import Fault, Simulator
 from tests.clients import KEY, connect, until
 
@@ -38,6 +39,25 @@ FAULTS = {
     ),
     "quoted in a header": Fault(
         on=["generate", "get"], status=400, headers=(("x-request-id", KEY),)
+    ),
+    "quoted as JSON in Go": Fault.answer(
+        json.dumps({"error": {"message": f"no {KEY}", "code": "x"}})
+        .replace("-", "\\u002D")
+        .encode(),
+        status=400,
+        on=["generate", "get"],
+    ),
+    "quoted in HTML": Fault.answer(
+        f"<p>no {KEY}</p>".replace("-", "&#x2d;").encode(), status=502, on=["generate", "get"]
+    ),
+    "quoted in a page in JSON in a 200": Fault.answer(
+        json.dumps({"said": f"no {KEY}".replace("-", "&#45;")}).replace("&", "\\u0026").encode(),
+        on=["generate", "get"],
+    ),
+    "quoted in a link in a header": Fault(
+        on=["generate", "get"],
+        status=400,
+        headers=(("Location", f"/?key={KEY}".replace("-", "%2D")),),
     ),
     "timeout": Fault.slow(math.inf, on=["generate", "get"]),
     "redirect": Fault(on=["generate", "get"], status=302, headers=(("Location", "/" + KEY),)),
@@ -81,6 +101,25 @@ async def test_no_failure_shows_the_key(
         assert KEY not in repr(luma)
         assert KEY not in repr(vars(luma))
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("place", ["message", "code", "request_id", "page", "header"])
+async def test_no_refusal_shows_a_short_key(place: str) -> None:
+    """It stands there as a word; where it is a part of one, the word is left."""
+    said = {"message": "ask k", "code": "ask-k", "request_id": "ask/k"}
+    error = {"error": {"message": said["message"], "code": said["code"]}, **said}
+    body = b"<title>ask: k</title>" if place == "page" else json.dumps(error).encode()
+    refusal = Fault(on=["get"], status=400, body=body, headers=(("X-Request-Id", "ask=k"),))
+    async with Simulator() as sim, LumaClient("k", base_url=sim.url, max_tries=1) as luma:
+        sim.faults.add(refusal)
+
+        with pytest.raises(APIError) as caught:
+            await luma.get("a")
+
+    refused = caught.value
+    shown = " ".join(map(str, [refused, refused.message, refused.code, refused.request_id]))
+    assert "ask" in shown
+    assert not re.search(r"\bk\b", shown)
 
 
 async def test_an_answer_that_is_no_http_does_not_show_the_key() -> None:

@@ -1,0 +1,163 @@
+"""Scrubbing: remove the API key from texts of a server's, however they escape it. Pure."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from functools import cache, cached_property
+from html.entities import html5
+from itertools import groupby
+
+MASK = "***"
+
+SHORTEST_SECRET = 12
+"""Characters. A shorter API key is a stand-in, and part of many a word."""
+
+_SHORTEST_CORE = 12
+"""Characters of Base64 that tell a key by themselves, whatever is encoded before and after it."""
+
+_NESTING = 4
+"""Backslashes before an escaped character, at most: JSON within JSON doubles them."""
+
+_BACKSLASH = r"(?:\\|%(?:25)*5[Cc])"
+_PERCENT = r"(?:%|\\{1,4}u0025)(?:25)*"
+_AMPERSAND = r"(?:&|\\{1,4}u0026|%(?:25)*26)(?:amp(?:;|%(?:25)*3[Bb]))*"
+_NUMBER_SIGN = r"(?:#|\\{1,4}u0023|%(?:25)*23)"
+_SEMICOLON = r"(?:;|%(?:25)*3[Bb])?"
+
+_CODE_OF_WORD = r"(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])"
+"""A letter or a digit in hexadecimal."""
+
+_ESCAPED_WORD = (
+    (b"\\", re.compile(rf"\\(?:u00(?:{_CODE_OF_WORD}|23)|x{_CODE_OF_WORD})".encode())),
+    (b"%", re.compile(rf"%(?:25)*(?:{_CODE_OF_WORD}|5[Cc]|23[xX\d])".encode())),
+    (b"#", re.compile(rf"#(?:[xX]0*{_CODE_OF_WORD}|0*(?:[4-9]\d|1[0-2]\d))[;%\\]".encode())),
+)
+"""Letters and digits that are escaped though nothing asks for it, maybe within another escape, each
+with the byte that is looked for first."""
+
+
+class Scrubber:
+    r"""Masks one API key.
+
+    The key is found as it is, with any of its characters escaped as in JSON (`\/`, `\u002d`), in
+    HTML (`&amp;`, `&#45;`, `&#x2d;`) or in a URL (`%2D`), one escape within another, and in Base64.
+
+    A key of fewer than `SHORTEST_SECRET` characters is masked in `text()` only, only where no
+    letter or digit stands beside it, and not in Base64: "k" is left alone in "ask" and masked in
+    "the key k", "k-1" and "key=k".
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._is_long = len(key) >= SHORTEST_SECRET
+        self._as_bytes = key.encode()
+        words = re.findall(r"[A-Za-z0-9]+", key)
+        self._longest_word = max(words, key=len, default="").encode()
+
+    def __repr__(self) -> str:
+        return "<Scrubber>"
+
+    def text(self, text: str) -> str:
+        """Return a text for people without the key."""
+        return self._in_text.sub(MASK, text) if text else text
+
+    def body(self, body: bytes) -> bytes:
+        """Return a body without a long key: for programs, so JSON stays as valid as it was.
+
+        Base64 is left to `text()`.
+        """
+        if not self._is_long:
+            return body
+        if self._as_bytes in body:
+            body = self._as_it_is.sub(_masked, body)
+        return self._in_body.sub(_masked, body) if self._may_be_escaped_in(body) else body
+
+    def _may_be_escaped_in(self, body: bytes) -> bool:
+        """Return whether a search for the escaped key is worth its time. Fast, for megabytes."""
+        return self._longest_word in body or any(
+            sign in body and escape.search(body) for sign, escape in _ESCAPED_WORD
+        )
+
+    @cached_property
+    def _in_text(self) -> re.Pattern[str]:
+        if not self._is_long:
+            return re.compile(rf"(?<![^\W_]){_escapable(self._key)}(?![^\W_])")
+        return re.compile(
+            "|".join([_escapable(self._key), *map(_escapable, _in_base64(self._key))])
+        )
+
+    @cached_property
+    def _in_body(self) -> re.Pattern[bytes]:
+        return re.compile(_escapable(self._key).encode())
+
+    @cached_property
+    def _as_it_is(self) -> re.Pattern[bytes]:
+        return re.compile(re.escape(self._as_bytes))
+
+
+def _masked(match: re.Match[bytes]) -> bytes:
+    r"""Return the mask, so that a backslash before it does not break JSON.
+
+    An odd one makes an escape of the first letter (`\n`, `\u0041`), which stays, or is the half of
+    one of its own, which is completed.
+    """
+    found = match[0]
+    before = match.string[max(match.start() - 64, 0) : match.start()]
+    kept = b""
+    if (len(before) - len(before.rstrip(b"\\"))) % 2:
+        kept = found[: 5 if found[:1] == b"u" else 1]
+    return kept + MASK.encode()
+
+
+def _escapable(text: str) -> str:
+    """Return the pattern of a text in which any character may be escaped."""
+    parts = []
+    for character, run in groupby(text):
+        count = len(list(run))
+        if character == "\\":  # one loop for all of them: each in its own would try for ever
+            parts.append(rf"(?:{_character(character)}){{{count},{_NESTING * count}}}")
+        else:
+            parts += [_character(character)] * count
+    return "".join(parts)
+
+
+@cache
+def _character(character: str) -> str:
+    """Return the pattern of a character, as it is or escaped; the longest form comes first."""
+    code = ord(character)
+    digits = (f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
+    number = "".join(digits)
+    forms = [
+        rf"{_PERCENT}{number}",
+        rf"{_BACKSLASH}{{1,{_NESTING}}}(?:u00{number}|U000000{number}|x{number})",
+        rf"{_AMPERSAND}{_NUMBER_SIGN}(?:[xX]0{{0,6}}{number}|0{{0,6}}{code}){_SEMICOLON}",
+        *(rf"{_AMPERSAND}{name}{_SEMICOLON}" for name in _names().get(character, ())),
+        re.escape(character),
+    ]
+    before = "" if character.isalnum() or character == "\\" else rf"{_BACKSLASH}{{0,{_NESTING}}}"
+    return f"{before}(?:{'|'.join(forms)})"
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    """Return the names that HTML has for characters of ASCII."""
+    names: dict[str, list[str]] = {}
+    for name, character in html5.items():
+        if name.endswith(";") and len(character) == 1 and character.isascii():
+            names.setdefault(character, []).append(name[:-1])
+    return names
+
+
+def _in_base64(key: str) -> Iterator[str]:
+    """Yield the texts, one of which any Base64 holds that encodes the key among other things.
+
+    What is encoded before and after it shares the characters at its edges, so those are left out.
+    """
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + key.encode()).decode()
+        whole = (offset + len(key)) // 3 * 4
+        core = encoded[(0, 2, 3)[offset] : whole]
+        if len(core) >= _SHORTEST_CORE:
+            yield from dict.fromkeys([core, core.translate(str.maketrans("+/", "-_"))])
