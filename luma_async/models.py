@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 from yarl import URL
 
 from luma_async.errors import InvalidRequestError, LumaError
+from luma_async.half_characters import holds_half_character
 from luma_async.packed_row import PackedRow
 from luma_async.pictures import PictureField, PictureLike
 from luma_async.unwrapping import unwrapped
@@ -174,7 +175,7 @@ def _check_prompt(prompt: str) -> str:
             "has {length} characters; at most {limit} are allowed",
             {"length": len(prompt), "limit": PROMPT_LIMIT},
         )
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
+    if holds_half_character(prompt):
         raise PydanticCustomError("prompt", "holds half a character (a lone surrogate)")
     return prompt
 

@@ -15,6 +15,7 @@ def is_web_url(text: str) -> bool:
     (True, False, False)
     """
     try:
+        text.encode()  # half a character has no place in a URL
         parts = urlsplit(text)
         well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from luma_async.errors import (
     DownloadError,
     GenerationFailedError,
@@ -11,7 +9,7 @@ from luma_async.errors import (
     SubmissionUncertainError,
     TaskTimeoutError,
 )
-from luma_async.shell import command_about
+from luma_async.shell import command_about, shell_word
 
 _DOWNLOAD_OPTIONS = {
     "overwrite=True": "--overwrite",
@@ -30,7 +28,7 @@ def advice_on(error: LumaError, *, settle: str) -> str | None:
         rejected = command_about(settle, error.key, options="--resubmit")
         return f"Here: {accepted}, or {rejected}; --retry-uncertain sends it again at your risk."
     if isinstance(error, TaskTimeoutError):
-        return f"Here: luma-async watch {shlex.quote(error.task_id)}."
+        return f"Here: luma-async watch {shell_word(error.task_id)}."
     if isinstance(error, DownloadError):
         options = [option for said, option in _DOWNLOAD_OPTIONS.items() if said in str(error)]
         return f"Here: {' and '.join(options)}." if options else None

@@ -31,7 +31,7 @@ async def download(
         errors.append(report.error)
         if report.error is not None:
             terminal.complain(report.error)
-        terminal.result(str(report.file or ""), report.fields)
+        terminal.result(report.file or "", report.fields)
 
     async with connection.client_that_watches() as luma:
         with terminal.board(stays=False) as board:

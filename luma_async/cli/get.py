@@ -33,7 +33,7 @@ async def get(terminal: Terminal, connection: Connection, ids: Sequence[str]) ->
             if report.error is not None:
                 terminal.complain(report.error)
             errors.append(report.error)
-            terminal.result(report.text if report.error is None else "", report.fields)
+            terminal.result(report.lines if report.error is None else "", report.fields)
     return ExitCode.of(errors)
 
 

@@ -91,7 +91,7 @@ def _cells_of_uncertain(job: dict[str, Any]) -> tuple[Text, ...]:
         prompt += f" (extends {clean(job['source_id'])})"
     reason = Text(clean(job["reason"] or ""))
     if job["request_id"] is not None:  # the gateway's support may find the job by it
-        reason.append(f"\nrequest id {job['request_id']}", "dim")
+        reason.append(f"\nrequest id {clean(job['request_id'])}", "dim")
     return (
         Text(clean(job["key"]), _STYLES["uncertain"]),
         Text(f"{submitted.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),

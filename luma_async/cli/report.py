@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luma_async.cli.text import clean
 from luma_async.errors import GenerationFailedError, LumaError
 from luma_async.models import Asset, Generation
 
@@ -92,10 +91,10 @@ class Report:
     @property
     def state_line(self) -> str:
         """The job and its state."""
-        return clean(f"{self.id}  {self.seen.state if self.seen else 'unknown'}")
+        return f"{self.id}  {self.seen.state if self.seen else 'unknown'}"
 
     @property
-    def text(self) -> str:
+    def lines(self) -> list[str]:
         """All of it, for people."""
         seen = self.seen
         rows = {"prompt": seen.prompt if seen else None}
@@ -103,12 +102,10 @@ class Report:
             rows["progress"] = f"{seen.progress:.0%}"
         rows["reason"] = seen.failure_reason if seen else None
         rows |= self.links
-        return "\n".join(
-            [
-                self.state_line,
-                *(f"  {name:<13} {clean(value)}" for name, value in rows.items() if value),
-            ]
-        )
+        return [
+            self.state_line,
+            *(f"  {name:<13} {value}" for name, value in rows.items() if value),
+        ]
 
 
 def _url(asset: Asset | None) -> str | None:

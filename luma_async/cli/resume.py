@@ -48,8 +48,7 @@ async def resume(terminal: Terminal, connection: Connection, output: Output | No
                 errors.append(report.error)
                 if report.error is not None:
                     terminal.complain(report.error)
-                is_file = output is not None and report.error is None
-                terminal.result(str(report.file) if is_file else report.state_line, report.fields)
+                terminal.result(report.file or report.state_line, report.fields)
 
             await side_by_side(follow(task) for task in tasks)
         await _tell_the_rest(luma, terminal, connection)

@@ -171,7 +171,7 @@ async def _settle(
     )
     for key, id in ids.items():
         became = "is free: asked for again, it is submitted" if id is None else f"runs as {id}"
-        terminal.result(clean(f"{key} {became}."), _fields(key, id, settled=True))
+        terminal.result(f"{key} {became}.", _fields(key, id, settled=True))
     if len(ids) > 1:
         free = list(ids.values()).count(None)
         terminal.say(f"{len(ids):,} jobs are settled: {len(ids) - free:,} by id, {free:,} free.")

@@ -39,9 +39,11 @@ async def run_simulator(
     try:
         ledger = f"{simulator.url}/simulator/ledger"
         terminal.result(
-            f"A simulated gateway listens at {simulator.url}\n"
-            f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={key}\n"
-            f"  what it took: {ledger}   stop: Ctrl-C",
+            [
+                f"A simulated gateway listens at {simulator.url}",
+                f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={key}",
+                f"  what it took: {ledger}   stop: Ctrl-C",
+            ],
             {"url": simulator.url, "ledger": ledger},
         )
         with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from luma_async.cli.connection import Connection
@@ -114,9 +115,9 @@ async def _submitted(
     )
 
 
-def _plain(report: Report, order: Order) -> str:
+def _plain(report: Report, order: Order) -> str | Path:
     if report.file is not None:
-        return str(report.file)
+        return report.file
     if report.error is not None:
         return ""
     return (report.best_link if order.waits else report.id) or ""

@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -77,8 +78,10 @@ class Terminal:
         can_move = self._console.is_terminal and not self._console.is_dumb_terminal
         return can_move and _is_terminal(sys.stdout) and not self.as_json
 
-    def result(self, plain: str, fields: Mapping[str, Any]) -> None:
-        """Print one result: a line or more for people, or one of JSON.
+    def result(self, plain: str | Path | Sequence[str], fields: Mapping[str, Any]) -> None:
+        """Print one result: for people a line, or several, and one of JSON for programs.
+
+        Whatever is in a line, it stays one, in a pipe as well; a path is printed as it is there.
 
         Raises:
             BrokenPipeError: nobody reads it.
@@ -86,9 +89,7 @@ class Terminal:
         """
         is_shared = self._display is not None and _is_terminal(sys.stdout)
         with self._display.aside() if self._display and is_shared else nullcontext():
-            text = json.dumps(fields) if self.as_json else plain
-            if not self.as_json and _is_terminal(sys.stdout):
-                text = "\n".join(map(clean, plain.split("\n")))
+            text = json.dumps(fields) if self.as_json else _shown(plain)
             if text:
                 print(text, flush=True)
 
@@ -197,6 +198,12 @@ class Terminal:
     def _print(self, text: str, style: str) -> None:
         indent = text[: len(text) - len(text.lstrip(" "))]
         self._console.print(Text(indent + clean(text.lstrip(" ")), style), soft_wrap=True)
+
+
+def _shown(plain: str | Path | Sequence[str]) -> str:
+    if isinstance(plain, Path):
+        return clean(str(plain)) if _is_terminal(sys.stdout) else str(plain)
+    return "\n".join(map(clean, [plain] if isinstance(plain, str) else plain))
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

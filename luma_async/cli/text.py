@@ -13,14 +13,20 @@ _SEQUENCES = re.compile(
     re.VERBOSE,
 )
 _SPACES = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _HALVES = re.compile(r"[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Return a text as one line that neither moves the cursor nor turns other text around."""
+    r"""Return a text as one line that neither moves the cursor nor turns other text around.
+
+    Line breaks become blanks, escape sequences and control characters are left out, and what
+    changes the direction of writing is shown as an escape (`\u202e`).
+    """
     text = _SPACES.sub(" ", _SEQUENCES.sub("", text))
-    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", _UNSEEN.sub("", text))
+    text = _DIRECTIONS.sub(lambda match: f"\\u{ord(match[0]):04x}", _CONTROLS.sub("", text))
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def megabytes(count: int) -> str:

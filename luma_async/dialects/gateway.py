@@ -27,6 +27,7 @@ from luma_async.dialects.fields import (
     first,
 )
 from luma_async.errors import InvalidRequestError, ResponseError
+from luma_async.half_characters import holds_half_character
 from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, State
 from luma_async.pictures import Picture
 from luma_async.transport.body import Body
@@ -219,6 +220,8 @@ def _body(request: GenerateRequest | ExtendRequest) -> bytes | Body:
 def _escaped(id: str) -> str:
     if _PLAIN_ID.fullmatch(id):
         return id
+    if holds_half_character(id):
+        raise InvalidRequestError.of("id", f"{id!r} holds half a character (a lone surrogate)")
     if not id.strip("."):
         raise InvalidRequestError.of("id", f"{id!r} names no task")
     return quote(id, safe="")

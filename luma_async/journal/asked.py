@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
+from luma_async.half_characters import holds_half_character
 from luma_async.pictures import Picture
 from luma_async.tasks.submission import Submission
 
@@ -32,7 +33,7 @@ def checked_key(key: Any) -> str:
         raise InvalidRequestError.of(
             "key", f"has {len(key)} characters; at most {KEY_LIMIT} are allowed"
         )
-    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in key):
+    if "\0" in key or holds_half_character(key):
         raise InvalidRequestError.of("key", f"{key!r} holds a character that is no text")
     return key
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio.to_thread
 
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.half_characters import holds_half_character
 from luma_async.journal.asked import checked_key
 from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
@@ -380,6 +381,8 @@ class SQLJournal:
 def _check_id(id: Any) -> None:
     if not isinstance(id, str) or not id.strip():
         raise InvalidRequestError.of("id", f"{id!r} names no task")
+    if "\0" in id or holds_half_character(id):
+        raise InvalidRequestError.of("id", f"{id!r} holds a character that is no text")
 
 
 def _check_packages(dialect: str) -> None:

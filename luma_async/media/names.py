@@ -36,6 +36,14 @@ def safe_stem(id: str) -> str:
     return f"{stem or 'video'}-{digest}"
 
 
+def _can_be_encoded(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where a file goes: under a name of the user's, or one in a folder that its type completes."""
@@ -58,7 +66,7 @@ class Destination:
 
         """
         text = os.fspath(path)
-        if "\0" in text:
+        if "\0" in text or not _can_be_encoded(text):
             raise DownloadError(f"{text!r} cannot be the name of a file.")
         place = Path(text)
         if text.endswith(("/", os.sep)) or place.is_dir():

@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from luma_async.errors import InvalidRequestError
+from luma_async.half_characters import holds_half_character
 from luma_async.models import Generation, Outcome
 from luma_async.tasks.task import VideoTask
 
@@ -82,6 +83,8 @@ def checked_id(id: object, name: str = "id") -> str:
         InvalidRequestError: it is none.
 
     """
+    if isinstance(id, str) and holds_half_character(id):
+        raise InvalidRequestError.of(name, f"{id!r} holds half a character (a lone surrogate)")
     if isinstance(id, str) and id.strip():
         return id
     if isinstance(id, VideoTask | Generation | Outcome):

@@ -16,9 +16,10 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -95,6 +96,37 @@ class Shell:
         assert KEY not in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         return done
+
+    def run_on_a_terminal(self, *arguments: str, columns: int = 200) -> tuple[int, str]:
+        """Run a command in this process on a terminal; return its exit code and what was shown."""
+        screen, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        handlers = {number: signal.getsignal(number) for number in ENDS}
+        shown: list[bytes] = []
+        reader = threading.Thread(target=_read_to_end, args=(screen, shown))
+        reader.start()
+        environment = {**self.environment, "TERM": "xterm-256color"}
+        try:
+            with (
+                open(side, "w", encoding="utf-8", buffering=1) as terminal,  # noqa: PTH123  a number
+                patch.dict(os.environ, environment, clear=True),
+                patch.object(sys, "argv", ["luma-async", *arguments]),
+                patch.object(sys, "stdin", io.StringIO()),
+                chdir(self.folder),
+                redirect_stdout(terminal),
+                redirect_stderr(terminal),
+                pytest.raises(SystemExit) as ended,
+            ):
+                main()
+        finally:
+            reader.join()
+            os.close(screen)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        text = b"".join(shown).decode()
+        assert KEY not in text
+        assert "Traceback" not in text
+        return int(ended.value.code or 0), text
 
     def lines(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the JSON objects of a command that is told to print them."""
@@ -177,6 +209,12 @@ def _heed_signals(ignored: Sequence[int]) -> None:
     """Do or undo what a shell does to its background jobs (SIGINT), and nohup (SIGHUP)."""
     for number in (signal.SIGINT, *ENDS):
         signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
+
+def _read_to_end(screen: int, chunks: list[bytes]) -> None:
+    with suppress(OSError):  # the other end is closed
+        while chunk := os.read(screen, 65536):
+            chunks.append(chunk)
 
 
 def _text_of(stream: io.TextIOWrapper) -> str:
