@@ -29,9 +29,7 @@ SELDOM = FixedSchedule(1e6)
 
 async def submit_with_luma_async(url: str, _: Sequence[str]) -> float:
     """Submit, and return the CPU seconds for all of them."""
-    async with LumaClient(
-        KEY, base_url=url, max_requests=IN_FLIGHT, schedule=SELDOM
-    ) as luma:
+    async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=SELDOM) as luma:
         start = time.process_time()
         await asyncio.gather(*(luma.generate(f"cat {number}") for number in range(CALLS)))
         return time.process_time() - start
@@ -40,9 +38,7 @@ async def submit_with_luma_async(url: str, _: Sequence[str]) -> float:
 async def poll_with_luma_async(url: str, ids: Sequence[str]) -> float:
     """Look at one job after another through a session of the caller's."""
     async with aiohttp.ClientSession() as session:
-        async with LumaClient(
-            KEY, base_url=url, max_requests=IN_FLIGHT, session=session
-        ) as luma:
+        async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, session=session) as luma:
             start = time.process_time()
             await asyncio.gather(*(luma.get(id) for id in ids))
             return time.process_time() - start

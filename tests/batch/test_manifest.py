@@ -205,6 +205,7 @@ def test_a_file_in_windows_1252_is_read_and_that_is_said(
     [row] = manifest(tmp_path, "rows.csv", content).rows
 
     assert row.request.prompt == "ein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac"
+    assert isinstance(row.request, GenerateRequest)
     assert row.request.loop is True
     [line] = caplog.messages
     assert line.startswith(f"{tmp_path / 'rows.csv'} is not UTF-8, so it is read as Windows-1252.")

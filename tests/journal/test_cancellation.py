@@ -146,7 +146,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
     indirect=["place"],
 )
 def test_a_program_that_just_ends(place: str, moment: float) -> None:
-    """`asyncio.run()` cancels all: what left is uncertain, and only aiohttp misses its `close()`."""
+    """`asyncio.run()` cancels all: what left is uncertain, and only aiohttp complains."""
     with running_simulator(durations=Fixed(600)) as sim:
         sim.faults.add(Fault.slow(0.3, after=True))
         done = subprocess.run(
