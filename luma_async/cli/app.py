@@ -66,7 +66,8 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="The key comes from LUMA_API_KEY, or from a file .env in this folder; so may "
-    f"LUMA_BASE_URL, LUMA_JOURNAL and LUMA_REJECTION_CODES. {EXPLANATION}"
+    "LUMA_BASE_URL, LUMA_JOURNAL, LUMA_REJECTION_CODES, LUMA_MAX_DOWNLOAD_BYTES, "
+    f"LUMA_MIN_DOWNLOAD_SPEED and LUMA_ALLOW_PRIVATE_MEDIA. {EXPLANATION}"
 )
 def luma_async(
     *,

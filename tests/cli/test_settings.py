@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from luma_async import GatewayDialect
+from luma_async import ConfigurationError, GatewayDialect, LumaClient
 from luma_async.cli.connection import Connection
-from luma_async.cli.settings import Settings, parse
+from luma_async.cli.download_limits import DownloadLimits
+from luma_async.cli.settings import (
+    ALLOW_PRIVATE_MEDIA,
+    MAX_DOWNLOAD_BYTES,
+    MIN_DOWNLOAD_SPEED,
+    Settings,
+    parse,
+)
 from tests.cli.commands import Shell
 
 
@@ -140,3 +148,48 @@ def test_commands_that_submit_take_rejection_codes(command: str, tmp_path: Path)
     assert "--rejection-code" in text
     assert "An error code that this gateway gives only when it did not accept the job." in text
     assert "LUMA_REJECTION_CODES" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "arguments"),
+    [
+        ({}, {}, {}),
+        (
+            {},
+            {MAX_DOWNLOAD_BYTES: "5000", MIN_DOWNLOAD_SPEED: "0", ALLOW_PRIVATE_MEDIA: "Yes"},
+            {"max_download_bytes": 5000, "min_download_speed": 0.0, "allow_private_media": True},
+        ),
+        (
+            {"max_bytes": 0, "min_speed": 10.0, "allow_private": True},
+            {MAX_DOWNLOAD_BYTES: "5000", MIN_DOWNLOAD_SPEED: "x", ALLOW_PRIVATE_MEDIA: "no"},
+            {"max_download_bytes": None, "min_download_speed": 10.0, "allow_private_media": True},
+        ),
+    ],
+    ids=["nothing", "settings", "options"],
+)
+def test_bounds_of_downloads_come_from_where_other_settings_do(
+    options: dict[str, Any], settings: dict[str, str], arguments: dict[str, Any]
+) -> None:
+    """Options, else the environment or `.env`, else what the client has by itself; 0 is none."""
+    limits = DownloadLimits(**options)
+
+    assert limits.arguments(Settings(settings)) == arguments
+    LumaClient("k", base_url="http://h", **arguments)
+
+
+@pytest.mark.parametrize("name", [MAX_DOWNLOAD_BYTES, MIN_DOWNLOAD_SPEED, ALLOW_PRIVATE_MEDIA])
+def test_a_bound_that_is_none_is_said(name: str) -> None:
+    """By the name of the setting."""
+    with pytest.raises(ConfigurationError, match=f"{name} must be .*'plenty'"):
+        DownloadLimits().arguments(Settings({name: "plenty"}))
+
+
+def test_bounds_of_downloads_go_with_commands_that_download() -> None:
+    """What is to be typed to go on has them, too."""
+    limits = DownloadLimits(max_bytes=5, min_speed=1.5, allow_private=True)
+    connection = Connection("https://a.example", downloads=limits)
+
+    assert connection.command_that_downloads("download", "j") == (
+        "luma-async download j --max-download-bytes=5 --min-download-speed=1.5 "
+        "--allow-private-media --base-url=https://a.example"
+    )

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -392,6 +393,32 @@ async def test_a_part_of_somebody_else_stays_until_there_is_something_better(
             await luma.download(task, tmp_path / "cat.mp4")
 
     assert part.read_bytes() == b"half of something"
+
+
+@pytest.mark.parametrize("name", ["cat.mp4.part", "cat.mp4.part.json"])
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "device"])
+async def test_a_part_or_note_that_is_no_file_is_refused(
+    kind: str, name: str, tmp_path: Path
+) -> None:
+    """At once, and what is there stays as it is."""
+    place, precious = tmp_path / name, tmp_path / "precious.txt"
+    precious.write_text("{}")
+    match kind:
+        case "link":
+            place.symlink_to(precious)
+        case "folder":
+            place.mkdir()
+        case "pipe":
+            os.mkfifo(place)
+        case "device":
+            place.symlink_to("/dev/zero")  # to make one takes a privilege
+    async with small() as sim, connect(sim) as luma:
+        async with asyncio.timeout(60):
+            with pytest.raises(DownloadError, match=f"{name} is not a regular file"):
+                await luma.download(await a_video(luma), tmp_path / "cat.mp4")
+
+    assert precious.read_text() == "{}"
+    assert {path.name for path in tmp_path.iterdir()} == {name, "precious.txt"}
 
 
 async def test_a_cancelled_download_takes_its_lock_along(tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""A download has a lowest speed and a largest size, so that no host holds up or fills anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from luma_async import ConfigurationError, DownloadError, LumaClient
+from luma_async.media.speed import SpeedLimit, TooSlowError
+from tests.clients import until
+from tests.loops import skip
+from tests.media.hosts import MP4, at, host
+
+
+async def _dribble(request: web.Request) -> web.StreamResponse:
+    """Send the beginning of a video, then a byte every now and then."""
+    if request.path == "/good":
+        return web.Response(body=MP4, content_type="video/mp4")
+    response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
+    await response.prepare(request)
+    await response.write(MP4[:1000])
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await response.write(b"\0")
+            await asyncio.sleep(0.01)
+    return response
+
+
+async def test_a_slow_host_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """What is too slow is tried again later, and lends its place to others until then."""
+    told = asyncio.Event()
+
+    async with (
+        host(_dribble) as url,
+        LumaClient("k", base_url=url, timeout=1000.0, max_downloads=1) as luma,
+    ):
+        slow = asyncio.create_task(
+            luma.download(at(f"{url}/slow"), tmp_path / "slow.mp4", progress=lambda *_: told.set())
+        )
+        await told.wait()
+        good = asyncio.create_task(luma.download(at(f"{url}/good"), tmp_path / "good.mp4"))
+        await asyncio.sleep(0)
+        skip(1001.0)
+        async with asyncio.timeout(60):
+            path = await good
+        assert not slow.done()
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+
+    assert path.read_bytes() == MP4
+
+
+async def test_a_download_that_is_always_too_slow_fails(tmp_path: Path) -> None:
+    """After `max_tries`; the error says how slow it was."""
+    async with (
+        host(_dribble) as url,
+        LumaClient("k", base_url=url, timeout=0.3, max_tries=1, min_download_speed=1e6) as luma,
+    ):
+        async with asyncio.timeout(60):
+            with pytest.raises(DownloadError, match=r"fewer than 1e\+06 bytes a second for 0\.3 s"):
+                await luma.download(at(f"{url}/slow"), tmp_path / "slow.mp4")
+
+
+async def test_headers_that_come_letter_by_letter_have_an_end(tmp_path: Path) -> None:
+    """They are no sign of life for longer than twice the `timeout`."""
+    being_served: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        being_served.add(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        being_served.remove(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, LumaClient("k", base_url=url, timeout=0.2, max_tries=1) as luma:
+        async with asyncio.timeout(60):
+            with pytest.raises(DownloadError, match="sent nothing for too long"):
+                await luma.download(at(f"{url}/a.mp4"), tmp_path / "a.mp4")
+        await until(lambda: not being_served)
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+async def test_a_file_that_is_too_large_is_not_taken(says_length: bool, tmp_path: Path) -> None:
+    """Before it is read if its length is said, else when there is too much of it."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
+        if says_length:
+            response.content_length = 10**12
+        await response.prepare(request)
+        await response.write(MP4)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(bytes(2**16))
+        return response
+
+    async with host(serve) as url, LumaClient("k", base_url=url, max_download_bytes=10**6) as luma:
+        async with asyncio.timeout(60):
+            with pytest.raises(DownloadError, match="bytes or more, and max_download_bytes is"):
+                await luma.download(at(f"{url}/a.mp4"), tmp_path / "a.mp4")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("largest", [len(MP4), None])
+async def test_a_file_of_the_largest_size_is_taken(largest: int | None, tmp_path: Path) -> None:
+    """`None` is no bound."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    async with host(serve) as url:
+        async with LumaClient("k", base_url=url, max_download_bytes=largest) as luma:
+            await luma.download(at(f"{url}/a.mp4"), tmp_path / "a.mp4")
+
+
+async def test_the_speed_is_that_of_the_last_seconds() -> None:
+    """Each lot of bytes moves the deadline; no bytes, or too few, do not."""
+    with pytest.raises(TooSlowError):
+        async with SpeedLimit(10.0, within=100.0) as speed:
+            for _ in range(3):
+                skip(90.0)
+                speed.arrived(1000)
+                await asyncio.sleep(0)
+            speed.arrived(999)
+            skip(101.0)
+            await asyncio.sleep(1)
+
+
+async def test_what_is_not_bounded_may_be_as_slow_as_it_likes() -> None:
+    """And a pause of our own is nobody's fault."""
+    async with SpeedLimit(0.0, within=1.0):
+        skip(100.0)
+        await asyncio.sleep(0)
+    async with SpeedLimit(10.0, within=100.0) as speed:
+        for _ in range(3):
+            skip(90.0)
+            speed.restart()
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"min_download_speed": -1.0},
+        {"min_download_speed": float("inf")},
+        {"min_download_speed": float("nan")},
+        {"max_download_bytes": 0},
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused(setting: dict[str, Any]) -> None:
+    """By name."""
+    with pytest.raises(ConfigurationError, match=next(iter(setting))):
+        LumaClient("k", base_url="http://h", **setting)
+
+
+async def test_a_place_comes_back_when_a_pause_is_cancelled(tmp_path: Path) -> None:
+    """No more downloads run at once after it than before."""
+    asked = asyncio.Event()
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        return web.Response(status=503, headers={"Retry-After": "100"})
+
+    async with host(busy) as url, LumaClient("k", base_url=url, max_downloads=2) as luma:
+        places = luma._downloader._places
+        download = asyncio.create_task(luma.download(at(f"{url}/a"), tmp_path / "a.mp4"))
+        await asked.wait()
+        await until(lambda: places.value == 2)
+        download.cancel()
+        await asyncio.gather(download, return_exceptions=True)
+
+        assert places.value == 2
