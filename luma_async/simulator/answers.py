@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,13 +73,22 @@ class Answers:
                 task = self._by_upstream(row["data"], job) if row["data"] else None
                 row |= {"task_id": _upstream_id(job), "data": task}
             return {"code": "success", "message": "", "data": row}
-        return self._by_upstream(self.task(job), job)
+        task = self._by_upstream(self.task(job), job)
+        match self._variant.one:
+            case "array":
+                return [task]
+            case "wrapped":
+                return {"data": task}
+        return task
 
     def many(self, jobs: list[Job]) -> Any:
         """Return the answer to "get many"."""
         if self._variant.batch == "rows":
             return {"code": "success", "message": "", "data": [self.row(job) for job in jobs]}
-        return [self.task(job) for job in jobs]
+        tasks = [self.task(job) for job in jobs]
+        if self._variant.batch == "wrapped":
+            return {"data": tasks}
+        return tasks
 
     def task(self, job: Job) -> dict[str, Any]:
         """Return the task object as it stands now."""
@@ -90,7 +100,7 @@ class Answers:
             "failure_reason": self._reason(job, now),
             "request": {
                 "prompt": job.prompt,
-                "aspect_ratio": job.request.get("aspect_ratio", "16:9"),
+                "aspect_ratio": job.request.get("aspect_ratio") or "16:9",
             },
             "created_at": self._time(job.taken_at),
             "estimate_wait_seconds": self._estimate(job),
@@ -207,18 +217,31 @@ class Answers:
         return _json(body, status)
 
 
+_HOST: ContextVar[str] = ContextVar("host")
+"""What the client of the request that is being answered calls this server."""
+
+
 class Links:
-    """Signed links to the files of a job, which expire."""
+    """Signed links to the files of a job, which expire.
+
+    They lead to the host that the request was sent to: one that listens on all addresses is called
+    something else by each of its clients. Those in a callback are as the submission's would be.
+    """
 
     def __init__(self, clock: Clock, *, lifetime: float) -> None:
         self._clock = clock
         self._lifetime = lifetime
         self.host = ""
 
+    def use_host(self, host: str) -> None:
+        """Let links in the answer to the current request lead to a host."""
+        _HOST.set(host)
+
     def to(self, job: Job, name: str) -> str:
         """Return a link that is good from now on for its lifetime, in simulated seconds."""
         until = self._clock.now() + self._lifetime
-        return f"{self.host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.3f}"
+        host = _HOST.get(self.host)
+        return f"{host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.3f}"
 
     def is_good(self, until: str) -> bool:
         """Return whether a link has not expired."""

@@ -48,7 +48,8 @@ class Gateway:
         """Return the calls, each named as faults and the ledger name it."""
         one = "/luma/generations/{id}"
         return [
-            web.post("/luma/generations", self._generate, name="generate"),
+            # The best-known web client posts to it with a slash at the end.
+            web.post("/luma/generations{slash:/?}", self._generate, name="generate"),
             web.post(f"{one}/extend", self._extend, name="extend"),
             web.get(one, self._get, name="get"),
             web.post("/luma/tasks", self._tasks, name="tasks"),

@@ -144,8 +144,8 @@ class JobMaker:
 
 
 def is_known_ratio(ratio: Any) -> bool:
-    """Return whether the gateway makes videos of this shape."""
-    return ratio is None or ratio in _RATIOS
+    """Return whether the gateway makes videos of this shape; an empty text names none."""
+    return ratio in (None, "") or ratio in _RATIOS
 
 
 def _even(pixels: float) -> int:

@@ -25,6 +25,9 @@ from luma_async.simulator.media import Media
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.simulator.variant import Variant
 
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
+"""Where to reach what listens on all addresses."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,7 +53,8 @@ class Simulator:
         same_films: whether every job has the same film, that of the first, to save the making.
         variant: which of its known ways the gateway answers in.
         seed: what chance is drawn from; the same seed gives the same ids, durations and faults.
-        host, port: where to listen; a free port if 0.
+        host, port: where to listen; `0.0.0.0` and `::` are all addresses, those of IPv4 alone and
+            those of IPv6 and IPv4. A free port if 0.
         ssl_context: the certificate to speak TLS with; plain HTTP if not given.
         idle_timeout: real seconds after which an idle connection is closed.
         says_idle_timeout: the seconds that each answer's `Keep-Alive` header promises for it; no
@@ -118,14 +122,15 @@ class Simulator:
         )
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._site: web.TCPSite | web.SockSite | None = None
         self._closing = False
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client."""
+        """The base URL to give to a client of this machine, also where all addresses are heard."""
         scheme = "http" if self._ssl_context is None else "https"
-        return f"{scheme}://{self._host}:{self._port}"
+        host = _LOOPBACK.get(self._host, self._host)
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -189,10 +194,8 @@ class Simulator:
         assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
         await self._site.stop()
         try:
-            with socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET) as kept:
+            with _bound(self._host, self._port):
                 # Bound without listening, it refuses connections, and nobody else gets the port.
-                kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                kept.bind((self._host, self._port))
                 yield
         finally:
             await self._listen()
@@ -220,20 +223,28 @@ class Simulator:
 
     async def _listen(self) -> None:
         assert self._runner is not None  # noqa: S101
-        self._site = web.TCPSite(
-            self._runner,
-            self._host,
-            self._port,
-            reuse_address=True,
-            backlog=4096,
-            ssl_context=self._ssl_context,
-        )
+        if self._host == "::":  # asyncio would hear IPv6 only
+            sock = _bound(self._host, self._port)
+            self._site = web.SockSite(
+                self._runner, sock, backlog=4096, ssl_context=self._ssl_context
+            )
+        else:
+            self._site = web.TCPSite(
+                self._runner,
+                self._host,
+                self._port,
+                reuse_address=True,
+                backlog=4096,
+                ssl_context=self._ssl_context,
+            )
         await self._site.start()
         self._port = self._runner.addresses[-1][1]
         self._links.host = self.url
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if "Host" in request.headers:
+            self._links.use_host(f"{request.scheme}://{request.headers['Host']}")
         call = request.match_info.route.name
         if call is None:
             return await handler(request)
@@ -316,3 +327,17 @@ class _Dropped(web.Response):
 
     def __init__(self) -> None:
         super().__init__(status=444)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket at an address, at those of IPv4 as well if it is `::`."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == "::" and socket.has_dualstack_ipv6():
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

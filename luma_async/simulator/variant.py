@@ -13,11 +13,13 @@ class Variant:
     Args:
         submission: a task object, the envelope around one, an envelope with the bare id, an array
             of one task object, or a wrapper of a web client's around it.
-        one: what "get one" answers: a task object, or an envelope around a row.
+        one: what "get one" answers: a task object, an envelope around a row, an array of one task
+            object, or that object within `{"data": ...}`.
         knows_repeats: whether a submission whose `Idempotency-Key` came before is answered with the
             job that was made then, and makes none.
         extend: whether the call is still offered, or answers 404 or 405.
-        batch: what "get many" answers: an array, an envelope of rows, or that it is not there.
+        batch: what "get many" answers: an array of task objects, an envelope of rows, that array
+            within `{"data": ...}`, or that it is not there.
         largest_batch: ids in one request before the gateway refuses it.
         forgets: the part of the ids that "get many" leaves out of its answers.
         mixes_up: the part of the answers of "get one" that tell of another job than was asked for.
@@ -34,10 +36,10 @@ class Variant:
     """
 
     submission: Literal["object", "envelope", "id", "array", "wrapped"] = "object"
-    one: Literal["object", "row"] = "object"
+    one: Literal["object", "row", "array", "wrapped"] = "object"
     knows_repeats: bool = False
     extend: Literal["offered", "404", "405"] = "offered"
-    batch: Literal["array", "rows", "404", "405"] = "array"
+    batch: Literal["array", "rows", "wrapped", "404", "405"] = "array"
     largest_batch: int | None = None
     forgets: float = 0.0
     mixes_up: float = 0.0
