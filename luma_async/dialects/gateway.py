@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from luma_async.dialects.accepted import accepted_job
 from luma_async.dialects.dialect import Mark
@@ -33,6 +33,7 @@ from luma_async.pictures import Picture
 from luma_async.transport.body import Body
 from luma_async.transport.call import Call
 from luma_async.transport.json_documents import read_documents
+from luma_async.transport.long_answer import LongAnswer
 from luma_async.transport.refusal import SUCCESS_CODES
 from luma_async.transport.rejections import checked_codes
 
@@ -110,6 +111,7 @@ class GatewayDialect:
             _read_rows,
             body=to_json({"ids": list(ids)}),
             missing="This gateway has no call for many jobs at once",
+            rows=_rows_one_by_one,
         )
 
     def watermark_free_url(self, id: str) -> Call[str]:
@@ -285,6 +287,26 @@ def _read_rows(body: bytes) -> dict[str, JSONObject]:
         if isinstance(row, dict) and (id := _id_of_row(row)) is not None:
             found[id] = row if found.setdefault(id, row) == row else {}
     return found
+
+
+def _rows_one_by_one(body: bytes) -> Iterator[tuple[str, JSONObject, bytes]]:
+    """Yield the rows of a long answer as `_read_rows` has them, each with its id and its JSON.
+
+    An id may come again, with an empty row, if a later row contradicts an earlier one.
+    """
+    sources: dict[str, bytes] = {}
+    answer = LongAnswer(body)
+    for source in answer:
+        row: JSONObject = from_json(source, cache_strings="keys")
+        if (id := _id_of_row(row)) is None:
+            continue
+        earlier = sources.setdefault(id, source)
+        if earlier is source:
+            yield id, row, source
+        elif earlier != source and from_json(earlier) != row:
+            yield id, {}, source
+    for _ in _rows(answer.envelope):
+        raise ValueError("there are more rows in it")
 
 
 def _id_of_row(row: JSONObject) -> str | None:

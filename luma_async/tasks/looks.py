@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import TypeVar
 
 import anyio
@@ -20,16 +20,14 @@ from luma_async.errors import (
     ResponseError,
 )
 from luma_async.models import Generation, State
+from luma_async.tasks.batch_answer import BatchReader, Known, Seen
 from luma_async.tasks.foreign_ids import ForeignIds
 from luma_async.transport import Call, Transport
 
 logger = logging.getLogger("luma_async")
 Item = TypeVar("Item")
 
-Known = Mapping[str, Mark | None]
-"""The jobs to look at, each with the mark of what is known of it."""
-
-News = dict[str, Generation | LumaError]
+News = dict[str, Seen | LumaError]
 """What a look told of jobs that was not known."""
 
 _OF_NO_ONE_CALL = (AuthenticationError, ClientClosedError, ConfigurationError)
@@ -114,8 +112,8 @@ class Looks:
 
         async def look(batch: Sequence[str]) -> None:
             for id, seen in (await self._batch(dict.fromkeys(batch))).items():
-                if isinstance(seen, Generation):
-                    found[id] = seen
+                if isinstance(seen, Seen):
+                    found[id] = seen.generation
                 elif not isinstance(seen, NotFoundError):
                     raise seen
 
@@ -146,9 +144,10 @@ class Looks:
             await self._singly([*left_out, *without_video], known, news, watched)
         return news
 
-    def mark(self, generation: Generation) -> Mark | None:
-        """Return what tells whether a later look at a job has news of it."""
-        mark = self._dialect.mark(generation.raw)
+    def _see(self, id: str, row: JSONObject, mark: Mark) -> Seen:
+        return Seen(_under(id, self._dialect.generation(row)), self._shared(mark))
+
+    def _shared(self, mark: Mark) -> Mark | None:
         if len(self._marks) > _MOST_MARKS:
             self._marks.clear()
         try:
@@ -170,8 +169,9 @@ class Looks:
         if self.batch_size < 2 or len(ids) < 2:
             await self._singly(ids, known, news, watched)
             return news
+        reader = BatchReader(self._dialect.get_many(ids), self._dialect, known, self._see)
         try:
-            rows = await self._transport.call(self._dialect.get_many(ids))
+            answer = await self._transport.call(reader.call)
         except _OF_NO_ONE_CALL as error:
             return dict.fromkeys(ids, error)
         except LumaError as error:
@@ -179,10 +179,10 @@ class Looks:
         else:
             self._praise_batch()
             if left_out is not None:
-                left_out += [id for id in ids if id not in rows]
-            disputed = self._read_news(rows, known, news)
-            if disputed:
-                await self._singly(disputed, known, news, watched)
+                left_out += [id for id in ids if id not in answer.named]
+            news.update(answer.news)
+            if answer.disputed:
+                await self._singly(list(answer.disputed), known, news, watched)
             return news
         if await self._single(ids[0], {}, news, watched):
             self._blame_batch(batch_error, len(ids))
@@ -190,19 +190,6 @@ class Looks:
             return dict.fromkeys(ids, news[ids[0]])  # a 404 of the batch call is of no job
         await self._singly(ids[1:], known, news, watched)
         return news
-
-    def _read_news(self, rows: Mapping[str, JSONObject], known: Known, news: News) -> list[str]:
-        """Read the rows that are new, and return the ids that they contradict each other on."""
-        mark_of = self._dialect.mark
-        disputed: list[str] = []
-        for id, mark in known.items():
-            row = rows.get(id)
-            if row is not None and (mark is None or mark != mark_of(row)):
-                if row:
-                    news[id] = _under(id, self._dialect.generation(row))
-                else:
-                    disputed.append(id)
-        return disputed
 
     async def _one(self, id: str) -> Generation | ResponseError:
         call = self._dialect.get(id)
@@ -272,9 +259,13 @@ class Looks:
             if not (isinstance(error, NotFoundError) and id in news):
                 news[id] = error
             return False
-        mark = known.get(id)
-        if mark is None or mark != self._dialect.mark(row):
-            news[id] = self._told(id, row, call, watched)
+        known_mark, mark = known.get(id), self._dialect.mark(row)
+        if known_mark is None or known_mark != mark:
+            told = self._told(id, row, call, watched)
+            if isinstance(told, Generation):
+                news[id] = Seen(told, self._shared(mark))
+            else:
+                news[id] = told
         return True
 
     async def _concurrently(
@@ -311,5 +302,7 @@ def _under(id: str, seen: Generation) -> Generation:
     return seen
 
 
-def _lacks_video(seen: Generation | LumaError) -> bool:
-    return isinstance(seen, Generation) and seen.state is State.COMPLETED and seen.video is None
+def _lacks_video(seen: Seen | LumaError) -> bool:
+    if not isinstance(seen, Seen):
+        return False
+    return seen.generation.state is State.COMPLETED and seen.generation.video is None

@@ -23,6 +23,7 @@ from luma_async.errors import (
 from luma_async.models import Generation, State
 from luma_async.tasks import refused_key
 from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.batch_answer import Seen
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.refused_key import Refusals
 from luma_async.tasks.schedule import PollSchedule
@@ -258,7 +259,7 @@ class TaskManager:
             watch = self._watches.get(id)
             if watch is None:
                 continue  # it was let go meanwhile
-            if isinstance(seen, Generation):
+            if isinstance(seen, Seen):
                 self._observe(watch, seen, now)
             elif isinstance(seen, NotFoundError):
                 self._miss(watch, seen, now)
@@ -284,9 +285,9 @@ class TaskManager:
             watch.task.abandon(error)
         return math.inf
 
-    def _observe(self, watch: Watch, seen: Generation, now: float) -> None:
-        settled = self._settled(watch, seen, now)
-        watch.mark = self._looks.mark(seen) if settled is seen else None
+    def _observe(self, watch: Watch, seen: Seen, now: float) -> None:
+        settled = self._settled(watch, seen.generation, now)
+        watch.mark = seen.mark if settled is seen.generation else None
         watch.task.observe(settled)
         if watch.submitted_here and watch.task.state is State.COMPLETED:
             completed = now if watch.without_video_since is None else watch.without_video_since

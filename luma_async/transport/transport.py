@@ -29,6 +29,7 @@ from luma_async.transport.call import Call
 from luma_async.transport.chunks import next_chunk
 from luma_async.transport.failure import Answer, Failed, Scrub, refused, unanswered, unreadable
 from luma_async.transport.json_documents import as_utf8
+from luma_async.transport.long_answer import in_turns
 from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
 from luma_async.transport.reuse import Ride
@@ -420,6 +421,8 @@ class Transport:
         if answer.status >= 300:
             raise refused(call, answer, self._scrubber.text)
         try:
+            if call.read_in_steps is not None:
+                return await in_turns(call.read_in_steps(answer.body))
             return call.read(answer.body)
         except ResponseError as error:
             why = str(error)

@@ -26,6 +26,7 @@ from luma_async import (
 from luma_async.journal.entry import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
+from luma_async.tasks.batch_answer import Seen
 from luma_async.tasks.watch import Watch
 from luma_async.transport import Transport
 from tests.clients import HOUR, KEY, connect, looks_after, until
@@ -220,7 +221,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
             self.without_link_since = self.now
 
         seen = Generation(id="job-1", state=state, video=video)
-        self.manager._observe(self.watch, seen, self.now)
+        self.manager._observe(self.watch, Seen(seen, None), self.now)
 
         self.ranks.append(list(State).index(self.task.state))
         if not was_done and state is State.COMPLETED and video is None:
