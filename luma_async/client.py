@@ -188,6 +188,7 @@ class LumaClient:
             task_timeout=task_timeout,
             link_timeout=link_timeout,
             longest_look=max_tries * (timeout + LONGEST_WAIT),
+            account=self._transport.account,
             on_end=None if journal is None else self._note_end,
         )
         self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)

@@ -101,7 +101,7 @@ class GatewayDialect:
 
     def get(self, id: str) -> Call[JSONObject]:
         """Look at one job: `GET /luma/generations/{id}`."""
-        return Call("GET", f"/luma/generations/{_escaped(id)}", _read_row)
+        return Call("GET", f"/luma/generations/{_escaped(id)}", _read_row, looks=True)
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
         """Look at many jobs: `POST /luma/tasks`, which only reads in spite of its verb."""
@@ -110,6 +110,7 @@ class GatewayDialect:
             "/luma/tasks",
             _read_rows,
             body=to_json({"ids": list(ids)}),
+            looks=True,
             missing="This gateway has no call for many jobs at once",
             rows=_rows_one_by_one,
         )

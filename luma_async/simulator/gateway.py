@@ -32,6 +32,7 @@ class Gateway:
         callbacks: Callbacks,
         credits: int | None,
         max_jobs: int | None,
+        full_for: float | None,
     ) -> None:
         self._variant = variant
         self._clock = clock
@@ -42,6 +43,7 @@ class Gateway:
         self._callbacks = callbacks
         self._credits = credits
         self._max_jobs = max_jobs
+        self._full_for = full_for
         self._made: dict[str, Job] = {}  # by the key that its submission came with
 
     def routes(self) -> list[web.RouteDef]:
@@ -134,7 +136,10 @@ class Gateway:
         if self._credits is not None and self._credits <= 0:
             return self._answers.refusal(403, "insufficient_user_quota", "balance is not enough")
         if self._max_jobs is not None and self._ledger.running() >= self._max_jobs:
-            return self._answers.refusal(429, "too_many_jobs", "too many jobs at once")
+            refusal = self._answers.refusal(429, "too_many_jobs", "too many jobs at once")
+            if self._full_for is not None:
+                refusal.headers["Retry-After"] = f"{self._full_for:g}"
+            return refusal
         return None
 
     def _take(self, request: web.Request, body: dict[str, Any], parent: Job | None) -> web.Response:

@@ -44,6 +44,7 @@ class Simulator:
         failure_rate: the part of the jobs that fail.
         credits: jobs until the balance is used up; no end if not given.
         max_jobs: running jobs beyond which submissions get 429.
+        full_for: the `Retry-After` of such a 429, in seconds; none if not given.
         max_rate: API requests in a real second beyond which they get 429, a second's worth at once
             being allowed; no end if not given.
         says_rate: whether answers say how many requests are left (`X-RateLimit-Remaining`).
@@ -71,6 +72,7 @@ class Simulator:
         failure_rate: float = 0.0,
         credits: int | None = None,
         max_jobs: int | None = None,
+        full_for: float | None = None,
         max_rate: float | None = None,
         says_rate: bool = False,
         link_lifetime: float = 3600.0,
@@ -119,6 +121,7 @@ class Simulator:
             callbacks=self._callbacks,
             credits=credits,
             max_jobs=max_jobs,
+            full_for=full_for,
         )
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._runner: web.AppRunner | None = None

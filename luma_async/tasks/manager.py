@@ -28,8 +28,9 @@ from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.refused_key import Refusals
 from luma_async.tasks.schedule import PollSchedule
 from luma_async.tasks.task import VideoTask
-from luma_async.tasks.timing import Timing
+from luma_async.tasks.timing import SHORTEST_HURRY, Timing, hurried
 from luma_async.tasks.watch import Watch
+from luma_async.transport import Account
 
 logger = logging.getLogger("luma_async")
 
@@ -46,6 +47,9 @@ LAST_LOOK = 5.0
 QUIET = 60.0
 """Seconds between two warnings that looks fail."""
 
+MOST_HURRIED = 1000
+"""Number of jobs that are looked at sooner when a submission begins to wait for one to end."""
+
 RESTART_DELAY = 1.0
 """Seconds until a poller that broke off starts again."""
 
@@ -61,6 +65,10 @@ class TaskManager:
 
     A watch ends with its job, when its time is up, when the server has not known the job for
     `lost_after` seconds, or when a refusal of the API key is believed; with no other error.
+
+    The ends of jobs are told to `account`, for a submission may wait for one. While one does, a
+    schedule that adapts is hurried: the first looks at a job are half a second apart, later ones
+    a tenth of its age.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class TaskManager:
         link_timeout: float = LINK_TIMEOUT,
         longest_look: float = math.inf,
         lost_after: float = LOST_AFTER,
+        account: Account | None = None,
         on_end: Callable[[VideoTask], None] | None = None,
     ) -> None:
         self._looks = looks
@@ -82,6 +91,9 @@ class TaskManager:
         self._link_timeout = link_timeout
         self._longest_look = longest_look
         self._lost_after = lost_after
+        self._account = account or Account()
+        if self._timing.may_hurry:
+            self._account.on_wait = self._hurry_up
         self._watches: dict[str, Watch] = {}
         self._agenda: Agenda[Watch] = Agenda(attrgetter("task.done"))
         self._missing: dict[str, float] = {}  # since when the server does not know a job
@@ -286,6 +298,8 @@ class TaskManager:
         return math.inf
 
     def _observe(self, watch: Watch, seen: Seen, now: float) -> None:
+        if seen.generation.state.terminal and watch.without_video_since is None:
+            self._account.job_ended(now)
         settled = self._settled(watch, seen.generation, now)
         watch.mark = seen.mark if settled is seen.generation else None
         watch.task.observe(settled)
@@ -364,9 +378,32 @@ class TaskManager:
                 self._agenda.add(watch, now)
         else:
             sharing = max(min(len(self._watches), self._looks.batch_size), 1)
-            self._timing.put(watches, self._agenda, now=now, sharing=sharing, at_most=again_in)
+            hurry = self._hurry() if self._account.needs_ends else None
+            self._timing.put(
+                watches, self._agenda, now=now, sharing=sharing, at_most=again_in, hurry=hurry
+            )
+        self._wake_for_next_look()
+
+    def _wake_for_next_look(self) -> None:
         if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
             self._wake.set()
+
+    def _hurry(self) -> float | None:
+        """Return how many seconds a job may be left alone while a submission waits for its end."""
+        if not self._timing.may_hurry:
+            return None
+        return SHORTEST_HURRY * math.ceil(len(self._watches) / self._looks.batch_size)
+
+    def _hurry_up(self) -> None:
+        """Look sooner at the jobs that are due next, as a submission waits for one to end."""
+        hurry = self._hurry()
+        if hurry is None or self._closed:
+            return
+        now = self._now()
+        for watch in self._agenda.take(math.inf, MOST_HURRIED):
+            watch.due = min(watch.due, now + hurried(watch, now, hurry))
+            self._agenda.add(watch, watch.due)
+        self._wake_for_next_look()
 
     @staticmethod
     def _now() -> float:

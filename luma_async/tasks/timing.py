@@ -28,6 +28,14 @@ ESTIMATED_LOOKS = 3
 """A server's estimate moves the first look, and so many in all to sooner than the schedule's: an
 estimate that never changes is none."""
 
+HURRY = 0.1
+"""The part of its age by which a job grows older until the next look at it, at most, while a
+submission waits for it to end."""
+
+SHORTEST_HURRY = 0.5
+"""Seconds between two requests with such looks: as long for each job where one request looks at
+all of them."""
+
 BROKEN_SCHEDULE_DELAY = 10.0
 """Seconds between two looks where the schedule raises: a slip in it costs no paid job its watch."""
 
@@ -75,10 +83,12 @@ class Timing:
         now: float,
         sharing: int,
         at_most: float = math.inf,
+        hurry: float | None = None,
     ) -> None:
         """Put jobs on the agenda for their next look, `sharing` of which go into one request.
 
-        That is in `at_most` so many seconds, whatever the schedule says.
+        That is in `at_most` so many seconds, whatever the schedule says. `hurry` is the seconds
+        until the next look at most while a submission waits for a job to end, more for old jobs.
         """
         if sharing != self._sharing:
             self._sharing = sharing
@@ -96,10 +106,17 @@ class Timing:
                 delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
                 if watch.looks < ESTIMATED_LOOKS:
                     delay = _by_estimate(watch, delay)
+                if hurry is not None:
+                    delay = min(delay, hurried(watch, now, hurry))
             # In this order, "not a number" comes out as the shortest delay, too.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
             watch.due = min(due, watch.since + self._task_timeout)
             agenda.add(watch, watch.due)
+
+    @property
+    def may_hurry(self) -> bool:
+        """Whether looks may come sooner than the schedule says: those of a fixed one may not."""
+        return self._by_kind is not None
 
     def learn(self, kind: str, duration: float) -> None:
         """Tell the schedule that a job of this kind took so many seconds."""
@@ -120,6 +137,11 @@ class Timing:
             self._broke = True
             text = "The schedule broke; looks follow each %g s."
             logger.error(text, BROKEN_SCHEDULE_DELAY, exc_info=error)
+
+
+def hurried(watch: Watch, now: float, hurry: float) -> float:
+    """Return the longest delay until the next look while a submission waits for a job to end."""
+    return max(hurry, HURRY * (now - watch.born))
 
 
 def _by_estimate(watch: Watch, delay: float) -> float:

@@ -15,7 +15,8 @@ class Call(NamedTuple, Generic[T]):
 
     `path` comes escaped and begins with a slash. `read` turns the body of a good answer into
     the result, or raises `ResponseError`. `submits` marks a call that costs money when it is
-    repeated. `missing` says what a 404 or 405 means here, where that is not plain.
+    repeated, `looks` one that asks how jobs stand; a limit that one kind meets does not slow the
+    others. `missing` says what a 404 or 405 means here, where that is not plain.
     `rejection_codes` are error codes that this server gives only where it made no job.
 
     `rows`, of a call about many jobs, yields the rows of a long answer one by one, each with its id
@@ -28,6 +29,7 @@ class Call(NamedTuple, Generic[T]):
     read: Callable[[bytes], T]
     body: bytes | Body | None = None
     submits: bool = False
+    looks: bool = False
     missing: str | None = None
     rejection_codes: frozenset[str] = frozenset()
     rows: Callable[[bytes], Iterable[tuple[str, Any, bytes]]] | None = None

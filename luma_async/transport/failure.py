@@ -20,6 +20,7 @@ from luma_async.errors import (
 )
 from luma_async.transport.body import Body
 from luma_async.transport.call import Call
+from luma_async.transport.jobs_at_once import speaks_of_full_account
 from luma_async.transport.json_documents import read_documents
 from luma_async.transport.named_jobs import named_jobs
 from luma_async.transport.rate_headers import parse_retry_after, reset_in
@@ -51,6 +52,7 @@ class Failed(Exception):  # noqa: N818  a signal within the transport, nobody's 
     """One try went wrong; `error` is for the user, `failure` decides about the next try.
 
     `entry` names the entry of the allow-list by which a submission was rejected for certain.
+    `is_full_account` is whether that was for too many jobs at once.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Failed(Exception):  # noqa: N818  a signal within the transport, nobody's 
         *,
         retry_after: float | None = None,
         entry: str | None = None,
+        is_full_account: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error = error
         self.failure = failure
         self.retry_after = retry_after
         self.entry = entry
+        self.is_full_account = is_full_account
         self.may_repeat = False
 
     @property
@@ -188,7 +192,14 @@ def _said_no(call: Call[Any], answer: Answer, refusal: Refusal, scrub: Scrub) ->
     if kind is RateLimitError:
         details["retry_after"] = answer.retry_after
     error = kind(scrub(refusal.message), **details)
-    return Failed(error, failure, retry_after=answer.retry_after, entry=entry)
+    is_full = call.submits and failure is Failure.BUSY and kind is RateLimitError
+    return Failed(
+        error,
+        failure,
+        retry_after=answer.retry_after,
+        entry=entry,
+        is_full_account=is_full and speaks_of_full_account(refusal.code, refusal.message),
+    )
 
 
 def _jobs(call: Call[Any], answer: Answer, documents: list[Any]) -> list[str]:

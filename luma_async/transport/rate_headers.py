@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ LONGEST_WAIT = 120.0
 
 REMAINING = "X-RateLimit-Remaining"
 """The header that says how many requests are left."""
+
+RESET = "X-RateLimit-Reset"
+"""The header that says when there are more again."""
 
 _EPOCH_FROM = 1e8
 """A reset above this is a moment: as seconds to wait it would be years."""
@@ -42,12 +46,18 @@ def parse_reset(value: str | None, *, date: str | None = None) -> float | None:
 
     Seconds from now, seconds or milliseconds of the epoch, or a span such as `1m30s`.
     """
+    seconds = _reset(value, date)
+    return None if seconds is None else min(seconds, LONGEST_WAIT)
+
+
+def _reset(value: str | None, date: str | None) -> float | None:
+    """Return seconds of 0 or more, however many."""
     if value is None:
         return None
     text = value.strip().lower()
     if _SPAN.fullmatch(text):
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
-        return _bounded(sum(float(number) * _UNITS[unit] for number, unit in parts))
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
     try:
         seconds = float(text)
     except ValueError:
@@ -55,11 +65,14 @@ def parse_reset(value: str | None, *, date: str | None = None) -> float | None:
     if seconds > _EPOCH_FROM:
         moment = seconds / 1000 if seconds > _EPOCH_FROM * 1000 else seconds
         seconds = moment - _now(date).timestamp()
-    return _bounded(seconds)
+    return None if math.isnan(seconds) else max(seconds, 0.0)
 
 
 def used_up_for(headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds nothing more is allowed, if the headers of an answer say so."""
+    """Return for how many seconds nothing more is allowed, if the headers of an answer say so.
+
+    There may be very many of them; `LONGEST_WAIT` is as long as that is believed.
+    """
     remaining = headers.get(REMAINING)
     if remaining is None:
         return None
@@ -67,16 +80,16 @@ def used_up_for(headers: Mapping[str, str]) -> float | None:
         is_used_up = float(remaining) <= 0
     except ValueError:
         return None
-    return reset_in(headers) if is_used_up else None
+    return _reset(headers.get(RESET), headers.get("Date")) if is_used_up else None
 
 
 def reset_in(headers: Mapping[str, str]) -> float | None:
     """Return in how many seconds the allowance is renewed, if the headers say so."""
-    return parse_reset(headers.get("X-RateLimit-Reset"), date=headers.get("Date"))
+    return parse_reset(headers.get(RESET), date=headers.get("Date"))
 
 
 def _bounded(seconds: float) -> float | None:
-    if seconds != seconds:  # noqa: PLR0124  "nan" is a float, too
+    if math.isnan(seconds):  # "nan" is a float, too
         return None
     return min(max(seconds, 0.0), LONGEST_WAIT)
 

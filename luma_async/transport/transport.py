@@ -1,4 +1,4 @@
-"""The way a call takes: the key, the limit of requests in flight, retries, the brake, errors."""
+"""The way a call takes: the key, limits, retries, errors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ import backoff
 from yarl import URL
 
 from luma_async.errors import (
+    APIError,
     ClientClosedError,
     LumaError,
     RateLimitError,
     ResponseError,
     SubmissionStoppedError,
 )
+from luma_async.transport.account import Account, Turn
 from luma_async.transport.body import Body
 from luma_async.transport.brake import Brake
 from luma_async.transport.call import Call
 from luma_async.transport.chunks import next_chunk
 from luma_async.transport.failure import Answer, Failed, Scrub, refused, unanswered, unreadable
 from luma_async.transport.json_documents import as_utf8
+from luma_async.transport.lane import Lane
 from luma_async.transport.long_answer import in_turns
 from luma_async.transport.rate_headers import REMAINING, used_up_for
 from luma_async.transport.record import SubmissionRecord
@@ -161,10 +164,10 @@ class Transport:
         )
         requests = anyio.Semaphore(max_requests, fast_acquire=True)
         # A queue of submissions leaves one place to looks, so that finished jobs are noticed.
-        submissions = anyio.Semaphore(max(max_requests - 1, 1), fast_acquire=True)
-        self._for_read = (requests,)
-        self._for_submission = (submissions, requests)
-        self._brake = Brake()
+        self._submissions = Lane("submissions", max(max_requests - 1, 1), requests)
+        self._looks = Lane("looks", max_requests, requests)
+        self._others = Lane("requests for links", max_requests, requests)
+        self.account = Account()
         self._closed = False
         self._submits = True
         self._interruptible: set[_Sending[Any]] = set()
@@ -185,7 +188,7 @@ class Transport:
     @property
     def is_free(self) -> bool:
         """Whether a submission could leave now."""
-        return self._brake.is_off and all(place.value for place in self._for_submission)
+        return self._submissions.is_free and not self.account.is_full
 
     async def call(
         self,
@@ -277,31 +280,58 @@ class Transport:
             del failed
 
     async def _try(self, sending: _Sending[T]) -> T:
-        """Send once, when a place is free and the brake is off."""
+        """Send once; a submission that meets a full account, once there is room in it."""
+        account = self.account
+        if not sending.call.submits:
+            return await self._send(sending, self._lane(sending.call))
+        turn: Turn | None = None
+        was_refused = False
+        while True:
+            if account.is_full:
+                turn = await self._interruptibly(sending, account.enter(again=was_refused))
+            try:
+                return await self._send(sending, self._submissions, turn)
+            except Failed as failed:
+                if not (failed.is_full_account and failed.may_repeat):
+                    raise
+            turn, was_refused = None, True
+
+    def _lane(self, call: Call[Any]) -> Lane:
+        if call.submits:
+            return self._submissions
+        return self._looks if call.looks else self._others
+
+    async def _send(self, sending: _Sending[T], lane: Lane, turn: Turn | None = None) -> T:
+        """Send once, when there is a place and the brake is off.
+
+        `turn` is that of a submission at a full account.
+        """
         call = sending.call
         sending.upload = None
-        places = self._for_submission if call.submits else self._for_read
-        if not (self._brake.is_off and _try_to_take(places)):
-            await self._interruptibly(sending, self._enter(places))
+        try:
+            if not lane.try_to_enter():
+                await self._interruptibly(sending, lane.enter())
+        except BaseException:
+            self.account.unused(turn)
+            raise
         if self._is_over(call):
-            _leave(places)
+            lane.leave()
+            self.account.unused(turn)
             raise self._over(call)
         sent = asyncio.get_running_loop().time()
         if sending.record is None:
             sending.times += 1
         try:
             if call.submits:
-                return await self._deliver(sending, sent, places)
+                return await self._deliver(sending, sent, turn)
             if self._sessions.given is None:
-                return await self._once(sending, sent)  # closing the session ends it
-            return await self._interruptibly(sending, self._once(sending, sent))
+                return await self._once(sending, lane, sent)  # closing the session ends it
+            return await self._interruptibly(sending, self._once(sending, lane, sent))
         except Failed as caught:
             failed = caught
         finally:
             if not call.submits:
-                _leave(places)
-        if isinstance(failed.error, RateLimitError):
-            self._brake.press(failed.retry_after, sent=sent)
+                lane.leave()
         decided = verdict(failed.failure, submits=call.submits)
         if decided is Verdict.UNCERTAIN and sending.unclear is None:
             sending.unclear = failed.error
@@ -323,27 +353,16 @@ class Transport:
             return ClientClosedError(f"{call}: the client is closed{rest}.")
         return SubmissionStoppedError(f"{call}: nothing more is submitted{rest}.")
 
-    async def _enter(self, places: tuple[anyio.Semaphore, ...]) -> None:
-        """Wait for a free place and for the brake."""
-        taken: tuple[anyio.Semaphore, ...] = ()
-        try:
-            for place in places:
-                await place.acquire()
-                taken = (*taken, place)
-            await self._brake.wait()
-        except BaseException:
-            _leave(taken)
-            raise
-
-    async def _deliver(
-        self, sending: _Sending[T], sent: float, places: tuple[anyio.Semaphore, ...]
-    ) -> T:
+    async def _deliver(self, sending: _Sending[T], sent: float, turn: Turn | None) -> T:
         """Send a submission in a task of its own, which outlives the wait for it."""
-        sent_off = self._once(sending, sent) if sending.record is None else self._on_record(sending)
+        if sending.record is None:
+            sent_off = self._once(sending, self._submissions, sent)
+        else:
+            sent_off = self._on_record(sending)
         delivery = asyncio.create_task(sent_off, name="luma-async submission")
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
-        delivery.add_done_callback(lambda _: _leave(places))
+        delivery.add_done_callback(partial(self._delivered, sent, turn))
         self._interruptible.discard(sending)
         try:
             return await asyncio.shield(delivery)
@@ -355,6 +374,17 @@ class Transport:
         finally:
             if sending.scope is not None:
                 self._allow_interruption(sending)
+
+    def _delivered(self, sent: float, turn: Turn | None, delivery: asyncio.Task[Any]) -> None:
+        """Give back the place of a submission, and tell the account what became of it."""
+        self._submissions.leave()
+        failed = None if delivery.cancelled() else delivery.exception()
+        if failed is None and not delivery.cancelled():
+            self.account.accepted(turn)
+        elif isinstance(failed, Failed) and failed.is_full_account:
+            self.account.refused(failed.error, failed.retry_after, sent=sent)
+        else:
+            self.account.unused(turn)
 
     async def _on_record(self, sending: _Sending[T]) -> T:
         """Send once, and have it written down: before, and before anybody sees the answer."""
@@ -370,7 +400,8 @@ class Transport:
             raise self._over(sending.call)
         sending.times += 1
         try:
-            result = await self._once(sending, asyncio.get_running_loop().time())
+            sent = asyncio.get_running_loop().time()
+            result = await self._once(sending, self._submissions, sent)
         except Failed as failed:
             if failed.is_uncertain:
                 await record.unclear(failed.error)
@@ -409,15 +440,31 @@ class Transport:
             sending.interrupt()
         self._interruptible.add(sending)
 
-    async def _once(self, sending: _Sending[T], sent: float) -> T:
+    async def _once(self, sending: _Sending[T], lane: Lane, sent: float) -> T:
         """Send once at the moment `sent`, and return what the answer says, or raise `Failed`."""
-        call = sending.call
-        answer = await self._exchange(sending)
-        self._sessions.reuse.heed(answer.headers)
-        if answer.status != 429:
-            self._brake.passed(sent)
-            if REMAINING in answer.headers and (seconds := used_up_for(answer.headers)) is not None:
-                self._brake.hold(seconds)
+        brake = lane.brake
+        brake.left()
+        try:
+            answer = await self._exchange(sending)
+            self._sessions.reuse.heed(answer.headers)
+            if REMAINING in answer.headers and answer.status != 429:
+                _heed(answer.headers, brake, sent)
+            result = await self._read(sending.call, answer)
+            brake.passed(sent)
+        except Failed as failed:
+            if not isinstance(failed.error, RateLimitError):
+                if isinstance(failed.error, APIError):
+                    brake.passed(sent)
+            elif not failed.is_full_account:
+                brake.press(failed.retry_after, sent=sent)
+            raise
+        else:
+            return result
+        finally:
+            brake.ended()
+
+    async def _read(self, call: Call[T], answer: Answer) -> T:
+        """Return what an answer says, or raise `Failed`."""
         if answer.status >= 300:
             raise refused(call, answer, self._scrubber.text)
         try:
@@ -549,19 +596,10 @@ class Transport:
         return unanswered(call, error, said, host=self._host, timeout=timeout, has_left=has_left)
 
 
-def _try_to_take(places: tuple[anyio.Semaphore, ...]) -> bool:
-    """Take all of the places if they are free."""
-    for place in places:
-        if not place.value:
-            return False
-    for place in places:
-        place.acquire_nowait()
-    return True
-
-
-def _leave(places: tuple[anyio.Semaphore, ...]) -> None:
-    for place in places:
-        place.release()
+def _heed(headers: Mapping[str, str], brake: Brake, sent: float) -> None:
+    """Hold calls back if the headers of an answer say that no more are allowed for now."""
+    if (seconds := used_up_for(headers)) is not None:
+        brake.used_up(seconds, sent=sent)
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception | None]:

@@ -40,6 +40,7 @@ async def test_its_url_is_one_that_a_client_takes(host: str) -> None:
             video = await luma.get((await luma.generate("a cat")).id)
 
         assert video.video is not None
+        assert video.video.url is not None
         assert video.video.url.startswith(f"{sim.url}/media/")
         async with sim.unreachable():  # and its port is kept meanwhile
             with pytest.raises(aiohttp.ClientConnectorError):

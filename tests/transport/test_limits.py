@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,8 +76,8 @@ def test_waits_grow_and_jitter_only_adds(asked: list[float | None]) -> None:
         assert floor <= wait <= floor + pause / 2
 
 
-async def test_one_429_brakes_the_whole_client() -> None:
-    """While the server wants quiet, other requests wait as well."""
+async def test_one_429_brakes_all_submissions() -> None:
+    """While the server wants quiet, other submissions wait as well."""
     async with Simulator() as sim, connect(sim, max_tries=1) as luma:
         sim.faults.add(Fault.rate_limited(retry_after=90, times=1))
         with pytest.raises(RateLimitError) as caught:
@@ -99,7 +101,8 @@ async def test_a_client_at_its_limit_stays_below_it() -> None:
     async with gateway as sim, connect(sim, max_tries=10) as luma:
         await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(80)))
 
-        assert sim.ledger.statuses[429] <= 16  # what was in flight when the first was refused
+        # What was in flight when the first was refused, and at most one that came before.
+        assert sim.ledger.statuses[429] <= 17
         assert len(sim.ledger.jobs) == 80
 
 
@@ -115,6 +118,73 @@ async def test_an_allowance_that_is_used_up_is_waited_for() -> None:
 
             assert sim.ledger.requests["get"] == 12
             assert 429 not in sim.ledger.statuses
+
+
+def used_up(reset: str, **where: Any) -> Fault:
+    """Say that no more requests are allowed."""
+    headers = (("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", reset))
+    body = b'{"id": "job-1", "state": "pending"}'
+    return Fault(on=["generate"], status=200, body=body, headers=headers, **where)
+
+
+async def test_a_reset_far_away_is_logged_and_believed_for_two_minutes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A header that is wrong does not stop a client for a day."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        sim.faults.add(used_up("86400", times=1))
+        with caplog.at_level(logging.INFO, "luma_async"):
+            await luma.generate("a cat")
+        asked = asyncio.gather(*(luma.generate(f"cat {number}") for number in range(3)))
+
+        skip(110.0)
+        await asyncio.sleep(0.1)
+        assert sim.ledger.requests["generate"] == 1
+        skip(11.0)
+
+        await asyncio.wait_for(asked, 60)
+    (line,) = [text for text in caplog.messages if "X-RateLimit-Remaining" in text]
+    assert "86400 s" in line
+    assert "120 s" in line
+
+
+async def test_an_allowance_that_is_never_there_is_not_believed_again() -> None:
+    """A server that takes requests all the same does not mean what it says."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        sim.faults.add(used_up("86400"))
+        await luma.generate("a cat")
+        skip(121.0)
+
+        async with asyncio.timeout(60):
+            for number in range(5):
+                await luma.generate(f"cat {number}")
+
+
+async def test_an_allowance_of_submissions_holds_no_look() -> None:
+    """What one kind of call may not do any more says nothing of the others."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        sim.faults.add(used_up("3600", times=1))
+        await luma.generate("a dog")
+
+        sim.advance(HOUR)
+
+        assert (await asyncio.wait_for(task, 60)).video is not None
+
+
+async def test_refusals_at_random_hold_nobody_else() -> None:
+    """One 429 among many jobs that were accepted delays its own job only."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        await asyncio.gather(*(luma.generate(f"cat {number}") for number in range(20)))
+        sim.faults.add(Fault.rate_limited(retry_after=100, times=1))
+        asked = [asyncio.create_task(luma.generate(f"dog {number}")) for number in range(40)]
+
+        async with asyncio.timeout(60):
+            await until(lambda: len(sim.ledger.jobs) == 59)
+
+        skip(110.0)
+        await asyncio.wait_for(asyncio.gather(*asked), 60)
+        assert sim.ledger.statuses[429] == 1
 
 
 async def test_an_answer_of_megabytes_is_refused() -> None:

@@ -1,0 +1,228 @@
+"""Full accounts: limits of one kind of call slow no other, and an end lets a submission go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from luma_async import AdaptiveSchedule, LumaClient, RateLimitError, VideoTask
+from luma_async.simulator import Fault, Fixed, Simulator
+from tests.clients import HOUR, KEY, InTurn, connect, until
+from tests.loops import skip
+
+LATER = 100.0
+"""Seconds of a `Retry-After` that a test which works does not wait for."""
+
+
+def waiting(*prompts: str, luma: LumaClient) -> list[asyncio.Task[VideoTask]]:
+    """Begin to submit jobs."""
+    return [asyncio.create_task(luma.generate(prompt)) for prompt in prompts]
+
+
+async def test_the_end_of_a_job_lets_the_next_submission_go() -> None:
+    """At a full account it leaves when there is room, not when `Retry-After` is over."""
+    async with Simulator(durations=InTurn(HOUR, 2 * HOUR), max_jobs=2, full_for=LATER) as sim:
+        async with connect(sim) as luma, asyncio.timeout(60):
+            first = await luma.generate("a cat")
+            second = await luma.generate("a dog")
+            (third,) = waiting("a cow", luma=luma)
+            await until(lambda: sim.ledger.statuses[429])
+
+            sim.advance(HOUR)
+
+            assert not (await third).done
+            assert (await first).video is not None
+            assert not second.done
+            assert sim.ledger.statuses[429] == 1
+
+
+async def test_a_submission_leaves_at_the_latest_after_retry_after() -> None:
+    """Others may have left room in the account that no job of this client took."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        async with connect(sim) as elsewhere, connect(sim, task_timeout=9 * HOUR) as luma:
+            await elsewhere.generate("somebody else's")
+            (asked,) = waiting("a cat", luma=luma)
+            await until(lambda: sim.ledger.statuses[429])
+            sim.advance(HOUR)
+
+            skip(LATER - 50)
+            await asyncio.sleep(0.1)
+            assert not asked.done()
+            skip(51.0)
+
+            async with asyncio.timeout(60):
+                await asked
+
+
+async def test_the_wait_for_room_counts_as_no_try() -> None:
+    """However often the account is still full, the submission waits on."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        async with connect(sim) as elsewhere, connect(sim, max_tries=1) as luma:
+            await elsewhere.generate("somebody else's")
+            (asked,) = waiting("a cat", luma=luma)
+            for refusals in range(1, 8):
+                await until(lambda: sim.ledger.statuses[429] == refusals)  # noqa: B023
+                skip(LATER + 1)
+
+            sim.advance(HOUR)
+            skip(LATER + 1)
+
+            async with asyncio.timeout(60):
+                await asked
+
+
+async def test_without_retry_after_the_next_try_comes_by_itself() -> None:
+    """After pauses that grow, but that stay short."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1) as sim:
+        async with connect(sim) as elsewhere, connect(sim) as luma:
+            await elsewhere.generate("somebody else's")
+            (asked,) = waiting("a cat", luma=luma)
+            for refusals in range(1, 7):
+                await until(lambda: sim.ledger.statuses[429] == refusals)  # noqa: B023
+                skip(30.0)
+
+            sim.advance(HOUR)
+            skip(30.0)
+
+            async with asyncio.timeout(60):
+                await asked
+
+
+async def test_submissions_queue_while_the_account_is_known_to_be_full() -> None:
+    """They are not refused one after another, and leave in their order, one for each end."""
+    names = [f"cat {number}" for number in range(12)]
+    async with Simulator(durations=Fixed(HOUR), max_jobs=2, full_for=LATER) as sim:
+        async with connect(sim, task_timeout=99 * HOUR) as luma, asyncio.timeout(60):
+            for name in names[:2]:
+                await luma.generate(name)
+            first = waiting("cat 2", luma=luma)
+            await until(lambda: sim.ledger.statuses[429])
+            rest = waiting(*names[3:], luma=luma)
+            await asyncio.sleep(0.1)
+            assert sim.ledger.statuses[429] == 1
+
+            for taken in range(4, 13, 2):
+                sim.advance(HOUR)
+                await until(lambda: len(sim.ledger.jobs) == taken)  # noqa: B023
+
+            await asyncio.gather(*first, *rest)
+            assert [job.prompt for job in sim.ledger.jobs] == names
+            assert sim.ledger.statuses[429] <= 2
+            assert sim.ledger.most_jobs == 2
+
+
+async def test_one_line_of_the_log_says_that_the_account_is_full(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One for all that wait, with the server's words."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        async with connect(sim) as luma, asyncio.timeout(60):
+            await luma.generate("a cat")
+            with caplog.at_level(logging.INFO, "luma_async"):
+                asked = waiting(*(f"dog {number}" for number in range(3)), luma=luma)
+                await until(lambda: sim.ledger.statuses[429])
+                sim.advance(HOUR)
+                await until(lambda: len(sim.ledger.jobs) == 2)
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    lines = [text for text in caplog.messages if "account is full" in text]
+    assert len(lines) == 1
+    assert "100 s at most" in lines[0]
+    assert "too many jobs at once" in lines[0]
+    assert not any("Trying again" in text for text in caplog.messages)
+
+
+async def test_a_cancelled_submission_gives_its_turn_to_the_next() -> None:
+    """Whoever gave up takes no room."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        async with connect(sim) as luma, asyncio.timeout(60):
+            await luma.generate("a cat")
+            gives_up, patient = waiting("a dog", "a cow", luma=luma)
+            await until(lambda: sim.ledger.statuses[429])
+            await asyncio.sleep(0)
+
+            gives_up.cancel()
+            await asyncio.gather(gives_up, return_exceptions=True)
+            sim.advance(HOUR)
+
+            assert (await patient).generation.prompt == "a cow"
+
+
+async def test_closing_ends_the_wait_for_room() -> None:
+    """Nothing is left waiting, and nothing was submitted."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        luma = connect(sim)
+        await luma.generate("a cat")
+        asked = waiting("a dog", "a cow", luma=luma)
+        await until(lambda: sim.ledger.statuses[429])
+
+        luma.stop_submitting()
+
+        ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
+        assert {type(error).__name__ for error in ended} == {"SubmissionStoppedError"}
+        assert len(sim.ledger.jobs) == 1
+        await luma.aclose()
+
+
+async def test_a_full_account_makes_a_learning_schedule_look_sooner() -> None:
+    """A job that was to be looked at in ten seconds may be what the account waits for."""
+    schedule = AdaptiveSchedule(longest=HOUR, expected=1e5)
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        async with LumaClient(KEY, base_url=sim.url, schedule=schedule) as luma:
+            await luma.generate("a cat")
+            skip(3.0)
+            await asyncio.sleep(0.1)
+            assert not sim.ledger.requests["get"]
+            (asked,) = waiting("a dog", luma=luma)
+            await until(lambda: sim.ledger.requests["get"] > 1)
+
+            sim.advance(HOUR)
+
+            async with asyncio.timeout(60):
+                await asked
+
+
+@pytest.mark.parametrize("max_requests", [1, 2, 16])
+async def test_a_refused_submission_never_delays_a_look(max_requests: int) -> None:
+    """The end of a job is seen while submissions wait as long as the server asked."""
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        async with connect(sim, max_requests=max_requests) as luma:
+            task = await luma.generate("a cat")
+            sim.faults.add(Fault.rate_limited(retry_after=LATER))
+            asked = waiting(*(f"dog {number}" for number in range(20)), luma=luma)
+            await until(lambda: sim.ledger.statuses[429])
+
+            sim.advance(HOUR)
+
+            async with asyncio.timeout(60):
+                assert (await task).video is not None
+                await luma.watermark_free_url(task.id)
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_refused_look_never_delays_a_submission() -> None:
+    """Nor one for a link."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_tries=1) as luma:
+        task = await luma.generate("a cat")
+        sim.faults.add(Fault.rate_limited(retry_after=LATER, on=["get", "tasks"]))
+        with pytest.raises(RateLimitError):
+            await luma.get(task.id)
+
+        async with asyncio.timeout(60):
+            await luma.generate("a dog")
+
+
+async def test_too_many_requests_are_no_full_account() -> None:
+    """The end of a job changes nothing about those."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_tries=1) as luma:
+        await luma.generate("a cat")
+        sim.faults.add(Fault.rate_limited(retry_after=0, times=1))
+
+        with pytest.raises(RateLimitError):
+            await luma.generate("a dog")

@@ -1,0 +1,52 @@
+"""Full accounts, in the words of many servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from luma_async.transport.jobs_at_once import speaks_of_full_account
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("too_many_jobs", "too many jobs at once"),
+        (None, "Too many concurrent jobs"),
+        (None, "You have too many running generations. Wait for one to finish."),
+        (None, "Maximum number of concurrent tasks reached (2)"),
+        (None, "you already have 3 jobs in progress"),
+        (None, "Concurrency limit exceeded for this account"),
+        ("rate_limit_error", "Too many videos at the same time"),
+        ("concurrent_limit_exceeded", ""),
+        ("too_many_concurrent_generations", "try again later"),
+        (None, "并发任务数已达上限"),
+        (None, "同时进行的任务已达上限"),
+        (None, "任务过多 请稍后再试"),
+        (None, "Zu viele gleichzeitige Aufträge"),
+        (None, "Es sind zu viele Jobs aktiv"),
+    ],
+)
+def test_too_many_jobs_at_once_make_a_full_account(code: str | None, message: str) -> None:
+    """An end of a job makes room in it."""
+    assert speaks_of_full_account(code, message)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("429", "too many requests"),
+        ("rate_limit", "Rate limit reached, try again in 20 s"),
+        (None, "Too many concurrent requests"),
+        (None, "Too many generations per minute"),
+        (None, "Limit of 20 video generations per day reached"),
+        (None, "You have reached your daily limit of running jobs"),
+        ("rate_limit_exceeded", "Requests per minute (RPM): 10"),
+        (None, "请求过于频繁, 每分钟最多 10 个任务"),
+        (None, "Zu viele Anfragen, höchstens 10 Aufträge pro Minute"),
+        (None, ""),
+        (None, "<html>429</html>"),
+    ],
+)
+def test_too_many_requests_do_not(code: str | None, message: str) -> None:
+    """Only time makes room for those."""
+    assert not speaks_of_full_account(code, message)
