@@ -67,12 +67,16 @@ def gateway(
     max_rate: float | None = None,
     same_films: bool = False,
     tls: bool = False,
+    max_jobs: int | None = None,
+    full_for: float | None = None,
+    refused: float = 0.0,
 ) -> Iterator[GatewayProcess]:
     """Run a gateway whose jobs take log-normal times, and whose answers take `latency` seconds.
 
     `batch` is how it answers to looks at many jobs at once, `max_rate` how many requests a second
-    it allows. With `tls`, programs that are started meanwhile trust its certificate, for they find
-    the authority's by `SSL_CERT_FILE`.
+    it allows. With more than `max_jobs` running it asks to come again in `full_for` seconds, and
+    `refused` is the part of the requests that it refuses at random. With `tls`, programs that are
+    started meanwhile trust its certificate, for they find the authority's by `SSL_CERT_FILE`.
     """
     settings = {
         "median": median,
@@ -82,6 +86,9 @@ def gateway(
         "batch": batch,
         "max_rate": max_rate,
         "same_films": same_films,
+        "max_jobs": max_jobs,
+        "full_for": full_for,
+        "refused": refused,
     }
     with _certificate() if tls else nullcontext() as certificate:
         command = [sys.executable, "-m", "benchmarks.gateway", json.dumps(settings)]
@@ -124,6 +131,8 @@ async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
         variant=Variant(batch=settings["batch"]),
         max_rate=settings["max_rate"],
         same_films=settings["same_films"],
+        max_jobs=settings["max_jobs"],
+        full_for=settings["full_for"],
         short_side=90,
         ssl_context=context,
     )
@@ -134,8 +143,12 @@ async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
     closing = Fault.closing(on=("generate", "get", "tasks"))
     loop.add_signal_handler(signal.SIGUSR2, simulator.faults.add, closing)
     async with simulator:
+        calls = ("generate", "extend", "get", "tasks")
+        if settings["refused"]:
+            simulator.faults.add(
+                Fault.rate_limited(retry_after=1, share=settings["refused"], on=calls)
+            )
         if settings["latency"]:
-            calls = ("generate", "extend", "get", "tasks")
             simulator.faults.add(Fault.slow(settings["latency"], on=calls))
         print(simulator.url, flush=True)
         await asyncio.Event().wait()

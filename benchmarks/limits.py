@@ -1,12 +1,18 @@
-"""A thousand jobs, 16 requests and 200 jobs at once; then ten times as many in no more memory."""
+"""A thousand jobs, 16 requests and 200 jobs at once; then ten times as many in no more memory.
+
+Then what a gateway's own limits cost: refusals at random, and an account that is full.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 
 from benchmarks.gateway import gateway
 from benchmarks.many import measure
 from benchmarks.row import Row
+from luma_async import LumaClient
 
 MEBIBYTE = 2**20
 
@@ -47,3 +53,56 @@ def rows() -> Iterator[Row]:
         "at most 1.1",
         resident <= 1.1,
     )
+    yield from refused_at_random()
+    yield from full_account()
+
+
+def refused_at_random() -> Iterator[Row]:
+    """Compare 300 jobs, one in ten of whose requests is refused, with as many undisturbed."""
+    seconds, completed = {}, 0
+    for refused in (0.0, 0.1):
+        with gateway(median=60, speed=50, latency=0.05, refused=refused) as server:
+            measured = measure(server.url, 300, 200)
+        seconds[refused], completed = measured.wall, measured.completed
+    ratio = seconds[0.1] / seconds[0.0]
+    yield Row(
+        "300 jobs, 10 % of requests refused at random with `Retry-After: 1`, against none refused",
+        f"{ratio:.1f} times as long ({seconds[0.0]:.1f} → {seconds[0.1]:.1f} s)",
+        "at most 5",
+        ratio <= 5 and completed == 300,
+    )
+
+
+def full_account() -> Iterator[Row]:
+    """Submit one job more than the account allows at once."""
+    with gateway(median=2.0, sigma=0.0, max_jobs=2, full_for=8.0) as server:
+        seen, third_left = asyncio.run(_one_too_many(server.url))
+    yield Row(
+        "jobs of 2.0 s, two at once, `Retry-After: 8`: the latest end seen after",
+        f"{max(seen):.2f} s",
+        "at most 3 s",
+        max(seen) <= 3.0,
+    )
+    yield Row(
+        "jobs of 2.0 s, two at once, `Retry-After: 8`: the third accepted after the first end",
+        f"{third_left - 2.0:.2f} s",
+        "at most 1 s",
+        third_left - 2.0 <= 1.0,
+    )
+
+
+async def _one_too_many(url: str) -> tuple[list[float], float]:
+    """Return the seconds until each end was seen, and when the last job was accepted."""
+    accepted: list[float] = []
+    async with LumaClient("benchmark-key", base_url=url) as luma:
+        start = time.perf_counter()
+
+        async def run(prompt: str) -> float:
+            task = await luma.generate(prompt)
+            began = time.perf_counter()
+            accepted.append(began - start)
+            await task
+            return time.perf_counter() - began
+
+        seen = await asyncio.gather(*(run(f"cat {number}") for number in range(3)))
+    return seen, max(accepted)
