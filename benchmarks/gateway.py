@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -102,10 +103,15 @@ def gateway(
                 process.terminate()
 
 
+@functools.cache
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
 @contextmanager
 def _certificate() -> Iterator[Path]:
     """Make a certificate for loopback, and let programs that are started now trust it."""
-    authority, before = trustme.CA(), os.environ.get("SSL_CERT_FILE")
+    authority, before = _authority(), os.environ.get("SSL_CERT_FILE")
     with tempfile.TemporaryDirectory() as folder:
         certificate, trusted = Path(folder, "server.pem"), Path(folder, "authority.pem")
         authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)

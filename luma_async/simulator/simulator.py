@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import socket
@@ -193,9 +194,16 @@ class Simulator:
 
     @contextlib.asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
-        """Refuse new connections meanwhile, as a host does where nothing listens."""
+        """Refuse new connections meanwhile, as a host does where nothing listens.
+
+        Those that are idle are closed first; what is being answered gets its answer.
+        """
         assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
         await self._site.stop()
+        for connection in self._connections_now():
+            connection.close()
+        for _ in range(5):
+            await asyncio.sleep(0)  # the event loop comes to close them
         try:
             with _bound(self._host, self._port):
                 # Bound without listening, it refuses connections, and nobody else gets the port.
@@ -208,11 +216,9 @@ class Simulator:
 
         Jobs are kept. Those whose submissions were under way may be there without an answer.
         """
-        assert self._runner is not None  # noqa: S101  a slip of the test's, not of the user's
-        assert self._runner.server is not None  # noqa: S101
-        assert self._site is not None  # noqa: S101
+        assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
         await self._site.stop()
-        for connection in self._runner.server.connections:
+        for connection in self._connections_now():
             if connection.transport is not None:
                 connection.transport.abort()
         await self._listen()
@@ -223,6 +229,10 @@ class Simulator:
         `name` is of `luma_async.simulator.media.NAMES`.
         """
         await self._media.replace(id, name, content)
+
+    def _connections_now(self) -> list[web.RequestHandler[web.Request]]:
+        server = None if self._runner is None else self._runner.server
+        return [] if server is None else server.connections
 
     async def _listen(self) -> None:
         assert self._runner is not None  # noqa: S101

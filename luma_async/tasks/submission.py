@@ -52,7 +52,7 @@ class Submission(NamedTuple):
     @property
     def kind(self) -> str:
         """What tells how long the job may take: submissions of a kind take about as long."""
-        return kind_of(self.verb, dict(self.request))
+        return kind_of(self.verb, self.request.__dict__)
 
 
 def kind_of(verb: str, fields: Mapping[str, Any]) -> str:

@@ -445,7 +445,12 @@ class Transport:
         brake = lane.brake
         brake.left()
         try:
-            answer = await self._exchange(sending)
+            if sending.call.submits:
+                answer = await self._exchange(sending)
+            else:
+                found = await self._exchange_on_a_connection(sending)
+                assert found is not None  # noqa: S101  any connection will do
+                answer = found
             self._sessions.reuse.heed(answer.headers)
             if REMAINING in answer.headers and answer.status != 429:
                 _heed(answer.headers, brake, sent)
@@ -529,8 +534,9 @@ class Transport:
                 body, cut_off = await _read_body(response)
                 body = as_utf8(body, response.headers.get("Content-Type"))
                 body = self._scrubber.body(body)
-                url = str(response.url)
-                return Answer(response.status, response.headers, body, cut_off, url)
+                status = response.status
+                url = str(response.url) if status >= 300 else ""  # only refusals lead elsewhere
+                return Answer(status, response.headers, body, cut_off, url)
         except Exception as error:  # noqa: BLE001  once it may have left, every failure is one
             problem = error
         # Raised out here, so that no exception of aiohttp's is the context of what the user gets.
@@ -610,8 +616,11 @@ async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception
     """
     chunks: list[bytes] = []
     size = 0
+    content = response.content
+    if content.is_eof() and content.total_bytes <= ANSWER_LIMIT and content.exception() is None:
+        return content.read_nowait(), None  # all of it came with the headers
     try:
-        while chunk := await next_chunk(response.content):
+        while chunk := await next_chunk(content):
             chunks.append(chunk)
             size += len(chunk)
             if size > ANSWER_LIMIT:
