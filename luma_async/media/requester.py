@@ -73,7 +73,6 @@ class Requester:
                     yield response
                     return
                 target = link_url(response.headers["Location"], response.url)
-                response.close()  # its body may have no end
             if target is None:
                 raise RedirectError("leads to what is no http(s) link")
             url = target

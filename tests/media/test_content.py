@@ -131,6 +131,6 @@ def test_anything_can_be_decoded_or_is_an_error(coding: str, content: bytes) -> 
 
 def test_a_header_names_codings() -> None:
     """In the order in which they were applied."""
-    assert codings(" GZip,BR ,identity") == ("gzip", "br")
+    assert codings(" GZip;q=1,BR ,identity") == ("gzip", "br")
     assert codings("") == ()
     assert decoder("utf-8") is None
