@@ -135,9 +135,7 @@ def codings(header: str) -> tuple[str, ...]:
     >>> codings("identity"), codings("GZIP, br")
     ((), ('gzip', 'br'))
     """
-    said = (
-        each.partition(";")[0].strip().lower().removeprefix("x-") for each in header.split(",")
-    )
+    said = (each.partition(";")[0].strip().lower().removeprefix("x-") for each in header.split(","))
     return tuple(each for each in said if each not in _PLAIN)
 
 
