@@ -629,3 +629,13 @@ def test_a_body_is_the_json_that_its_pictures_would_make(
         name: as_data_uri(data) if isinstance(value, Picture) else value
         for name, value in named.items()
     }
+
+
+async def test_a_picture_holds_on_to_no_file_in_memory() -> None:
+    """One that is collected while somebody looks at its bytes complains on stderr."""
+    opened = Image.open(io.BytesIO(PNG))
+
+    pictures = [await image_from(opened), await image_from(PNG, max_side=8)]
+
+    for picture in pictures:
+        assert isinstance(cast("Picture", picture).data.obj, bytes)

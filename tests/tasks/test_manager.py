@@ -477,7 +477,7 @@ async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> No
         await asyncio.gather(task, watched)
 
     assert len(learner.durations) == 1
-    assert 500.0 <= learner.durations[0] < 600.0
+    assert 500.0 <= learner.durations[0] < HOUR  # on the clock of this process, not the server's
     assert [looks for age, looks in learner.asked].count(0) >= 2  # one for each job at least
     assert max(looks for age, looks in learner.asked) >= 2
 
