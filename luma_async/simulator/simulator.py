@@ -201,9 +201,10 @@ class Simulator:
         assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
         await self._site.stop()
         for connection in self._connections_now():
-            connection.close()
-        for _ in range(5):
-            await asyncio.sleep(0)  # the event loop comes to close them
+            if connection._current_request is None and connection.transport is not None:  # noqa: SLF001
+                connection.transport.abort()
+        for _ in range(3):
+            await asyncio.sleep(0)  # the event loop closes them
         try:
             with _bound(self._host, self._port):
                 # Bound without listening, it refuses connections, and nobody else gets the port.
