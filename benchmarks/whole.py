@@ -74,14 +74,14 @@ async def with_aiohttp(url: str, looks: int, *, reuse: bool) -> float:
 
 
 async def with_lumaai(url: str, looks_at_a_job: int) -> float:
-    """Do as much for a twentieth of the jobs with the official SDK; return CPU seconds for all.
+    """Do as much for a hundredth of the jobs with the official SDK; return CPU seconds for all.
 
     It looks at one job at a time, as often as luma-async looks at each.
     """
     from lumaai import AsyncLumaAI  # noqa: PLC0415  each program loads its own client only
     from lumaai.types import Generation  # noqa: PLC0415
 
-    share = 20
+    share = 100
     async with AsyncLumaAI(auth_token=KEY, base_url=f"{url}/luma") as client:
 
         async def work(numbers: Iterator[int]) -> None:

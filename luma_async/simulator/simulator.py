@@ -231,7 +231,7 @@ class Simulator:
         """
         await self._media.replace(id, name, content)
 
-    def _connections_now(self) -> list[web.RequestHandler[web.Request]]:
+    def _connections_now(self) -> list[web.RequestHandler]:
         server = None if self._runner is None else self._runner.server
         return [] if server is None else server.connections
 
