@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -32,6 +33,10 @@ _FORGOTTEN_AFTER = 7 * 86400.0
 _PAGE = 500
 """Values in one condition; databases allow some thousands."""
 
+_ROWS = 1000
+"""Short rows that are taken in at a time. A journal may have very many, and all of them at once
+would hold the event loop for a second."""
+
 
 def under(keys: Sequence[str]) -> ColumnElement[bool]:
     """Return the condition that an entry stands under one of some keys."""
@@ -43,13 +48,25 @@ async def keys(connection: AsyncConnection, states: Sequence[EntryState]) -> lis
     query = select(jobs.c.key).order_by(jobs.c.submitted_at, jobs.c.key)
     if states:
         query = query.where(jobs.c.state.in_([state.value for state in states]))
-    return list(await connection.scalars(query))
+    return [row.key async for page in _pages(connection, query) for row in page]
 
 
 async def states(connection: AsyncConnection) -> dict[str, EntryState]:
     """Return the state of each key."""
-    known = await connection.execute(select(jobs.c.key, jobs.c.state))
-    return {row.key: EntryState(row.state) for row in known}
+    query = select(jobs.c.key, jobs.c.state)
+    return {
+        row.key: EntryState(row.state) async for page in _pages(connection, query) for row in page
+    }
+
+
+async def _pages(
+    connection: AsyncConnection, query: Select[Any]
+) -> AsyncGenerator[Sequence[Row[Any]], None]:
+    """Yield the rows of a query, many at a time; the event loop goes on while they are fetched."""
+    result = await connection.stream(query, execution_options={"yield_per": _ROWS})
+    async for page in result.partitions():
+        yield page
+        await asyncio.sleep(0)  # a driver may have fetched them before
 
 
 async def unsettleable(

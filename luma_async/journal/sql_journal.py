@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 20
 """Jobs named in one error."""
 
+_STEP = 64 * 2**10
+"""Characters of exported lines after which others have their turn."""
 
 CLOSE_TIMEOUT = 30.0
 """Seconds that what is left may take to be written when a journal closes."""
@@ -287,9 +289,15 @@ class SQLJournal:
         """
         from luma_async.journal.rows import line_of  # noqa: PLC0415  the extra may be missing
 
+        since_turn = 0
         async for page in (await self._opened()).pages():
             for entry in page:
-                yield line_of(entry)
+                line = line_of(entry)
+                yield line
+                since_turn += len(line)
+                if since_turn > _STEP:
+                    since_turn = 0
+                    await asyncio.sleep(0)
 
     async def learned(self, server: str) -> Mapping[str, Any]:
         """Return what was kept of how long a server's jobs take, as `AdaptiveSchedule` learns it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,9 @@ from luma_async.journal.owner import start_of, this_host
 from luma_async.journal.schema import jobs, owners
 
 _DIED = "The process that was submitting it ended before the answer came."
+
+_STEP = 64 * 2**10
+"""Characters of rows that become entries before others have their turn."""
 
 _ROUNDS = 5
 """How often a claim is tried whose rivals come and go."""
@@ -80,7 +84,12 @@ class Transactions:
         found = await connection.execute(statements.select_jobs(self.dialect).where(condition))
         entries: list[Entry] = []
         dead: list[Entry] = []
+        since_turn = 0
         for row in found.mappings().all():
+            since_turn += len(row["request"]) + len(row["generation"] or "")
+            if since_turn > _STEP:
+                since_turn = 0
+                await asyncio.sleep(0)
             entry = rows.entry_of(row)
             if entry.state is EntryState.SUBMITTING:
                 if self._is_dead(row):
