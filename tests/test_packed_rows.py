@@ -51,7 +51,7 @@ def test_a_packed_row_is_read_as_it_came() -> None:
 
 
 def test_a_packed_generation_equals_the_same_one() -> None:
-    """Whichever of two is packed, they are equal, and written and shown alike."""
+    """Packed or not, they are equal, and written and shown alike."""
     plain = GatewayDialect().generation(ROW)
 
     assert plain == packed() == plain
