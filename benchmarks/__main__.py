@@ -21,6 +21,7 @@ NAMES = (
     "learning",
     "swarm",
     "scale",
+    "pending",
     "whole",
     "connections",
     "journal",
