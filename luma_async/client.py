@@ -55,6 +55,7 @@ from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
 from luma_async.transport.rate_headers import LONGEST_WAIT
 from luma_async.transport.settings import Secret
+from luma_async.transport.turns import Turns
 from luma_async.unwrapping import SecretLike, URLLike, unwrapped
 
 OneText = str | bytes | bytearray
@@ -63,6 +64,9 @@ OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Key
 
 DEFAULT_RUN_TASKS = 100
 """How many jobs `run_many` keeps running where neither it nor the client is told."""
+
+AT_ONCE = 32
+"""Submissions that are prepared in one round of the event loop, which takes some milliseconds."""
 
 
 class LumaClient:
@@ -192,6 +196,7 @@ class LumaClient:
             on_end=None if journal is None else self._note_end,
         )
         self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)
+        self._turns = Turns(AT_ONCE)
         self._runs: WeakSet[Run] = WeakSet()
         self._bookkeeper: Bookkeeper | None = None
         if journal is not None:
@@ -291,6 +296,7 @@ class LumaClient:
             SubmissionStoppedError: `stop_submitting()` was called; the job was not taken.
 
         """
+        await self._turns.take()
         request = GenerateRequest.of(prompt, **fields)
         retries = await self._retries(key, retry_failed, retry_uncertain)
         return await self._generate(request, key, retries)
@@ -318,6 +324,7 @@ class LumaClient:
 
         """
         check_source(source)
+        await self._turns.take()
         request = ExtendRequest.of(prompt, **fields)
         retries = await self._retries(key, retry_failed, retry_uncertain)
         return await self._extend(source, request, key, retries)

@@ -21,8 +21,13 @@ from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.submission import Submission
 from luma_async.tasks.task import VideoTask
 from luma_async.transport import Call, Failed, SubmissionRecord, Transport, UncertainSubmission
+from luma_async.transport.turns import Turns
 
 logger = logging.getLogger("luma_async")
+
+AT_ONCE = 32
+"""Submissions that go on in one round of the event loop: a journal tells many at once of theirs."""
+
 T = TypeVar("T")
 
 
@@ -46,6 +51,7 @@ class Submitter:
         self._dialect = dialect
         self._manager = manager
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
+        self._turns = Turns(AT_ONCE)
         self._is_stopped = False
         self._waiting: set[anyio.CancelScope] = set()
 
@@ -88,6 +94,7 @@ class Submitter:
         record: SubmissionRecord[Generation] | None = None,
     ) -> VideoTask:
         """Submit a job and watch it. `record` writes down what becomes of it, under `key`."""
+        await self._turns.take()
         call = self._call(submission)
         await self._take_place()
         keeps_place = False
