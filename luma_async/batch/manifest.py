@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from luma_async.batch.columns import (
     truth,
 )
 from luma_async.batch.encodings import decoded
+from luma_async.batch.excel_table import read_excel
 from luma_async.batch.problems import Problem, TableError, manifest_error
 from luma_async.batch.row import Row
 from luma_async.batch.tables import (
@@ -38,6 +39,7 @@ from luma_async.media.signatures import HEAD, media_type
 from luma_async.models import ExtendRequest, GenerateRequest
 from luma_async.pictures import is_data_uri, is_url
 
+_EXCEL = (".xlsx", ".xlsm")
 _READERS: dict[str, Read] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
@@ -60,7 +62,7 @@ class Manifest:
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """Read and check a file of jobs: `.csv`, `.jsonl` or `.yaml`. Blocks.
+    """Read and check a file of jobs: `.csv`, `.xlsx`, `.jsonl` or `.yaml`. Blocks.
 
     >>> manifest = read_manifest("prompts.csv")        # doctest: +SKIP
 
@@ -71,17 +73,18 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     Raises:
         ManifestError: it cannot be read, or rows are wrong; all problems are in it.
-        ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`.
+        ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`; `.xlsx` needs
+            openpyxl: `pip install 'luma-async[xlsx]'`.
 
     """
     path = Path(path)
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
-        known = ", ".join(_READERS)
+    kind = path.suffix.lower()
+    if kind not in (*_READERS, *_EXCEL):
+        known = ", ".join((*_READERS, *_EXCEL))
         raise manifest_error(path, [Problem(0, 0, f"its kind is told by its name; known: {known}")])
-    checked = _Checked(path.parent, has_header=read in (read_csv, read_tsv))
+    checked = _Checked(path.parent, has_header=kind in (".csv", ".tsv", *_EXCEL))
     try:
-        for record in read(decoded(path.read_bytes(), str(path))):
+        for record in _records(kind, path.read_bytes(), str(path)):
             checked.add(record)
     except TableError as error:
         checked.problems.append(error.problem)
@@ -94,6 +97,12 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     if checked.problems:
         raise manifest_error(path, checked.problems)
     return Manifest(path, tuple(checked.rows.values()))
+
+
+def _records(kind: str, data: bytes, name: str) -> Iterator[Record | Problem]:
+    if kind in _EXCEL:
+        return read_excel(data, name)
+    return _READERS[kind](decoded(data, name))
 
 
 class _Checked:

@@ -274,7 +274,7 @@ def download(
 @app.command()
 def batch(
     manifest: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Rows of prompts: .csv, .jsonl or .yaml.")
+        Path, typer.Argument(metavar="FILE", help="Rows of prompts: .csv, .xlsx, .jsonl or .yaml.")
     ],
     *,
     output: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -634,3 +635,46 @@ def test_rows_are_valid_or_the_manifest_is_not(rows: list[dict[str, str]]) -> No
             assert key not in seen
             seen.add(key)
             key = parents[key]
+
+
+KINDS = [".csv", ".tsv", ".jsonl", ".yaml", ".xlsx"]
+
+
+@given(
+    st.binary(max_size=200)
+    | st.text(max_size=100).map(lambda text: text.encode("utf-16"))
+    | st.text(max_size=100).map(lambda text: ("prompt;Loop\n" + text).encode("cp1252", "replace")),
+    st.sampled_from(KINDS),
+)
+def test_any_bytes_are_a_manifest_or_a_clean_problem(content: bytes, kind: str) -> None:
+    """Each of them on a line of its own, under the name of the file."""
+    import tempfile  # noqa: PLC0415  hypothesis has no tmp_path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"rows{kind}")
+        path.write_bytes(content)
+        try:
+            assert read_manifest(path).rows
+        except ManifestError as caught:
+            error = caught
+        else:
+            return
+    lines = str(error).splitlines()
+    assert len(lines) == min(len(error.problems), 50) + (len(error.problems) > 50)
+    assert all(line.startswith(f"{path}:") for line in lines[:50])
+
+
+@given(
+    st.lists(st.tuples(cells, cells), max_size=8), st.sampled_from(["excel", "excel-tab", "unix"])
+)
+def test_what_the_csv_module_writes_is_read(rows: list[tuple[str, str]], dialect: str) -> None:
+    """In each of its dialects."""
+    text = io.StringIO(newline="")
+    csv.writer(text, dialect).writerows([("key", "prompt"), *rows])
+
+    records = [record for record in read_csv(text.getvalue()) if isinstance(record, Record)]
+
+    wanted = [(trimmed(key), trimmed(prompt)) for key, prompt in rows]
+    assert [(record.cells["key"], record.cells["prompt"]) for record in records] == [
+        row for row in wanted if any(row)
+    ]

@@ -1,0 +1,277 @@
+"""A workbook of Excel's is read as a table, and never believed further than it goes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luma_async import ExtendRequest, GenerateRequest, ManifestError
+from luma_async.batch import Manifest, read_manifest
+from luma_async.batch.columns import trimmed
+from luma_async.batch.excel_table import read_excel
+from luma_async.batch.problems import Problem, TableError
+from luma_async.batch.tables import Record
+
+
+def workbook(*rows: Sequence[Any], sheets: Sequence[str] = (), hidden: Sequence[str] = ()) -> bytes:
+    """Return a workbook whose first sheet has these rows, with further sheets behind it."""
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in rows:
+        book.active.append(row)
+    for title in (*sheets, *hidden):
+        book.create_sheet(title)
+    for title in hidden:
+        book.move_sheet(title, -len(book.sheetnames))
+        book[title].sheet_state = "hidden"
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def with_part(book: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a workbook one part of which is changed."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old:
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as new:
+            for part in old.namelist():
+                data = old.read(part)
+                new.writestr(part, change(data) if part == name else data)
+    return content.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def manifest(folder: Path, content: bytes, name: str = "rows.xlsx") -> Manifest:
+    path = folder / name
+    path.write_bytes(content)
+    return read_manifest(path)
+
+
+def problems(folder: Path, content: bytes) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        manifest(folder, content)
+    return [line.removeprefix(f"{folder}/") for line in str(caught.value).splitlines()]
+
+
+def test_a_workbook_says_the_same_as_a_file_of_csv(tmp_path: Path) -> None:
+    """Whatever types its cells have; rows have the numbers that a spreadsheet shows."""
+    content = workbook(
+        ["Key", "Prompt", "Aspect Ratio", "Loop", "Extends", "Extra"],
+        [1, " a cat, dancing ", dt.time(16, 9), True],
+        [],
+        ["two", 1984, None, None, 1.0, '{"seed": 7}'],
+        ["three", dt.datetime(2024, 5, 1), "09:16:00", "FALSCH"],  # noqa: DTZ001
+    )
+
+    rows = manifest(tmp_path, content).rows
+
+    assert [(row.key, row.line, row.parent) for row in rows] == [
+        ("1", 2, None),
+        ("two", 4, "1"),
+        ("three", 5, None),
+    ]
+    assert [row.request for row in rows] == [
+        GenerateRequest("a cat, dancing", aspect_ratio="16:9", loop=True),
+        ExtendRequest("1984", extra={"seed": 7}),
+        GenerateRequest("2024-05-01", aspect_ratio="9:16", loop=False),
+    ]
+
+
+def test_problems_stand_in_rows_and_columns(tmp_path: Path) -> None:
+    """As a spreadsheet counts them."""
+    found = problems(tmp_path, workbook([], ["prompt", "loop"], [], ["a cat", "perhaps"]))
+
+    assert found == [
+        "rows.xlsx:4:2: loop: 'perhaps' is neither true nor false; write TRUE or FALSE"
+    ]
+
+
+def test_a_formula_is_what_it_resulted_in(tmp_path: Path) -> None:
+    """As the spreadsheet saved it; an empty text is one, too."""
+    content = workbook(["prompt", "loop"], ["=A9", "=A9"])
+    results = {
+        b'<c r="A2"><f>A9</f><v />': b'<c r="A2" t="str"><f>A9</f><v>a cat</v>',
+        b'<c r="B2"><f>A9</f><v />': b'<c r="B2" t="str"><f>A9</f><v></v>',
+    }
+
+    def calculated(sheet: bytes) -> bytes:
+        sheet = sheet.replace(b"<v></v>", b"<v />").replace(b"<v/>", b"<v />")
+        for formula, result in results.items():
+            assert formula in sheet
+            sheet = sheet.replace(formula, result)
+        return sheet
+
+    [row] = manifest(tmp_path, with_part(content, SHEET, calculated)).rows
+
+    assert row.request == GenerateRequest("a cat")
+
+
+def test_a_formula_that_was_never_calculated_is_a_problem(tmp_path: Path) -> None:
+    """A program wrote it; read as an empty cell, it would be forgotten."""
+    [problem] = problems(tmp_path, workbook(["prompt", "model"], ["a cat", "=A1&A2"]))
+
+    assert problem.startswith("rows.xlsx:2:2: a formula that was never calculated stands here; ")
+
+
+@pytest.mark.parametrize("hidden", [[], ["Notes"]])
+def test_of_several_sheets_the_one_that_is_read_is_said(
+    hidden: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first that is not hidden."""
+    content = workbook(["prompt"], ["a cat"], sheets=["Ideas"], hidden=hidden)
+
+    [row] = manifest(tmp_path, content).rows
+
+    assert row.request.prompt == "a cat"
+    [line] = caplog.messages
+    assert "has 2 sheets; the first is read, 'Sheet'" in line
+
+
+def test_a_single_sheet_is_read_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is nothing to choose."""
+    manifest(tmp_path, workbook(["prompt"], ["a cat"]))
+
+    assert caplog.messages == []
+
+
+def test_a_workbook_with_macros_is_read(tmp_path: Path) -> None:
+    """They are not run."""
+    assert manifest(tmp_path, workbook(["prompt"], ["a cat"]), "rows.xlsm").rows
+
+
+def in_sheet(xml: str) -> bytes:
+    def change(_: bytes) -> bytes:
+        space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        return f'<worksheet xmlns="{space}">{xml}</worksheet>'.encode()
+
+    return with_part(workbook(["prompt"]), SHEET, change)
+
+
+HEAD = '<row r="1"><c r="A1" t="inlineStr"><is><t>prompt</t></is></c></row>'
+CAT = '<c r="A{0}" t="inlineStr"><is><t>a cat</t></is></c>'
+
+BOMBS = {
+    "unpacks to much": (
+        with_part(workbook(["prompt"]), SHEET, lambda data: data + b" " * (33 * 2**20)),
+        "it unpacks to more than 32 MiB; save it as 'CSV UTF-8'",
+    ),
+    "entities": (
+        with_part(workbook(["prompt"]), SHEET, lambda data: b"<!DOCTYPE x>" + data),
+        "it has a DOCTYPE, as no workbook has",
+    ),
+    "a row far away": (
+        in_sheet(f'<sheetData>{HEAD}<row r="999999999999">{CAT.format(9)}</row></sheetData>'),
+        "it has more rows than a sheet can have",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_workbook_that_unfolds_to_too_much_is_refused(kind: str, tmp_path: Path) -> None:
+    """Before it fills the memory, or takes for ever."""
+    content, problem = BOMBS[kind]
+
+    assert len(content) < 100_000
+    assert any(problem in line for line in problems(tmp_path, content))
+
+
+def test_a_workbook_may_lie_about_its_size(tmp_path: Path) -> None:
+    """Nothing is read but what is there."""
+    content = in_sheet(
+        f'<dimension ref="A1:XFD1048576"/><sheetData>{HEAD}'
+        f'<row r="2">{CAT.format(2)}<c r="XFD2"><v>1</v></c></row></sheetData>'
+    )
+
+    [row] = manifest(tmp_path, content).rows
+
+    assert row.request == GenerateRequest("a cat")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"prompt\na cat\n", "this is not an Excel workbook; open it in a spreadsheet and save"),
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "it is protected by a password, or an old .xls; open"),
+        (b"PK\x03\x04" + bytes(600), "this Excel workbook is damaged (BadZipFile); open it in"),
+        (b"", "this is not an Excel workbook; open it"),
+        (workbook(), "the file is empty; its first line names the columns"),
+    ],
+)
+def test_what_is_no_workbook_is_said(content: bytes, problem: str, tmp_path: Path) -> None:
+    """With what to do about it."""
+    [found] = problems(tmp_path, content)
+
+    assert found.startswith(f"rows.xlsx: {problem}")
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that brings it."""
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'luma-async\[xlsx\]'"):
+        manifest(tmp_path, b"PK")
+
+
+cells = st.text(
+    st.characters(
+        codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="_\ufffe\uffff"
+    ),
+    max_size=12,
+).filter(lambda text: not text.startswith("="))
+
+
+@given(st.lists(st.tuples(cells, cells), max_size=6))
+def test_what_a_workbook_holds_is_read(rows: list[tuple[str, str]]) -> None:
+    """Texts of any kind, without the blanks around them."""
+    content = workbook(["one", "two"], *rows)
+
+    found = [record for record in read_excel(content, "rows.xlsx") if isinstance(record, Record)]
+
+    wanted = [(trimmed(one), trimmed(two)) for one, two in rows]
+    assert [(record.cells.get("one", ""), record.cells.get("two", "")) for record in found] == [
+        row for row in wanted if any(row)
+    ]
+
+
+GOOD = workbook(["prompt", "loop"], ["a cat", True], ["a dog", "=A2"])
+with zipfile.ZipFile(io.BytesIO(GOOD)) as _archive:
+    PARTS = _archive.namelist()
+
+
+@given(st.sampled_from(PARTS), st.data())
+def test_a_damaged_workbook_is_read_or_refused(part: str, data: st.DataObject) -> None:
+    """Whatever is wrong with whichever part of it, and never with another exception."""
+
+    def damaged(content: bytes) -> bytes:
+        at = data.draw(st.integers(0, len(content)))
+        return content[:at] + data.draw(st.binary(max_size=8)) + content[at + 1 :]
+
+    try:
+        for record in read_excel(with_part(GOOD, part, damaged), "rows.xlsx"):
+            assert isinstance(record, Record | Problem)
+    except TableError:
+        pass
+
+
+@given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=4))
+def test_a_workbook_with_other_bytes_is_read_or_refused(at: int, other: bytes) -> None:
+    """In the archive, this time."""
+    try:
+        for record in read_excel(GOOD[:at] + other + GOOD[at + len(other) :], "rows.xlsx"):
+            assert isinstance(record, Record | Problem)
+    except TableError:
+        pass
