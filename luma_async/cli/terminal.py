@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -134,6 +135,7 @@ class Terminal:
         """
         with raising():
             self._console.print(Text(f"{clean(question)} [y/N] ", "bold"), soft_wrap=True, end="")
+            _await_input()
             return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def say_interrupted(self) -> None:
@@ -204,6 +206,17 @@ def _shown(plain: str | Path | Sequence[str]) -> str:
     if isinstance(plain, Path):
         return clean(str(plain)) if _is_terminal(sys.stdout) else str(plain)
     return "\n".join(map(clean, [plain] if isinstance(plain, str) else plain))
+
+
+def _await_input() -> None:
+    """Return when there is something to read.
+
+    A signal that comes just before a read would not interrupt it, so that signals are looked at
+    every now and then.
+    """
+    with suppress(OSError, ValueError):  # it has no file, or none of a kind that can be watched
+        while not select.select([sys.stdin], [], [], 0.2)[0]:
+            pass
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
