@@ -189,10 +189,11 @@ def test_a_workbook_that_unfolds_to_too_much_is_refused(kind: str, tmp_path: Pat
     assert any(problem in line for line in problems(tmp_path, content))
 
 
-def test_a_workbook_may_lie_about_its_size(tmp_path: Path) -> None:
-    """Nothing is read but what is there."""
+@pytest.mark.parametrize("size", ["A1:A1", "A1:XFD1048576"])
+def test_a_workbook_may_lie_about_its_size(size: str, tmp_path: Path) -> None:
+    """All that is there is read, and nothing else."""
     content = in_sheet(
-        f'<dimension ref="A1:XFD1048576"/><sheetData>{HEAD}'
+        f'<dimension ref="{size}"/><sheetData>{HEAD}'
         f'<row r="2">{CAT.format(2)}<c r="XFD2"><v>1</v></c></row></sheetData>'
     )
 
