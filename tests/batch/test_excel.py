@@ -28,7 +28,7 @@ def workbook(*rows: Sequence[Any], sheets: Sequence[str] = (), hidden: Sequence[
     book = openpyxl.Workbook()
     assert book.active is not None
     for row in rows:
-        book.active.append(row)
+        book.active.append(list(row))
     for title in (*sheets, *hidden):
         book.create_sheet(title)
     for title in hidden:
