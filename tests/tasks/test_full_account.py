@@ -136,14 +136,17 @@ async def test_one_line_of_the_log_says_that_the_account_is_full(
     assert not any("Trying again" in text for text in caplog.messages)
 
 
-async def test_a_cancelled_submission_gives_its_turn_to_the_next() -> None:
+async def test_a_cancelled_submission_gives_its_turn_to_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Whoever gave up takes no room."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         async with connect(sim) as luma, asyncio.timeout(60):
             await luma.generate("a cat")
-            gives_up, patient = waiting("a dog", "a cow", luma=luma)
-            await until(lambda: sim.ledger.statuses[429])
-            await asyncio.sleep(0)
+            with caplog.at_level(logging.INFO, "luma_async"):
+                [gives_up] = waiting("a dog", luma=luma)
+                await until(lambda: "account is full" in caplog.text)
+            [patient] = waiting("a cow", luma=luma)
 
             gives_up.cancel()
             await asyncio.gather(gives_up, return_exceptions=True)
