@@ -1,4 +1,4 @@
-"""What survives a crash: every job that was submitted, and what became of it."""
+"""Journal: a durable record of every submitted job and of its outcome."""
 
 from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.journal import Journal

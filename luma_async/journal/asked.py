@@ -1,4 +1,4 @@
-"""What of a request goes into the journal, and what tells it from another. Pure."""
+"""Serialise a request for the journal and compute its fingerprint. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,33 +15,36 @@ from luma_async.pictures import Picture
 from luma_async.tasks.submission import Submission
 
 KEY_LIMIT = 500
-"""Characters of a key."""
+"""Maximum length of a job key, in characters."""
 
 
 def checked_key(key: Any) -> str:
-    """Return a caller's key.
+    """Return a job key after checking it.
 
     Raises:
-        InvalidRequestError: it cannot be one.
+        InvalidRequestError: the key is not a string, is blank or too long, or contains a null
+            character or a lone surrogate.
 
     """
     if not isinstance(key, str):
-        raise InvalidRequestError.of("key", f"{key!r} is no text; write {str(key)!r}")
+        raise InvalidRequestError.of("key", f"must be a string, got {key!r}; write {str(key)!r}")
     if not key.strip():
-        raise InvalidRequestError.of("key", f"{key!r} names nothing; allowed is any other text")
+        raise InvalidRequestError.of("key", f"must not be blank, got {key!r}")
     if len(key) > KEY_LIMIT:
         raise InvalidRequestError.of(
-            "key", f"has {len(key)} characters; at most {KEY_LIMIT} are allowed"
+            "key", f"must have at most {KEY_LIMIT} characters, has {len(key)}"
         )
     if "\0" in key or holds_half_character(key):
-        raise InvalidRequestError.of("key", f"{key!r} holds a character that is no text")
+        raise InvalidRequestError.of(
+            "key", f"must not contain null characters or lone surrogates, got {key!r}"
+        )
     return key
 
 
 def kept_request(submission: Submission) -> dict[str, Any]:
-    """Return the fields that were set, as JSON can carry them, with pictures told by a digest.
+    """Return the fields that were set, as JSON values, with a digest in place of each image.
 
-    A picture may have megabytes, which nobody reads in a journal.
+    An image may take megabytes, and nobody would read them in a journal.
     """
     fields = {
         name: _shortened(value)
@@ -52,10 +55,10 @@ def kept_request(submission: Submission) -> dict[str, Any]:
 
 
 def fingerprint(source_id: str | None, kept: Mapping[str, Any]) -> str:
-    """Return a digest that is equal where the same video is asked for.
+    """Compute a digest that is equal for requests for the same video.
 
-    Who is told of it (`notify_hook`) is no part of that: a worker that is started again may well
-    listen somewhere else.
+    `notify_hook` is not part of the digest: it does not change the video, and a restarted worker
+    may well listen at another URL.
     """
     video = {name: value for name, value in kept.items() if name != "notify_hook"}
     text = json.dumps([source_id, video], sort_keys=True)

@@ -1,4 +1,4 @@
-"""Bookkeeper: every job goes through the journal, and what a key names is paid for once."""
+"""Bookkeeper: submits jobs through the journal, and pays for each job key only once."""
 
 from __future__ import annotations
 
@@ -35,23 +35,26 @@ from luma_async.tasks.submission import Retries, Submission, kind_of
 from luma_async.tasks.submitter import Submitter
 
 PAGE = 200
-"""Jobs that are taken up before others have their turn."""
+"""Number of jobs to resume before other tasks of the event loop have their turn."""
 
 FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
-"""Seconds between two looks at an entry that somebody else is submitting."""
+"""Seconds between two reads of an entry that another caller is submitting: the first pause, and the
+longest."""
 
 LONGEST_SUBMISSION = 900.0
-"""Seconds that somebody else's submission is waited for. None takes as long that goes well."""
+"""Seconds to wait for the submission of another caller. No successful submission takes that
+long."""
 
 Look = Callable[[str], Awaitable[Generation]]
-"""Asks the server once how a job stands."""
+"""Callable that requests the status of a job from the server once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for, as the journal sees it.
+    """A request for a job, in the form that the journal compares and stores.
 
-    `confirmed` are the claims of failed jobs that the server was asked about once more.
+    `confirmed` holds the claims of failed or lost jobs whose end the server has confirmed when
+    asked once more.
     """
 
     submission: Submission
@@ -63,10 +66,10 @@ class Asked:
 
 
 class Bookkeeper:
-    """Submits jobs by the journal, and watches those that it knows.
+    """Submission of jobs through a journal, and polling of the jobs that the journal knows.
 
-    `server` is the base URL that jobs are submitted at, and `look` asks it how one of them stands.
-    A journal that is this client's `own` is closed at the end.
+    `server` is the base URL to submit jobs to, and `look` requests the status of a job there. `own`
+    is the journal to close at the end; it is `None` if the caller passed in a journal.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Bookkeeper:
         self._expects_known = False
 
     async def open(self) -> None:
-        """Open the journal, and recall what was learned.
+        """Open the journal, and load the learned job durations.
 
         Raises:
             ClientClosedError: the client is closed.
@@ -112,16 +115,16 @@ class Bookkeeper:
                 self._is_open = True
 
     def stop(self, *, within: float) -> None:
-        """Let nothing new begin, and nobody wait for somebody else's submission.
+        """Accept no new submissions, and end all waits for the submissions of other callers.
 
-        After so many seconds from now, nothing but the last words is waited for.
+        After `within` seconds, only the last writes to the journal are waited for.
         """
         self._closing.begin(within=within)
 
     async def aclose(self) -> None:
-        """Write down what is left, in the time that there is, and log what could not be written.
+        """Write the pending changes in the remaining time, and log those that were not written.
 
-        Nothing may be submitted or watched any more.
+        Nothing may be submitted or watched any more when this is called.
         """
         try:
             if self._is_open:
@@ -135,25 +138,25 @@ class Bookkeeper:
                 await self._own.aclose(timeout=self._closing.left)
 
     def ended(self, task: VideoTask) -> None:
-        """Note that a handle is done."""
+        """Record that the handle of a job is done."""
         if self._is_open:
             self._ends.add(task)
 
     async def resume(self) -> list[VideoTask]:
-        """Watch the unfinished jobs of this server."""
+        """Watch the unfinished jobs of this server, and return their handles."""
         await self.open()
         tasks = []
         for entry in await self.journal.unfinished(self._server):
             tasks.append(self._watch(entry))
             if len(tasks) % PAGE == 0:
-                await asyncio.sleep(0)  # there may be thousands
+                await asyncio.sleep(0)  # there may be thousands of jobs
         return tasks
 
     async def knows(self, key: str) -> bool:
-        """Whether the journal has an entry under a key.
+        """Return `True` if the journal has an entry with this key.
 
         Raises:
-            InvalidRequestError: the key cannot be one.
+            InvalidRequestError: the key is not valid.
             JournalError: the journal cannot be read.
 
         """
@@ -162,14 +165,14 @@ class Bookkeeper:
         return await self.journal.find(key) is not None
 
     async def uncertain_claims(self, key: str | None = None) -> AbstractSet[str]:
-        """Return the claims of the submissions that are uncertain now, under one key or under any.
+        """Return the claims of all submissions that are uncertain now, or of the one with a key.
 
-        These are what `retry_uncertain="once"` repeats. Of several callers that repeat one of them,
-        the journal lets one replace it. If that one's answer is lost as well, its claim is a new
-        one, which none of the others may repeat.
+        `retry_uncertain="once"` repeats exactly these. If several callers repeat the same
+        submission, the journal lets only one of them replace its entry. If the answer to that
+        repeat is lost as well, the entry has a new claim, and none of the other callers repeats it.
 
         Raises:
-            InvalidRequestError: the key cannot be one.
+            InvalidRequestError: the key is not valid.
             JournalError: the journal cannot be read.
 
         """
@@ -182,10 +185,10 @@ class Bookkeeper:
         return {entry.claim}
 
     async def asked(self, submission: Submission, *, key: str | None, retries: Retries) -> Asked:
-        """Return what is asked for, with what tells it from anything else.
+        """Return a request in the form that the journal compares and stores, with its fingerprint.
 
         Raises:
-            InvalidRequestError: the key cannot be one.
+            InvalidRequestError: the key is not valid.
 
         """
         if key is not None:
@@ -201,34 +204,34 @@ class Bookkeeper:
         )
 
     async def find(self, asked: Asked) -> VideoTask | None:
-        """Return the handle on the job that is known under a key; `None` if it is to be submitted.
+        """Return the handle on the job with this key, or `None` if it is still to be submitted.
 
         Raises:
-            KeyConflictError: the key names another job.
-            SubmissionUncertainError: nobody knows whether it was taken.
-            GenerationFailedError: it has failed.
+            KeyConflictError: the key was used for another request, or for a job at another server.
+            SubmissionUncertainError: the job may have been accepted.
+            GenerationFailedError: the job failed.
             JournalError: the journal cannot be read.
 
         """
-        found = await self._stands(asked)
+        found = await self._look_up(asked)
         return found if isinstance(found, VideoTask) else None
 
     async def submit(self, asked: Asked) -> VideoTask:
-        """Return the handle on the job that is known under a key, or submit it.
+        """Return the handle on the job with this key, and submit the job first if there is none.
 
         Raises:
-            LumaError: as `find()` and `Submitter.submit()`.
+            LumaError: as in `find()` and `Submitter.submit()`.
 
         """
-        # Where nothing is to be waited for, the claim itself tells whether the key is known; but
-        # where the last one was, this is a run made again, and asking is cheaper.
+        # If the submission need not wait, claiming the key also shows if it is known. But if the
+        # last key was known, this is probably a repeated run, and reading first is cheaper.
         looks_first = self._submitter.must_wait or self._expects_known
-        stands = await self._stands(asked) if looks_first else None
-        while not isinstance(stands, VideoTask):
+        known = await self._look_up(asked) if looks_first else None
+        while not isinstance(known, VideoTask):
             record = Record(
                 self.journal,
-                self._new_entry(asked, stands),
-                instead_of=stands,
+                self._new_entry(asked, known),
+                instead_of=known,
                 closing=self._closing,
             )
             try:
@@ -239,14 +242,14 @@ class Bookkeeper:
                     record=record,
                 )
             except KeyTaken:
-                stands = await self._stands(asked)
+                known = await self._look_up(asked)
             else:
                 self._expects_known = False
                 return task
         self._expects_known = True
-        return stands
+        return known
 
-    def _new_entry(self, asked: Asked, stands: Entry | None) -> Entry:
+    def _new_entry(self, asked: Asked, known: Entry | None) -> Entry:
         claim = uuid4().hex
         now = datetime.now(UTC)
         return Entry(
@@ -255,45 +258,47 @@ class Bookkeeper:
             request=asked.kept,
             source_id=asked.submission.source_id,
             server=self._server,
-            earlier_ids=_ids_of(stands) if stands else (),
+            earlier_ids=_ids_of(known) if known else (),
             submitted_at=now,
             updated_at=now,
             fingerprint=asked.fingerprint,
             claim=claim,
-            request_id=_request_id(stands),
+            request_id=_request_id(known),
         )
 
-    async def _stands(self, asked: Asked) -> VideoTask | Entry | None:
-        """Return how things stand under a key: a job, an entry to be replaced, or nothing."""
+    async def _look_up(self, asked: Asked) -> VideoTask | Entry | None:
+        """Return the handle on a key's job, the entry to replace, or `None` if the key is free."""
         if asked.key is None:
             return None
-        entry = await self._seen_through(asked.key)
+        entry = await self._after_submission(asked.key)
         if entry is None:
             return None
         has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
         if has_failed and asked.retries.failed:
-            task = await self._alive_after_all(entry, asked)
+            task = await self._look_again(entry, asked)
             if entry.fingerprint == asked.fingerprint:
                 return task or entry
             if entry.state is EntryState.FAILED and task is None:
-                return entry  # there is nothing to lose
-            after_all = f", and is {task.state} after all" if task else ""
+                return entry  # a failed job has no video to lose
+            after_all = f", whose job is {task.state} after all" if task else ""
             raise KeyConflictError(
-                asked.key, f"was used for another request{_named(entry)}{after_all}"
+                asked.key, f"was used for another request{_description(entry)}{after_all}"
             )
         if entry.fingerprint != asked.fingerprint:
-            raise KeyConflictError(asked.key, f"was used for another request{_named(entry)}")
-        return self._what_to_do(entry, asked)
+            raise KeyConflictError(asked.key, f"was used for another request{_description(entry)}")
+        return self._handle_or_entry(entry, asked)
 
-    async def _alive_after_all(self, entry: Entry, asked: Asked) -> VideoTask | None:
-        """Look once more at a job that failed or was lost, before another one is paid for.
+    async def _look_again(self, entry: Entry, asked: Asked) -> VideoTask | None:
+        """Request the status of a failed or lost job once more, before paying for another one.
 
-        If it succeeded after all, the journal has that from now on; if it runs, it is watched. One
-        that failed at another server did so by that server's own word.
+        If the job has succeeded after all, the journal records that; if it is running, it is
+        watched. A job that failed at another server is not asked about: that server itself reported
+        the failure.
 
         Raises:
-            KeyConflictError: it was lost by another server, which this client cannot ask.
-            LumaError: the server cannot be asked, so nobody knows; nothing is submitted.
+            KeyConflictError: the job was lost at another server, which this client cannot ask.
+            LumaError: the server cannot be asked, so the state of the job is unknown; nothing is
+                submitted.
 
         """
         if not entry.id or entry.claim in asked.confirmed:
@@ -301,7 +306,7 @@ class Bookkeeper:
         if entry.server != self._server:
             if entry.state is EntryState.FAILED:
                 return None
-            raise self._is_elsewhere(entry)
+            raise self._at_another_server(entry)
         try:
             seen = await self._look(entry.id)
         except NotFoundError:
@@ -313,12 +318,12 @@ class Bookkeeper:
             seen, kind=kind_of(entry.verb, entry.request), key=entry.key, look_now=True
         )
 
-    def _what_to_do(self, entry: Entry, asked: Asked) -> VideoTask | Entry:
-        """Return the handle on a job that is known for just this, or its entry to be replaced."""
+    def _handle_or_entry(self, entry: Entry, asked: Asked) -> VideoTask | Entry:
+        """Return the handle on the job of an equal request, or its entry if it may be replaced."""
         is_lost = entry.state is EntryState.LOST and not asked.retries.failed
-        if entry.state is EntryState.RUNNING or is_lost:  # a server may find again what it had lost
+        if entry.state is EntryState.RUNNING or is_lost:  # a lost job may reappear
             if entry.server != self._server:
-                raise self._is_elsewhere(entry)
+                raise self._at_another_server(entry)
             return self._watch(entry)
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
             return VideoTask.finished(entry.generation, key=entry.key)
@@ -329,17 +334,17 @@ class Bookkeeper:
             raise _failure(entry)
         return entry
 
-    def _is_elsewhere(self, entry: Entry) -> KeyConflictError:
-        """Return the error of an unfinished or lost job, of which only another server can tell."""
+    def _at_another_server(self, entry: Entry) -> KeyConflictError:
+        """Return the error for an unfinished or lost job whose state only another server knows."""
         return KeyConflictError(
             entry.key,
-            f"names task {entry.id} at {entry.server}, and base_url is {self._server} here",
-            next_step=f"Ask for it with base_url={entry.server!r}, or for another job under "
-            "another key",
+            f"belongs to task {entry.id} at {entry.server}, but base_url is {self._server}",
+            next_step=f"Use base_url={entry.server!r} to get this job, or another key for another "
+            "job",
         )
 
-    async def _seen_through(self, key: str) -> Entry | None:
-        """Return what stands under a key once nobody is submitting it."""
+    async def _after_submission(self, key: str) -> Entry | None:
+        """Return the entry with this key as soon as no other caller is submitting it."""
         pause = FIRST_LOOK
         until = asyncio.get_running_loop().time() + LONGEST_SUBMISSION
         while True:
@@ -348,14 +353,17 @@ class Bookkeeper:
                 return entry
             why = entry.reason
             if why is None and asyncio.get_running_loop().time() >= until:
-                why = f"It has been on its way for {LONGEST_SUBMISSION:g} s. Ask for it later"
+                why = f"The submission has taken {LONGEST_SUBMISSION:g} s so far. Try again later"
             if why is not None:
                 raise JournalError(
-                    f"{key!r} is being submitted by somebody else. {why}; nothing was submitted."
+                    f"The job {key!r} is being submitted by another caller. {why}; "
+                    "nothing was submitted."
                 )
             with anyio.move_on_after(pause):
                 await self._closing.begun.wait()
-                raise ClientClosedError(f"The client was closed while {key!r} was being submitted.")
+                raise ClientClosedError(
+                    f"The client was closed while the job {key!r} was being submitted."
+                )
             pause = min(pause * 1.5, LONGEST_LOOK)
 
     def _watch(self, entry: Entry) -> VideoTask:
@@ -374,17 +382,17 @@ class Bookkeeper:
 
 
 def _ids_of(entry: Entry) -> tuple[str, ...]:
-    """Return every id that a key has named so far."""
+    """Return all task ids that a key has had so far."""
     return (*entry.earlier_ids, entry.id) if entry.id else entry.earlier_ids
 
 
-def _request_id(stands: Entry | None) -> str:
-    """Return the id that goes with a submission: that of an uncertain one, if it repeats that."""
-    is_repeat = stands is not None and stands.state is EntryState.UNCERTAIN
-    return (stands.request_id if stands and is_repeat else None) or str(uuid4())
+def _request_id(known: Entry | None) -> str:
+    """Return the id of the uncertain request that a submission repeats, or a new one."""
+    is_repeat = known is not None and known.state is EntryState.UNCERTAIN
+    return (known.request_id if known and is_repeat else None) or str(uuid4())
 
 
-def _named(entry: Entry) -> str:
+def _description(entry: Entry) -> str:
     prompt = str(entry.request.get("prompt", ""))
     shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
     return f" ({entry.verb} {shown!r}{f', task {entry.id}' if entry.id else ''})"
@@ -392,7 +400,7 @@ def _named(entry: Entry) -> str:
 
 def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError:
     return SubmissionUncertainError(
-        LumaError(entry.reason or "Its answer was lost."),
+        LumaError(entry.reason or "The answer was lost."),
         request=submission.request,
         source_id=submission.source_id,
         key=entry.key,
@@ -404,7 +412,7 @@ def _failure(entry: Entry) -> LumaError:
     if entry.generation is not None:
         return GenerationFailedError(entry.generation)
     return NotFoundError(
-        entry.reason or "the server no longer knows it",
+        entry.reason or "the server no longer knows the job",
         status=404,
         call=f"the server of task {entry.id}",
         next_step="retry_failed=True submits it again",

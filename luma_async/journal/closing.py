@@ -1,4 +1,4 @@
-"""Closing: when a client is being closed, and how long that may take."""
+"""Time limit for closing a client, and writes that finish in the background."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 GRACE = 1.0
-"""Seconds that what is left is still written in when a client's time to close is up."""
+"""Seconds added to a client's time for closing, to write the pending changes."""
 
 
 class Closing:
-    """Bounds what is waited for once a client closes.
+    """Time limit for everything that a client waits for while it closes.
 
-    Words that nobody waits for (`say()`) are spoken for all that, whoever is cancelled.
+    Writes that nobody waits for (`say()`) run in the background, and start again if they are
+    cancelled.
     """
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
         self._until: float | None = None
         self._waits: set[asyncio.Timeout] = set()
-        self._words: set[asyncio.Future[None]] = set()
+        self._writes: set[asyncio.Future[None]] = set()
 
     def begin(self, *, within: float) -> None:
-        """Let no wait go on for longer than so many seconds from now."""
+        """Limit every wait to `within` seconds from now."""
         if self.begun.is_set():
             return
         self.begun.set()
@@ -34,14 +35,17 @@ class Closing:
 
     @property
     def left(self) -> float:
-        """Seconds that closing may still take; a few at least, or nothing could be written."""
+        """Seconds that closing may still take.
+
+        This is at least `GRACE`, or nothing could be written any more.
+        """
         if self._until is None:
             return GRACE
         return max(self._until - asyncio.get_running_loop().time(), 0.0) + GRACE
 
     @asynccontextmanager
     async def bound(self) -> AsyncIterator[None]:
-        """Raise `TimeoutError` inside when closing has taken its time."""
+        """Raise `TimeoutError` in the body when the time for closing is over."""
         async with asyncio.timeout_at(self._until) as wait:
             self._waits.add(wait)
             try:
@@ -49,23 +53,23 @@ class Closing:
             finally:
                 self._waits.discard(wait)
 
-    def say(self, words: Callable[[], Awaitable[Any]]) -> None:
-        """Have something written down without waiting for it."""
-        spoken = asyncio.ensure_future(_speak(words))
-        self._words.add(spoken)
+    def say(self, write: Callable[[], Awaitable[Any]]) -> None:
+        """Start a write without waiting for it."""
+        running = asyncio.ensure_future(_run(write))
+        self._writes.add(running)
 
-        def end(spoken: asyncio.Future[None]) -> None:
-            self._words.discard(spoken)
-            if spoken.cancelled():
-                self.say(words)
+        def end(running: asyncio.Future[None]) -> None:
+            self._writes.discard(running)
+            if running.cancelled():
+                self.say(write)
 
-        spoken.add_done_callback(end)
+        running.add_done_callback(end)
 
     async def heard(self) -> None:
-        """Wait until everything is written that nobody waited for."""
-        while self._words:
-            await asyncio.wait(self._words)
+        """Wait until all background writes are done."""
+        while self._writes:
+            await asyncio.wait(self._writes)
 
 
-async def _speak(words: Callable[[], Awaitable[Any]]) -> None:
-    await words()
+async def _run(write: Callable[[], Awaitable[Any]]) -> None:
+    await write()

@@ -1,4 +1,4 @@
-"""Group commit: what is asked at about the same time becomes durable together."""
+"""Group commit: operations requested at about the same time share one transaction."""
 
 from __future__ import annotations
 
@@ -17,34 +17,37 @@ logger = logging.getLogger("luma_async")
 
 LINGER = 0.01
 """Seconds that the first operation of a group waits for others. A commit costs about as much for
-one as for a hundred, and a job takes minutes."""
+one operation as for a hundred, and a job takes minutes."""
 
 QUIET_TIME = 0.05
-"""Seconds since the last commit after which others are not to be expected."""
+"""Seconds since the last commit after which no further operations are expected."""
 
 LARGEST_GROUP = 250
-"""Operations in one transaction: more would hold the event loop, and others' writes, for long."""
+"""Maximum number of operations in one transaction. More would block the event loop, and other
+writers, for too long."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds until what must be written is tried again."""
+"""Seconds before a failed write is repeated: the first pause, and the longest."""
 
 QUIET = 60.0
-"""Seconds between two warnings that something cannot be written."""
+"""Seconds between two warnings about failing writes."""
 
 _MISSES = 3
-"""So many operations that fail one after another, each by itself, end a round of single tries."""
+"""Number of operations in a row that may fail singly before a round of single tries ends."""
 
 Commit = Callable[[Sequence[Operation]], Awaitable[Mapping[Operation, Any]]]
 
 
 class GroupCommit:
-    """Runs operations through `commit`, one group after another, in the order they were put.
+    """Writer that runs operations through `commit` in groups, in the order in which they arrive.
 
-    One asyncio task does it, alive only while there is something to do. Where a commit fails, all
-    in the group are told so, with `explain(error)`, and what must land is tried on until it does,
-    whatever the error, or until this is closed. An error that is not trouble of the database as a
-    whole (`is_trouble`) lies in one of the operations: they are tried singly then, and one that
-    failed by itself is from then on kept apart, so that it holds up no other.
+    One asyncio task does the work, and exists only while there are operations. If the database
+    fails (`is_trouble`), all operations in the queue are told `explain(error)`. Operations that
+    must land are repeated until they succeed, whatever the error, or until the writer is closed.
+
+    Any other error is caused by one of the operations. The group is then tried one operation at a
+    time, and an operation that fails alone is kept apart from then on, so that it does not delay
+    the others.
     """
 
     def __init__(
@@ -70,11 +73,11 @@ class GroupCommit:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last commit failed."""
+        """`True` if the last commit failed."""
         return self._why is not None
 
     def put(self, operation: Operation) -> asyncio.Future[Any]:
-        """Have an operation done; the future tells when it is durable."""
+        """Queue an operation, and return its future that is done once the operation is durable."""
         self._open[operation] = None
         if not (operation.must_land and self._pause):
             self._news.set()
@@ -82,11 +85,11 @@ class GroupCommit:
         return operation.done
 
     async def idle(self) -> None:
-        """Wait until there is nothing to do."""
+        """Wait until no operations are left."""
         await self._worker.wait()
 
     async def aclose(self, *, within: float) -> None:
-        """Do what is left, for at most so many seconds, and log what cannot be done."""
+        """Run the remaining operations for at most `within` seconds, and log those that failed."""
         self._closing = True
         self._pause = self._apart_from = 0.0
         self._news.set()
@@ -103,7 +106,7 @@ class GroupCommit:
         return bool(self._open or self._apart)
 
     async def _step(self) -> None:
-        """Commit one group. An operation is taken off the list when it has ended, not before."""
+        """Commit one group. An operation leaves the queue only after it has ended."""
         await self._gather()
         for operation in [each for each in self._open if not _is_wanted(each)]:
             del self._open[operation]
@@ -114,9 +117,10 @@ class GroupCommit:
         self._ended_at = asyncio.get_running_loop().time()
 
     async def _gather(self) -> None:
-        """Wait for more to come; after a failure for a while, or for something new.
+        """Wait for more operations; after a failure, wait until it is time to try again.
 
-        What comes by itself after a quiet time is not kept waiting, nor are mere questions.
+        A new operation ends the wait after a failure. After a quiet time a single operation is not
+        delayed, and neither are operations that only read.
         """
         self._news.clear()
         now = asyncio.get_running_loop().time()
@@ -139,13 +143,13 @@ class GroupCommit:
             if not self._is_trouble(error):
                 await self._singly(group)
                 return
-            self._fail(list(self._open), error)  # it is everybody's trouble, also of those behind
+            self._fail(list(self._open), error)  # including operations beyond this group
             self._slow_down()
         else:
             self._end(group, results)
 
     async def _singly(self, group: list[Operation]) -> None:
-        """Try each by itself; end the round where nothing seems to go."""
+        """Try each operation by itself; end the round if the database seems to be unusable."""
         self._apart_from = asyncio.get_running_loop().time() + LONGEST_PAUSE
         misses = 0
         for number, operation in enumerate(group):
@@ -181,13 +185,13 @@ class GroupCommit:
         now = asyncio.get_running_loop().time()
         if left and now >= self._quiet_until and not self._closing:
             self._quiet_until = now + QUIET
-            logger.warning("%s %d writes wait for it, and are tried again.", self._why, left)
+            logger.warning("%s %d writes are pending and will be repeated.", self._why, left)
 
     def _slow_down(self) -> None:
         self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
 
     def _keep_apart(self, operation: Operation) -> None:
-        """Try one by itself from now on, after those that are there already."""
+        """Try an operation by itself from now on, after those that are already apart."""
         self._forget(operation)
         self._apart[operation] = None
 
@@ -196,13 +200,13 @@ class GroupCommit:
         self._apart.pop(operation, None)
 
     def _give_up(self) -> None:
-        """Tell those who wait, and the log, of what was not written."""
+        """Report the operations that were not written, to their callers and in the log."""
         why = self._why or JournalError("The journal was closed before this was written.")
         for operation in (*self._open, *self._apart):
             operation.fail(why)
             if operation.must_land and not operation.is_tidying:
                 for job in operation.jobs():
-                    logger.error("%s It does not know this: %s.", why, job)
+                    logger.error("%s The journal does not know this: %s.", why, job)
         self._open.clear()
         self._apart.clear()
 

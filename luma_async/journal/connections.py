@@ -1,4 +1,4 @@
-"""Connections: what is done with a database ends in bounded time, on a connection that is sound."""
+"""Database connections: transactions that end in bounded time, on connections in a known state."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _TO_END = 0.7
-"""Seconds that a transaction has to end which nobody waits for any more. It is not cancelled yet:
-a SQLite connection that is cancelled while it is being closed stays open, and locked."""
+"""Seconds that an abandoned transaction has to end before it is cancelled. A SQLite connection that
+is cancelled while it is being closed stays open, and locked."""
 
 _BREAK_OFF = 0.3
 """Seconds that a transaction has to end after it was cancelled."""
 
 
 class Connections:
-    """Runs transactions of one engine: the writer's on a connection that stays open, and others.
+    """Transactions on one engine: one connection kept open for writing, and others on demand.
 
-    None takes longer than `limit` seconds: drivers wait without end for a server that is frozen,
-    even where they are cancelled. A connection on which anything went wrong is thrown away, for
-    nobody knows what it still has under way.
+    No transaction takes longer than `limit` seconds, because drivers wait forever for a frozen
+    server, even when they are cancelled. A connection is discarded after any error, because
+    statements may still be running on it.
     """
 
     def __init__(self, engine: AsyncEngine, *, limit: float = math.inf) -> None:
@@ -43,10 +43,10 @@ class Connections:
         event.listen(engine.sync_engine, "connect", self._connected)
 
     def forget_thrown_away(self) -> None:
-        """Free what is left of connections that were thrown away.
+        """Free the remains of discarded connections.
 
-        SQLite keeps a closed connection, with its lock on the file, until the last cursor of it is
-        collected, and an exception may hold one.
+        SQLite keeps a closed connection, with its lock on the file, until the last cursor of the
+        connection is garbage-collected, and an exception may hold a reference to a cursor.
         """
         if self._threw_away:
             self._threw_away = False
@@ -54,24 +54,27 @@ class Connections:
 
     @property
     def has_writer(self) -> bool:
-        """Whether the writer's connection is open."""
+        """`True` if the connection for writing is open."""
         return self._writer is not None
 
     async def write(self, work: Work[T]) -> T:
-        """Do something in a transaction on the writer's connection; one at a time."""
+        """Run a transaction on the connection for writing; only one may run at a time."""
         return await self._bounded(self._write(work))
 
     async def run(self, work: Work[T]) -> T:
-        """Do something in a transaction of its own."""
+        """Run a transaction on a connection of its own."""
         return await self._bounded(self._run(work))
 
     async def aclose(self, *, is_sound: bool) -> None:
-        """Close everything; what does not answer is cut off, at once if nothing is sound."""
+        """Close all connections, and cut off those that do not answer.
+
+        Unless the database `is_sound`, all of them are cut off at once.
+        """
         if not is_sound:
             self._cut_off_all()
         for task in list(self._under_way):
             await self._break_off(task)
-        with suppress(Exception):  # whatever it is, it is gone
+        with suppress(Exception):  # the rest is cut off below
             await self._bounded(self._close(), limit=_TO_END)
         self._cut_off_all()
         if self._leaving:
@@ -115,7 +118,7 @@ class Connections:
         await self._engine.dispose()
 
     async def _bounded(self, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
-        """Do something in a task of its own, and break it off if its time is up."""
+        """Run a coroutine in a task of its own, and end the task when its time is up."""
         task = asyncio.create_task(work, name="luma-async journal transaction")
         self._under_way[task] = None
         task.add_done_callback(lambda done: self._under_way.pop(done, None))
@@ -133,7 +136,7 @@ class Connections:
         return task.result()
 
     async def _break_off(self, task: asyncio.Task[Any]) -> None:
-        """Wait for a transaction to end, then cancel it, and at last do not ask the server."""
+        """Wait for a transaction to end; then close its socket and cancel it."""
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([task], timeout=_TO_END)
         for _ in range(2):
@@ -151,28 +154,31 @@ class Connections:
 
 
 class BrokenOffError(Exception):
-    """A transaction was cancelled together with everything else."""
+    """The transaction was cancelled together with all other tasks of the event loop."""
 
 
 def _driver(connection: AsyncConnection | None) -> Any:
-    """Return the driver's own connection, if there still is one."""
+    """Return the driver's own connection, or `None` if it no longer exists."""
     with suppress(Exception):
         pooled = connection.sync_connection if connection is not None else None
-        if pooled is not None and not pooled.invalidated:  # or this would connect anew
+        if pooled is not None and not pooled.invalidated:  # or this would reconnect
             return pooled.connection.driver_connection
     return None
 
 
 async def _throw_away(connection: AsyncConnection) -> None:
-    with suppress(Exception):  # it is broken, and gone
+    with suppress(Exception):  # the connection is broken anyway
         await connection.invalidate()
     with suppress(Exception):
         await connection.close()
 
 
 def _cut_off(driver: Any) -> None:
-    """Close a socket, so that what waits for an answer ends. A SQLite file has none."""
+    """Close the socket of a connection, so that calls waiting for an answer end.
+
+    A SQLite file has no socket.
+    """
     terminate = getattr(driver, "terminate", None)
     if terminate is not None:
-        with suppress(Exception):  # it is gone already
+        with suppress(Exception):  # already closed
             terminate()

@@ -1,4 +1,4 @@
-"""The database of a journal: how it is connected to, and which of its errors may pass."""
+"""Database engines of a journal, and the classification of their errors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from luma_async.journal.sqlite_file import SQLiteFile
 from luma_async.journal.unusable import Unusable
 
 _CHECKED_SIZE = 32 * 2**20
-"""Bytes up to which a file is checked for damage when it is opened, which takes 0.1 s or less."""
+"""Maximum size, in bytes, of a file that is checked for damage when it is opened. The check takes
+0.1 s or less up to here."""
 
 _VALUE_STATES = ("21", "22", "23", "54", "P0")
-"""Beginnings of SQLSTATEs that are about what was to be written; others are about the database: it
-is read-only, refuses logins, lacks permissions, tables, room or connections, restarts."""
+"""Prefixes of the SQLSTATEs that are caused by the written values. All others concern the database:
+it is read-only, refuses logins, lacks permissions, tables, space or connections, or restarts."""
 
 
 class _ForgottenConnection(sqlite3.Connection):
-    """A SQLite connection that is closed once nobody has it any more.
+    """A SQLite connection that is closed when it is garbage-collected.
 
-    One that was being opened when everything was cancelled reaches nobody who could close it.
+    If all tasks are cancelled while a connection is being opened, no caller receives it to close
+    it.
     """
 
     def __del__(self) -> None:
@@ -37,11 +39,12 @@ class _ForgottenConnection(sqlite3.Connection):
 
 
 def _with_daemon_thread(*place: Any, **settings: Any) -> Any:
-    """Return a connection whose thread does not keep a program from ending.
+    """Return a connection whose thread does not keep the program from exiting.
 
-    SQLAlchemy sees to that, too, but only its newer releases do for newer releases of the driver.
+    SQLAlchemy does this as well, but only its newer releases do it for newer releases of the
+    driver.
     """
-    import aiosqlite  # noqa: PLC0415  who has PostgreSQL need not have it
+    import aiosqlite  # noqa: PLC0415  PostgreSQL works without it
 
     connection: Any = aiosqlite.connect(*place, **settings)
     thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
@@ -49,14 +52,14 @@ def _with_daemon_thread(*place: Any, **settings: Any) -> Any:
     return connection
 
 
-class Clash(Exception):  # noqa: N818  a signal within the journal, which tries again
-    """Others got in the way."""
+class Clash(Exception):  # noqa: N818  an internal signal, never shown to users
+    """Another transaction got in the way, and the journal should try again."""
 
 
 def connect(place: Place, *, timeout: float) -> AsyncEngine:
-    """Return an engine whose commits are durable; nothing is opened yet.
+    """Return an engine whose commits are durable, without opening a connection yet.
 
-    `timeout` is how many seconds a lock of somebody else's is waited for.
+    `timeout` is the number of seconds to wait for a lock that another program holds.
     """
     if isinstance(place, PostgresDatabase):
         return _connect_to_server(place)
@@ -65,15 +68,16 @@ def connect(place: Place, *, timeout: float) -> AsyncEngine:
 
 def _connect_to_server(place: PostgresDatabase) -> AsyncEngine:
     def create() -> Any:
-        # No statement is prepared for longer than its transaction (the driver's own cache is off as
-        # well), so a pooler may have each transaction done in another session of the server's.
+        # Prepared statements end with their transaction (the driver's own cache is off as well), so
+        # a pooler may run each transaction in another session of the server.
         driver: Any = engine.sync_engine.dialect.dbapi
         return driver.connect(async_creator_fn=place.connect, prepared_statement_cache_size=0)
 
     engine = create_async_engine(
         "postgresql+asyncpg://",
         creator=create,
-        # Whatever a database's default is, who waited for a lock sees what was done meanwhile.
+        # A statement that has waited for a lock must see the rows that were committed meanwhile,
+        # and a database may have another default.
         isolation_level="READ COMMITTED",
         pool_size=2,
         pool_pre_ping=True,
@@ -82,8 +86,8 @@ def _connect_to_server(place: PostgresDatabase) -> AsyncEngine:
 
 
 def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
-    # SQLite makes a file that is not there unless the mode says otherwise, also when the second
-    # connection is made, and a journal that is empty would know of no job.
+    # Without this mode SQLite creates a missing file, even for the second connection, and an empty
+    # journal would not know any job.
     query = {"mode": "rw", "uri": "true"}
     url = URL.create("sqlite+aiosqlite", database=place.path.as_uri(), query=query)
     settings = {
@@ -96,9 +100,9 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:
         try:
-            connection.isolation_level = None  # transactions begin where SQLAlchemy says
+            connection.isolation_level = None  # SQLAlchemy begins transactions
             cursor = connection.cursor()
-            # Readers and one writer do not wait for each other; a commit is on the disk.
+            # With WAL, readers and a writer do not wait for each other. FULL: commits are on disk.
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.close()
@@ -108,7 +112,7 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        # To become a writer later would fail at once if somebody else wrote meanwhile.
+        # A transaction that starts as a reader fails at once when it writes after another writer.
         driver: Any = connection.connection.dbapi_connection
         driver.run_async(lambda sqlite: sqlite.execute("BEGIN IMMEDIATE"))
 
@@ -116,10 +120,10 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
 
 
 def check_for_damage(connection: Connection, place: Place) -> None:
-    """Look through a small file.
+    """Check a small SQLite file for damage.
 
     Raises:
-        Unusable: it is damaged.
+        Unusable: the file is damaged.
 
     """
     if not isinstance(place, SQLiteFile) or place.path.stat().st_size > _CHECKED_SIZE:
@@ -130,9 +134,9 @@ def check_for_damage(connection: Connection, place: Place) -> None:
 
 
 def now(dialect: str) -> ColumnElement[float]:
-    """Return the database's clock, in seconds of the Unix epoch.
+    """Return the SQL expression for the clock of the database, in seconds of the Unix epoch.
 
-    Heartbeats are told by it: those who share a database need not agree about the time.
+    Heartbeats use this clock, because machines that share a database may disagree about the time.
     """
     if dialect == "postgresql":
         return literal_column("extract(epoch FROM clock_timestamp())")
@@ -140,7 +144,7 @@ def now(dialect: str) -> ColumnElement[float]:
 
 
 def is_trouble(error: Exception) -> bool:
-    """Whether what went wrong is the database's; other errors lie in what was to be written."""
+    """Return `True` if an error concerns the database as a whole, and not the written values."""
     original = _original(error)
     if isinstance(original, OSError | Clash):
         return True
@@ -153,18 +157,18 @@ def is_trouble(error: Exception) -> bool:
 
 
 def is_locked(error: Exception) -> bool:
-    """Whether another program was writing to a SQLite file."""
+    """Return `True` if another program was writing to a SQLite file."""
     code = getattr(_original(error), "sqlite_errorcode", None)
     return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_clash(error: Exception) -> bool:
-    """Whether another transaction got in the way of one that can simply be done again."""
+    """Return `True` if another transaction interfered with one that can simply be repeated."""
     return isinstance(error, Clash) or _state(_original(error)) in ("40001", "40P01")
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether an error may be that of a connection which was made earlier, and nothing else's."""
+    """Return `True` if an error may only mean that a connection opened earlier was lost."""
     original = _original(error)
     if isinstance(original, sqlite3.Error | Clash | TimeoutError):
         return False
@@ -174,7 +178,7 @@ def is_lost(error: Exception) -> bool:
 
 
 def _original(error: BaseException) -> BaseException:
-    """Return the driver's error; some come without SQLAlchemy's around them."""
+    """Return the driver's error; SQLAlchemy wraps most of them."""
     return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 

@@ -1,4 +1,4 @@
-"""Ends: how jobs ended, on the way to the journal."""
+"""Job ends: the outcomes of finished jobs, written to the journal in the background."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from luma_async.tasks import VideoTask
 logger = logging.getLogger("luma_async")
 
 LINGER = 0.05
-"""Seconds that the first end waits for others to be written with it."""
+"""Seconds that the first end waits for others, to be written together with them."""
 
 LARGEST_GROUP = 250
-"""Ends that are written at a time."""
+"""Maximum number of ends that are written at a time."""
 
 QUIET = 60.0
 """Seconds between two warnings that ends cannot be written."""
 
 PAUSE = 1.0
-"""Seconds until ends are tried again that a journal did not even take."""
+"""Seconds before ends are written again after an unexpected error of the journal."""
 
 
 class Ends:
-    """Writes ends down behind the back of those who await the jobs.
+    """Background writer of job ends, so that awaiting a job does not wait for the journal.
 
-    An end that a crash keeps from the journal is seen again by the next look at the job, so nobody
-    waits for it to be durable. `afterwards` is awaited after each time that some were written.
+    An end need not be durable at once: if a crash loses it, the next poll of the job reports it
+    again. `afterwards` is awaited after each group of ends that was written.
     """
 
     def __init__(
@@ -47,27 +47,27 @@ class Ends:
         self._quiet_until = 0.0
 
     def add(self, task: VideoTask) -> None:
-        """Note that a handle is done; whether its job is, too, is seen here."""
+        """Record that a handle is done. Its end is queued only if the job has ended as well."""
         end = _end_of(task, self._server)
         if end is not None:
             self._ends.append(end)
             self._writer.wake()
 
     async def aclose(self) -> None:
-        """Write what is left."""
+        """Write the remaining ends."""
         self._closing.set()
         self._writer.wake()
         await self._writer.wait()
 
     async def stop(self) -> None:
-        """Write no more, and log what was not written."""
+        """Stop writing, and log the ends that were not written."""
         await self._writer.stop()
         for end in self._ends[self._handed_over :]:
             logger.error("The journal does not know this: %s.", end)
         self._ends.clear()
 
     async def _write(self) -> None:
-        """Write one group. What a `JournalError` is raised for, the journal tries on by itself."""
+        """Write one group. After a `JournalError` the journal itself continues to try."""
         await self._wait(LINGER)
         group = self._ends[:LARGEST_GROUP]
         self._handed_over = len(group)
@@ -75,9 +75,9 @@ class Ends:
             await self._journal.finish(group)
         except JournalError as error:
             self._complain(error)
-        except Exception:  # a journal of the user's may raise anything
+        except Exception:  # a custom journal may raise anything
             self._handed_over = 0
-            logger.exception("The ends of jobs could not be written.")
+            logger.exception("The ends of jobs could not be written, and are tried again.")
             await asyncio.sleep(PAUSE)
             return
         self._handed_over = 0
@@ -95,11 +95,11 @@ class Ends:
         now = asyncio.get_running_loop().time()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET
-            logger.warning("%s Jobs that end stay running in the journal meanwhile.", error)
+            logger.warning("%s Until then, jobs that end remain `running` in the journal.", error)
 
 
 def _end_of(task: VideoTask, server: str) -> End | None:
-    """Return how a job ended; `None` if only the watch did."""
+    """Return the end of a job, or `None` if only polling has ended."""
     error = task.error
     if task.state.terminal:
         return End(server=server, id=task.id, generation=task.generation, key=task.key)

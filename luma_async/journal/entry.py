@@ -1,4 +1,4 @@
-"""Entry: what the journal knows of one job."""
+"""Entry: the journal's record of one job."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from luma_async.models import Generation
 
 
 class EntryState(StrEnum):
-    """Where a job stands in the journal."""
+    """State of a job in the journal."""
 
     SUBMITTING = "submitting"
-    """On its way to the server, by a process that is alive."""
+    """Claimed by a live process that is submitting the job."""
     UNCERTAIN = "uncertain"
-    """It left, and nothing tells whether it was taken: settled by the user."""
+    """Sent, but no answer confirmed or denied that the job was accepted. The user settles it."""
     RUNNING = "running"
-    """Taken; its id is known."""
+    """Accepted by the server; the id is known."""
     COMPLETED = "completed"
     FAILED = "failed"
     LOST = "lost"
-    """The server no longer knows it."""
+    """No longer known to the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,21 +31,22 @@ class Entry:
     """One job in a journal.
 
     Attributes:
-        key: the name it was asked for under; made up (`auto-...`) if the caller gave none.
-        state: where it stands.
-        request: the fields that were asked for; a picture's data URI is told by its SHA-256.
+        key: the job key; generated (`auto-...`) if the caller gave none.
+        state: the state of the job.
+        request: the fields that were requested; the data URI of an image is replaced by its
+            SHA-256.
         source_id: for an extension, the id of the extended job.
-        server: the base URL it was submitted at.
-        id: the server's id of it, if it is known.
-        generation: the last look at it, if it is completed or failed.
-        reason: why it is uncertain or lost; of one that is submitting, why nobody may hear of it
-            for long.
-        earlier_ids: ids of failed jobs under the same key, from before it was tried again.
-        submitted_at, updated_at: when it left, and when its state changed last.
-        fingerprint: equal where the same was asked for.
-        claim: names this one submission of it.
-        request_id: goes with each try of it as `Idempotency-Key` and `X-Request-Id`; `None` in
-            journals of releases that sent none.
+        server: the base URL of the server that the job was submitted to.
+        id: the server's id of the job, if it is known.
+        generation: the last status of the job, if it is completed or failed.
+        reason: why the job is uncertain or lost; for a job that is being submitted, why its outcome
+            may not be known for long.
+        earlier_ids: ids of failed jobs with the same key, from before it was submitted again.
+        submitted_at, updated_at: when the job was submitted, and when its state changed last.
+        fingerprint: equal for equal requests.
+        claim: identifies this one submission of the job.
+        request_id: sent with each try as `Idempotency-Key` and `X-Request-Id`; `None` in journals
+            of releases that sent none.
 
     """
 
@@ -66,15 +67,15 @@ class Entry:
 
     @property
     def verb(self) -> str:
-        """The call that submitted it: `generate` or `extend`."""
+        """Name of the call that submitted the job: `generate` or `extend`."""
         return "generate" if self.source_id is None else "extend"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """The end of the job `id` of a server: its last generation, or why it is lost.
+    """End of a job: its last generation, or the reason why the job is lost.
 
-    `key` is its job key, if that is known here.
+    `server` and `id` identify the job. `key` is its job key, if that is known here.
     """
 
     server: str
@@ -90,5 +91,5 @@ class End:
 
 
 def made_up_key(claim: str) -> str:
-    """Return the key of a job that its caller gave none."""
+    """Return the generated key of a job that was submitted without one."""
     return f"auto-{claim}"

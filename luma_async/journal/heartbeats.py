@@ -1,4 +1,4 @@
-"""Heartbeats: who of those that were submitting is dead, and who only silent."""
+"""Heartbeats: telling dead owners of submissions from silent ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from luma_async.journal.owner import is_gone, running_time
 
 
 class Heartbeats:
-    """Judges the owners of submissions by what several looks at their heartbeats tell.
+    """Detector of dead owners, based on repeated readings of their heartbeats.
 
-    The silence of an owner is by the database's clock, which may be set at any moment: for all its
-    beats, everybody seems silent then. So an owner elsewhere counts as dead only if its heartbeat
-    stood still, by a clock of this machine, for long enough to hold two beats as well. A process of
-    this machine that lives is not dead, however silent: it may have been stopped, and go on.
+    The silence of an owner is measured by the clock of the database. That clock may be set at any
+    moment, and then every owner seems silent, however regular its heartbeat. So an owner on another
+    machine counts as dead only if its heartbeat has also stayed the same, by a clock of this
+    machine, for long enough to contain two beats. A live process of this machine is never dead,
+    however silent it is: it may have been suspended, and may continue.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -22,14 +23,14 @@ class Heartbeats:
         self._decided_in = 0.0
 
     def decided_in(self) -> float:
-        """Return the seconds until all is known of the owners looked at since this was asked."""
+        """Return the seconds until all owners that were checked since the last call are decided."""
         seconds, self._decided_in = self._decided_in, 0.0
         return seconds
 
     def is_dead(self, row: RowMapping) -> bool:
-        """Whether the owner of a row is dead, as far as this look tells."""
+        """Return `True` if the owner of a row is dead, as far as is known by now."""
         if row["silence"] is None:
-            return True  # it left for good
+            return True  # the owner has left
         gone = is_gone(row["owner"], row["host"], row["pid"], row["start"])
         still = self._stood_still(row["owner"], row["heartbeat"])
         if gone is not None or 0 <= row["silence"] <= self._timeout:
@@ -39,13 +40,14 @@ class Heartbeats:
         return left <= 0
 
     def complaint(self, row: RowMapping) -> str | None:
-        """Return what is wrong with an owner that lives, and what to do about it."""
+        """Describe the problem with a silent live owner and the next step, or return `None`."""
         still = self._stood_still(row["owner"], row["heartbeat"])
         if still <= self._timeout:
             return None
         return (
             f"Process {row['pid']} of this machine is submitting it, and has been silent for "
-            f"{still:.0f} s. Let it go on, if it was stopped (kill -CONT {row['pid']}), or end it"
+            f"{still:.0f} s. Continue that process if it was suspended (kill -CONT {row['pid']}), "
+            "or end it"
         )
 
     def _stood_still(self, owner: str, heartbeat: float) -> float:

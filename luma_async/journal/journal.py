@@ -1,4 +1,4 @@
-"""Journal: what the client expects of the place where jobs are written down."""
+"""Journal: the protocol of a durable store of jobs."""
 
 from __future__ import annotations
 
@@ -10,68 +10,75 @@ from luma_async.journal.entry import End, Entry, EntryState
 
 
 class Journal(Protocol):
-    """Keeps what must survive a crash: one entry for each job, under its key.
+    """Durable store of jobs, with one entry for each job key.
 
-    What returns is durable: a power cut after it changes nothing. Any of it raises `JournalError`
-    where that cannot be had. `SQLJournal` is the one that comes with this library.
+    Changes are durable when a method returns: they survive a power cut. Each method raises
+    `JournalError` if that cannot be achieved. `SQLJournal` is the implementation in this library.
     """
 
     async def open(self) -> None:
-        """Make it ready, which the first use does, too; a journal that cannot be used says so."""
+        """Open the journal, and raise an error if it cannot be used.
+
+        The first use of a journal opens it as well.
+        """
 
     async def aclose(self) -> None:
-        """Write what is still to be written, and let go of the place."""
+        """Write the pending changes, and release the store."""
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
-        """Write an entry that is `submitting`, and return what stands under its key then.
+        """Write an entry with the state `submitting`, and return the entry that the key has then.
 
-        That is the entry itself, told by its `claim`, or another one: of those who claim a key at
-        once, one gets it. `instead_of` is an entry that this one may replace, if it still stands
-        there as it is.
+        That is the given entry, with the same `claim`, or another one: if several callers claim a
+        key at once, only one succeeds. `instead_of` is an entry that the new one may replace, if it
+        has not changed since it was read.
         """
 
     async def hold(self, entry: Entry) -> bool:
-        """Return whether a claim still stands, right before its submission leaves.
+        """Return `True` if a claim is still valid, right before its submission is sent.
 
-        A process that was stopped counts as dead after a while, and its key may be somebody else's
-        by the time that it goes on. If the claim stands, nobody may think so from now on.
+        A process that was suspended counts as dead after a while, and by the time that it continues
+        its key may belong to another caller. If the claim is valid, this process does not count as
+        dead from now on.
         """
 
     async def taken(self, entry: Entry, id: str) -> None:
-        """Write down the id of a job that was submitted; where it fails, go on trying."""
+        """Record that a job was accepted, with its id. If writing fails, continue to try."""
 
     async def refused(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
-        """Take back a claim: the job was not taken. What it was instead of stands there again."""
+        """Remove the claim of a rejected job, and restore the entry that it replaced, if any."""
 
     async def unclear(self, entry: Entry, reason: str) -> None:
-        """Write down that nobody knows whether a job was taken."""
+        """Record that a submission is uncertain: the job may have been accepted."""
 
     async def finish(self, ends: Sequence[End]) -> None:
-        """Write down how jobs ended; those that are not in here are passed over."""
+        """Record the ends of jobs; jobs that are not in the journal are ignored."""
 
     async def find(self, key: str) -> Entry | None:
-        """Return what stands under a key."""
+        """Return the entry with this key, or `None`."""
 
     async def states(self) -> Mapping[str, EntryState]:
-        """Return how each key stands."""
+        """Return the state of each key."""
 
     async def unfinished(self, server: str) -> list[Entry]:
-        """Return the running jobs of a server, the oldest first."""
+        """Return the running jobs of a server, oldest first."""
 
     async def uncertain(self) -> list[Entry]:
-        """Return the jobs that may have been taken, the oldest first."""
+        """Return the jobs that may have been accepted, oldest first."""
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Say what became of an uncertain job: its `id`, or that it may be submitted anew."""
+        """Settle an uncertain job with its `id`, or free its key with `resubmit=True`."""
 
     async def purge(self, older_than: timedelta | float) -> int:
-        """Delete the jobs that ended longer ago than that, and return how many."""
+        """Delete the jobs that ended more than `older_than` ago, and return their number.
+
+        A number is in seconds.
+        """
 
     def export(self) -> AsyncIterator[str]:
-        """Yield each job as a line of JSON, the oldest first."""
+        """Yield each job as a line of JSON, oldest first."""
 
     async def learned(self, server: str) -> Mapping[str, Any]:
-        """Return what was kept of how long a server's jobs take."""
+        """Return the learned durations of the jobs of a server."""
 
     async def keep_learned(self, server: str, learned: Mapping[str, Any]) -> None:
-        """Keep how long a server's jobs take."""
+        """Store the learned durations of the jobs of a server."""

@@ -1,4 +1,4 @@
-"""Learned: how long jobs take, kept from one run to the next."""
+"""Learned job durations, kept from one run to the next."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from luma_async.tasks import AdaptiveSchedule, PollSchedule
 logger = logging.getLogger("luma_async")
 
 KEEP_EVERY = 60.0
-"""Seconds between two times that it is written, while jobs end."""
+"""Seconds between two writes of the learned durations, while jobs end."""
 
 
 class Learned:
-    """Gives a schedule what earlier runs have learned of a server, and keeps what it learns.
+    """Exchange of learned durations between a schedule and the journal.
 
-    Neither is worth an error: without it the schedule learns anew.
+    Failures are only logged: without stored durations the schedule learns anew.
     """
 
     def __init__(self, journal: Journal, schedule: PollSchedule, *, server: str) -> None:
@@ -29,17 +29,17 @@ class Learned:
         self._keep_at = 0.0
 
     async def recall(self) -> None:
-        """Teach the schedule."""
+        """Load the stored durations of a server into the schedule."""
         if self._schedule is None:
             return
         try:
             self._schedule.recall(await self._journal.learned(self._server))
         except JournalError as error:
-            logger.warning("%s How long jobs take is learned anew.", error)
+            logger.warning("%s The durations of jobs are learned anew.", error)
         self._kept = self._schedule.learned()
 
     async def keep(self, *, now: bool = False) -> None:
-        """Write down what the schedule has learned, if it is time."""
+        """Store the durations that the schedule has learned, if it is time or `now` is set."""
         if self._schedule is None:
             return
         moment = asyncio.get_running_loop().time()
@@ -51,4 +51,4 @@ class Learned:
         try:
             await self._journal.keep_learned(self._server, learned)
         except JournalError as error:
-            logger.warning("%s How long jobs take is not kept.", error)
+            logger.warning("%s The learned durations of jobs are not stored.", error)

@@ -1,4 +1,4 @@
-"""What can be asked of a journal's database in one transaction with others, as data."""
+"""Operations on the database of a journal, as data. Several can share one transaction."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from luma_async.journal.entry import End, Entry, made_up_key
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Operation:
-    """One thing to do; `done` tells when it is durable, or why it cannot be done.
+    """One operation, with a future `done` for its result or its failure.
 
-    One that `must_land` is tried until it is done: it tells of a job that may be paid for. `done`
-    tells of its first failure all the same. Of one that `is_tidying` nobody need hear if it never
-    lands.
+    The result is set when the operation is durable. An operation that `must_land` concerns a job
+    that may be paid for, so it is repeated until it succeeds; `done` has its first failure all the
+    same. If an operation with `is_tidying` never succeeds, that need not be reported.
     """
 
     must_land: bool = False
@@ -27,37 +27,41 @@ class Operation:
     )
 
     def jobs(self) -> list[str]:
-        """Return a description of each job that this tells of."""
+        """Return a description of each job that the operation concerns."""
         return []
 
     def end(self, result: Any = None) -> None:
-        """Say that it is durable."""
+        """Set the result of the operation after it has become durable."""
         if not self.done.done():
             self.done.set_result(result)
 
     def fail(self, error: Exception) -> None:
-        """Say that it cannot be done."""
+        """Set the error of the operation."""
         if not self.done.done():
             self.done.set_exception(error)
-            self.done.exception()  # nobody need ask
+            self.done.exception()  # counts as retrieved, even if no caller waits
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Claim(Operation):
-    """Write an entry under its key, unless there is another than `instead_of`."""
+    """Write an entry, unless its key has an entry other than `instead_of`."""
 
     entry: Entry
     instead_of: Entry | None = None
 
     @property
     def is_contested(self) -> bool:
-        """Whether anybody else may claim its key, too."""
+        """`True` if another caller may claim the same key."""
         return self.entry.key != made_up_key(self.entry.claim)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Change(Operation):
-    """Write down what became of a claim; a refused one gives way to what it was `instead_of`."""
+    """Record the outcome of a claim.
+
+    The claim of a rejected job is removed, and the entry that it replaced (`instead_of`) is
+    restored.
+    """
 
     to: Literal["taken", "refused", "unclear"]
     entry: Entry
@@ -68,7 +72,7 @@ class Change(Operation):
     def jobs(self) -> list[str]:
         meaning = {
             "taken": f"accepted, and is task {self.id}",
-            "refused": "not accepted",
+            "refused": "rejected",
             "unclear": f"uncertain: {self.reason}",
         }
         return [f"the job under key {self.entry.key!r} was {meaning[self.to]}"]
@@ -76,7 +80,7 @@ class Change(Operation):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Finish(Operation):
-    """Write down how jobs ended."""
+    """Record the ends of jobs."""
 
     ends: Sequence[End]
 
@@ -86,7 +90,7 @@ class Finish(Operation):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Find(Operation):
-    """Return what stands under a key."""
+    """Read the entry with a key."""
 
     key: str
     only_reads: ClassVar[bool] = True
@@ -94,11 +98,11 @@ class Find(Operation):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Beat(Operation):
-    """Note that this process is alive."""
+    """Record that this process is alive."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Hold(Operation):
-    """Return whether a claim still stands, and note that this process is alive."""
+    """Confirm that a claim is still valid, and record that this process is alive."""
 
     entry: Entry

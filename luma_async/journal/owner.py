@@ -1,4 +1,4 @@
-"""Owner: the process that may have a submission on its way."""
+"""Owner: the process that may have submissions under way."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SHARED_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
 
 _here: WeakValueDictionary[str, asyncio.AbstractEventLoop] = WeakValueDictionary()
-"""The owners of this process, each with its event loop."""
+"""Owners in this process, each with its event loop."""
 
 
 @cache
 def this_host() -> str:
-    """Return what tells where a process id of ours means a process of ours.
+    """Return an identifier of this machine, as started, and of the container.
 
-    The machine since it was started, and the container: ids count from 1 again in each.
+    Process ids are unique only within these: each start and each container counts from 1 again.
     """
     try:
         return f"{_SHARED_BOOT.read_text('ascii').strip()} {_NAMESPACE.readlink()}"
@@ -31,13 +31,17 @@ def this_host() -> str:
 
 
 def start_of(pid: int) -> str | None:
-    """Return what tells a process from a later one with the same id; `None` if nothing does."""
+    """Return the start time of a process, in ticks since the machine was started.
+
+    The start time tells a process from a later one with the same id. Return `None` if it is not
+    known.
+    """
     fields = _stat(pid)
-    return fields[19] if fields else None  # in ticks since the machine was started
+    return fields[19] if fields else None
 
 
 def _stat(pid: int) -> list[str]:
-    """Return what Linux tells of a process, from its state on."""
+    """Return the fields that Linux provides about a process, from its state on."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
@@ -46,17 +50,17 @@ def _stat(pid: int) -> list[str]:
 
 
 def enter(owner: str) -> None:
-    """Note that an owner lives in this process, as long as its event loop does."""
+    """Record that an owner lives in this process, for as long as its event loop does."""
     _here[owner] = asyncio.get_running_loop()
 
 
 def leave(owner: str) -> None:
-    """Note that an owner of this process is gone."""
+    """Record that an owner in this process has ended."""
     _here.pop(owner, None)
 
 
 def is_gone(owner: str, host: str, pid: int, start: str | None) -> bool | None:
-    """Return whether the process of an owner is gone; `None` if only its heartbeat can tell."""
+    """Return `True` if the process of an owner has ended; `None` if only its heartbeat can tell."""
     if os.name != "posix" or host != this_host():
         return None
     if pid == os.getpid():
@@ -67,7 +71,7 @@ def is_gone(owner: str, host: str, pid: int, start: str | None) -> bool | None:
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # it is somebody else's, and alive
+        pass  # alive, and owned by another user
     fields = _stat(pid)
     if not fields:
         return False
@@ -76,6 +80,6 @@ def is_gone(owner: str, host: str, pid: int, start: str | None) -> bool | None:
 
 
 def running_time() -> float:
-    """Return the seconds of a clock that nobody sets, and that counts while a machine sleeps."""
+    """Return the seconds of a clock that is never set and includes the time in suspend."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

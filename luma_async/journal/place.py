@@ -1,4 +1,4 @@
-"""Place of a journal: a SQLite file or a PostgreSQL database, as a path or URL names it."""
+"""Location of a journal: a SQLite file or a PostgreSQL database, given as a path or URL."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _LOOKS_LIKE_URL = re.compile(r"\s*(?:postgres|postgresql|sqlite)(?:\+\w+)?:", re
 _LOOKS_LIKE_LOGIN = re.compile(r"[^/\s]*[/]{0,2}[\w.+-]+:[^/@\s]+@[\w.\[-]")
 _FIRST_NAME = re.compile(r"\s*(\w+)\s*=")
 _TELLING_NAME = re.compile(r"(?:^|[\s;?&])(?:password|passwd|pwd|dbname)\s*=", re.IGNORECASE)
-"""A parameter that no file name has by chance, wherever it stands."""
+"""Parameters that do not occur in a file name by chance, at any position."""
 
 
 def parse_place(place: str) -> Place:
-    """Return the place that a path or a database URL names; a relative path is fixed now.
+    """Parse a path or a database URL. A relative path is resolved now.
 
     Raises:
-        ConfigurationError: there can be no journal.
+        ConfigurationError: there can be no journal at this location.
 
     """
     if _is_connection_string(place):
         raise ConfigurationError(
-            "The journal is named by connection parameters (host=... dbname=...), which can be "
-            "given as a URL only: postgresql://user:password@host:5432/name?parameter=value. If a "
-            "file of that name is meant, write ./ before it."
+            "The journal is given by connection parameters (host=... dbname=...). Give them as a "
+            "URL: postgresql://user:password@host:5432/name?parameter=value. For a file of that "
+            "name, write ./ before it."
         )
     if not is_url(place):
         return SQLiteFile(place)
@@ -45,12 +45,13 @@ def parse_place(place: str) -> Place:
     if kind == "sqlite":
         return _sqlite_file(rest)
     raise ConfigurationError(
-        f"A journal can be in SQLite (a path) or PostgreSQL (postgresql://...), not {kind!r}."
+        "A journal must be in SQLite (a path) or in PostgreSQL (postgresql://...), not in "
+        f"{kind!r}."
     )
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is meant to be a URL, and no path, even if there is a slip in it."""
+    """Return `True` if a location is meant as a URL and not as a path, even if it has mistakes."""
     return (
         "://" in place
         or _LOOKS_LIKE_URL.match(place) is not None
@@ -60,7 +61,7 @@ def is_url(place: str) -> bool:
 
 
 def _is_connection_string(place: str) -> bool:
-    """Whether a place names parameters, as libpq's `host=... dbname=...`, and is no file's name."""
+    """Return `True` for libpq's `host=... dbname=...` and the like, unless it is a file's name."""
     if "://" in place:
         return False
     first = _FIRST_NAME.match(place)
@@ -71,12 +72,12 @@ def _is_connection_string(place: str) -> bool:
 def _is_file(place: str) -> bool:
     try:
         return Path(place).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long, or no name of a file at all
+    except (OSError, RuntimeError, ValueError):  # too long, or not a valid file name
         return False
 
 
 def shown(place: str) -> str:
-    """Return a place as it may be shown: without a password, and otherwise as it was named."""
+    """Return a location for display: without a password, and otherwise as it was given."""
     if not is_url(place):
         return place
     try:
@@ -87,10 +88,10 @@ def shown(place: str) -> str:
 
 
 def _sqlite_file(rest: str) -> SQLiteFile:
-    """Return the file of `sqlite:///relative.db` or `sqlite:////whole/path.db`."""
+    """Return the file of `sqlite:///relative.db` or `sqlite:////absolute/path.db`."""
     host, _, path = rest.partition("/")
     if host or "?" in path:
         raise ConfigurationError(
-            "A journal in SQLite is named by its path alone: jobs.db, or sqlite:///jobs.db."
+            "A journal in SQLite takes a path and nothing else: jobs.db, or sqlite:///jobs.db."
         )
     return SQLiteFile(path)

@@ -1,4 +1,4 @@
-"""PostgreSQL database: where a journal is that many machines share, and how it is connected to."""
+"""PostgreSQL database of a journal that several machines share, and its connections."""
 
 from __future__ import annotations
 
@@ -46,38 +46,43 @@ _BEYOND_THE_DRIVER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "channel_binding": (
         ("disable", "prefer"),
         (
-            "the driver, asyncpg, does not bind channels. Leave it out; sslmode=verify-full with "
-            "sslrootcert=system, or a file of the authority's, makes sure of the server as well"
+            "the driver, asyncpg, does not support channel binding. Leave it out; "
+            "sslmode=verify-full with sslrootcert=system, or with a file of the certificate "
+            "authority, verifies the server as well"
         ),
     ),
     "gssencmode": (
         ("disable", "prefer"),
-        "the driver, asyncpg, does not encrypt by GSSAPI. Leave it out, and encrypt with sslmode",
+        (
+            "the driver, asyncpg, does not support encryption by GSSAPI. Leave it out, and encrypt "
+            "with sslmode"
+        ),
     ),
-    "gssdelegation": (("0",), "the driver, asyncpg, does not delegate. Leave it out"),
-    "sslcertmode": (("allow",), "leave it out; a certificate is shown if sslcert names one"),
-    "sslcompression": (("0",), "the driver, asyncpg, does not compress. Leave it out"),
-    "sslsni": (("1",), "the driver, asyncpg, always names the host. Leave it out"),
+    "gssdelegation": (("0",), "the driver, asyncpg, does not support delegation. Leave it out"),
+    "sslcertmode": (("allow",), "leave it out; the certificate in sslcert is sent if there is one"),
+    "sslcompression": (("0",), "the driver, asyncpg, does not support compression. Leave it out"),
+    "sslsni": (("1",), "the driver, asyncpg, always sends the host name. Leave it out"),
     "requiressl": (("0",), "write sslmode=require"),
-    "client_encoding": (("utf8", "utf-8", "auto"), "a journal is in UTF-8. Leave it out"),
-    "replication": (("false", "off", "no", "0"), "a journal is no replica. Leave it out"),
-    "min_protocol_version": (("3.0",), "the driver, asyncpg, speaks version 3.0. Leave it out"),
+    "client_encoding": (("utf8", "utf-8", "auto"), "a journal uses UTF-8. Leave it out"),
+    "replication": (("false", "off", "no", "0"), "a journal is not a replica. Leave it out"),
+    "min_protocol_version": (("3.0",), "the driver, asyncpg, uses version 3.0. Leave it out"),
     "max_protocol_version": (
         ("3.0", "latest"),
-        "the driver, asyncpg, speaks version 3.0. Leave it out",
+        "the driver, asyncpg, uses version 3.0. Leave it out",
     ),
-    "hostaddr": ((), "cannot be had with asyncpg, the driver. Name the address as host"),
-    "requirepeer": ((), "cannot be had with asyncpg, the driver. Leave it out"),
+    "hostaddr": ((), "is not supported by asyncpg, the driver. Give the address as host"),
+    "requirepeer": ((), "is not supported by asyncpg, the driver. Leave it out"),
     "require_auth": (
         (),
         (
-            "cannot be had with asyncpg, the driver. Leave it out; pg_hba.conf at the server says "
-            "how users log in"
+            "is not supported by asyncpg, the driver. Leave it out; pg_hba.conf on the server "
+            "decides how users log in"
         ),
     ),
-    "sslcrldir": ((), "cannot be had with asyncpg, the driver. Name one file, as sslcrl"),
+    "sslcrldir": ((), "is not supported by asyncpg, the driver. Use one file, as sslcrl"),
 }
-"""Parameters that the driver can have in some values only, and what to do about the others."""
+"""Parameters that the driver supports with some values only: these values, and advice for
+others."""
 
 _CERTIFICATES = ("sslcert", "sslkey", "sslrootcert", "sslcrl")
 _FILES = (*_CERTIFICATES, "passfile")
@@ -92,12 +97,12 @@ _SOCKET_OPTIONS = {
 
 
 class PostgresDatabase:
-    """A database at a URL, with libpq's parameters, environment variables and service file.
+    """Database at a URL, with the parameters, environment variables and service files of libpq.
 
-    What they say is read once, when this is made.
+    All of these are read once, when the object is created.
 
     Raises:
-        ConfigurationError: the URL cannot be read, or says something that cannot be had.
+        ConfigurationError: the URL is not valid, or requires something that is not supported.
 
     """
 
@@ -116,7 +121,7 @@ class PostgresDatabase:
         self._arguments: dict[str, Any] = {}
 
     def prepare(self) -> None:
-        """Read what is needed to connect.
+        """Read the files that are needed to connect.
 
         Raises:
             ConfigurationError: a file of certificates cannot be read.
@@ -125,13 +130,13 @@ class PostgresDatabase:
         self._arguments = self._driver_arguments()
 
     def opened(self) -> None:
-        """Do nothing: a server keeps its databases itself."""
+        """Do nothing: a server manages its databases itself."""
 
     def check(self) -> None:
-        """Do nothing: a server keeps its databases itself."""
+        """Do nothing: a server manages its databases itself."""
 
     async def connect(self) -> Any:
-        """Return a new connection of the driver's, to the first host that can be had."""
+        """Return a new connection of the driver to the first host that accepts one."""
         import asyncpg  # noqa: PLC0415  the extra may be missing
 
         wanted = self._settings.get("target_session_attrs", "any")
@@ -147,7 +152,7 @@ class PostgresDatabase:
                 asyncpg.CannotConnectNowError,
                 asyncpg.TargetServerAttributeNotMatched,
             ) as error:
-                failure = error  # as with libpq, the next one may do
+                failure = error  # as in libpq, the next host is tried
             else:
                 self._keep_alive(connection)
                 return connection
@@ -177,7 +182,7 @@ class PostgresDatabase:
         direct = named.get("sslnegotiation") == "direct"
         arguments = {
             "user": user,
-            # A function, for tracebacks with local variables show no more of it than its name.
+            # A function, because tracebacks with local variables would show a string.
             "password": None if password is None else partial(str, password),
             "database": named.get("dbname") or user,
             "passfile": named.get("passfile"),
@@ -187,8 +192,8 @@ class PostgresDatabase:
             "server_settings": {name: value for name, value in sent.items() if value},
             "timeout": seconds if seconds > 0 else ANSWER_TIMEOUT,
             "command_timeout": ANSWER_TIMEOUT,
-            # A pooler in transaction mode gives each transaction another session of the server's,
-            # which knows nothing of statements that were prepared in an earlier one.
+            # A pooler in transaction mode gives each transaction another session of the server,
+            # and statements prepared in an earlier session do not exist there.
             "statement_cache_size": 0,
             **self._encryption(),
         }
@@ -212,16 +217,16 @@ class PostgresDatabase:
             files = ", ".join(f"{name}={named[name]}" for name in _CERTIFICATES if name in named)
             why = getattr(error, "reason", None) or error
             raise ConfigurationError(
-                f"The certificates of the journal's URL ({files}) cannot be loaded: {why}. Name "
+                f"The certificates in the journal's URL ({files}) cannot be loaded: {why}. Use "
                 "files in PEM format, and the key that belongs to the certificate."
             ) from None
-        # The driver takes these in a URL only.
+        # The driver accepts these only in a URL.
         in_url = (*_CERTIFICATES, "ssl_min_protocol_version", "ssl_max_protocol_version")
         query = {name: named[name] for name in (*in_url, "sslpassword") if name in named}
         return {"ssl": mode, "dsn": f"postgresql:///?{urlencode(query)}" if query else None}
 
     def _keep_alive(self, connection: Any) -> None:
-        """Have the system look whether the server is still there."""
+        """Enable TCP keepalive, so that the system detects a server that is gone."""
         way: socket.socket = connection._transport.get_extra_info("socket")  # noqa: SLF001
         if way.family not in (socket.AF_INET, socket.AF_INET6):
             return
@@ -229,12 +234,12 @@ class PostgresDatabase:
             way.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, (level, option) in _SOCKET_OPTIONS.items():
             seconds = int(self._settings.get(name, "0"))
-            if seconds > 0 and hasattr(socket, option):  # not every system has each
+            if seconds > 0 and hasattr(socket, option):  # not available on every system
                 way.setsockopt(getattr(socket, level), getattr(socket, option), seconds)
 
 
 class _Secret(str):
-    """A text that its `repr` does not show."""
+    """A string with a `repr` that does not show it."""
 
     __slots__ = ()
 
@@ -243,7 +248,7 @@ class _Secret(str):
 
 
 def _settings(named: Mapping[str, str]) -> dict[str, str]:
-    """Return parameters with those that the service and the environment add to them."""
+    """Return parameters together with those from the service file and the environment."""
     around = {
         name: os.environ[variable]
         for name, variable in postgres_url.PARAMETERS.items()
@@ -257,7 +262,10 @@ def _settings(named: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(settings: Mapping[str, str]) -> None:
-    """Look whether each parameter can be had. Their values are not shown, for slips in a URL."""
+    """Check that each parameter is supported.
+
+    Errors do not show the values, because a mistake in a URL may put a password there.
+    """
     postgres_url.check_hosts(settings)
     for name, value in settings.items():
         if name in _CHOICES and value not in _CHOICES[name]:
@@ -266,7 +274,9 @@ def _check(settings: Mapping[str, str]) -> None:
             raise _wrong(name, "must be a whole number")
         possible, advice = _BEYOND_THE_DRIVER.get(name, (None, ""))
         if possible is not None and value.lower() not in possible:
-            raise _wrong(name, f"has a value that cannot be had: {advice}" if possible else advice)
+            raise _wrong(
+                name, f"has a value that is not supported: {advice}" if possible else advice
+            )
     mode = settings.get("sslmode")
     if settings.get("sslnegotiation") == "direct" and mode not in _CHOICES["sslmode"][3:]:
         raise _wrong("sslnegotiation=direct", "needs sslmode=require, verify-ca or verify-full")
@@ -282,7 +292,7 @@ def _whole_path(name: str, path: str) -> str:
     try:
         return str(Path(path).expanduser().absolute())
     except (RuntimeError, OSError):
-        raise _wrong(name, "names a file in a folder that is not there") from None
+        raise _wrong(name, "names a file in a folder that does not exist") from None
 
 
 def _check_readable(name: str, path: str) -> None:
@@ -296,21 +306,21 @@ def _check_readable(name: str, path: str) -> None:
 def _user_of_the_system() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no such user, as containers have it
+    except (KeyError, OSError, ImportError):  # a user id without a name, as in some containers
         raise ConfigurationError(
-            "The journal's PostgreSQL URL names no user, and the system has no name for this one. "
-            "Write postgresql://user:password@host/name."
+            "The journal's PostgreSQL URL has no user, and the current user of the system has no "
+            "name. Write postgresql://user:password@host/name."
         ) from None
 
 
 def _try_certificates(named: Mapping[str, str]) -> ssl.SSLContext:
-    """Load certificates as the driver will, which would not say of what it speaks."""
+    """Load certificates as the driver will, because its own errors do not name the problem."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return _with_certificates(context, named)
 
 
 def _system_context(named: Mapping[str, str]) -> ssl.SSLContext:
-    """Return a context that trusts the certificate authorities of the system."""
+    """Return a TLS context that trusts the certificate authorities of the system."""
     context = ssl.create_default_context()
     if named.get("sslnegotiation") == "direct" and ssl.HAS_ALPN:
         context.set_alpn_protocols(["postgresql"])

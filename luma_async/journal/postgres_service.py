@@ -12,10 +12,10 @@ from luma_async.journal.postgres_url import PARAMETERS
 
 
 def service_parameters(service: str, file: str | None) -> dict[str, str]:
-    """Return the parameters of a service, from this file or from where libpq looks for one.
+    """Return the parameters of a service, from one file or from the usual places of libpq.
 
     Raises:
-        ConfigurationError: there is no such service, or it has a parameter that libpq does not.
+        ConfigurationError: the service does not exist, or has a parameter that libpq does not know.
 
     """
     places = list(_places(file))
@@ -30,7 +30,7 @@ def service_parameters(service: str, file: str | None) -> dict[str, str]:
     looked = ", ".join(map(str, places)) or "no file"
     raise ConfigurationError(
         f"The journal's PostgreSQL URL names a service that was not found (looked in {looked}). "
-        "Name the file as servicefile, or in PGSERVICEFILE."
+        "Set the file with servicefile=..., or in PGSERVICEFILE."
     )
 
 
@@ -38,7 +38,7 @@ def _places(file: str | None) -> Iterator[Path]:
     if file is not None:
         yield Path(file).absolute()
         return
-    with suppress(RuntimeError):  # no home folder
+    with suppress(RuntimeError):  # the home folder is not known
         yield Path("~/.pg_service.conf").expanduser()
     yield Path(os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common")) / "pg_service.conf"
 
@@ -54,8 +54,8 @@ def _section(lines: list[str], service: str) -> dict[str, str] | None:
             name, _, value = line.partition("=")
             if name not in PARAMETERS:
                 raise ConfigurationError(
-                    "The service that the journal's PostgreSQL URL names has a line that is not "
-                    "parameter=value, with a parameter of PostgreSQL's. Correct the service file."
+                    "The service in the journal's PostgreSQL URL has a line that is not "
+                    "parameter=value with a parameter of PostgreSQL. Correct the service file."
                 )
             found[name] = value
     return {name: value for name, value in found.items() if value} if found is not None else None

@@ -1,4 +1,4 @@
-"""PostgreSQL URLs, read as libpq reads them: `postgresql://user:password@host:5432/name?...`."""
+"""Parser for PostgreSQL URLs as in libpq: `postgresql://user:password@host:5432/name?...`."""
 
 from __future__ import annotations
 
@@ -73,12 +73,13 @@ _UNREADABLE = (
 
 
 def parse(url: str) -> dict[str, str]:
-    """Return the parameters that a URL names; those that it leaves empty are not named.
+    """Return the parameters in a URL, without those that are empty.
 
-    Of a URL that cannot be read nothing is shown, for a password may be anywhere in it.
+    If a URL cannot be parsed, the error shows no part of it, because a password may be anywhere in
+    it.
 
     Raises:
-        ConfigurationError: it cannot be read, or has a parameter that libpq does not have.
+        ConfigurationError: the URL cannot be parsed, or has a parameter that libpq does not know.
 
     """
     authority, database, query = _split(url)
@@ -94,13 +95,13 @@ def parse(url: str) -> dict[str, str]:
     }
     for piece in filter(None, query.split("&")):
         name, value = _parameter(piece, is_secret="@" in query)
-        found[name] = value  # as with libpq, the last one wins
+        found[name] = value  # as in libpq, the last one counts
     check_hosts(found)
     return {name: value for name, value in found.items() if value}
 
 
 def without_password(url: str) -> str:
-    """Return a URL that can be read as it may be shown."""
+    """Return a valid URL for display, with its secrets masked."""
     authority, database, query = _split(url)
     login, at, network = authority.rpartition("@")
     user, colon, _ = login.partition(":")
@@ -114,12 +115,12 @@ def without_password(url: str) -> str:
 
 
 def unreadable() -> ConfigurationError:
-    """Return the error about a URL of which nothing can be shown."""
+    """Return the error for a URL that cannot be parsed, without any part of the URL."""
     return ConfigurationError(_UNREADABLE)
 
 
 def _split(url: str) -> tuple[str, str, str]:
-    """Return who and where, the database's name, and the parameters."""
+    """Return the authority, the name of the database, and the query of a URL."""
     front, _, query = url.partition("://")[2].partition("?")
     authority, _, database = front.partition("/")
     if authority.count("@") > 1 or "@" in database:
@@ -140,25 +141,25 @@ def _hosts(network: str) -> tuple[list[str], list[str]]:
 
 def _parameter(piece: str, *, is_secret: bool) -> tuple[str, str]:
     name, equals, value = piece.partition("=")
-    if name == "ssl":  # so JDBC has it, and asyncpg
+    if name == "ssl":  # the form of JDBC and asyncpg
         return "sslmode", "require" if value == "true" else _decoded(value)
     if name in PARAMETERS:
         if not equals:
             raise unreadable()
         return name, _decoded(value)
     if is_secret or not _NAME.fullmatch(name):
-        raise unreadable()  # it may be a part of a password with ? in it
+        raise unreadable()  # this may be part of a password with ? in it
     raise ConfigurationError(
         f"The journal's URL has a parameter that PostgreSQL does not know: {name}. Leave it out, "
-        "or set it at the server; a setting of the session is options=-c%20name%3Dvalue."
+        "or configure it on the server; settings of a session are options=-c%20name%3Dvalue."
     )
 
 
 def check_hosts(found: Mapping[str, str]) -> None:
-    """Look whether hosts and ports are some, as many of the one as of the other.
+    """Check the hosts and ports, and that there are as many ports as hosts, or one port, or none.
 
     Raises:
-        ConfigurationError: they are not.
+        ConfigurationError: a host or port is not valid, or their numbers differ.
 
     """
     hosts, ports = found.get("host", "").split(","), found.get("port", "").split(",")
@@ -168,8 +169,8 @@ def check_hosts(found: Mapping[str, str]) -> None:
         raise unreadable()
     if len(ports) not in (1, len(hosts)):
         raise ConfigurationError(
-            f"The journal's URL has {len(hosts)} hosts and {len(ports)} ports. Name one port for "
-            "all, or one for each."
+            f"The journal's URL has {len(hosts)} hosts and {len(ports)} ports. Give one port for "
+            "all hosts, or one for each."
         )
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a journal now and then, each in a transaction of its own."""
+"""Occasional queries on a journal, each in a transaction of its own."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from luma_async.journal.schema import durations, jobs, owners
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
 _FORGOTTEN_AFTER = 7 * 86400.0
-"""Seconds of silence after which an owner's row is deleted: more than any clock is set by."""
+"""Seconds of silence after which the row of an owner is deleted. No clock is set by that much."""
 
 _PAGE = 500
-"""Values in one condition; databases allow some thousands."""
+"""Maximum number of values in one condition; databases accept a few thousand."""
 
 _ROWS = 1000
-"""Short rows that are taken in at a time. A journal may have very many, and all of them at once
-would hold the event loop for a second."""
+"""Number of short rows to read at a time. A journal may have very many, and all of them at once
+would block the event loop for a second."""
 
 
 def under(keys: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition that an entry stands under one of some keys."""
+    """Return the condition that an entry has one of some keys."""
     return jobs.c.key.in_(keys)
 
 
 async def keys(connection: AsyncConnection, states: Sequence[EntryState]) -> list[str]:
-    """Return the keys of the entries in some states, or of all, the oldest first."""
+    """Return the keys of the entries in some states, or of all entries, oldest first."""
     query = select(jobs.c.key).order_by(jobs.c.submitted_at, jobs.c.key)
     if states:
         query = query.where(jobs.c.state.in_([state.value for state in states]))
@@ -72,12 +72,12 @@ async def _pages(
 async def unsettleable(
     connection: AsyncConnection, ids: Mapping[str, str | None], *, holding: bool = False
 ) -> dict[str, str]:
-    """Return why keys cannot be settled with these ids (`None` frees a key), by key.
+    """Return the reasons why keys cannot be settled with these ids, by key.
 
-    `holding` keeps their rows from being changed until the transaction ends.
+    An id of `None` frees the key. `holding` locks the rows until the transaction ends.
     """
     rows_of = select(jobs.c.key, jobs.c.state, jobs.c.server)
-    if holding:  # SQLite has one writer, and is in need of nothing more
+    if holding:  # ignored by SQLite, which has a single writer
         rows_of = rows_of.with_for_update()
     by_key = {row.key: row for row in await _in_pages(connection, rows_of, jobs.c.key, ids)}
     named = select(jobs.c.server, jobs.c.task_id, jobs.c.key)
@@ -90,18 +90,19 @@ async def unsettleable(
     for key, id in ids.items():
         row = by_key.get(key)
         if row is None:
-            problems[key] = f"{key!r} is not there"
+            problems[key] = f"{key!r} is not in the journal"
         elif row.state != EntryState.UNCERTAIN:
             problems[key] = f"{key!r} is {row.state}"
         elif id is not None and (other := of_task.setdefault((row.server, id), key)) != key:
-            problems[key] = f"task {id} is that of {other!r}, and not of {key!r}"
+            problems[key] = f"task {id} belongs to {other!r}, not to {key!r}"
     return problems
 
 
 async def settle(connection: AsyncConnection, ids: Mapping[str, str | None]) -> dict[str, str]:
-    """Give uncertain entries their ids, or delete those with none, and return an empty mapping.
+    """Store the ids of uncertain entries, or delete those whose id is `None`.
 
-    If some cannot be settled, nothing is changed, and the mapping says why, by key.
+    Return an empty mapping. If some of the entries cannot be settled, change nothing, and return
+    the reasons by key.
     """
     problems = await unsettleable(connection, ids, holding=True)
     if problems:
@@ -122,7 +123,7 @@ async def settle(connection: AsyncConnection, ids: Mapping[str, str | None]) -> 
 async def _in_pages(
     connection: AsyncConnection, query: Select[Any], column: Column[Any], values: Iterable[str]
 ) -> list[Row[Any]]:
-    """Return the rows in which a column has one of some values, in the order of the values."""
+    """Return the rows with one of some values in a column, in the order of the values."""
     ordered = sorted(values)
     found: list[Row[Any]] = []
     for start in range(0, len(ordered), _PAGE):
@@ -132,14 +133,14 @@ async def _in_pages(
 
 
 async def purge(connection: AsyncConnection, before: float) -> int:
-    """Delete what ended before a moment, and return how many that were."""
+    """Delete the jobs that ended before a moment, and return their number."""
     has_ended = jobs.c.state.in_([state.value for state in _ENDED])
     result = await connection.execute(delete(jobs).where(has_ended, jobs.c.updated_at < before))
     return result.rowcount
 
 
 async def learned(connection: AsyncConnection, server: str) -> dict[str, Any]:
-    """Return what was kept of how long a server's jobs take."""
+    """Return the learned durations of the jobs of a server, by kind."""
     query = select(durations.c.kind, durations.c.learned).where(durations.c.server == server)
     return {row.kind: from_json(row.learned) for row in await connection.execute(query)}
 
@@ -147,7 +148,7 @@ async def learned(connection: AsyncConnection, server: str) -> dict[str, Any]:
 async def keep_learned(
     connection: AsyncConnection, server: str, learned: Mapping[str, Any]
 ) -> None:
-    """Keep how long a server's jobs take, in place of what was kept of the same kinds."""
+    """Store the learned durations of the jobs of a server, in place of those of the same kinds."""
     kept = [
         {"server": server, "kind": rows.clean(kind), "learned": to_json(state).decode()}
         for kind, state in sorted(learned.items())
@@ -158,12 +159,12 @@ async def keep_learned(
 
 
 async def forget_owners(connection: AsyncConnection) -> None:
-    """Delete the rows of owners that have long been silent, and have nothing under way."""
+    """Delete the owners that have long been silent and have no submissions under way."""
     silence = now(connection.dialect.name) - owners.c.heartbeat
     is_submitting = exists().where(jobs.c.owner == owners.c.owner, statements.IS_SUBMITTING)
     silent = select(owners.c.owner).where(
         silence > _FORGOTTEN_AFTER, ~is_submitting.correlate(owners)
     )
-    # Of several that do so at once, none waits for another.
+    # If several processes do this at once, none of them waits for another.
     free = silent.with_for_update(skip_locked=True)
     await connection.execute(delete(owners).where(owners.c.owner.in_(free)))

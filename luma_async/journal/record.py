@@ -1,4 +1,4 @@
-"""Record: one submission, written down while it is on its way."""
+"""Record: the journal entry of one submission, kept up to date while it is under way."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from luma_async.models import Generation
 logger = logging.getLogger("luma_async")
 
 
-class KeyTaken(Exception):  # noqa: N818  a signal between two modules, nobody's error
-    """Somebody else claimed the key first; `entry` is what stands under it."""
+class KeyTaken(Exception):  # noqa: N818  an internal signal, never shown to users
+    """The key was claimed by another caller first; `entry` is the entry of that caller."""
 
     def __init__(self, entry: Entry) -> None:
         super().__init__(entry.key)
@@ -28,11 +28,11 @@ class KeyTaken(Exception):  # noqa: N818  a signal between two modules, nobody's
 
 
 class Record:
-    """Writes an entry before each try of a submission, and what became of it after.
+    """The journal entry of one submission: a claim before each try, and its outcome afterwards.
 
-    `entry` is what is to be written, in place of `instead_of` if that is given. Each try is a claim
-    of its own, for the words on an earlier one may still be on their way to the database. Nothing
-    is waited for longer than `closing` allows.
+    `entry` is the entry to write, in place of `instead_of` if that is given. Each try has a claim
+    of its own, because the outcome of an earlier try may still be on its way to the database. No
+    write takes longer than `closing` allows.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class Record:
 
     @property
     def key(self) -> str:
-        """The key of the entry."""
+        """Job key of the entry."""
         return self._entry.key
 
     @property
     def request_id(self) -> str:
-        """The id that goes with each try of the submission."""
-        if self._entry.request_id is None:  # that of an older journal had none
+        """Id sent with each try of the submission."""
+        if self._entry.request_id is None:  # written by an older release
             self._entry = replace(self._entry, request_id=str(uuid4()))
         return self._entry.request_id or ""
 
     async def sending(self) -> None:
-        """Write that the submission leaves now.
+        """Claim the key, right before the submission is sent.
 
         Raises:
-            KeyTaken: there is another entry under the key.
-            JournalError: it could not be written.
+            KeyTaken: another entry has the key.
+            JournalError: the claim could not be written.
 
         """
         now = datetime.now(UTC)
@@ -69,77 +69,78 @@ class Record:
         self._claimed_at = running_time()
         try:
             async with self._closing.bound():
-                stands = await self._journal.claim(self._entry, instead_of=self._instead_of)
+                current = await self._journal.claim(self._entry, instead_of=self._instead_of)
         except JournalError as error:
             text = f"{error} The job was not submitted."
         except TimeoutError:
             self._closing.say(self.not_taken)
             text = (
-                "The client was closed before the journal was written; the job was not submitted."
+                "The client was closed before the journal was written. The job was not submitted."
             )
         else:
-            if stands.claim != self._entry.claim:
-                raise KeyTaken(stands)
+            if current.claim != self._entry.claim:
+                raise KeyTaken(current)
             return
         raise JournalError(text)
 
     async def confirm(self) -> None:
-        """Look once more that the submission may leave: this process may have been stopped.
+        """Check the claim once more, because this process may have been suspended.
 
         Raises:
-            JournalError: it may not, or nobody can tell; it does not leave.
+            JournalError: the claim is no longer valid or cannot be checked; the submission must not
+                be sent.
 
         """
         try:
             async with self._closing.bound():
-                stands = await self._journal.hold(self._entry)
+                is_valid = await self._journal.hold(self._entry)
         except JournalError as error:
             text = f"{error} The job {self.key!r} was not submitted."
         except TimeoutError:
-            text = f"The client was closed before {self.key!r} was submitted."
+            text = f"The client was closed before the job {self.key!r} was submitted."
         else:
-            if stands:
+            if is_valid:
                 return
             text = (
                 f"The job {self.key!r} was not submitted. This process was silent for "
-                f"{running_time() - self._claimed_at:.0f} s while it was submitting it, so it "
-                "counted as dead, and its key was settled or used again meanwhile. Ask for the key "
-                "again to see how it stands."
+                f"{running_time() - self._claimed_at:.0f} s during the submission, so it counted "
+                "as dead, and the key was settled or used again meanwhile. Submit with this key "
+                "again to get the state of its job."
             )
         logger.error("%s", text)
         raise JournalError(text)
 
     async def taken(self, result: Generation) -> None:
-        """Write down the job's id."""
+        """Record that the job was accepted, with its id."""
         await self._write(
             self._journal.taken(self._entry, result.id),
-            f"The job {self.key!r} was taken, and is task {result.id}",
+            f"The job {self.key!r} was accepted, and is task {result.id}",
         )
 
     async def not_taken(self) -> None:
-        """Give the key back, for the next try or for another time."""
+        """Release the key, for the next try or for another call."""
         entry = self._entry
         await self._write(
             self._journal.refused(entry, instead_of=self._instead_of),
-            f"The job {self.key!r} was not taken",
+            f"The job {self.key!r} was not accepted",
         )
         if self._instead_of is not None:
             self._instead_of = replace(self._instead_of, claim=entry.claim)
         self._next_claim(entry)
 
     async def unclear(self, error: LumaError) -> None:
-        """Write down that the job may have been taken; a next try is in place of this one."""
+        """Record that the job may have been accepted; the next try replaces this one."""
         entry = self._entry
         await self._write(
-            self._journal.unclear(entry, str(error)), f"The job {self.key!r} may have been taken"
+            self._journal.unclear(entry, str(error)), f"The job {self.key!r} may have been accepted"
         )
         self._instead_of = replace(entry, state=EntryState.UNCERTAIN, reason=str(error))
         self._next_claim(entry)
 
     def cut_off(self, *, has_left: bool) -> None:
-        """Have it written that nobody waits for the answer any more; this does not wait either."""
+        """Record in the background that the submission was cancelled."""
         if has_left:
-            why = LumaError("The submission was cut off before the answer came.")
+            why = LumaError("The submission was cancelled before the answer arrived.")
             self._closing.say(partial(self.unclear, why))
         else:
             self._closing.say(self.not_taken)
@@ -154,5 +155,5 @@ class Record:
         except (JournalError, TimeoutError) as error:
             why = error if isinstance(error, JournalError) else "The client is being closed."
             logger.error("%s, but the journal does not know it yet. %s", what, why)  # noqa: TRY400
-        except Exception:  # a journal of the user's may raise anything, and the job is paid for
+        except Exception:  # a custom journal may raise anything, and the job may be paid for
             logger.exception("%s, but the journal does not know it.", what)

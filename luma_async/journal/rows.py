@@ -1,4 +1,4 @@
-"""Entries as rows of the database, and back. Pure."""
+"""Conversion of entries to database rows, and back. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Values = dict[str, Any]
 
 
 def values_of(entry: Entry, owner: str) -> Values:
-    """Return the row of an entry that this owner submits, or submitted."""
+    """Return the row of an entry that this owner submits or submitted."""
     return {
         "key": entry.key,
         "state": entry.state.value,
@@ -38,7 +38,7 @@ def values_of(entry: Entry, owner: str) -> Values:
 
 
 def entry_of(row: RowMapping) -> Entry:
-    """Return the entry that a row tells of."""
+    """Return the entry in a row."""
     generation = row["generation"]
     return Entry(
         key=row["key"],
@@ -59,7 +59,7 @@ def entry_of(row: RowMapping) -> Entry:
 
 
 def end_values(end: End) -> Values:
-    """Return what is known of a job once it has ended."""
+    """Return the values to store when a job ends."""
     state = EntryState.LOST if end.generation is None else EntryState(end.generation.state.value)
     return {
         "the_server": end.server,
@@ -92,17 +92,17 @@ def line_of(entry: Entry) -> str:
 def _text(generation: Generation) -> str:
     try:
         return generation.model_dump_json(exclude_none=True)
-    except ValueError:  # what a server says may be no proper text; the job is worth more than it
+    except ValueError:  # the raw answer may contain invalid text; the rest is kept without it
         return generation.model_copy(update={"raw": {}}).model_dump_json(exclude_none=True)
 
 
 def clean(text: str) -> str:
-    """Return a text of a server's as any database takes it."""
+    """Return a text without the characters that a database may reject."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def this_moment() -> float:
-    """Return the time as rows have it: to the microsecond, as `datetime` has it, too."""
+    """Return the current time with the precision of rows and `datetime`: microseconds."""
     return datetime.now(UTC).timestamp()
 
 
@@ -111,5 +111,5 @@ def _moment(seconds: float) -> datetime:
 
 
 def by_key(values: Mapping[str, Any]) -> str:
-    """Return what rows are ordered by, so that no two writers wait for each other."""
+    """Return the sort key of a row: writers that keep to one order do not deadlock."""
     return str(values.get("the_key") or values.get("key") or values.get("the_id"))

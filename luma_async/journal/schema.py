@@ -1,4 +1,4 @@
-"""The tables of a journal, and how older ones become them."""
+"""Database schema of a journal, and its migrations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ versions = Table("luma_schema", metadata, Column("version", Integer, nullable=Fa
 
 _IS_OPEN = text("state IN ('submitting', 'uncertain', 'running')")
 
-# The server chooses how long an id is. PostgreSQL's usual index takes at most 2,704 bytes, and a
+# The server chooses the length of an id. PostgreSQL's default index takes at most 2,704 bytes, so a
 # longer id of a job that is paid for could not be written at all. A hash index takes any length.
 _BY_TASK_ID = Index("luma_jobs_task_id", "task_id", postgresql_using="hash")
 
@@ -51,10 +51,10 @@ jobs = Table(
     Column("updated_at", Double, nullable=False),
     Column("request_id", Text),
     _BY_TASK_ID,
-    # Few of many jobs are open at a time, and those are the ones that are looked for.
+    # Only few jobs are open at a time, and queries look for those.
     Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
 )
-"""Times are seconds of the Unix epoch."""
+"""Table of entries. Times are seconds of the Unix epoch."""
 
 owners = Table(
     "luma_owners",
@@ -65,8 +65,8 @@ owners = Table(
     Column("heartbeat", Double, nullable=False),
     Column("start", Text),
 )
-"""Who may have a submission on its way. The heartbeat is by the database's clock; `start` tells a
-process from a later one with the same `pid`."""
+"""Table of the processes that may have submissions under way. The heartbeat is by the clock of the
+database; `start` tells a process from a later one with the same `pid`."""
 
 durations = Table(
     "luma_durations",
@@ -80,46 +80,48 @@ Migration = Callable[[Connection], None]
 
 
 def _add_columns(connection: Connection) -> None:
-    """Add what version 2 has more than version 1; an empty database got it with its tables."""
+    """Add the columns of version 2, unless `create_all` has just created them."""
     for table, column in (("luma_jobs", "request_id"), ("luma_owners", "start")):
         if column not in {there["name"] for there in inspect(connection).get_columns(table)}:
             connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
 
 
 def _index_ids_of_any_length(connection: Connection) -> None:
-    """Make the index of ids one that takes long ones; in SQLite any does."""
+    """Replace the index of task ids by one without a limit of length, in PostgreSQL."""
     if connection.dialect.name == "postgresql":
         _BY_TASK_ID.drop(connection, checkfirst=True)
         _BY_TASK_ID.create(connection)
 
 
 MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _add_columns, _index_ids_of_any_length)
-"""The migration at position n makes version n + 1 of version n; an empty database is version 0.
+"""Migrations from each version to the next: the one at position n leads from version n to n + 1.
 
-Once released, a migration stays as it is: what a table is to become is a further one.
+An empty database has version 0. Once released, a migration never changes: each further change of a
+table is a further migration.
 """
 
 _LOCK = 0x6C756D61
-"""Of those who open a new PostgreSQL database at once, one makes the tables."""
+"""Id of the lock that lets only one process at a time create the tables of a PostgreSQL
+database."""
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring a database to the newest version.
+    """Upgrade a database to the newest version.
 
     Raises:
-        Unusable: it is newer than this code.
+        Unusable: the database is newer than this code.
 
     """
     newest = len(migrations)
     found = _version(connection)
     if found < newest and connection.dialect.name == "postgresql":
-        # Who waited for the lock looks again. Who finds all made takes no lock, and so is held up
-        # by nobody.
+        # After waiting for the lock, the version may be another one. A database that is up to date
+        # needs no lock, so nothing can delay its opening.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = _version(connection)
     if found > newest:
         raise Unusable(
-            f"its schema has version {found}, and this release knows versions up to {newest}. "
+            f"its schema has version {found}, and this release supports versions up to {newest}. "
             "Use a newer luma-async"
         )
     if found == newest:

@@ -1,4 +1,4 @@
-"""SQLJournal: the journal in a SQLite file, or in a PostgreSQL database."""
+"""SQLJournal: a journal in a SQLite file or in a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from luma_async.journal.store import Store
 
 _MOST_SHOWN = 20
-"""Jobs named in one error."""
+"""Maximum number of jobs named in one error."""
 
 _STEP = 64 * 2**10
-"""Characters of exported lines after which others have their turn."""
+"""Characters of exported lines after which other tasks of the event loop have their turn."""
 
 CLOSE_TIMEOUT = 30.0
-"""Seconds that what is left may take to be written when a journal closes."""
+"""Seconds that pending writes may take when a journal is closed."""
 
 
 class SQLJournal:
@@ -44,22 +44,24 @@ class SQLJournal:
     ...     for entry in await journal.uncertain():
     ...         print(entry.key, entry.request["prompt"], entry.reason)
 
-    A file serves the processes of one machine, PostgreSQL those of many. It is opened when it is
-    first used, and after it was closed by `open()` or `async with` only. A relative path is fixed
-    when the journal is made. The first opening makes the file, for its owner's eyes only; from then
-    on a file that is gone or replaced is an error. SQLite needs
-    `pip install 'luma-async[journal]'`, PostgreSQL `pip install 'luma-async[postgres]'`.
+    A SQLite file serves the processes of one machine, and PostgreSQL those of many. SQLite needs
+    `pip install 'luma-async[journal]'`, and PostgreSQL `pip install 'luma-async[postgres]'`.
+
+    A journal opens when it is first used. After `aclose()`, only `open()` and `async with` open it
+    again. A relative path is resolved when the object is created. The first opening creates the
+    file, with access for its owner only. From then on, a file that is missing or was replaced is an
+    error.
 
     Args:
-        place: a path or a URL; the tables are made if they are missing. Of libpq's parameters
-            (`?sslmode=verify-full&sslrootcert=...`), environment variables and service files, what
-            asyncpg cannot have is named in the error.
+        place: a path or a URL; missing tables are created. libpq's parameters
+            (`?sslmode=verify-full&sslrootcert=...`), environment variables and service files are
+            supported; an error names those that asyncpg does not support.
         lock_timeout: seconds to wait while another program locks a SQLite file.
         owner_timeout: seconds of silence after which a process that was submitting counts as dead.
-            On its own machine that is seen at once.
+            The end of a process on the same machine is noticed at once.
 
     Raises:
-        ConfigurationError: the place is none, or a package is missing.
+        ConfigurationError: there can be no journal at this place, or a package is missing.
 
     """
 
@@ -78,7 +80,7 @@ class SQLJournal:
         self._owner_timeout = owner_timeout
         _check_packages(self._place.dialect)
         self._store: Store | None = None
-        self._leaving: Store | None = None  # until it is closed, which may be cancelled
+        self._leaving: Store | None = None  # kept until closed, since closing may be cancelled
         self._closed = False
         self._opening: asyncio.Task[Store] | None = None
 
@@ -98,145 +100,147 @@ class SQLJournal:
         await self.aclose()
 
     async def open(self) -> None:
-        """Open it now: make or update its tables, and look whether it can be written.
+        """Open the journal now: create or upgrade its tables, and check that it can be written.
 
         Raises:
-            JournalError: it cannot be used; the text says why, and what to do.
+            JournalError: the journal cannot be used; the text has the reason and the next step.
 
         """
         self._closed = False
         await self._opened()
 
     async def aclose(self, *, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Write what is still to be written, for at most `timeout` seconds, and close the database.
+        """Write the pending changes, for at most `timeout` seconds, and close the database.
 
-        What cannot be written by then is in the log, with the key and id of each job.
+        The log has the changes that could not be written by then, with the key and id of each job.
         """
         self._closed = True
         until = time.monotonic() + timeout
-        await to_its_end(lambda: self._close(until))  # what is written must not be cut off
+        await to_its_end(lambda: self._close(until))  # writes must not be interrupted
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
-        """Write an entry that is `submitting`, and return what stands under its key then.
+        """Write an entry with the state `submitting`, and return the entry that the key has then.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: the entry could not be written.
 
         """
-        stands: Entry = await self._do(Claim(entry=entry, instead_of=instead_of))
-        return stands
+        current: Entry = await self._do(Claim(entry=entry, instead_of=instead_of))
+        return current
 
     async def hold(self, entry: Entry) -> bool:
-        """Return whether a claim still stands, right before its submission leaves.
+        """Return `True` if a claim is still valid, right before its submission is sent.
 
-        That costs nothing as long as this process was heard of lately.
+        This does not use the database as long as the last heartbeat of this process is recent.
 
         Raises:
-            JournalError: the database cannot be asked.
+            JournalError: the database cannot be read.
 
         """
         return await (await self._opened()).hold(entry)
 
     async def taken(self, entry: Entry, id: str) -> None:
-        """Write down the id of a job that was submitted.
+        """Record that a job was accepted, with its id.
 
         Raises:
-            JournalError: it is not written yet; that is tried on until it is.
+            JournalError: the id is not written yet; writing is repeated until it succeeds.
 
         """
         await self._do(Change(to="taken", entry=entry, id=id, must_land=True))
 
     async def refused(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
-        """Take back a claim: the job was not taken. What it was instead of stands there again.
+        """Remove the claim of a rejected job, and restore the entry that it replaced, if any.
 
         Raises:
-            JournalError: it is not written yet; that is tried on until it is.
+            JournalError: the change is not written yet; writing is repeated until it succeeds.
 
         """
         await self._do(Change(to="refused", entry=entry, instead_of=instead_of, must_land=True))
 
     async def unclear(self, entry: Entry, reason: str) -> None:
-        """Write down that nobody knows whether a job was taken.
+        """Record that a submission is uncertain: the job may have been accepted.
 
         Raises:
-            JournalError: it is not written yet; that is tried on until it is.
+            JournalError: the change is not written yet; writing is repeated until it succeeds.
 
         """
         await self._do(Change(to="unclear", entry=entry, reason=reason, must_land=True))
 
     async def finish(self, ends: Sequence[End]) -> None:
-        """Write down how jobs ended; those that are not in here are passed over.
+        """Record the ends of jobs; jobs that are not in the journal are ignored.
 
         Raises:
-            JournalError: it is not written yet; that is tried on until it is.
+            JournalError: the ends are not written yet; writing is repeated until it succeeds.
 
         """
         await self._do(Finish(ends=ends, must_land=True))
 
     async def find(self, key: str) -> Entry | None:
-        """Return what stands under a key.
+        """Return the entry with this key, or `None`.
 
         Raises:
-            JournalError: it could not be read.
+            InvalidRequestError: the key is not valid.
+            JournalError: the journal could not be read.
 
         """
         found: Entry | None = await self._do(Find(key=checked_key(key)))
         return found
 
     async def states(self) -> Mapping[str, EntryState]:
-        """Return how each key stands.
+        """Return the state of each key.
 
         Raises:
-            JournalError: it could not be read.
+            JournalError: the journal could not be read.
 
         """
         return dict(await self._run("states"))
 
     async def unfinished(self, server: str) -> list[Entry]:
-        """Return the running jobs of the server with this base URL, the oldest first.
+        """Return the running jobs of the server with this base URL, oldest first.
 
         Raises:
-            JournalError: it could not be read.
+            JournalError: the journal could not be read.
 
         """
         return await self._entries(EntryState.RUNNING, server=server)
 
     async def uncertain(self) -> list[Entry]:
-        """Return the jobs that may have been taken, the oldest first; `settle()` settles them.
+        """Return the jobs that may have been accepted, oldest first; `settle()` settles them.
 
-        Where a process of another machine was submitting and has been silent since, this takes half
-        of `owner_timeout`, to be sure that it is dead.
+        If a process of another machine was submitting and is silent, this takes half of
+        `owner_timeout`, to be sure that the process is dead.
 
         Raises:
-            JournalError: it could not be read.
+            JournalError: the journal could not be read.
 
         """
         store = await self._opened()
         return await store.decided(lambda: self._entries(EntryState.UNCERTAIN))
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Settle an uncertain job, as your gateway's list of tasks tells.
+        """Settle an uncertain job, after a look at the list of tasks of your gateway.
 
-        With its `id` it is running from now on: `LumaClient.resume()`, or asking for it under its
-        key, watches it. With `resubmit=True` its key is free: asking for it submits it anew.
+        If the job is in that list, give its `id`. It is running from now on, and
+        `LumaClient.resume()` or another call with its key watches it. If it is not, `resubmit=True`
+        frees the key, and another call with this key submits the job again.
 
         Raises:
-            InvalidRequestError: neither of the two was said, or both were.
-            JournalError: there is no uncertain job under this key, or another has this id.
+            InvalidRequestError: neither `id` nor `resubmit=True` was given, or both were.
+            JournalError: there is no uncertain job with this key, or another job has this id.
 
         """
         if (id is None) is not resubmit:
-            raise InvalidRequestError.of("settle", "say either id='...' or resubmit=True")
+            raise InvalidRequestError.of("settle", "give either id='...' or resubmit=True")
         await self.settle_many({key: id})
 
     async def settle_many(self, ids: Mapping[str, str | None]) -> None:
         """Settle many uncertain jobs, each by its key: with its id, or with `None` to free the key.
 
-        Either all of them are settled, or none is. What that means for each is as in `settle()`.
+        Either all of them are settled, or none. `settle()` describes the effect on each.
 
         Raises:
-            InvalidRequestError: a key or an id cannot be one.
-            JournalError: some of them cannot be settled so; `unsettleable()` tells which.
+            InvalidRequestError: a key or an id is not valid.
+            JournalError: some of the jobs cannot be settled; `unsettleable()` returns them.
 
         """
         problems = await self.unsettleable(ids) or await self._run("settle", ids)
@@ -248,17 +252,17 @@ class SQLJournal:
             raise JournalError(f"Nothing was settled in the journal {shown_place}: {shown}{rest}.")
 
     async def unsettleable(self, ids: Mapping[str, str | None]) -> Mapping[str, str]:
-        """Return why jobs could not be settled with these ids, by key; empty if all of them can.
+        """Return the reasons why jobs cannot be settled with these ids, by key; empty if all can.
 
         Raises:
-            InvalidRequestError: a key or an id cannot be one.
-            JournalError: it could not be read.
+            InvalidRequestError: a key or an id is not valid.
+            JournalError: the journal could not be read.
 
         """
         for id in ids.values():
             if id is not None:
                 _check_id(id)
-        # A job whose submitter died becomes uncertain when somebody looks for it.
+        # Reading a job makes it uncertain if its submitter is dead.
         store = await self._opened()
         entries = await store.decided(lambda: asyncio.gather(*map(self.find, ids)))
         problems = dict(await self._run("unsettleable", ids))
@@ -268,23 +272,23 @@ class SQLJournal:
         return problems
 
     async def purge(self, older_than: timedelta | float) -> int:
-        """Delete the jobs that ended longer ago than that (seconds), and return how many.
+        """Delete the jobs that ended more than `older_than` (seconds) ago, and return their number.
 
-        Running and uncertain jobs stay. A key that is deleted is free: asked for again, it is
-        submitted again.
+        Running and uncertain jobs remain. The key of a deleted job is free: a call with this key
+        submits the job again.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: the change could not be written.
 
         """
         age = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
         return int(await self._run("purge", time.time() - age))
 
     async def export(self) -> AsyncGenerator[str, None]:
-        """Yield each job as a line of JSON, without a line break, the oldest first.
+        """Yield each job as one line of JSON, without a line break, oldest first.
 
         Raises:
-            JournalError: it could not be read.
+            JournalError: the journal could not be read.
 
         """
         from luma_async.journal.rows import line_of  # noqa: PLC0415  the extra may be missing
@@ -300,19 +304,19 @@ class SQLJournal:
                     await asyncio.sleep(0)
 
     async def learned(self, server: str) -> Mapping[str, Any]:
-        """Return what was kept of how long a server's jobs take, as `AdaptiveSchedule` learns it.
+        """Return the learned durations of the jobs of a server, for `AdaptiveSchedule.recall()`.
 
         Raises:
-            JournalError: it could not be read.
+            JournalError: the journal could not be read.
 
         """
         return dict(await self._run("learned", server))
 
     async def keep_learned(self, server: str, learned: Mapping[str, Any]) -> None:
-        """Keep how long a server's jobs take.
+        """Store the learned durations of the jobs of a server.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: the durations could not be written.
 
         """
         await self._run("keep_learned", server, learned)
@@ -320,7 +324,7 @@ class SQLJournal:
     async def _do(self, operation: Operation) -> Any:
         if not (self._closed and operation.must_land):
             return await (await self._opened()).do(operation)
-        # It comes late, and tells of a job that may be paid for.
+        # The journal is closed, but this concerns a job that may be paid for.
         return await to_its_end(lambda: self._do_late(operation))
 
     async def _do_late(self, operation: Operation) -> Any:
@@ -332,7 +336,7 @@ class SQLJournal:
 
     async def _run(self, query: str, *arguments: Any, **named: Any) -> Any:
         store = await self._opened()
-        # Where the store is loaded, so are its queries; before, an extra may be missing.
+        # The queries are loaded with the store. At the top of the file, an extra may be missing.
         work = getattr(import_module("luma_async.journal.queries"), query)
         return await store.run(lambda connection: work(connection, *arguments, **named))
 
@@ -350,11 +354,11 @@ class SQLJournal:
                 opening.add_done_callback(self._opening_ended)
                 self._opening = opening
             await asyncio.wait([opening])
-            if not opening.cancelled():  # together with everything else, and not by this caller
+            if not opening.cancelled():  # with all other tasks, and not by this caller
                 return opening.result()
         if self._store.loop is not asyncio.get_running_loop():
             raise ConfigurationError(
-                "This journal is open in another event loop. Close it there, or make one "
+                "This journal is open in another event loop. Close it there, or create one "
                 "for each asyncio.run()."
             )
         return self._store
@@ -388,9 +392,11 @@ class SQLJournal:
 
 def _check_id(id: Any) -> None:
     if not isinstance(id, str) or not id.strip():
-        raise InvalidRequestError.of("id", f"{id!r} names no task")
+        raise InvalidRequestError.of("id", f"must be the id of a task, got {id!r}")
     if "\0" in id or holds_half_character(id):
-        raise InvalidRequestError.of("id", f"{id!r} holds a character that is no text")
+        raise InvalidRequestError.of(
+            "id", f"must not contain null characters or lone surrogates, got {id!r}"
+        )
 
 
 def _check_packages(dialect: str) -> None:

@@ -1,4 +1,4 @@
-"""SQLite file: where a journal is on this machine, and that it stays the same file."""
+"""SQLite file of a journal, with a check that it remains the same file."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from luma_async.errors import ConfigurationError
 from luma_async.journal.unusable import ReplacedError, Unusable
 
 _PRIVATE = 0o600
-"""The mode of a new file: prompts and signed links are nobody else's business. SQLite gives the
-same to the files beside it (`-wal`, `-shm`)."""
+"""Mode of a new file: only its owner may read prompts and signed links. SQLite gives the same mode
+to the files beside it (`-wal`, `-shm`)."""
 
 _KINDS = (
-    (stat.S_ISDIR, "a folder. Name a file in it"),
-    (stat.S_ISFIFO, "a pipe (FIFO). Name a regular file"),
-    (stat.S_ISSOCK, "a socket. Name a regular file"),
-    (stat.S_ISCHR, "a device. Name a regular file"),
-    (stat.S_ISBLK, "a device. Name a regular file"),
+    (stat.S_ISDIR, "a folder. Give the path of a file"),
+    (stat.S_ISFIFO, "a pipe (FIFO). Use a regular file"),
+    (stat.S_ISSOCK, "a socket. Use a regular file"),
+    (stat.S_ISCHR, "a device. Use a regular file"),
+    (stat.S_ISBLK, "a device. Use a regular file"),
 )
 
 
 class SQLiteFile:
-    """The file of one journal, at a path that a later change of folder does not move.
+    """File of one journal, at an absolute path, so that changing the current folder has no effect.
 
-    It is made by the first opening only. Once it was opened, a file that is gone or replaced is an
-    error: an empty journal in its place would know of no job, and a deleted file takes with it
-    all that is written to it.
+    Only the first opening creates the file. After that, a missing or replaced file is an error: an
+    empty journal in its place would not know any job, and writes to a deleted file are lost with
+    it.
 
     Raises:
-        ConfigurationError: the path cannot be that of a file.
+        ConfigurationError: there can be no file at this path.
 
     """
 
@@ -39,34 +39,36 @@ class SQLiteFile:
 
     def __init__(self, path: str) -> None:
         if path in ("", ":memory:"):
-            raise ConfigurationError("A journal in memory survives nothing: name a file.")
+            raise ConfigurationError(
+                "A journal in memory does not survive a crash: give the path of a file."
+            )
         if "\0" in path:
-            raise ConfigurationError("The journal's path has a null character in it.")
+            raise ConfigurationError("The journal's path contains a null character.")
         try:
             self.path = Path(path).expanduser().absolute()
         except RuntimeError:
             raise ConfigurationError(
-                f"The journal {path!r} is in a home folder, and there is none. Set HOME, or name "
-                "the journal by its whole path."
+                f"The journal {path!r} is in a home folder that is not known. Set HOME, or give an "
+                "absolute path."
             ) from None
         except FileNotFoundError:
             raise ConfigurationError(
-                f"The journal {path!r} is in the current folder, which was deleted. Name the "
-                "journal by its whole path."
+                f"The journal {path!r} is in the current folder, which was deleted. Give an "
+                "absolute path."
             ) from None
         self._identity: tuple[int, int] | None = None
         self._was_open = False
 
     @property
     def shown(self) -> str:
-        """The path."""
+        """Path for display."""
         return str(self.path)
 
     def prepare(self) -> None:
-        """Make the file if this is the first opening, and remember which one it is.
+        """Create the file if this is the first opening, and remember its identity.
 
         Raises:
-            ReplacedError: it was opened before, and is gone or replaced.
+            ReplacedError: the file was opened before, and is missing or replaced.
             Unusable: there can be no journal at this path.
 
         """
@@ -83,20 +85,20 @@ class SQLiteFile:
         self._identity = found.st_dev, found.st_ino
 
     def opened(self) -> None:
-        """Note that it was opened: from now on no other file will do.
+        """Record that the file was opened: from now on, no other file is accepted.
 
         Raises:
-            ReplacedError: it was replaced meanwhile.
+            ReplacedError: the file was replaced meanwhile.
 
         """
         self.check()
         self._was_open = True
 
     def check(self) -> None:
-        """Look whether the file is still there.
+        """Check that the file is still there.
 
         Raises:
-            ReplacedError: it is gone, or another one is in its place.
+            ReplacedError: the file is missing, or another one is in its place.
 
         """
         try:
@@ -107,8 +109,8 @@ class SQLiteFile:
             raise ReplacedError
 
     def _make_or_find(self) -> os.stat_result:
-        # A link that leads nowhere yet is followed, as SQLite does. The mode is set on the open
-        # file as well, for a umask may take away too much.
+        # A symbolic link to a missing file is followed, as SQLite does. The mode is also set on the
+        # open file, because a umask may remove too much.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         try:
             return self.path.stat()
@@ -116,7 +118,7 @@ class SQLiteFile:
             pass
         try:
             made = os.open(self.path.resolve(), flags, _PRIVATE)
-        except FileExistsError:  # another process made it just now
+        except FileExistsError:  # another process has just created it
             return self.path.stat()
         try:
             if hasattr(os, "fchmod"):
@@ -128,12 +130,12 @@ class SQLiteFile:
     def _unusable(self, error: OSError) -> Unusable:
         folder = self.path.parent
         if isinstance(error, FileNotFoundError):
-            return Unusable(f"its folder {folder} does not exist. Make it, or name another place")
+            return Unusable(f"its folder {folder} does not exist. Create it, or use another path")
         if isinstance(error, NotADirectoryError):
-            return Unusable(f"{folder} is not a folder. Name another place")
+            return Unusable(f"{folder} is not a folder. Use another path")
         if isinstance(error, PermissionError):
             return Unusable(
                 f"this user may not write in {folder} ({error.strerror}). Allow reading and "
-                "writing there, or name another place"
+                "writing there, or use another path"
             )
-        return Unusable(f"it cannot be made ({error.strerror or error}). Name another place")
+        return Unusable(f"it cannot be created ({error.strerror or error}). Use another path")

@@ -1,4 +1,4 @@
-"""The statements that change a journal's rows, each for any number of them at once."""
+"""SQL statements that change the rows of a journal, each for any number of rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ OF_CLAIM = (jobs.c.key == bindparam("the_key")) & (jobs.c.claim == bindparam("th
 IS_SUBMITTING = jobs.c.state == EntryState.SUBMITTING.value
 
 IS_OPEN = or_(IS_SUBMITTING, jobs.c.state == EntryState.UNCERTAIN.value)
-"""Whoever was thought dead, and was not, knows best what became of a submission."""
+"""Condition that the outcome of a submission may still be written. Uncertain entries meet it,
+because an owner that was considered dead by mistake has the better information."""
 
 REPLACE: Update = (
     update(jobs)
@@ -51,7 +52,8 @@ HOLD: Update = (
     .where(OF_CLAIM, IS_OPEN)
     .values(state=EntryState.SUBMITTING.value, reason=None, updated_at=bindparam("now"))
 )
-"""One that was called uncertain because its owner was silent is submitting again."""
+"""Statement that confirms a claim. An entry that became uncertain because its owner was silent is
+submitting again."""
 DIED: Update = _UNCERTAIN.where(OF_CLAIM, IS_SUBMITTING)
 FINISH: Update = (
     update(jobs)
@@ -60,7 +62,7 @@ FINISH: Update = (
         jobs.c.server == bindparam("the_server"),
         or_(
             jobs.c.state == EntryState.RUNNING.value,
-            # A server may find again what it had lost, and make what it said it could not.
+            # A server may find a lost job again, and complete one that it reported as failed.
             jobs.c.state == EntryState.LOST.value,
             jobs.c.state == EntryState.FAILED.value,
         ),
@@ -75,12 +77,12 @@ FINISH: Update = (
 
 
 def insert_if_free(table: Table, dialect: str) -> Any:
-    """Return the statement that inserts rows whose keys are free, and passes over the others."""
+    """Return the statement that inserts the rows whose keys are free and ignores the others."""
     return _INSERT[dialect](table).on_conflict_do_nothing()
 
 
 def insert_or_replace(table: Table, column: str, dialect: str) -> Any:
-    """Return the statement that inserts rows, or changes this column of those that are there."""
+    """Return the statement that inserts rows, or replaces one column of existing ones."""
     insert = _INSERT[dialect](table)
     return insert.on_conflict_do_update(
         index_elements=list(table.primary_key), set_={column: insert.excluded[column]}
@@ -88,7 +90,7 @@ def insert_or_replace(table: Table, column: str, dialect: str) -> Any:
 
 
 def beat(dialect: str) -> Any:
-    """Return the statement that notes that an owner is alive."""
+    """Return the statement that records the heartbeat of an owner."""
     clock = now(dialect)
     return (
         _INSERT[dialect](owners)
@@ -104,7 +106,7 @@ def beat(dialect: str) -> Any:
 
 
 def select_jobs(dialect: str) -> Select[Any]:
-    """Return the query for rows, the oldest first, each with how long its owner has been silent."""
+    """Return the query for rows, oldest first, each with the silence of its owner in seconds."""
     silence = (now(dialect) - owners.c.heartbeat).label("silence")
     return (
         select(jobs, owners.c.host, owners.c.pid, owners.c.start, owners.c.heartbeat, silence)

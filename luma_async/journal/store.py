@@ -1,4 +1,4 @@
-"""Store: a journal's open database."""
+"""Store: the open database of a journal."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ from luma_async.journal.worker import Worker
 T = TypeVar("T")
 
 _PAGE = 100
-"""Rows that are read at a time: making entries of more would hold the event loop."""
+"""Number of rows to read at a time. Creating more entries at once would block the event loop."""
 
 _CLASHES = 3
-"""How often a transaction that another one got in the way of is begun again."""
+"""Number of times that a transaction is repeated if another one interferes."""
 
 _LONGEST_ANSWER = 15.0
-"""Seconds that a transaction may take at a PostgreSQL server, the way there included."""
+"""Seconds that a transaction on a PostgreSQL server may take, network included."""
 
 _LOCK_STEP = 0.5
-"""Seconds that SQLite itself waits for a lock. It does so in a thread that nobody can end, so the
-rest of `lock_timeout` is waited here."""
+"""Seconds that SQLite itself waits for a lock. It waits in a thread that cannot be interrupted, so
+the rest of `lock_timeout` is waited for here."""
 
 
 class Store:
-    """What `SQLJournal` does its work with, from `open()` to `aclose()`.
+    """Open database behind a `SQLJournal`, from `open()` to `aclose()`.
 
-    Whatever is done with the database is done in asyncio tasks of its own: a cancelled caller cuts
-    nothing off. While a submission is under way its owner's heartbeat is written five times in
-    each `owner_timeout`; otherwise nothing is written that was not asked for.
+    All work on the database is done in asyncio tasks of its own, so a cancelled caller interrupts
+    nothing. While a submission is under way, the heartbeat of its owner is written five times in
+    each `owner_timeout`. Otherwise only requested changes are written.
     """
 
     def __init__(self, place: Place, *, lock_timeout: float, owner_timeout: float) -> None:
@@ -86,11 +86,11 @@ class Store:
         self._apart: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """Make it ready, and look that it is whole; if it is not, nothing stays open.
+        """Open the database, and check it. After an error, nothing stays open.
 
         Raises:
-            ConfigurationError: a file that the URL names cannot be read.
-            JournalError: it cannot be used.
+            ConfigurationError: a file in the URL cannot be read.
+            JournalError: the database cannot be used.
 
         """
 
@@ -101,7 +101,7 @@ class Store:
         async def open_on(connection: AsyncConnection) -> None:
             await connection.run_sync(check)
             await queries.forget_owners(connection)
-            await self._transactions.beat(connection)  # a journal must take what is written
+            await self._transactions.beat(connection)  # check that the journal can be written
             await self._transactions.leave(connection)
 
         owner.enter(self._owner)
@@ -115,9 +115,9 @@ class Store:
             raise
 
     async def aclose(self, *, within: float = math.inf) -> None:
-        """Write what is still to be written, for at most so many seconds, and close the database.
+        """Write the pending changes, for at most `within` seconds, and close the database.
 
-        The log tells of each job that something could not be written of.
+        The log has each job with a change that could not be written.
         """
         is_sound = False
         try:
@@ -127,7 +127,7 @@ class Store:
             if self._apart:
                 await asyncio.wait(self._apart, timeout=_LOCK_STEP)
             if self._beaten_at > -math.inf and is_sound:
-                with suppress(JournalError, TimeoutError):  # the silence will tell
+                with suppress(JournalError, TimeoutError):  # the silence will show it
                     async with asyncio.timeout(_LOCK_STEP):
                         await self.run(self._transactions.leave)
         finally:
@@ -135,10 +135,10 @@ class Store:
             await self._connections.aclose(is_sound=is_sound)
 
     async def do(self, operation: Operation) -> Any:
-        """Have an operation done together with others, and return its result once it is durable.
+        """Run an operation together with others, and return its result once it is durable.
 
         Raises:
-            JournalError: it could not be done.
+            JournalError: the operation failed.
 
         """
         if isinstance(operation, Claim):
@@ -146,23 +146,24 @@ class Store:
         return await self._commits.put(operation)
 
     async def hold(self, entry: Entry) -> bool:
-        """Return whether a claim of this owner still stands, and if it does see to it that it will.
+        """Return `True` if a claim of this owner is still valid, and keep it valid.
 
-        It need not be asked for while nobody can believe that this owner is dead.
+        The database is not asked while the last heartbeat is too recent for this owner to count as
+        dead.
 
         Raises:
-            JournalError: the database cannot be asked.
+            JournalError: the database cannot be read.
 
         """
         if owner.running_time() - self._beaten_at < self._owner_timeout / 2:
             return True
-        stands: bool = await self._commits.put(Hold(entry=entry))
-        if not stands:
+        is_valid: bool = await self._commits.put(Hold(entry=entry))
+        if not is_valid:
             self._over(entry.claim)
-        return stands
+        return is_valid
 
     async def decided(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Read entries, and again once it is known whose submitters are dead."""
+        """Read entries, and read them again when it is known if silent owners are dead."""
         self._heartbeats.decided_in()
         result = await read()
         if (pause := self._heartbeats.decided_in()) > 0:
@@ -171,10 +172,10 @@ class Store:
         return result
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Do something in a transaction of its own.
+        """Run a function in a transaction of its own.
 
         Raises:
-            JournalError: it could not be done.
+            JournalError: the transaction failed.
 
         """
         task = asyncio.create_task(self._run(work), name="luma-async journal query")
@@ -186,8 +187,8 @@ class Store:
     async def pages(
         self, *states: EntryState, server: str | None = None
     ) -> AsyncIterator[list[Entry]]:
-        """Yield the entries in some states, or all, the oldest first."""
-        # Those whose submitter died belong to the uncertain ones, so they are looked at as well.
+        """Yield the entries in some states, or all entries, oldest first, in pages."""
+        # Reading makes entries of dead submitters uncertain, so these are read as well.
         looked_at = (*states, EntryState.SUBMITTING) if states else ()
         keys = await self.run(lambda connection: queries.keys(connection, looked_at))
         for start in range(0, len(keys), _PAGE):
@@ -200,7 +201,7 @@ class Store:
             ]
 
     async def _look(self, look: Callable[[], None]) -> None:
-        """Look at the place itself, for which a disk or a network may take its time."""
+        """Run a check of the location in a thread, because a disk or a network may be slow."""
         try:
             await anyio.to_thread.run_sync(look)
         except (OSError, Unusable) as error:
@@ -215,9 +216,9 @@ class Store:
         self._all_over.clear()
         self._heart.wake()
         try:
-            stands: Entry = await self._commits.put(operation)
+            current: Entry = await self._commits.put(operation)
         except BaseException:
-            # It may have been written for all that. The claim is over when this is.
+            # The claim may have been written all the same. It has ended when it is removed.
             back = Change(
                 to="refused",
                 entry=operation.entry,
@@ -227,9 +228,9 @@ class Store:
             )
             self._commits.put(back)
             raise
-        if stands.claim != claim:
+        if current.claim != claim:
             self._over(claim)
-        return stands
+        return current
 
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
@@ -240,7 +241,7 @@ class Store:
         raise explained
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do something again for as long as another program may keep a SQLite file locked."""
+        """Repeat a function while another program keeps a SQLite file locked, up to the timeout."""
         until = self.loop.time() + self._lock_timeout
         while True:
             try:
@@ -265,12 +266,12 @@ class Store:
         return results
 
     def _parts(self, group: Sequence[Operation]) -> Iterator[list[Operation]]:
-        """Yield what is to be done in one transaction, and then in another.
+        """Yield the operations of a group in parts, each for a transaction of its own.
 
-        In PostgreSQL, who claims a key waits for whoever changes the row that is there. Who changes
-        rows must not then wait for a claim, or the two would wait for each other.
+        In PostgreSQL, a claim waits for any transaction that changes the existing row of its key.
+        If that transaction could wait for a claim in turn, the two would deadlock.
         """
-        if self._dialect == "sqlite":  # one writer at a time
+        if self._dialect == "sqlite":  # which has one writer at a time
             yield list(group)
             return
         changes: list[Operation] = [each for each in group if isinstance(each, Change | Finish)]
@@ -278,9 +279,9 @@ class Store:
         yield from (part for part in (changes, others) if part)
 
     async def _commit_part(self, part: Sequence[Operation]) -> Mapping[Operation, Any]:
-        """Commit, and do it again where that may be all that is needed.
+        """Commit operations, and repeat the transaction if that may be enough after an error.
 
-        What was written after all by a try that failed makes no difference to the next.
+        Writes that a failed try has made after all do not affect the next one.
         """
         was_open = self._connections.has_writer
         for _ in range(_CLASHES):
@@ -303,16 +304,16 @@ class Store:
         return owner.running_time() - self._beaten_at > self._beat_every
 
     def _over(self, claim: str) -> None:
-        """Note that a claim has come to its end, whatever that was."""
+        """Record that a claim has ended, with any outcome."""
         self._under_way.discard(claim)
         if not self._under_way:
             self._all_over.set()
 
     async def _beat(self) -> None:
-        """Wait until all claims are over, and note that this process is alive if that takes time.
+        """Wait until all claims have ended, and queue a heartbeat if that takes time.
 
-        What this waits for is written even where every asyncio task is cancelled, and then waited
-        for once: so it ends only when the writer has.
+        When all asyncio tasks are cancelled, they are waited for only once. This task must
+        therefore not end before the writer has.
         """
         try:
             async with asyncio.timeout(self._beat_every):
@@ -321,7 +322,7 @@ class Store:
             if self._last_beat is None or self._last_beat.done():
                 self._last_beat = self._commits.put(Beat())
             return
-        with suppress(TimeoutError):  # a write that is kept apart may never end
+        with suppress(TimeoutError):  # an operation that is kept apart may never succeed
             async with asyncio.timeout(self._beat_every):
                 await self._commits.idle()
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Transactions: everything that is asked at a time, in one commit."""
+"""Transactions: all operations of a group, in one commit."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from luma_async.journal.operations import Beat, Change, Claim, Find, Finish, Hol
 from luma_async.journal.owner import start_of, this_host
 from luma_async.journal.schema import jobs, owners
 
-_DIED = "The process that was submitting it ended before the answer came."
+_DIED = "The process that was submitting the job ended before the answer arrived."
 
 _STEP = 64 * 2**10
-"""Characters of rows that become entries before others have their turn."""
+"""Characters of rows to convert to entries before other tasks of the event loop have their turn."""
 
 _ROUNDS = 5
-"""How often a claim is tried whose rivals come and go."""
+"""Number of times that a claim is tried if competing entries appear and disappear."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """Does what is asked of a journal, in the name of one owner.
+    """Operations on a journal in the name of one owner.
 
-    Rows are written in the order of their keys, whoever writes. `heartbeats` tells which owners
-    are dead. `under_way` are the claims of this one whose end is still to come.
+    All writers write rows in the order of their keys, to avoid deadlocks. `heartbeats` detects dead
+    owners. `under_way` has the claims of this owner that have not ended yet.
     """
 
     owner: str
@@ -46,7 +46,10 @@ class Transactions:
     async def run(
         self, connection: AsyncConnection, group: Sequence[Operation]
     ) -> Mapping[Operation, Entry | bool | None]:
-        """Do all that is in a group, and return what stands under the keys that it asks for."""
+        """Run all operations of a group, and return their results.
+
+        The result of a `Claim` or `Find` is the entry that the key has then.
+        """
         moment = rows.this_moment()
         await self._change(connection, [each for each in group if isinstance(each, Change)], moment)
         await self._finish(connection, [each for each in group if isinstance(each, Finish)], moment)
@@ -62,7 +65,7 @@ class Transactions:
         return {**held, **found, **{find: entries.get(find.key) for find in finds}}
 
     async def beat(self, connection: AsyncConnection) -> None:
-        """Note that this owner is alive."""
+        """Record that this owner is alive."""
         pid = os.getpid()
         me = {
             "the_owner": self.owner,
@@ -73,13 +76,13 @@ class Transactions:
         await connection.execute(statements.beat(self.dialect), me)
 
     async def leave(self, connection: AsyncConnection) -> None:
-        """Note that this owner has nothing under way any more."""
+        """Record that this owner has no submissions under way any more."""
         await connection.execute(delete(owners).where(owners.c.owner == self.owner))
 
     async def read(self, connection: AsyncConnection, condition: Any) -> list[Entry]:
-        """Return the entries that meet a condition, the oldest first.
+        """Return the entries that meet a condition, oldest first.
 
-        Those that a dead process was submitting become uncertain before.
+        Entries that a dead process was submitting become uncertain first.
         """
         found = await connection.execute(statements.select_jobs(self.dialect).where(condition))
         entries: list[Entry] = []
@@ -122,27 +125,27 @@ class Transactions:
     async def _change(
         self, connection: AsyncConnection, changes: Iterable[Change], moment: float
     ) -> None:
-        taken: list[Change] = []
-        refused: list[rows.Values] = []
+        accepted: list[Change] = []
+        rejected: list[rows.Values] = []
         restored: list[rows.Values] = []
-        unclear: list[rows.Values] = []
+        uncertain: list[rows.Values] = []
         for change in changes:
             if change.to == "taken":
-                taken.append(change)
+                accepted.append(change)
             elif change.to == "unclear":
                 new = {"new_reason": rows.clean(change.reason), "now": moment}
-                unclear.append({**_the(change.entry), **new})
+                uncertain.append({**_the(change.entry), **new})
             elif change.instead_of is None:
-                refused.append(_the(change.entry))
+                rejected.append(_the(change.entry))
             else:
                 before = replace(change.instead_of, claim=change.entry.claim)
                 is_open = (EntryState.SUBMITTING, EntryState.UNCERTAIN)
                 restored.append(self._replacing(change.entry, is_open, before))
-        if taken:
-            await self._take_ids(connection, taken, moment)
-        await _many(connection, statements.REFUSED, refused)
+        if accepted:
+            await self._take_ids(connection, accepted, moment)
+        await _many(connection, statements.REFUSED, rejected)
         await _many(connection, statements.REPLACE, restored)
-        await _many(connection, statements.UNCLEAR, unclear)
+        await _many(connection, statements.UNCLEAR, uncertain)
 
     async def _take_ids(
         self, connection: AsyncConnection, taken: Sequence[Change], moment: float
@@ -155,7 +158,7 @@ class Transactions:
         )
         if written == len(taken):
             return
-        # An entry may have been settled while its answer was on the way.
+        # An entry may have been settled before its answer arrived.
         where = jobs.c.task_id.in_(set(ids.values()))
         known = set(await connection.execute(select(jobs.c.server, jobs.c.task_id).where(where)))
         strays = [(each, id) for each, id in _entries(ids) if (each.server, id) not in known]
@@ -167,7 +170,7 @@ class Transactions:
                     key=made_up_key(f"{entry.claim}-{_digest(id)}"),
                     state=EntryState.RUNNING,
                     id=id,
-                    reason=f"Its key {entry.key!r} was settled before the answer came.",
+                    reason=f"Its key {entry.key!r} was settled before the answer arrived.",
                 )
                 for entry, id in strays
             ],
@@ -183,26 +186,26 @@ class Transactions:
     async def _claim(
         self, connection: AsyncConnection, claims: Sequence[Claim]
     ) -> dict[Operation, Entry]:
-        """Write claims, and return what stands under the key of each then."""
-        stands: dict[Operation, Entry] = {}
+        """Write claims, and return the entry that the key of each has then."""
+        current: dict[Operation, Entry] = {}
         open_claims = list(claims)
         for tried in range(_ROUNDS):
             contested = await self._try_to_claim(connection, open_claims, anew=tried > 0)
-            stands |= {claim: claim.entry for claim in open_claims if claim not in contested}
+            current |= {claim: claim.entry for claim in open_claims if claim not in contested}
             found = await self._under(connection, {claim.entry.key for claim in contested})
-            stands |= {
+            current |= {
                 claim: found[claim.entry.key] for claim in contested if claim.entry.key in found
             }
-            # Whoever was in the way may be gone by now, and the key is free.
+            # A competing entry may be gone by now, so that the key is free.
             open_claims = [claim for claim in contested if claim.entry.key not in found]
             if not open_claims:
-                return stands
+                return current
         raise Clash
 
     async def _try_to_claim(
         self, connection: AsyncConnection, claims: Sequence[Claim], *, anew: bool
     ) -> list[Claim]:
-        """Write claims, and return those that may have been lost to somebody else."""
+        """Write claims, and return those that another caller may have won."""
         replacing = {claim: claim.instead_of for claim in claims if claim.instead_of and not anew}
         new = [claim for claim in claims if claim not in replacing]
         inserted = await self._insert(connection, [claim.entry for claim in new])
@@ -229,7 +232,7 @@ class Transactions:
     def _replacing(
         self, there: Entry, states: tuple[EntryState, EntryState], entry: Entry
     ) -> rows.Values:
-        """Return what puts an entry in place of one that is there, in one of two states."""
+        """Return the parameters that replace an existing entry, if it is in one of two states."""
         values = rows.values_of(entry, self.owner)
         return {
             **_the(there),
@@ -242,7 +245,7 @@ class Transactions:
 async def _many(
     connection: AsyncConnection, statement: UpdateBase, parameters: list[rows.Values]
 ) -> int:
-    """Run a statement for each row, and return how many it met; -1 if the driver cannot say."""
+    """Run a statement for each row, and return the number of rows, or -1 if it is not known."""
     if not parameters:
         return 0
     result = await connection.execute(statement, sorted(parameters, key=rows.by_key))
@@ -250,12 +253,12 @@ async def _many(
 
 
 def _the(entry: Entry) -> rows.Values:
-    """Return what tells which row is meant."""
+    """Return the parameters that identify the row of an entry."""
     return {"the_key": entry.key, "the_claim": entry.claim}
 
 
 def _digest(id: str) -> str:
-    """Return a short text for an id in a key, which is indexed and must not be of any length."""
+    """Return a short digest of an id, for a key. Keys are indexed, so they must not be long."""
     return hashlib.sha256(id.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Databases that cannot be a journal, as the parts of the journal tell each other."""
+"""Internal errors about databases that cannot be used as a journal."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ class ReplacedError(OSError):
     """The file is no longer the one that was opened."""
 
 
-class Unusable(Exception):  # noqa: N818  a signal within the journal, which says the rest
-    """The database cannot be a journal, and why."""
+class Unusable(Exception):  # noqa: N818  an internal signal, never shown to users
+    """The database cannot be used as a journal; the text has the reason."""

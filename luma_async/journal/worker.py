@@ -1,4 +1,4 @@
-"""Worker: an asyncio task that is alive while there is something to write."""
+"""Worker: an asyncio task that exists only while there is something to write."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ logger = logging.getLogger("luma_async")
 T = TypeVar("T")
 
 LAST_WORDS = 3.0
-"""Seconds that a cancelled worker goes on writing. `asyncio.run()` cancels every task at its end
-and waits for them once, so what is not written then never is."""
+"""Seconds that a cancelled worker continues to write. `asyncio.run()` cancels all tasks at its end
+and waits for them once, so any later write would be lost."""
 
 RESTART_DELAY = 0.5
-"""Seconds until a worker that was cancelled too early, or broke off, starts again. A timer does it,
-for one that is left over when an event loop closes disturbs nobody; a task does."""
+"""Seconds until a worker that was cancelled too early, or failed, starts again. This uses a timer,
+because a timer that is left over when the event loop closes causes no warning, and a task does."""
 
 _ROUNDS = 3
-"""How often a thing is begun again that was cancelled together with everything else."""
+"""Number of times that a coroutine is started again if all tasks were cancelled."""
 
 
 class Worker:
-    """Repeats `step()` for as long as `has_work()`, in an asyncio task of its own.
+    """An asyncio task that repeats `step()` while `has_work()` is true.
 
-    `step` may be cancelled at any moment, and must have lost nothing then: it is called again.
-    Nothing else may be called while the worker is at it.
+    `step` may be cancelled at any moment and must not lose anything then, because it is called
+    again. It must not be called from elsewhere while the worker is running.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class Worker:
         self._stopped = False
 
     def wake(self) -> None:
-        """See to it that somebody is at work, if there is any."""
+        """Start the task if there is work and it is not running."""
         if self._task is None and not self._stopped and self._has_work():
             self._task = asyncio.create_task(self._run(), name=self._name)
             self._task.add_done_callback(self._ended)
 
     async def wait(self, timeout: float | None = None) -> None:
-        """Wait until all is done that there is to do, or for so many seconds."""
+        """Wait until all work is done, or for `timeout` seconds."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=timeout)
 
     async def stop(self, within: float = 1.0) -> None:
-        """Do no more from now on. What cannot be broken off in time is left behind."""
+        """Stop working. A step that cannot be interrupted in time is left behind."""
         self._stopped = True
         if self._restart is not None:
             self._restart.cancel()
@@ -74,7 +74,7 @@ class Worker:
                 cancelled = error
             except TimeoutError:
                 break
-        self._task = None  # now, for what comes next needs another
+        self._task = None  # already here, so that new work starts another task
         if cancelled is not None:
             try:
                 raise cancelled
@@ -85,15 +85,16 @@ class Worker:
         if self._task is task:
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("The %s broke off.", self._name, exc_info=error)
+            logger.error("The %s failed.", self._name, exc_info=error)
         if not self._stopped and self._task is None and self._has_work():
             self._restart = task.get_loop().call_later(RESTART_DELAY, self.wake)
 
 
 async def to_its_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run something to its end even if the caller is cancelled, and then raise that.
+    """Run a coroutine to completion even if the caller is cancelled.
 
-    Where every asyncio task is cancelled, so is the one that does it; it is begun again.
+    The cancellation is raised afterwards. If all asyncio tasks are cancelled, and the one that does
+    the work with them, it is started again.
     """
     cancelled: asyncio.CancelledError | None = None
     for _ in range(_ROUNDS):
@@ -107,7 +108,7 @@ async def to_its_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             break
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # nobody need ask
+            task.exception()  # counts as retrieved
         try:
             raise cancelled
         finally:

@@ -67,7 +67,7 @@ def test_several_keys_are_freed_at_once(tmp_path: Path) -> None:
 
     assert wrong.returncode == 1
     assert "Nothing was settled" in wrong.stderr
-    assert "'nobody' is not there" in wrong.stderr
+    assert "'nobody' is not in the journal" in wrong.stderr
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"{key} is free: asked for again, it is submitted." for key in "ab"
@@ -218,10 +218,10 @@ def test_every_bad_line_is_named_and_nothing_is_settled(tmp_path: Path) -> None:
     assert {int(number) for number in said} == set(range(2, 13))
     assert "has no id" in said["2"]
     assert "found 3 cells" in said["3"]
-    assert said["8"] == "'nobody' is not there"
+    assert said["8"] == "'nobody' is not in the journal"
     assert said["9"] == "'a' is in line 1, too"
-    assert said["10"] == "task job-9 is that of 'd', and not of 'c'"
-    assert said["11"] == "task job-1 is that of 'a', and not of 'b'"
+    assert said["10"] == "task job-9 belongs to 'd', not to 'c'"
+    assert said["11"] == "task job-1 belongs to 'a', not to 'b'"
     assert said["12"] == "'d' is running"
     assert jobs(shell) == dict.fromkeys("abc", UNCERTAIN) | {"d": ("running", "job-9")}
 

@@ -226,7 +226,7 @@ async def test_a_failed_first_opening_may_be_tried_again(tmp_path: Path) -> None
     place = tmp_path / "jobs.db"
     journal = SQLJournal(place)
     place.write_bytes(b"Dear diary, " * 1000)
-    with pytest.raises(JournalError, match="no journal"):
+    with pytest.raises(JournalError, match="is not a journal"):
         await journal.open()
     place.unlink()
 
@@ -277,10 +277,10 @@ def make_loop(place: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (make_folder, r"it is a folder\. Name a file in it"),
-        (make_fifo, r"it is a pipe \(FIFO\)\. Name a regular file"),
-        (make_link_to_device, r"it is a device\. Name a regular file"),
-        (make_loop, "it cannot be made .*Name another place"),
+        (make_folder, r"it is a folder\. Give the path of a file"),
+        (make_fifo, r"it is a pipe \(FIFO\)\. Use a regular file"),
+        (make_link_to_device, r"it is a device\. Use a regular file"),
+        (make_loop, "it cannot be created .*Use another path"),
     ],
 )
 async def test_what_is_no_regular_file(
@@ -298,7 +298,7 @@ async def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     """The error names it."""
     (tmp_path / "jobs").touch()
 
-    with pytest.raises(JournalError, match=r"jobs is not a folder\. Name another place"):
+    with pytest.raises(JournalError, match=r"jobs is not a folder\. Use another path"):
         await SQLJournal(tmp_path / "jobs" / "jobs.db").open()
 
 
@@ -326,7 +326,7 @@ def test_a_home_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "expanduser", expanduser)
 
-    with pytest.raises(ConfigurationError, match=r"Set HOME, or name the journal by its whole"):
+    with pytest.raises(ConfigurationError, match="Set HOME, or give an absolute path"):
         SQLJournal("~/jobs.db")
 
 
@@ -396,7 +396,7 @@ def test_connection_parameters_are_to_be_written_as_a_url(
     """They are no file's name, although they could be one."""
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ConfigurationError, match="as a URL only: postgresql://user:password@host"):
+    with pytest.raises(ConfigurationError, match="as a URL: postgresql://user:password@host"):
         SQLJournal(place)
 
 

@@ -77,10 +77,10 @@ async def test_all_are_settled_or_none(place: str) -> None:
 
         states = await journal.states()
     assert problems == {
-        "b": "task job-9 is that of 'known', and not of 'b'",
-        "c": "task job-1 is that of 'a', and not of 'c'",
+        "b": "task job-9 belongs to 'known', not to 'b'",
+        "c": "task job-1 belongs to 'a', not to 'c'",
         "known": "'known' is running",
-        "e": "'e' is not there",
+        "e": "'e' is not in the journal",
     }
     assert all(problem in str(caught.value) for problem in problems.values())
     assert states == dict.fromkeys("abcd", EntryState.UNCERTAIN) | {"known": EntryState.RUNNING}
@@ -164,7 +164,7 @@ async def test_an_id_that_names_nothing_settles_nothing(place: str) -> None:
     async with SQLJournal(place) as journal:
         await uncertain(journal, ["a", "b"])
 
-        with pytest.raises(InvalidRequestError, match="names no task"):
+        with pytest.raises(InvalidRequestError, match="must be the id of a task"):
             await journal.settle_many({"a": "job-1", "b": " "})
 
         assert len(await journal.uncertain()) == 2

@@ -127,7 +127,7 @@ async def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     place = tmp_path / "jobs.db"
     place.write_bytes(b"Dear diary, " * 1000)
     async with Simulator() as sim:
-        with pytest.raises(JournalError, match=r"jobs\.db.*is no journal, or damaged"):
+        with pytest.raises(JournalError, match=r"jobs\.db.*is not a journal, or is damaged"):
             await connect(sim, journal=place).generate("a cat", key="cat")
 
         assert sim.ledger.jobs == []
@@ -273,7 +273,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     place = tmp_path / "missing" / "jobs.db"
     async with Simulator() as sim:
         with pytest.raises(
-            JournalError, match=r"missing/jobs\.db.*missing does not exist\. Make it"
+            JournalError, match=r"missing/jobs\.db.*missing does not exist\. Create it"
         ):
             async with connect(sim, journal=place):
                 pass
@@ -454,10 +454,10 @@ async def test_a_database_server_that_is_gone(tmp_path: Path) -> None:
     ("place", "why"),
     [
         ("mysql://host/jobs", "PostgreSQL"),
-        (":memory:", "survives nothing"),
-        ("", "survives nothing"),
-        ("sqlite:///file:jobs.db?uri=true", "path alone"),
-        ("sqlite://", "survives nothing"),
+        (":memory:", "does not survive"),
+        ("", "does not survive"),
+        ("sqlite:///file:jobs.db?uri=true", "a path and nothing else"),
+        ("sqlite://", "does not survive"),
         ("a journal://", "cannot be read"),
     ],
 )
