@@ -121,14 +121,17 @@ class Submitter:
             uncertain = error
         else:
             return self._watch(generation, submission, key)
-        raise SubmissionUncertainError(
-            uncertain.cause,
-            request=submission.request,
-            source_id=submission.source_id,
-            times=uncertain.times,
-            key=key,
-            request_id=request_id,
-        )
+        try:
+            raise SubmissionUncertainError(
+                uncertain.cause,
+                request=submission.request,
+                source_id=submission.source_id,
+                times=uncertain.times,
+                key=key,
+                request_id=request_id,
+            )
+        finally:
+            del uncertain  # its own traceback leads to it
 
     def _call(self, submission: Submission) -> Call[Generation]:
         sent, source_id = submission.sent, submission.source_id

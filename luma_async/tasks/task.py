@@ -116,9 +116,12 @@ class VideoTask:
                 task=self,
             )
         error = self.error
-        if error is not None:
+        if error is None:
+            return self._generation
+        try:
             raise error.with_traceback(None)
-        return self._generation
+        finally:
+            del error  # an error that its own traceback leads to lives until collected
 
     async def updates(self) -> AsyncGenerator[Generation, None]:
         """Yield the job as it stands now, then at every change of state or progress until the end.

@@ -372,6 +372,7 @@ class Transport:
                 sending.adopt(delivery)
             raise
         finally:
+            del delivery  # its error has a traceback that leads to it
             if sending.scope is not None:
                 self._allow_interruption(sending)
 
