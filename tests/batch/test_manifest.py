@@ -199,15 +199,11 @@ def test_a_file_in_windows_1252_is_read_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Excel's plain CSV, of which nothing in the file tells the encoding: one line names it."""
-    content = "Prompt;Loop\nein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac;WAHR\n".encode(
-        "cp1252"
-    )
+    prompt = "ein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac"
 
-    [row] = manifest(tmp_path, "rows.csv", content).rows
+    [row] = manifest(tmp_path, "rows.csv", f"Prompt;Loop\n{prompt};WAHR\n".encode("cp1252")).rows
 
-    assert row.request.prompt == "ein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac"
-    assert isinstance(row.request, GenerateRequest)
-    assert row.request.loop is True
+    assert row.request == GenerateRequest(prompt, loop=True)
     [line] = caplog.messages
     assert line.startswith(f"{tmp_path / 'rows.csv'} is not UTF-8, so it is read as Windows-1252.")
 
