@@ -64,6 +64,8 @@ class Worker:
         now = asyncio.get_running_loop().time
         until = math.inf
         cancelled: asyncio.CancelledError | None = None
+        this = asyncio.current_task()
+        assert this is not None  # noqa: S101
         while self._has_work() and not self._stopped and now() < until:
             try:
                 async with asyncio.timeout_at(None if until == math.inf else until):
@@ -72,6 +74,7 @@ class Worker:
                 if cancelled is None:
                     until = now() + LAST_WORDS
                 cancelled = error
+                this.uncancel()  # before Python 3.11.3 no timeout within a step would end otherwise
             except TimeoutError:
                 break
         self._task = None  # already here, so that new work starts another task

@@ -21,18 +21,20 @@ LONG = 256 * 2**10
 STEP = 64 * 2**10
 """Bytes after which others have their turn."""
 
-_BLANK = rb"[ \t\r\n]*+"
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_MEMBER = rb"%b%b%b:%b(?:%b|[^][{}\",:\s]++)%b," % (
-    _BLANK, _STRING, _BLANK, _BLANK, _STRING, _BLANK,
+# Written so that no text matches in two ways: a pattern that fails then takes linear time, without
+# possessive quantifiers, which Python before 3.11.5 matches wrongly.
+_BLANK = rb"[ \t\r\n]*"
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_MEMBER = rb"%b%b:%b(?:%b|[^][{}\",:\s]+)%b,%b" % (
+    _STRING, _BLANK, _BLANK, _STRING, _BLANK, _BLANK,
 )  # fmt: skip
 _BEGIN = re.compile(
-    rb'%b(?:\{(?:%b)*+%b"data"%b:%b)?\[%b' % (_BLANK, _MEMBER, _BLANK, _BLANK, _BLANK, _BLANK),
+    rb'%b(?:\{%b(?:%b)*"data"%b:%b)?\[%b' % (_BLANK, _BLANK, _MEMBER, _BLANK, _BLANK, _BLANK),
     re.DOTALL,
 )
 """A bare array, or one in an envelope that has nothing but texts and numbers before it."""
 
-_TO_BRACE = re.compile(rb"(?:[^\"{}]++|%b)*+[{}]" % _STRING, re.DOTALL)
+_TO_BRACE = re.compile(rb'[^"{}]*(?:%b[^"{}]*)*[{}]' % _STRING, re.DOTALL)
 _TO_NEXT = re.compile(rb"%b,%b(?=\{)" % (_BLANK, _BLANK))
 _TO_END = re.compile(rb"%b(?=\])" % _BLANK)
 
