@@ -595,6 +595,7 @@ class LumaClient:
         log, with the key and id of each job.
         """
         self._downloader.stop()
+        self._transport.begin_to_close()
         if self._bookkeeper is not None:
             self._bookkeeper.stop(within=self._timeout)
         async with AsyncExitStack() as last_first:

@@ -170,6 +170,7 @@ class Transport:
         self.account = Account()
         self._closed = False
         self._submits = True
+        self._is_closing = False
         self._interruptible: set[_Sending[Any]] = set()
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._persist = backoff.on_exception(
@@ -253,6 +254,11 @@ class Transport:
         for sending in self._interruptible.copy():
             if sending.call.submits:
                 sending.interrupt()
+
+    def begin_to_close(self) -> None:
+        """Let no submission leave any more: what the close ends makes room for those that wait."""
+        self._is_closing = True
+        self.stop_submitting()
 
     async def aclose(self) -> None:
         """End at once what waits or reads; let submissions that have left get their answer."""
@@ -349,7 +355,7 @@ class Transport:
 
     def _over(self, call: Call[Any]) -> LumaError:
         rest = "; the job was not taken" if call.submits else ""
-        if self._closed:
+        if self._closed or (call.submits and self._is_closing):
             return ClientClosedError(f"{call}: the client is closed{rest}.")
         return SubmissionStoppedError(f"{call}: nothing more is submitted{rest}.")
 
