@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 
 from luma_async import GatewayDialect
@@ -12,8 +13,11 @@ from tests.rows import full_row
 
 JOBS = 500
 
+LIMIT = 2048 if sys.version_info < (3, 13) else 2304
+"""Bytes for a job. From Python 3.13 on, each model has room for 30 attributes set aside."""
 
-async def test_a_pending_job_with_a_full_row_takes_at_most_two_kibibytes() -> None:
+
+async def test_a_pending_job_with_a_full_row_takes_little_memory() -> None:
     """All that a watched job keeps counts: its row, its handle, its place on the agenda."""
     dialect = GatewayDialect()
     async with Simulator() as sim, connect(sim, task_timeout=HOUR) as luma:
@@ -28,4 +32,4 @@ async def test_a_pending_job_with_a_full_row_takes_at_most_two_kibibytes() -> No
             tracemalloc.stop()
 
     assert len({task.id for task in tasks}) == JOBS
-    assert taken / JOBS <= 2048
+    assert taken / JOBS <= LIMIT
