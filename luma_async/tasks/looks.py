@@ -72,8 +72,11 @@ class Looks:
     @property
     def batch_size(self) -> int:
         """How many jobs one request can look at now."""
-        is_aside = asyncio.get_running_loop().time() < self._aside_until
-        return 1 if is_aside else self._batch_size
+        return self.batch_size_at(asyncio.get_running_loop().time())
+
+    def batch_size_at(self, now: float) -> int:
+        """Return how many jobs one request can look at, at this moment of the event loop's."""
+        return 1 if now < self._aside_until else self._batch_size
 
     async def one(self, id: str) -> Generation:
         """Look at one job.
@@ -166,7 +169,7 @@ class Looks:
         """
         ids = list(known)
         news: News = {}
-        if self.batch_size < 2 or len(ids) < 2:
+        if len(ids) < 2 or self.batch_size < 2:
             await self._singly(ids, known, news, watched)
             return news
         reader = BatchReader(self._dialect.get_many(ids), self._dialect, known, self._see)
@@ -236,8 +239,9 @@ class Looks:
             return
         self._broken_batches += 1
         is_missing = status in (404, 405, 501)
-        if self.batch_size > 1 and (is_missing or self._broken_batches >= _BROKEN_BATCHES):
-            self._aside_until = asyncio.get_running_loop().time() + self._aside_for
+        now = asyncio.get_running_loop().time()
+        if self.batch_size_at(now) > 1 and (is_missing or self._broken_batches >= _BROKEN_BATCHES):
+            self._aside_until = now + self._aside_for
             if self._aside_for == _ASIDE_FOR[0]:
                 logger.info("No looks at many jobs at once here; looking one by one. (%s)", error)
             self._aside_for = min(self._aside_for * 2, _ASIDE_FOR[1])

@@ -217,7 +217,7 @@ class TaskManager:
                     await self._wake.wait()
 
     def _take(self, now: float) -> list[Watch]:
-        return self._agenda.take(now, self._looks.batch_size)
+        return self._agenda.take(now, self._looks.batch_size_at(now))
 
     def _next_look(self) -> float:
         """Return when the poller begins the next look; never, if one must end first."""
@@ -226,16 +226,17 @@ class TaskManager:
 
     async def _look_on(self, batch: list[Watch]) -> None:
         """Make one look after another while something is due."""
+        clock = asyncio.get_running_loop().time  # to ask for the loop costs a call of the system
         try:
             while batch:
-                batch = self._take(await self._look(batch))
+                batch = self._take(await self._look(batch, clock))
         finally:
             self._looking -= 1
             self._wake.set()
 
-    async def _look(self, batch: list[Watch]) -> float:
+    async def _look(self, batch: list[Watch], clock: Callable[[], float]) -> float:
         """Look at a batch of jobs, and return when that ended."""
-        began = self._now()
+        began = clock()
         time_is_up = min([watch.since for watch in batch]) + self._task_timeout
         known = {watch.id: watch.mark for watch in batch}
         news: News | None = None
@@ -248,10 +249,10 @@ class TaskManager:
                     news = await self._looks.closely(known, self._watches)
             is_in_trouble = self._missing or self._failing or self._refusals.is_open
             if news or (is_in_trouble and news is not None):
-                again_in = self._take_in(batch, news, self._now())
+                again_in = self._take_in(batch, news, clock())
         except Exception:
             logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
-        now = self._now()
+        now = clock()
         self._carry_on(batch, began, now, again_in)
         return now
 
@@ -377,8 +378,8 @@ class TaskManager:
                 watch.due = now
                 self._agenda.add(watch, now)
         else:
-            sharing = max(min(len(self._watches), self._looks.batch_size), 1)
-            hurry = self._hurry() if self._account.needs_ends else None
+            sharing = max(min(len(self._watches), self._looks.batch_size_at(now)), 1)
+            hurry = self._hurry(now) if self._account.needs_ends else None
             self._timing.put(
                 watches, self._agenda, now=now, sharing=sharing, at_most=again_in, hurry=hurry
             )
@@ -388,18 +389,18 @@ class TaskManager:
         if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
             self._wake.set()
 
-    def _hurry(self) -> float | None:
+    def _hurry(self, now: float) -> float | None:
         """Return how many seconds a job may be left alone while a submission waits for its end."""
         if not self._timing.may_hurry:
             return None
-        return SHORTEST_HURRY * math.ceil(len(self._watches) / self._looks.batch_size)
+        return SHORTEST_HURRY * math.ceil(len(self._watches) / self._looks.batch_size_at(now))
 
     def _hurry_up(self) -> None:
         """Look sooner at the jobs that are due next, as a submission waits for one to end."""
-        hurry = self._hurry()
+        now = self._now()
+        hurry = self._hurry(now)
         if hurry is None or self._closed:
             return
-        now = self._now()
         for watch in self._agenda.take(math.inf, MOST_HURRIED):
             watch.due = min(watch.due, now + hurried(watch, now, hurry))
             self._agenda.add(watch, watch.due)

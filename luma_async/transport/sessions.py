@@ -53,6 +53,12 @@ class Sessions:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: dict[bool, aiohttp.ClientSession] = {}
 
+    def now(self) -> float:
+        """Return the time of the event loop that the sessions belong to."""
+        # To ask for the running one costs a call of the system; `open()` does so anyway.
+        loop = self._loop or asyncio.get_running_loop()
+        return loop.time()
+
     def open(self, *, submits: bool) -> aiohttp.ClientSession:
         """Return the session for a request, opened at the first one.
 
