@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -21,7 +22,7 @@ _MARKS = (
 )
 """Byte order marks; those of UTF-32 first, because one of UTF-16 begins like one of them."""
 
-_FIRST_BYTES_OF_MARKS = (b"\xef", b"\xff", b"\xfe", b"\0")
+_BEGINS_UNLIKE_UTF_8 = re.compile(rb"[\xef\xff\xfe]|.{0,3}\0", re.DOTALL).match
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _BLANKS = " \t\r\n\0;,"
@@ -66,19 +67,26 @@ def read_document(body: bytes) -> Any:
 
 def as_utf8(body: bytes, content_type: str | None) -> bytes:
     """Return a body in UTF-8 if its header, its byte order mark or its zeros name its encoding."""
-    if body[:1] in _FIRST_BYTES_OF_MARKS or b"\0" in body[:4]:
+    if _BEGINS_UNLIKE_UTF_8(body):
         for mark, encoding in _MARKS:
             if body.startswith(mark):
                 return body.decode(encoding, "replace").encode()
         if b"\0" in body[:4]:
             return body.decode(json.detect_encoding(body), "replace").encode()
-    charset = _CHARSET.search(content_type) if content_type and "charset" in content_type else None
-    if charset is not None and charset[1].lower() not in ("utf-8", "utf8"):
+    charset = _charset_of(content_type) if content_type else None
+    if charset is not None:
         try:
-            return body.decode(charset[1]).encode()
+            return body.decode(charset).encode()
         except (LookupError, UnicodeError):
             pass
     return body
+
+
+@lru_cache(maxsize=8)
+def _charset_of(content_type: str) -> str | None:
+    """Return the encoding that a header names, if that is not UTF-8."""
+    charset = _CHARSET.search(content_type)
+    return None if charset is None or charset[1].lower() in ("utf-8", "utf8") else charset[1]
 
 
 def _decoded(body: bytes) -> str:

@@ -70,15 +70,20 @@ class Scrubber:
         """
         if not self._is_long:
             return body
+        if not self._may_be_in(body):
+            return body
         if self._as_bytes in body:
             body = self._as_it_is.sub(_masked, body)
-        return self._in_body.sub(_masked, body) if self._may_be_escaped_in(body) else body
+        return self._in_body.sub(_masked, body) if self._may_be_in(body) else body
 
-    def _may_be_escaped_in(self, body: bytes) -> bool:
-        """Return whether a search for the escaped key is worth its time. Fast, for megabytes."""
-        return self._longest_word in body or any(
-            sign in body and escape.search(body) for sign, escape in _ESCAPED_WORD
-        )
+    def _may_be_in(self, body: bytes) -> bool:
+        """Return whether a search for the key is worth its time. Fast, for megabytes."""
+        if self._longest_word in body:
+            return True
+        for sign, escape in _ESCAPED_WORD:  # noqa: SIM110  any() takes thrice as long if it is short
+            if sign in body and escape.search(body):
+                return True
+        return False
 
     @cached_property
     def _in_text(self) -> re.Pattern[str]:
