@@ -285,11 +285,15 @@ class Transport:
         finally:
             del failed
 
-    async def _try(self, sending: _Sending[T]) -> T:
-        """Send once; a submission that meets a full account, once there is room in it."""
+    def _try(self, sending: _Sending[T]) -> Coroutine[Any, Any, T]:
+        """Return what sends once; a submission to a full account, once there is room in it."""
+        call = sending.call
+        if call.submits:
+            return self._submit(sending)
+        return self._send(sending, self._looks if call.looks else self._others)
+
+    async def _submit(self, sending: _Sending[T]) -> T:
         account = self.account
-        if not sending.call.submits:
-            return await self._send(sending, self._lane(sending.call))
         turn: Turn | None = None
         was_refused = False
         while True:
@@ -301,11 +305,6 @@ class Transport:
                 if not (failed.is_full_account and failed.may_repeat):
                     raise
             turn, was_refused = None, True
-
-    def _lane(self, call: Call[Any]) -> Lane:
-        if call.submits:
-            return self._submissions
-        return self._looks if call.looks else self._others
 
     async def _send(self, sending: _Sending[T], lane: Lane, turn: Turn | None = None) -> T:
         """Send once, when there is a place and the brake is off.
@@ -324,7 +323,7 @@ class Transport:
             lane.leave()
             self.account.unused(turn)
             raise self._over(call)
-        sent = asyncio.get_running_loop().time()
+        sent = self._sessions.now()
         if sending.record is None:
             sending.times += 1
         try:
@@ -407,7 +406,7 @@ class Transport:
             raise self._over(sending.call)
         sending.times += 1
         try:
-            sent = asyncio.get_running_loop().time()
+            sent = self._sessions.now()
             result = await self._once(sending, self._submissions, sent)
         except Failed as failed:
             if failed.is_uncertain:
@@ -517,11 +516,9 @@ class Transport:
             sessions.request_headers_with_body if data else sessions.request_headers
         ) or {}
         ride: Ride | None = None
-        extra: dict[str, Any] = {}
+        middlewares = None  # those of the session
         if call.submits:
             ride, middlewares = sessions.ride(session)
-            if middlewares is not None:
-                extra["middlewares"] = middlewares
             data, headers, timeout = self._upload(sending, ride)
         try:
             async with session.request(
@@ -534,11 +531,13 @@ class Transport:
                 raise_for_status=False,
                 max_line_size=HEADER_LIMIT,
                 max_field_size=HEADER_LIMIT,
-                **extra,
+                middlewares=middlewares,
             ) as response:
                 if ride is not None:
                     ride.was_answered()
-                body, cut_off = await _read_body(response)
+                body, cut_off = _whole_body(response.content), None
+                if body is None:
+                    body, cut_off = await _read_body(response.content)
                 body = as_utf8(body, response.headers.get("Content-Type"))
                 body = self._scrubber.body(body)
                 status = response.status
@@ -615,7 +614,14 @@ def _heed(headers: Mapping[str, str], brake: Brake, sent: float) -> None:
         brake.used_up(seconds, sent=sent)
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception | None]:
+def _whole_body(content: aiohttp.StreamReader) -> bytes | None:
+    """Return a body if all of it came with the headers."""
+    if content.is_eof() and content.total_bytes <= ANSWER_LIMIT and content.exception() is None:
+        return content.read_nowait()
+    return None
+
+
+async def _read_body(content: aiohttp.StreamReader) -> tuple[bytes, Exception | None]:
     """Return what arrived of a body, and what cut it off if it is not whole.
 
     A status of refusal is one however its explanation was lost, and an answer that is whole JSON
@@ -623,9 +629,6 @@ async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, Exception
     """
     chunks: list[bytes] = []
     size = 0
-    content = response.content
-    if content.is_eof() and content.total_bytes <= ANSWER_LIMIT and content.exception() is None:
-        return content.read_nowait(), None  # all of it came with the headers
     try:
         while chunk := await next_chunk(content):
             chunks.append(chunk)
