@@ -286,32 +286,45 @@ class Transport:
             del failed
 
     def _try(self, sending: _Sending[T]) -> Coroutine[Any, Any, T]:
-        """Return what sends once; a submission to a full account, once there is room in it."""
+        """Return what sends once, to be awaited at once; a submission, once the account has room.
+
+        It is no coroutine itself, as one more would be felt in each poll.
+        """
         call = sending.call
         if call.submits:
             return self._submit(sending)
-        return self._send(sending, self._looks if call.looks else self._others)
+        lane = self._looks if call.looks else self._others
+        if lane.try_to_enter():
+            return self._send(sending, lane)
+        return self._enter_and_send(sending, lane)
+
+    async def _enter_and_send(self, sending: _Sending[T], lane: Lane) -> T:
+        await self._enter(sending, lane)
+        return await self._send(sending, lane)
 
     async def _submit(self, sending: _Sending[T]) -> T:
-        account = self.account
+        account, lane = self.account, self._submissions
         turn: Turn | None = None
         was_refused = False
         while True:
-            if account.is_full:
+            if account.is_full and turn is None:
                 turn = await self._interruptibly(sending, account.enter(again=was_refused))
+            await self._enter(sending, lane, turn)
+            if account.is_full and turn is None:  # since it had to wait for a place
+                lane.leave()
+                continue
             try:
-                return await self._send(sending, self._submissions, turn)
+                return await self._send(sending, lane, turn)
             except Failed as failed:
                 if not (failed.is_full_account and failed.may_repeat):
                     raise
             turn, was_refused = None, True
 
-    async def _send(self, sending: _Sending[T], lane: Lane, turn: Turn | None = None) -> T:
-        """Send once, when there is a place and the brake is off.
+    async def _enter(self, sending: _Sending[Any], lane: Lane, turn: Turn | None = None) -> None:
+        """Return when there is a place and the brake is off.
 
         `turn` is that of a submission at a full account.
         """
-        call = sending.call
         sending.upload = None
         try:
             if not lane.try_to_enter():
@@ -319,6 +332,10 @@ class Transport:
         except BaseException:
             self.account.unused(turn)
             raise
+
+    async def _send(self, sending: _Sending[T], lane: Lane, turn: Turn | None = None) -> T:
+        """Send once, from a place in the lane, which is given back."""
+        call = sending.call
         if self._is_over(call):
             lane.leave()
             self.account.unused(turn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 
 import pytest
 
@@ -111,6 +112,25 @@ async def test_submissions_queue_while_the_account_is_known_to_be_full() -> None
             assert [job.prompt for job in sim.ledger.jobs] == names
             assert sim.ledger.statuses[429] <= 2
             assert sim.ledger.most_jobs == 2
+
+
+async def test_submissions_that_wait_for_a_place_are_not_refused_one_by_one() -> None:
+    """Of very many that began at once, those queue that had not left when the account was full."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=2, full_for=LATER) as sim:
+        async with connect(sim, max_requests=4) as luma, asyncio.timeout(60):
+            sim.faults.add(Fault.slow(math.inf, on=["generate"]))
+            asked = waiting(*(f"cat {number}" for number in range(40)), luma=luma)
+            await until(lambda: sim.ledger.requests["generate"] == 3)
+            sim.faults.clear()
+            await until(lambda: len(sim.ledger.jobs) == 2)
+            await until(lambda: sum(each.done() for each in asked) == 2)
+            sim.advance(HOUR)
+            await until(lambda: len(sim.ledger.jobs) == 4)
+
+            assert sim.ledger.statuses[429] < 10
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_one_line_of_the_log_says_that_the_account_is_full(
