@@ -28,13 +28,17 @@ _FULL = re.compile(
 """Too many jobs at once, in words; `concurrent requests` are requests."""
 
 _OF_A_TIME = re.compile(
-    r"\b(per|an?|each|every) (second|minute|hour|day|week|month)\b"
-    r"|\b(daily|hourly|weekly|monthly)\b"
+    r"\b(per|an?|each|every|last|past) (second|minute|hour|day|week|month)\b"
+    r"|\b(daily|hourly|weekly|monthly|today|tomorrow|heute|morgen)\b"
+    r"|\b(within|last|past|every) (the last |the past )?\d+ ?"
+    r"(s|m|h|sec|min|second|minute|hour|day)s?\b"
+    r"|(?<!again )\bin \d+ ?(h|hour|day)s?\b"
+    r"|\b(no|any) (active|running) (\w+ )?(video|generation)\b"
     r"|\brp[smhd]\b|\bconcurrent requests?\b|\btoo many requests?\b|请求(过多|太多|频繁|次数)"
     r"|每(秒|分|小时|天|日|周|月)|今日|当日"
     r"|\bpro (sekunde|minute|stunde|tag|woche|monat)\b|zu viele anfragen|\bt(ä|ae)glich"
 )
-"""A limit of so many in a time, or of requests: no end of a job makes room in it."""
+"""A limit of so many in a time, or of requests, or no plan: no end of a job makes room in it."""
 
 _CODES = re.compile(
     rf"(too many|max(imum)?) ({_RUNNING} )?{_JOBS}"
