@@ -20,8 +20,15 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 _UTF8_CHARACTER = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
-_NO_WESTERN_WORD = re.compile(rb"[\xc0-\xff]{4}")
-"""So many accented letters in a row are a word of another alphabet."""
+_NO_WESTERN_WORD = re.compile(
+    rb"""
+      [\xc0-\xff]{4}              # accented letters: a word of another alphabet
+    | [\xc0-\xff][\xa1-\xac\xae-\xb6\xb8-\xbf][\xc0-\xff]     # a sign among them: East Asia
+    | (?<=[a-z])[\xb3\xb9\xbf](?=[a-z])    # a superscript, or a question mark upside down: Polish
+    """,
+    re.VERBOSE,
+)
+"""What no word of a Western language has in it."""
 
 
 def decoded(data: bytes, name: str) -> str:

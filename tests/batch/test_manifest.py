@@ -208,6 +208,25 @@ def test_a_file_in_windows_1252_is_read_and_that_is_said(
     assert line.startswith(f"{tmp_path / 'rows.csv'} is not UTF-8, so it is read as Windows-1252.")
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "\u00abO\u00f9\u2026\u00bb\u2014\u00ab\u00c7a\u00bb",
+        "\u00abcr\u00e9\u00e9\u2026\u00bb, 3 m\u00b3, d\u2019\u00e9t\u00e9",
+        "Espa\u00f1a\u2014\u00bf\u00c9l?, col\u00b7legi, n.\u00ba 1",
+        "Gr\u00f6\u00dfe, \u201a\u00d6l\u2018, 20 \u00b0C",
+        "\u00fe\u00ed\u00f0a\u00f0, \u00e6\u00f8\u00e5, a\u00e7\u00f5es",
+    ],
+)
+def test_words_of_western_languages_are_taken_for_what_they_are(
+    prompt: str, tmp_path: Path
+) -> None:
+    """With their quotes, signs and accents, however close these stand."""
+    [row] = manifest(tmp_path, "rows.csv", f'Prompt\n"{prompt}"\n'.encode("cp1252")).rows
+
+    assert row.request == GenerateRequest(prompt)
+
+
 def test_problems_are_data_as_well(tmp_path: Path) -> None:
     """Each with its place and field, beyond the fifty that the text shows."""
     path = tmp_path / "rows.csv"
@@ -266,6 +285,21 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         "rows.csv",
         "prompt\na cat\n\u043a\u043e\u0442 \u043f\u043b\u044f\u0448\u0435\u0442\n".encode("cp1251"),
         ["rows.csv:3:5: byte 0xef is not UTF-8, nor does this look like Windows-1252; save the"],
+    ),
+    "Chinese": (
+        "rows.csv",
+        "prompt\n\u4e00\u6735\u7ea2\u82b1\n".encode("gbk"),
+        ["rows.csv:2:4: byte 0xe4 is not UTF-8, nor does this look like Windows-1252; save the"],
+    ),
+    "Korean": (
+        "rows.csv",
+        "prompt\n\uace0\uc591\uc774\n".encode("euc-kr"),
+        ["rows.csv:2:2: byte 0xed is not UTF-8, nor does this look like Windows-1252; save the"],
+    ),
+    "Polish": (
+        "rows.csv",
+        "prompt\n\u017c\u00f3\u0142w p\u0142ywa\n".encode("cp1250"),
+        ["rows.csv:2:7: byte 0xb3 is not UTF-8, nor does this look like Windows-1252; save the"],
     ),
     "a byte that Windows-1252 has not": (
         "rows.csv",
