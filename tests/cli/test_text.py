@@ -32,6 +32,11 @@ def test_text_is_one_line_that_commands_no_terminal(hostile: str, harmless: str)
     assert clean(hostile) == harmless
 
 
+def test_much_text_takes_little_time() -> None:
+    """A server may begin a million sequences and end none; looking for each end took hours."""
+    assert clean("\x90\x9d" * 10**6 + "\x1b]" * 10**6 + "end") == "end"
+
+
 def test_durations_are_told_as_people_do() -> None:
     """Seconds, then minutes, then hours."""
     assert [clock(seconds) for seconds in (1.26, 75, 3725)] == ["1.3 s", "1:15", "1:02:05"]
