@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from functools import lru_cache
 from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
@@ -24,7 +25,7 @@ def environment_proxy(url: URL) -> URL | None:
     host = url.host or ""
     proxies = getproxies()
     said = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
-    if not said or _is_this_machine(host) or proxy_bypass(host):
+    if not said or _is_this_machine(host) or proxy_bypass(f"{host}:{url.port}"):
         return None
     try:
         proxy = URL(said if "://" in said else f"http://{said}")
@@ -32,13 +33,19 @@ def environment_proxy(url: URL) -> URL | None:
     except ValueError:
         is_usable = False
     if not is_usable:
-        logger.warning(
-            "The proxy of the environment for %s:// URLs is not an HTTP proxy. It is not used; "
-            "a session of your own can use it.",
-            url.scheme,
-        )
+        _say_not_used(url.scheme, said)
         return None
     return proxy
+
+
+@lru_cache(maxsize=16)
+def _say_not_used(scheme: str, _said: str) -> None:
+    """Say it once of a proxy, for every file may be asked for through it."""
+    logger.warning(
+        "The proxy of the environment for %s:// URLs is not an HTTP proxy. It is not used; "
+        "a session of your own can use it.",
+        scheme,
+    )
 
 
 def _is_this_machine(host: str) -> bool:

@@ -11,7 +11,7 @@ from yarl import URL
 from luma_async import LumaClient
 from luma_async.cli.connection import Connection
 from luma_async.cli.settings import API_KEY, Settings
-from luma_async.transport.proxies import environment_proxy
+from luma_async.transport.proxies import _say_not_used, environment_proxy
 from tests.clients import KEY
 from tests.media.hosts import MP4
 from tests.transport.proxies import running_proxy
@@ -22,6 +22,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    _say_not_used.cache_clear()
 
 
 async def test_calls_and_downloads_take_the_proxy_of_the_environment(
@@ -73,6 +74,9 @@ def test_without_trust_the_environment_is_not_read(monkeypatch: pytest.MonkeyPat
         ({"ALL_PROXY": "http://p:1"}, "http://api.test", "http://p:1"),
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test"}, "http://api.test", None),
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "*"}, "http://api.test", None),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test:80"}, "http://api.test", None),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test:81"}, "http://api.test", "http://p:1"),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "2001:db8::5"}, "http://[2001:db8::5]", None),
         ({"ALL_PROXY": "http://p:1"}, "http://localhost:8765", None),
         ({"ALL_PROXY": "http://p:1"}, "http://127.0.0.1:8765", None),
         ({"ALL_PROXY": "http://p:1"}, "http://[::1]:8765", None),
@@ -95,10 +99,12 @@ def test_the_proxy_of_a_url_is_the_environments(
 def test_a_proxy_of_another_kind_is_named_and_not_used(
     said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says so, without the login."""
+    """The log says so once, however many files are asked for, and without the login."""
     monkeypatch.setenv("HTTPS_PROXY", said)
     with caplog.at_level(logging.WARNING, logger="luma_async"):
-        assert environment_proxy(URL("https://api.test")) is None
+        for _ in range(3):
+            assert environment_proxy(URL("https://api.test")) is None
 
-    assert "is not an HTTP proxy" in caplog.text
-    assert "secret" not in caplog.text
+    [line] = caplog.messages
+    assert "is not an HTTP proxy" in line
+    assert "secret" not in line
