@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import aiohttp
 
@@ -67,9 +68,9 @@ class Arriving:
                 return raw
             self._pieces = _decoded(raw, self._decoders)
 
-    def paused(self) -> None:
-        """Measure the speed anew, as nothing was read for reasons of our own."""
-        self._speed.restart()
+    def paused(self) -> AbstractContextManager[None]:
+        """Measure no speed meanwhile, as nothing is read for reasons of our own."""
+        return self._speed.paused()
 
     async def _received(self) -> bytes:
         chunk = await next_chunk(self._stream)

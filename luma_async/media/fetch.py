@@ -265,7 +265,8 @@ class Fetch:
         head = await arriving.head()
         self._found_type = _checked_type(response, head, place, self._family)
         version = Version.of(place, headers, length=length, watermark_free=link.watermark_free)
-        await self._on_disk(self._part.begin, version)
+        with arriving.paused():
+            await self._on_disk(self._part.begin, version)
         self._needs_all = False
         return head, length
 
@@ -296,9 +297,10 @@ class Fetch:
                 chunk = b""
                 self._tell(done, length)
                 if writer.is_behind:
-                    await self._written(writer.catch_up())
-                    arriving.paused()
-            await self._written(writer.drain())
+                    with arriving.paused():
+                        await self._written(writer.catch_up())
+            with arriving.paused():
+                await self._written(writer.drain())
         finally:
             await to_completion(writer.aclose())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -50,10 +52,19 @@ class SpeedLimit:
         """Take note of bytes that have arrived."""
         self._lacks -= count
         if self._lacks <= 0:
-            self.restart()
+            self._restart()
 
-    def restart(self) -> None:
-        """Measure anew from now on, as after a pause of our own."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Measure nothing meanwhile, as nothing is read for reasons of our own; then anew."""
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(None)
+        try:
+            yield
+        finally:
+            self._restart()
+
+    def _restart(self) -> None:
         self._lacks = self._quota
         if self._timeout is None or self._timeout.expired():
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from luma_async import ConfigurationError, DownloadError, LumaClient
+from luma_async.media.part import Part
 from luma_async.media.speed import SpeedLimit, TooSlowError
 from tests.clients import until
 from tests.loops import skip
@@ -147,8 +149,44 @@ async def test_what_is_not_bounded_may_be_as_slow_as_it_likes() -> None:
     async with SpeedLimit(10.0, within=100.0) as speed:
         for _ in range(3):
             skip(90.0)
-            speed.restart()
-            await asyncio.sleep(0)
+            with speed.paused():
+                skip(200.0)
+                await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("step", ["begin", "write"])
+async def test_a_slow_disk_is_no_fault_of_the_hosts(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has arrived is written down, however long that takes, and not asked for again."""
+    is_busy, is_free, work = threading.Event(), threading.Event(), getattr(Part, step)
+    asked = 0
+
+    def slowly(part: Part, what: Any) -> None:
+        is_busy.set()
+        is_free.wait(60)
+        work(part, what)
+
+    async def serve(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    monkeypatch.setattr(Part, step, slowly)
+    async with (
+        host(serve) as url,
+        LumaClient("k", base_url=url, timeout=1000.0, max_tries=1) as luma,
+    ):
+        download = asyncio.create_task(luma.download(at(f"{url}/a.mp4"), tmp_path / "a.mp4"))
+        await until(is_busy.is_set)
+        await asyncio.sleep(0.01)  # for what has arrived behind it
+        skip(1001.0)
+        await asyncio.sleep(0.01)
+        is_free.set()
+        path = await download
+
+    assert path.read_bytes() == MP4
+    assert asked == 1
 
 
 @pytest.mark.parametrize(
