@@ -6,9 +6,10 @@ import re
 
 _SEQUENCES = re.compile(
     r"""
-      (?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]                                # colours, cursor
-    | (?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)  # titles
-    | \x1b[ -/]*[0-~]                                                 # the rest
+      (?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]                      # colours, cursor
+    | (?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])                  # titles, links
+      [^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)
+    | \x1b[ -/]*[0-~]                                       # the rest
     """,
     re.VERBOSE,
 )
