@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, cast, overload
@@ -101,7 +102,8 @@ class LumaClient:
         journal: what keeps jobs from being lost or paid for twice when the process dies: a path
             (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
         session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
-            It is never closed here, and keeps no connection open after a request of this client.
+            It is never closed here, and keeps its connections. A submission uses one of them again
+            that was used within the last second, or a new one.
             Files are downloaded over its connections and its proxy, too, without its headers and
             cookies.
         media_session: an `aiohttp.ClientSession` of yours for downloads, in place of `session`.
@@ -158,7 +160,8 @@ class LumaClient:
             max_downloads=max_downloads,
             max_download_bytes=max_download_bytes,
         )
-        if not 0 <= min_download_speed < math.inf:
+        is_number = isinstance(min_download_speed, Real)
+        if not is_number or not 0 <= min_download_speed < math.inf:
             raise ConfigurationError(
                 f"min_download_speed must be 0 or more bytes a second, not {min_download_speed!r}."
             )
@@ -696,7 +699,7 @@ def _journal_at(journal: Any) -> SQLJournal | None:
 
 def _check_positive(**settings: Any) -> None:
     for name, value in settings.items():
-        if isinstance(value, str | bytes):
+        if value is not None and not isinstance(value, Real):
             raise ConfigurationError(f"{name} must be a number, not {value!r}.")
         if value is not None and not value > 0:
             raise ConfigurationError(f"{name} must be above 0, not {value!r}.")

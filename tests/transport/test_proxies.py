@@ -73,6 +73,12 @@ def test_without_trust_the_environment_is_not_read(monkeypatch: pytest.MonkeyPat
         ({"HTTPS_PROXY": "http://p:1"}, "http://api.test", None),
         ({"ALL_PROXY": "http://p:1"}, "http://api.test", "http://p:1"),
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test"}, "http://api.test", None),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test:8443"}, "https://api.test:8443", None),
+        (
+            {"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test:8443"},
+            "https://api.test",
+            "http://p:1",
+        ),
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "*"}, "http://api.test", None),
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test:80"}, "http://api.test", None),
         ({"ALL_PROXY": "http://p:1", "NO_PROXY": "api.test:81"}, "http://api.test", "http://p:1"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 from pydantic import AnyHttpUrl, AnyUrl, HttpUrl, PostgresDsn, SecretBytes, SecretStr
 from sqlalchemy.engine import make_url
 from yarl import URL
@@ -85,6 +86,14 @@ def test_what_is_no_url_is_refused_by_its_type(url: Any) -> None:
     """Instead of an `AttributeError` from within."""
     with pytest.raises(ConfigurationError, match=rf"base_url must be .*{type(url).__name__}"):
         LumaClient(KEY, base_url=url)
+
+
+@pytest.mark.parametrize("name", ["timeout", "min_download_speed"])
+def test_what_is_no_number_is_refused_by_name(name: str) -> None:
+    """Such as the timeout of aiohttp, and not by a `TypeError` from within."""
+    settings: dict[str, Any] = {name: ClientTimeout(5)}
+    with pytest.raises(ConfigurationError, match=name):
+        LumaClient(KEY, base_url=PLACE, **settings)
 
 
 @pytest.mark.parametrize("name", ["timeout", "max_requests", "max_tries", "batch_size"])
