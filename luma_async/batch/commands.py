@@ -1,4 +1,4 @@
-"""What to type for a row that has no video."""
+"""Commands to type for a row that has no video."""
 
 from __future__ import annotations
 

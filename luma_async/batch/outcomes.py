@@ -1,4 +1,4 @@
-"""What the outcome of a job means for its row."""
+"""Outcomes of jobs, as results of their rows."""
 
 from __future__ import annotations
 

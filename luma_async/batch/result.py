@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ResultState(StrEnum):
-    """What became of a row."""
+    """The state of a row."""
 
     DONE = "done"
     """Its video is in the folder."""
@@ -25,7 +25,7 @@ class ResultState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one row of a manifest.
+    """The result of one row of a manifest.
 
     Attributes:
         key: the row's name.

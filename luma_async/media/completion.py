@@ -1,4 +1,4 @@
-"""What is brought to its end whoever loses patience."""
+"""Completion: await work to its end, also when the caller is cancelled meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a video ends where it says that it ends."""
+"""Containers: detect a video that was cut off before its end."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What became of one file: a path or an error, exactly one of the two.
+    """The result of one download: a path or an error, exactly one of the two.
 
     `source` is what was given, `id` the job's if there is one. `watermark_free` is told of videos
     that were downloaded now.

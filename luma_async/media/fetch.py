@@ -96,7 +96,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """What files travel on. `base` is what links are relative to; `pause` waits between tries."""
+    """The connections, threads and bounds of downloads.
+
+    Links are relative to `base`; `pause` waits between tries.
+    """
 
     requester: Requester
     threads: anyio.CapacityLimiter

@@ -1,4 +1,4 @@
-"""Which links lead to a file, the best first."""
+"""Links to one file of a job, the best first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a download goes, and names that stay in their folder whatever a server calls its jobs."""
+"""Names of files that are downloaded: safe on every system, however a server names its jobs."""
 
 from __future__ import annotations
 

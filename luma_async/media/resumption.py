@@ -1,4 +1,4 @@
-"""What is known of a file that is partly here, and what an answer adds to it. Pure: no I/O."""
+"""Resumption: go on with a file that is partly here, if it is the same version. Pure: no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes rather than by its name."""
+"""Signatures: tell the type of a file by its first bytes rather than by its name."""
 
 from __future__ import annotations
 
