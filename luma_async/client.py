@@ -699,9 +699,11 @@ def _journal_at(journal: Any) -> SQLJournal | None:
 
 def _check_positive(**settings: Any) -> None:
     for name, value in settings.items():
-        if value is not None and not isinstance(value, Real):
+        if value is None:
+            continue
+        if not isinstance(value, Real):
             raise ConfigurationError(f"{name} must be a number, not {value!r}.")
-        if value is not None and not value > 0:
+        if not float(value) > 0:
             raise ConfigurationError(f"{name} must be above 0, not {value!r}.")
         if value == math.inf and name != "task_timeout":
             raise ConfigurationError(f"{name} must be a number, not {value!r}.")
