@@ -101,8 +101,9 @@ async def test_a_client_at_its_limit_stays_below_it() -> None:
     async with gateway as sim, connect(sim, max_tries=10) as luma:
         await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(80)))
 
-        # What was in flight when the first was refused, and at most one that came before.
-        assert sim.ledger.statuses[429] <= 17
+        # What was in flight at the first refusal; on a slow machine, once more as many. Without a
+        # brake, each of the 40 that are too many is refused at least once.
+        assert sim.ledger.statuses[429] < 32
         assert len(sim.ledger.jobs) == 80
 
 
