@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.many import Heartbeat
 from luma_async import LumaClient
-from luma_async.pictures import PictureLike
+from luma_async.image_sources import PictureLike
 
 KINDS = ("path", "bytes", "file object", "PIL image")
 SIZE = 19 * 2**20

@@ -26,9 +26,9 @@ from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
 from luma_async.media.delivery import Delivery, Download, Order, Source
 from luma_async.media.download_all import Sources, download_all
-from luma_async.media.downloads import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
+from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
 from luma_async.media.fetch import Limits, Progress
-from luma_async.media.images import IMAGE_LIMIT, PictureReader
+from luma_async.media.image_reader import IMAGE_LIMIT, PictureReader
 from luma_async.media.links import What
 from luma_async.media.requester import Requester
 from luma_async.models import (
@@ -40,6 +40,7 @@ from luma_async.models import (
     Outcome,
     State,
 )
+from luma_async.setting_types import SecretLike, URLLike, unwrapped
 from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
 from luma_async.tasks.arguments import (
     PassAList,
@@ -50,14 +51,13 @@ from luma_async.tasks.arguments import (
     checked_sources,
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
-from luma_async.tasks.run import Keyed, Requests, Run, VideoSource
+from luma_async.tasks.run_many import Keyed, Requests, Run, VideoSource
 from luma_async.tasks.submission import Retries, RetryUncertain, Submission
 from luma_async.tasks.submitter import Submitter
 from luma_async.transport import Transport
-from luma_async.transport.rate_headers import LONGEST_WAIT
-from luma_async.transport.settings import Secret
+from luma_async.transport.credentials import Secret
+from luma_async.transport.rate_limit_headers import LONGEST_WAIT
 from luma_async.transport.turns import Turns
-from luma_async.unwrapping import SecretLike, URLLike, unwrapped
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome

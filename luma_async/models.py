@@ -24,10 +24,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 from yarl import URL
 
 from luma_async.errors import InvalidRequestError, LumaError
-from luma_async.half_characters import holds_half_character
+from luma_async.image_sources import PictureField, PictureLike
+from luma_async.lone_surrogates import holds_half_character
 from luma_async.packed_row import PackedRow
-from luma_async.pictures import PictureField, PictureLike
-from luma_async.unwrapping import unwrapped
+from luma_async.setting_types import unwrapped
 from luma_async.web_url import is_web_url, shown_link
 
 PROMPT_LIMIT = 5000

@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 
 from luma_async import SQLJournal
-from luma_async.journal import connections
+from luma_async.journal.sql import connections
 from tests.loops import SkippingLoop
 
 pytest_plugins = ["luma_async.testing"]

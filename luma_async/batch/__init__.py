@@ -12,8 +12,8 @@ from luma_async.batch.gallery import write as write_gallery
 from luma_async.batch.manifest import Manifest, read_manifest
 from luma_async.batch.progress import Progress
 from luma_async.batch.result import Result, ResultState
-from luma_async.batch.row import Row
-from luma_async.batch.run import Batch
+from luma_async.batch.rows import Row
+from luma_async.batch.runner import Batch
 
 __all__ = [
     "Batch",

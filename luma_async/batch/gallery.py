@@ -20,7 +20,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
-from luma_async.batch.commands import Commands, Step, settling_steps, steps
+from luma_async.batch.next_steps import Commands, Step, settling_steps, steps
 from luma_async.batch.result import Result, ResultState
 
 NAME = "gallery.html"

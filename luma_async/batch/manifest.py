@@ -22,7 +22,7 @@ from luma_async.batch.columns import (
 from luma_async.batch.encodings import decoded
 from luma_async.batch.excel_table import read_excel
 from luma_async.batch.problems import Problem, TableError, manifest_error
-from luma_async.batch.row import Row
+from luma_async.batch.rows import Row
 from luma_async.batch.tables import (
     Read,
     Record,
@@ -32,12 +32,12 @@ from luma_async.batch.tables import (
 )
 from luma_async.batch.yaml_table import read_yaml
 from luma_async.errors import InvalidRequestError
-from luma_async.journal.asked import checked_key
-from luma_async.media.images import IMAGE_LIMIT
-from luma_async.media.names import safe_stem
-from luma_async.media.signatures import HEAD, media_type
+from luma_async.image_sources import is_data_uri, is_url
+from luma_async.journal.fingerprint import checked_key
+from luma_async.media.file_types import HEAD, media_type
+from luma_async.media.filenames import safe_stem
+from luma_async.media.image_reader import IMAGE_LIMIT
 from luma_async.models import ExtendRequest, GenerateRequest
-from luma_async.pictures import is_data_uri, is_url
 
 _EXCEL = (".xlsx", ".xlsm")
 _READERS: dict[str, Read] = {

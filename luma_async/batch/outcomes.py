@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from luma_async.batch.result import Result, ResultState
-from luma_async.batch.row import Row
+from luma_async.batch.rows import Row
 from luma_async.errors import (
     GenerationFailedError,
     LumaError,

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
-from luma_async.batch.row import Row
+from luma_async.batch.rows import Row
 
 
 class Queue:

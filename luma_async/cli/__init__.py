@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from luma_async.cli.stdout import forget_stdout
+from luma_async.cli.streams import forget_stdout
 
 _NEEDED = ("typer", "rich", "platformdirs")
 

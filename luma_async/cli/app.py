@@ -49,7 +49,7 @@ from luma_async.version import __version__
 
 if TYPE_CHECKING:
     from luma_async.cli.download_limits import DownloadLimits
-    from luma_async.cli.output import Output
+    from luma_async.cli.target import Output
 
 app = typer.Typer(
     name="luma-async",
@@ -110,9 +110,9 @@ def generate(
     as_json: AsJSON = False,
 ) -> None:
     """Make a video, and print the path of its file."""
+    from luma_async.cli.commands.generate import Order, submit
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
-    from luma_async.cli.submission import Order, submit
 
     order = Order(
         prompt=prompt,
@@ -180,9 +180,9 @@ def extend(
     as_json: AsJSON = False,
 ) -> None:
     """Add some seconds to a video, and print the path of the longer one."""
+    from luma_async.cli.commands.generate import Order, submit
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
-    from luma_async.cli.submission import Order, submit
 
     order = Order(
         prompt=prompt,
@@ -222,8 +222,8 @@ def extend(
 @app.command()
 def get(ids: TaskIds, *, base_url: BaseURL = None, as_json: AsJSON = False) -> None:
     """Look once at each job: its state, its links, why it failed (which is an answer: exit 0)."""
+    from luma_async.cli.commands.get import get as work
     from luma_async.cli.connection import Connection
-    from luma_async.cli.get import get as work
     from luma_async.cli.program import run
 
     run(lambda terminal: work(terminal, Connection(base_url), ids), as_json=as_json)
@@ -238,9 +238,9 @@ def watch(
     as_json: AsJSON = False,
 ) -> None:
     """Watch jobs until they are done, with a line whenever one is somewhere else."""
+    from luma_async.cli.commands.watch import watch as work
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
-    from luma_async.cli.watch import watch as work
 
     run(lambda terminal: work(terminal, Connection(base_url, journal), ids), as_json=as_json)
 
@@ -261,8 +261,8 @@ def download(
     as_json: AsJSON = False,
 ) -> None:
     """Download a file of each job, once it is done, and print its path."""
+    from luma_async.cli.commands.download import download as work
     from luma_async.cli.connection import Connection
-    from luma_async.cli.download import download as work
     from luma_async.cli.program import run
 
     wanted = _output(output, what=what, watermark=watermark, overwrite=overwrite)
@@ -321,7 +321,7 @@ def batch(
     expand_prompt, notify_hook, extra, and two more: key names a row, extends is the key of the row
     (or the id of a task) whose video it continues.
     """
-    from luma_async.cli.batch import Order, connection_for, folder_of, run_batch, show_plan
+    from luma_async.cli.commands.batch import Order, connection_for, folder_of, run_batch, show_plan
     from luma_async.cli.program import run
 
     order = Order(
@@ -362,9 +362,9 @@ def resume(
     as_json: AsJSON = False,
 ) -> None:
     """Watch all unfinished jobs of the journal until they are done."""
+    from luma_async.cli.commands.resume import resume as work
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
-    from luma_async.cli.resume import resume as work
 
     wanted = (
         _output(output, watermark=watermark, overwrite=overwrite) if download or output else None
@@ -389,8 +389,8 @@ def jobs(
     as_json: AsJSON = False,
 ) -> None:
     """List the jobs of the journal."""
+    from luma_async.cli.commands.jobs import show_jobs
     from luma_async.cli.connection import Connection
-    from luma_async.cli.journal import show_jobs
     from luma_async.cli.program import run
 
     run(lambda terminal: show_jobs(terminal, Connection(journal=journal), state), as_json=as_json)
@@ -443,10 +443,10 @@ def settle(
     --prefix, --older-than). Either all of them are settled, or none. A job that was accepted after
     all, and is submitted again, is paid for twice.
     """
+    from luma_async.cli.commands.settle import Order
+    from luma_async.cli.commands.settle import settle as work
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
-    from luma_async.cli.settlement import Order
-    from luma_async.cli.settlement import settle as work
 
     order = Order(
         keys=tuple(keys or ()),
@@ -472,7 +472,7 @@ def demo(
     as_json: AsJSON = False,
 ) -> None:
     """Make six videos at once and extend one, against a simulated gateway. No key needed."""
-    from luma_async.cli.demo import run_demo
+    from luma_async.cli.commands.demo import run_demo
     from luma_async.cli.program import run
 
     run(lambda terminal: run_demo(terminal, folder, speed=speed), as_json=as_json)
@@ -498,8 +498,8 @@ def simulate(
 
     It takes any key, or the one in LUMA_SIMULATOR_KEY only.
     """
+    from luma_async.cli.commands.simulate import run_simulator
     from luma_async.cli.program import run
-    from luma_async.cli.simulate import run_simulator
 
     run(
         lambda terminal: run_simulator(
@@ -530,7 +530,7 @@ def _output(
     watermark: bool,
     overwrite: bool,
 ) -> Output:
-    from luma_async.cli.output import DEFAULT_FOLDER, Output
+    from luma_async.cli.target import DEFAULT_FOLDER, Output
 
     return Output(
         place=os.path.expanduser(place or DEFAULT_FOLDER),  # noqa: PTH111  the slash stays

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from luma_async.cli.download_limits import DownloadLimits
-from luma_async.cli.settings import API_KEY, BASE_URL, JOURNAL, REJECTION_CODES, Settings
+from luma_async.cli.environment import API_KEY, BASE_URL, JOURNAL, REJECTION_CODES, Settings
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
-from luma_async.journal.place import is_url, shown
+from luma_async.journal.sql.location import is_url, shown
 from luma_async.shell import command_line
-from luma_async.transport.settings import checked_base_url
+from luma_async.transport.credentials import checked_base_url
 
 
 @dataclass(frozen=True)

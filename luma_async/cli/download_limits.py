@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from luma_async.cli.settings import (
+from luma_async.cli.environment import (
     ALLOW_PRIVATE_MEDIA,
     MAX_DOWNLOAD_BYTES,
     MIN_DOWNLOAD_SPEED,

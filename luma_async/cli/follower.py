@@ -8,10 +8,10 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from luma_async.cli.board import Board, Line
 from luma_async.cli.connection import Connection
-from luma_async.cli.output import Output
+from luma_async.cli.progress_display import Board, Line
 from luma_async.cli.report import Report
+from luma_async.cli.target import Output
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 from luma_async.errors import DownloadError, GenerationFailedError, LumaError

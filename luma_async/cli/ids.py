@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from luma_async.batch.encodings import decoded
 from luma_async.batch.problems import Problem, TableError, manifest_error
 from luma_async.errors import InvalidRequestError, ManifestError
-from luma_async.journal.asked import checked_key
+from luma_async.journal.fingerprint import checked_key
 
 STDIN = "-"
 _KEY_NAMES = ("key", "job_key")

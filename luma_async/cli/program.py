@@ -10,7 +10,7 @@ import typer
 
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
-from luma_async.cli.stdout import forget_stdout
+from luma_async.cli.streams import forget_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError, ManifestError
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.text import Text
 
 from luma_async.cli.advice import advice_on
-from luma_async.cli.board import Board
 from luma_async.cli.display import Display
 from luma_async.cli.interruption import raising
+from luma_async.cli.progress_display import Board
 from luma_async.cli.text import clean
 from luma_async.errors import LumaError, ManifestError
 

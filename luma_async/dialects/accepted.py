@@ -8,7 +8,7 @@ from typing import Any
 
 from luma_async.dialects.fields import JSONObject, as_text
 from luma_async.errors import ResponseError
-from luma_async.transport.refusal import SUCCESS_CODES
+from luma_async.transport.error_bodies import SUCCESS_CODES
 
 _ID_NAMES = ("task_id", "taskId", "id")
 _WRAPPERS = frozenset({"data", "result", "response", "task", "job", "generation", "output"})

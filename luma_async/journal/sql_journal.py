@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio.to_thread
 
+from luma_async.concurrency import to_its_end
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
-from luma_async.half_characters import holds_half_character
-from luma_async.journal.asked import checked_key
 from luma_async.journal.entry import End, Entry, EntryState
-from luma_async.journal.operations import Change, Claim, Find, Finish, Operation
-from luma_async.journal.place import parse_place
-from luma_async.journal.worker import to_its_end
-from luma_async.unwrapping import URLLike, unwrapped
+from luma_async.journal.fingerprint import checked_key
+from luma_async.journal.sql.location import parse_place
+from luma_async.journal.sql.operations import Change, Claim, Find, Finish, Operation
+from luma_async.lone_surrogates import holds_half_character
+from luma_async.setting_types import URLLike, unwrapped
 
 if TYPE_CHECKING:
-    from luma_async.journal.store import Store
+    from luma_async.journal.sql.store import Store
 
 _MOST_SHOWN = 20
 """Maximum number of jobs named in one error."""
@@ -291,7 +291,7 @@ class SQLJournal:
             JournalError: the journal could not be read.
 
         """
-        from luma_async.journal.rows import line_of  # noqa: PLC0415  the extra may be missing
+        from luma_async.journal.sql.row_mapping import line_of  # noqa: PLC0415  the extra may be missing
 
         since_turn = 0
         async for page in (await self._opened()).pages():
@@ -337,7 +337,7 @@ class SQLJournal:
     async def _run(self, query: str, *arguments: Any, **named: Any) -> Any:
         store = await self._opened()
         # The queries are loaded with the store. At the top of the file, an extra may be missing.
-        work = getattr(import_module("luma_async.journal.queries"), query)
+        work = getattr(import_module("luma_async.journal.sql.queries"), query)
         return await store.run(lambda connection: work(connection, *arguments, **named))
 
     async def _entries(self, state: EntryState, server: str | None = None) -> list[Entry]:
@@ -365,7 +365,7 @@ class SQLJournal:
 
     async def _open_store(self) -> Store:
         # Loading SQLAlchemy takes too long for the event loop.
-        load = partial(import_module, "luma_async.journal.store")
+        load = partial(import_module, "luma_async.journal.sql.store")
         module = await anyio.to_thread.run_sync(load)
         store: Store = module.Store(
             self._place, lock_timeout=self._lock_timeout, owner_timeout=self._owner_timeout

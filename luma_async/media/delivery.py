@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luma_async.errors import DownloadError, InvalidRequestError, LumaError
-from luma_async.media.downloads import Downloader
+from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import Progress, exists_already
+from luma_async.media.filenames import Destination
 from luma_async.media.links import FAMILIES, Links, What
-from luma_async.media.names import Destination
 from luma_async.models import Generation, Outcome
 from luma_async.tasks import VideoTask
 from luma_async.tasks.arguments import check_source

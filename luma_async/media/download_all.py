@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from luma_async.errors import ClientClosedError
 from luma_async.media.completion import to_completion
 from luma_async.media.delivery import Download, Source
-from luma_async.tasks.run import lazily
+from luma_async.tasks.run_many import lazily
 
 READ_AHEAD = 100
 """Sources that are under way or wait to be taken, before no more are read."""

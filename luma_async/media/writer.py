@@ -8,7 +8,7 @@ import contextlib
 import anyio
 import anyio.to_thread
 
-from luma_async.media.part import Part
+from luma_async.media.part_file import Part
 
 LARGEST_QUEUE = 16 * 2**20
 """Bytes that wait to be written before no more are read."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from luma_async.simulator.jobs import Clock, Job
+from luma_async.simulator.simulated_jobs import Clock, Job
 
 logger = logging.getLogger("luma_async.simulator")
 

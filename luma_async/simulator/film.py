@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import av
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from luma_async.simulator.jobs import Job
+from luma_async.simulator.simulated_jobs import Job
 
 FRAMES_PER_SECOND = 24
 _FADE_FRAMES = 12

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from luma_async.simulator.jobs import Clock, Job
+from luma_async.simulator.simulated_jobs import Clock, Job
 
 
 class Ledger:

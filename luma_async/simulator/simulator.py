@@ -19,11 +19,11 @@ from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
-from luma_async.simulator.gateway import Gateway
-from luma_async.simulator.jobs import Clock, JobMaker
+from luma_async.simulator.gateway_routes import Gateway
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.media import Media
+from luma_async.simulator.media_host import Media
 from luma_async.simulator.rate_limit import RateLimit
+from luma_async.simulator.simulated_jobs import Clock, JobMaker
 from luma_async.simulator.variant import Variant
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
@@ -227,7 +227,7 @@ class Simulator:
     async def replace_file(self, id: str, name: str, content: bytes) -> None:
         """Put other content behind the links to a file of a job, as a host does that made it anew.
 
-        `name` is of `luma_async.simulator.media.NAMES`.
+        `name` is of `luma_async.simulator.media_host.NAMES`.
         """
         await self._media.replace(id, name, content)
 

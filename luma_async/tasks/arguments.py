@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from luma_async.errors import InvalidRequestError
-from luma_async.half_characters import holds_half_character
+from luma_async.lone_surrogates import holds_half_character
 from luma_async.models import Generation, Outcome
 from luma_async.tasks.task import VideoTask
 

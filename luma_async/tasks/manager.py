@@ -21,15 +21,15 @@ from luma_async.errors import (
     TaskTimeoutError,
 )
 from luma_async.models import Generation, State
-from luma_async.tasks import refused_key
+from luma_async.schedules.schedule import PollSchedule
+from luma_async.tasks import rejected_key
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.batch_answer import Seen
 from luma_async.tasks.looks import Looks, News
-from luma_async.tasks.refused_key import Refusals
-from luma_async.tasks.schedule import PollSchedule
+from luma_async.tasks.rejected_key import Refusals
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import SHORTEST_HURRY, Timing, hurried
-from luma_async.tasks.watch import Watch
+from luma_async.tasks.watched_job import Watch
 from luma_async.transport import Account
 
 logger = logging.getLogger("luma_async")
@@ -287,7 +287,7 @@ class TaskManager:
             return math.inf if pause is None else pause
         self._refusals.clear()
         self._failing = False
-        error = _lasting(refusal, refused_key.BELIEVED_AFTER)
+        error = _lasting(refusal, rejected_key.BELIEVED_AFTER)
         watches = list(self._watches.values())
         logger.warning(
             "%s %d jobs are no longer watched; LumaClient.watch(id) takes them up again.",

@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from luma_async.schedules.schedule import PollSchedule, ScheduleByKind
 from luma_async.tasks.agenda import Agenda
-from luma_async.tasks.schedule import PollSchedule, ScheduleByKind
-from luma_async.tasks.watch import Watch
+from luma_async.tasks.watched_job import Watch
 
 logger = logging.getLogger("luma_async")
 

@@ -2,8 +2,8 @@
 
 from luma_async.transport.account import Account
 from luma_async.transport.call import Call
-from luma_async.transport.failure import Failed
-from luma_async.transport.record import SubmissionRecord
+from luma_async.transport.failures import Failed
+from luma_async.transport.submissions import SubmissionRecord
 from luma_async.transport.transport import Transport, UncertainSubmission
 
 __all__ = ["Account", "Call", "Failed", "SubmissionRecord", "Transport", "UncertainSubmission"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from luma_async.pictures import Picture
+from luma_async.image_sources import Picture
 
 STEP = 3 * 2**16
 """Bytes of a picture that are encoded at a time; a multiple of three, so that pieces join."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from luma_async.transport.brake import Brake
+from luma_async.transport.rate_limiter import Brake
 
 
 class Lane:

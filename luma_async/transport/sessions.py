@@ -9,8 +9,8 @@ import aiohttp
 from yarl import URL
 
 from luma_async.errors import ConfigurationError
+from luma_async.transport.connection_reuse import LONGEST_IDLE, Reuse, Ride, is_known
 from luma_async.transport.proxies import environment_proxy
-from luma_async.transport.reuse import LONGEST_IDLE, Reuse, Ride, is_known
 
 _CLOSING = {"Connection": "close"}
 READS_KEPT = 15.0

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from luma_async.transport.body import Body
-from luma_async.transport.reuse import Ride
+from luma_async.transport.connection_reuse import Ride
 
 
 class Upload(aiohttp.Payload):

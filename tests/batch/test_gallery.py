@@ -26,7 +26,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from luma_async.batch.gallery import render, write
 from luma_async.batch.result import Result, ResultState
 from luma_async.simulator.film import save_video
-from luma_async.simulator.jobs import Job
+from luma_async.simulator.simulated_jobs import Job
 from tests.batch.browser import running_chromium
 
 COMMAND = "luma-async batch prompts.csv --output videos"

@@ -19,7 +19,8 @@ from tests.cli.commands import COMMAND, PATIENCE, Shell, line_with, wait_for
 
 _SMALL = """
 import functools
-from luma_async.cli import demo, main
+from luma_async.cli.commands import demo
+from luma_async.cli import main
 demo.Simulator = functools.partial(demo.Simulator, short_side=90)
 main()
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from luma_async import ConfigurationError
-from luma_async.cli.output import Output
+from luma_async.cli.target import Output
 
 
 @pytest.mark.parametrize(

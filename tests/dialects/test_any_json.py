@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from luma_async import GatewayDialect, Generation, ResponseError, State
 from luma_async.dialects.fields import as_state
-from luma_async.transport.refusal import page_text, read_refusal
+from luma_async.transport.error_bodies import page_text, read_refusal
 
 SCALARS = (
     st.none()

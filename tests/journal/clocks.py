@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luma_async.journal import heartbeats
+from luma_async.journal.sql import heartbeats
 
 
 class RunningClock:

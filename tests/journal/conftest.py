@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from luma_async.journal import connections
+from luma_async.journal.sql import connections
 from tests.journal.clocks import RunningClock
 from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 
-import luma_async.journal.store  # noqa: F401  so that opening is all that is left to do
+import luma_async.journal.sql.store  # noqa: F401  so that opening is all that is left to do
 from luma_async import JournalError, SQLJournal
 from tests.journal.test_owners import new_entry
 

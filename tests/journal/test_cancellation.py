@@ -120,10 +120,10 @@ EXPECTED = ("Cancelled on its way", "Unclosed client session", "client_session:"
 PROGRAM = """
 import asyncio, sys
 from luma_async import FixedSchedule, LumaClient
-from luma_async.journal import worker
+from luma_async import concurrency
 from tests.clients import KEY
 
-worker.LAST_WORDS = 60.0  # no machine is so slow that a few writes take longer
+concurrency.LAST_WORDS = 60.0  # no machine is so slow that a few writes take longer
 
 async def main(url, place, moment):
     luma = LumaClient(KEY, base_url=url, journal=place, schedule=FixedSchedule(60))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from luma_async import JournalError
-from luma_async.journal import commits as group_commits
-from luma_async.journal.commits import LARGEST_GROUP, GroupCommit
-from luma_async.journal.operations import Change, Find, Operation
+from luma_async.journal.sql import group_commit as group_commits
+from luma_async.journal.sql.group_commit import LARGEST_GROUP, GroupCommit
+from luma_async.journal.sql.operations import Change, Find, Operation
 from tests.clients import until
 from tests.journal.test_owners import new_entry
 

@@ -349,7 +349,7 @@ async def test_a_refused_key_leaves_the_journal_as_it_is(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The awaits end, the jobs do not: with the right key they are there again."""
-    monkeypatch.setattr("luma_async.tasks.refused_key.BELIEVED_AFTER", 0.1)
+    monkeypatch.setattr("luma_async.tasks.rejected_key.BELIEVED_AFTER", 0.1)
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")

@@ -25,7 +25,7 @@ from luma_async import (
     SubmissionUncertainError,
 )
 from luma_async.journal import Entry, EntryState
-from luma_async.journal.asked import KEY_LIMIT, checked_key, fingerprint, kept_request
+from luma_async.journal.fingerprint import KEY_LIMIT, checked_key, fingerprint, kept_request
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.tasks.submission import Submission
 from tests.clients import HOUR, connect, until

@@ -15,7 +15,7 @@ import pytest
 
 from luma_async import JournalError, SQLJournal
 from luma_async.journal import EntryState
-from luma_async.journal.operations import Beat
+from luma_async.journal.sql.operations import Beat
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
 from tests.clients import connect
@@ -197,10 +197,10 @@ async def test_a_clock_that_steps_keeps_nobody_alive(place: str, step: int) -> N
 LEFT_BEHIND = """
 import asyncio, sys
 from luma_async import SQLJournal
-from luma_async.journal import worker
+from luma_async import concurrency
 from tests.journal.test_owners import new_entry
 
-worker.LAST_WORDS = 0.1  # the heart beats as long as that at the end of its loop
+concurrency.LAST_WORDS = 0.1  # the heart beats as long as that at the end of its loop
 
 async def claim(journal):
     await journal.claim(new_entry("cat"))

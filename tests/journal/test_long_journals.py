@@ -13,8 +13,9 @@ from typing import Any, Self
 import pytest
 
 from luma_async import SQLJournal
-from luma_async.journal import queries, rows, sql_journal, transaction
+from luma_async.journal import sql_journal
 from luma_async.journal.entry import Entry, EntryState
+from luma_async.journal.sql import queries, transactions
 
 ENTRIES = 120
 
@@ -93,11 +94,11 @@ async def test_an_export_takes_turns_with_others(
     """Entries are made, and lines written, a few at a time; their order is that of submission."""
     monkeypatch.setattr(queries, "_ROWS", 10)
     monkeypatch.setattr(sql_journal, "_STEP", 1000)
-    monkeypatch.setattr(transaction, "_STEP", 100)
+    monkeypatch.setattr(transactions, "_STEP", 100)
     async with long_journal(tmp_path / "jobs.db") as journal:
         async with (
-            Turns(monkeypatch, rows, "entry_of") as entries,
-            Turns(monkeypatch, rows, "line_of") as lines,
+            Turns(monkeypatch, row_mapping, "entry_of") as entries,
+            Turns(monkeypatch, row_mapping, "line_of") as lines,
         ):
             exported = [line async for line in journal.export()]
 

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from luma_async import SQLJournal
-from luma_async.journal import schema, store
+from luma_async.journal.sql import schema, store
 from tests.journal.test_owners import new_entry
 from tests.journal.workers import ROOT
 

@@ -17,7 +17,7 @@ import pytest
 
 from luma_async import SQLJournal, SubmissionUncertainError
 from luma_async.journal import End, Entry, EntryState
-from luma_async.journal.owner import is_gone, start_of, this_host
+from luma_async.journal.sql.owner import is_gone, start_of, this_host
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.clients import connect, until

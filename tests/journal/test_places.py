@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
-from luma_async.journal import database
-from luma_async.journal.sqlite_file import SQLiteFile
+from luma_async.journal.sql import engine
+from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.journal.unusable import Unusable
 from luma_async.simulator import Fault, Simulator
 from tests.clients import connect, until
@@ -374,12 +374,12 @@ async def test_a_file_that_goes_between_the_look_and_the_connection_is_not_made(
     """SQLite itself is told to open it only."""
     file = SQLiteFile(str(tmp_path / "jobs.db"))
     file.prepare()
-    engine = database.connect(file, timeout=1)
+    opened = engine.connect(file, timeout=1)
     move_away(file.path)
     threads = set(threading.enumerate())
 
     with pytest.raises(OperationalError, match="unable to open"):
-        await engine.connect()
+        await opened.connect()
 
     assert not file.path.exists()
     await engine.dispose()

@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 
 from luma_async import JournalError, LumaClient, SQLJournal
-from luma_async.journal import EntryState, postgres, store
+from luma_async.journal import EntryState
+from luma_async.journal.sql import postgres, store
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
 from tests.journal.databases import execute

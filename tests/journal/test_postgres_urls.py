@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
-from luma_async.journal.place import parse_place, shown
-from luma_async.journal.postgres import PostgresDatabase
-from luma_async.journal.postgres_url import parse
+from luma_async.journal.sql.location import parse_place, shown
+from luma_async.journal.sql.postgres import PostgresDatabase
+from luma_async.journal.sql.postgres_url import parse
 from tests.clients import until
 from tests.journal.certificates import Certificates, make_certificates
 from tests.journal.postgres import Server, running_postgres

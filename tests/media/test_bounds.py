@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from luma_async import ConfigurationError, DownloadError, LumaClient
-from luma_async.media.part import Part
+from luma_async.media.part_file import Part
 from luma_async.media.speed import SpeedLimit, TooSlowError
 from tests.clients import until
 from tests.loops import skip

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import DownloadError, LumaClient
-from luma_async.media.content import PIECE, ContentError, codings, decoder
+from luma_async.media.content_encoding import PIECE, ContentError, codings, decoder
 from tests.media.hosts import MP4, at, host
 
 if sys.version_info >= (3, 14):

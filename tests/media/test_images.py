@@ -30,9 +30,9 @@ from luma_async import (
     LumaClient,
     SubmissionStoppedError,
 )
+from luma_async.image_sources import PictureLike
 from luma_async.media import Picture, image_from
-from luma_async.media.signatures import media_type
-from luma_async.pictures import PictureLike
+from luma_async.media.file_types import media_type
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.body import STEP, Body
 from tests.clients import connect, until
@@ -194,7 +194,7 @@ def test_a_file_that_may_not_be_read_is_said() -> None:
     """In a process that is not root's, to whom everything is open."""
     program = (
         "import os, sys\n"
-        "from luma_async.media.images import _from_path, _NoPicture\n"
+        "from luma_async.media.image_reader import _from_path, _NoPicture\n"
         "from pathlib import Path\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: _from_path(Path(sys.argv[1]), 10**6)\n"

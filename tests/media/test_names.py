@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async.media.names import LONGEST_STEM, safe_stem
+from luma_async.media.filenames import LONGEST_STEM, safe_stem
 
 
 @given(st.text(max_size=400))

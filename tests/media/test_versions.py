@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async.media.resumption import Answer, Version, place_of, range_headers, read_answer
+from luma_async.media.ranges import Answer, Version, place_of, range_headers, read_answer
 
 HERE = "host/video.mp4"
 counts = st.integers(0, 10**15)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import AdaptiveSchedule, ConfigurationError, PollSchedule
-from luma_async.tasks.adaptive import MOST_KINDS
-from luma_async.tasks.schedule import ScheduleByKind
+from luma_async.schedules.adaptive import MOST_KINDS
+from luma_async.schedules.schedule import ScheduleByKind
 
 FREE: dict[str, Any] = {"shortest": 1e-3, "longest": 1e6}
 

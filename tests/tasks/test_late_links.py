@@ -27,7 +27,7 @@ from luma_async.journal.entry import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
 from luma_async.tasks.batch_answer import Seen
-from luma_async.tasks.watch import Watch
+from luma_async.tasks.watched_job import Watch
 from luma_async.transport import Transport
 from tests.clients import HOUR, KEY, connect, looks_after, until
 from tests.loops import skip

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async.tasks.lifetime import Lifetime
+from luma_async.schedules.lifetime import Lifetime
 
 POSITIVE = st.floats(1e-3, 1e6)
 

@@ -12,8 +12,8 @@ import pytest
 
 from luma_async import AuthenticationError, ConfigurationError, FixedSchedule, State
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from luma_async.tasks import refused_key
-from luma_async.tasks.refused_key import BELIEVED_AFTER, LOOKS, PAUSE, Refusals
+from luma_async.tasks import rejected_key
+from luma_async.tasks.rejected_key import BELIEVED_AFTER, LOOKS, PAUSE, Refusals
 from tests.clients import HOUR, connect, looks_after, until
 from tests.loops import skip
 
@@ -24,8 +24,8 @@ REFUSED = b'{"error": {"message": "token is invalid"}}'
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a refusal believed after half a second in place of ten."""
-    monkeypatch.setattr(refused_key, "BELIEVED_AFTER", 0.5)
-    monkeypatch.setattr(refused_key, "PAUSE", 0.1)
+    monkeypatch.setattr(rejected_key, "BELIEVED_AFTER", 0.5)
+    monkeypatch.setattr(rejected_key, "PAUSE", 0.1)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from luma_async import FixedSchedule, Generation, PollSchedule, State, VideoTask
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.timing import JITTER, LONGEST_ESTIMATE, LinkSchedule, Timing
-from luma_async.tasks.watch import Watch
+from luma_async.tasks.watched_job import Watch
 
 NOW = 1000.0
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 
 from luma_async import LumaClient
-from luma_async.transport.chunks import next_chunk
+from luma_async.transport.response_body import next_chunk
 from tests.clients import KEY
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.transport.failure import Failed
-from luma_async.transport.verdict import Failure
+from luma_async.transport.failures import Failed
+from luma_async.transport.retry_policy import Failure
 from luma_async.transport.waits import waits
 from tests.clients import HOUR, connect, until
 from tests.loops import skip

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from luma_async.transport.rate_headers import parse_reset, parse_retry_after, used_up_for
+from luma_async.transport.rate_limit_headers import parse_reset, parse_retry_after, used_up_for
 
 NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
 EPOCH = 1795176000  # the same moment

@@ -18,7 +18,7 @@ from luma_async import (
     ServerError,
 )
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from luma_async.transport.refusal import Refusal, error_class, page_text, read_refusal
+from luma_async.transport.error_bodies import Refusal, error_class, page_text, read_refusal
 from tests.clients import KEY, connect
 
 BODIES: list[tuple[Any, Refusal | None]] = [

@@ -18,8 +18,14 @@ from hypothesis import strategies as st
 from luma_async import FixedSchedule, LumaClient, SubmissionUncertainError, VideoTask
 from luma_async.errors import APIError
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.transport import reuse
-from luma_async.transport.reuse import DISTRUST, LONGEST_IDLE, Reuse, has_ended, longest_idle
+from luma_async.transport import connection_reuse
+from luma_async.transport.connection_reuse import (
+    DISTRUST,
+    LONGEST_IDLE,
+    Reuse,
+    has_ended,
+    longest_idle,
+)
 from tests.clients import HOUR, KEY, connect, until
 from tests.loops import skip
 from tests.tls import client_context, server_context
@@ -368,7 +374,7 @@ async def test_a_release_of_aiohttp_that_keeps_connections_otherwise(
             monkeypatch.setattr("luma_async.transport.sessions.is_known", lambda _: False)
         async with connect(sim, session=session, schedule=SELDOM) as luma:
             if broken == "other entries":
-                monkeypatch.setattr(reuse.Ride, "_newest", lambda *_: 1 / None)  # type: ignore[operator]
+                monkeypatch.setattr(connection_reuse.Ride, "_newest", lambda *_: 1 / None)  # type: ignore[operator]
             for number in range(3):
                 await luma.generate(f"cat {number}")
 
@@ -378,7 +384,7 @@ async def test_a_release_of_aiohttp_that_keeps_connections_otherwise(
 async def test_the_pool_of_this_release_of_aiohttp_is_known() -> None:
     """Connections are kept under their key with the moment since when, oldest first."""
     async with Simulator(durations=Fixed(HOUR)) as sim, aiohttp.ClientSession() as session:
-        assert reuse.is_known(session)
+        assert connection_reuse.is_known(session)
         async with session.get(sim.url + "/simulator/ledger") as response:
             await response.read()
 

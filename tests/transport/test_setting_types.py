@@ -14,9 +14,9 @@ from yarl import URL
 
 from luma_async import ConfigurationError, GenerateRequest, LumaClient
 from luma_async.media import image_from
+from luma_async.setting_types import unwrapped
 from luma_async.simulator import Simulator
-from luma_async.transport.settings import checked_base_url, checked_key
-from luma_async.unwrapping import unwrapped
+from luma_async.transport.credentials import checked_base_url, checked_key
 from tests.clients import KEY
 
 PLACE = "https://api.example/v1"

@@ -1,0 +1,1 @@
+"""Commands, each in a module that is named as it is typed."""

@@ -1,0 +1,71 @@
+"""Serialise a request for the journal and compute its fingerprint. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from luma_async.errors import InvalidRequestError
+from luma_async.image_sources import Picture
+from luma_async.lone_surrogates import holds_half_character
+from luma_async.tasks.submission import Submission
+
+KEY_LIMIT = 500
+"""Maximum length of a job key, in characters."""
+
+
+def checked_key(key: Any) -> str:
+    """Return a job key after checking it.
+
+    Raises:
+        InvalidRequestError: the key is not a string, is blank or too long, or contains a null
+            character or a lone surrogate.
+
+    """
+    if not isinstance(key, str):
+        raise InvalidRequestError.of("key", f"must be a string, got {key!r}; write {str(key)!r}")
+    if not key.strip():
+        raise InvalidRequestError.of("key", f"must not be blank, got {key!r}")
+    if len(key) > KEY_LIMIT:
+        raise InvalidRequestError.of(
+            "key", f"must have at most {KEY_LIMIT} characters, has {len(key)}"
+        )
+    if "\0" in key or holds_half_character(key):
+        raise InvalidRequestError.of(
+            "key", f"must not contain null characters or lone surrogates, got {key!r}"
+        )
+    return key
+
+
+def kept_request(submission: Submission) -> dict[str, Any]:
+    """Return the fields that were set, as JSON values, with a digest in place of each image.
+
+    An image may take megabytes, and nobody would read them in a journal.
+    """
+    fields = {
+        name: _shortened(value)
+        for name, value in dict(submission.sent).items()
+        if value is not None and value != {}
+    }
+    return dict(from_json(to_json(fields)))
+
+
+def fingerprint(source_id: str | None, kept: Mapping[str, Any]) -> str:
+    """Compute a digest that is equal for requests for the same video.
+
+    `notify_hook` is not part of the digest: it does not change the video, and a restarted worker
+    may well listen at another URL.
+    """
+    video = {name: value for name, value in kept.items() if name != "notify_hook"}
+    text = json.dumps([source_id, video], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _shortened(value: Any) -> Any:
+    if not isinstance(value, Picture):
+        return value
+    return f"data:{value.media_type};sha256,{value.sha256}"

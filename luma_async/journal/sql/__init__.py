@@ -1,0 +1,1 @@
+"""SQL of the journal: one implementation for SQLite and PostgreSQL."""

@@ -1,0 +1,170 @@
+"""Occasional queries on a journal, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from luma_async.journal.entry import EntryState
+from luma_async.journal.sql import row_mapping, statements
+from luma_async.journal.sql.engine import now
+from luma_async.journal.sql.schema import durations, jobs, owners
+
+_ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
+
+_FORGOTTEN_AFTER = 7 * 86400.0
+"""Seconds of silence after which the row of an owner is deleted. No clock is set by that much."""
+
+_PAGE = 500
+"""Maximum number of values in one condition; databases accept a few thousand."""
+
+_ROWS = 1000
+"""Number of short rows to read at a time. A journal may have very many, and all of them at once
+would block the event loop for a second."""
+
+
+def under(keys: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that an entry has one of some keys."""
+    return jobs.c.key.in_(keys)
+
+
+async def keys(connection: AsyncConnection, states: Sequence[EntryState]) -> list[str]:
+    """Return the keys of the entries in some states, or of all entries, oldest first."""
+    query = select(jobs.c.key).order_by(jobs.c.submitted_at, jobs.c.key)
+    if states:
+        query = query.where(jobs.c.state.in_([state.value for state in states]))
+    return [row.key async for page in _pages(connection, query) for row in page]
+
+
+async def states(connection: AsyncConnection) -> dict[str, EntryState]:
+    """Return the state of each key."""
+    query = select(jobs.c.key, jobs.c.state)
+    return {
+        row.key: EntryState(row.state) async for page in _pages(connection, query) for row in page
+    }
+
+
+async def _pages(
+    connection: AsyncConnection, query: Select[Any]
+) -> AsyncGenerator[Sequence[Row[Any]], None]:
+    """Yield the rows of a query, many at a time; the event loop goes on while they are fetched."""
+    result = await connection.stream(query, execution_options={"yield_per": _ROWS})
+    async for page in result.partitions():
+        yield page
+        await asyncio.sleep(0)  # a driver may have fetched them before
+
+
+async def unsettleable(
+    connection: AsyncConnection, ids: Mapping[str, str | None], *, holding: bool = False
+) -> dict[str, str]:
+    """Return the reasons why keys cannot be settled with these ids, by key.
+
+    An id of `None` frees the key. `holding` locks the rows until the transaction ends.
+    """
+    rows_of = select(jobs.c.key, jobs.c.state, jobs.c.server)
+    if holding:  # ignored by SQLite, which has a single writer
+        rows_of = rows_of.with_for_update()
+    by_key = {row.key: row for row in await _in_pages(connection, rows_of, jobs.c.key, ids)}
+    named = select(jobs.c.server, jobs.c.task_id, jobs.c.key)
+    known = [id for id in ids.values() if id is not None]
+    of_task = {
+        (row.server, row.task_id): row.key
+        for row in await _in_pages(connection, named, jobs.c.task_id, known)
+    }
+    problems = {}
+    for key, id in ids.items():
+        row = by_key.get(key)
+        if row is None:
+            problems[key] = f"{key!r} is not in the journal"
+        elif row.state != EntryState.UNCERTAIN:
+            problems[key] = f"{key!r} is {row.state}"
+        elif id is not None and (other := of_task.setdefault((row.server, id), key)) != key:
+            problems[key] = f"task {id} belongs to {other!r}, not to {key!r}"
+    return problems
+
+
+async def settle(connection: AsyncConnection, ids: Mapping[str, str | None]) -> dict[str, str]:
+    """Store the ids of uncertain entries, or delete those whose id is `None`.
+
+    Return an empty mapping. If some of the entries cannot be settled, change nothing, and return
+    the reasons by key.
+    """
+    problems = await unsettleable(connection, ids, holding=True)
+    if problems:
+        return problems
+    moment = row_mapping.this_moment()
+    is_it = jobs.c.key == bindparam("the_key")
+    running = {"state": EntryState.RUNNING.value, "reason": None, "updated_at": moment}
+    accepted = [{"the_key": key, "the_id": id} for key, id in sorted(ids.items()) if id is not None]
+    free = [{"the_key": key} for key, id in sorted(ids.items()) if id is None]
+    if accepted:
+        change = update(jobs).where(is_it).values(**running, task_id=bindparam("the_id"))
+        await connection.execute(change, accepted)
+    if free:
+        await connection.execute(delete(jobs).where(is_it), free)
+    return {}
+
+
+async def _in_pages(
+    connection: AsyncConnection, query: Select[Any], column: Column[Any], values: Iterable[str]
+) -> list[Row[Any]]:
+    """Return the rows with one of some values in a column, in the order of the values."""
+    ordered = sorted(values)
+    found: list[Row[Any]] = []
+    for start in range(0, len(ordered), _PAGE):
+        page = query.where(column.in_(ordered[start : start + _PAGE])).order_by(column)
+        found += await connection.execute(page)
+    return found
+
+
+async def purge(connection: AsyncConnection, before: float) -> int:
+    """Delete the jobs that ended before a moment, and return their number."""
+    has_ended = jobs.c.state.in_([state.value for state in _ENDED])
+    result = await connection.execute(delete(jobs).where(has_ended, jobs.c.updated_at < before))
+    return result.rowcount
+
+
+async def learned(connection: AsyncConnection, server: str) -> dict[str, Any]:
+    """Return the learned durations of the jobs of a server, by kind."""
+    query = select(durations.c.kind, durations.c.learned).where(durations.c.server == server)
+    return {row.kind: from_json(row.learned) for row in await connection.execute(query)}
+
+
+async def keep_learned(
+    connection: AsyncConnection, server: str, learned: Mapping[str, Any]
+) -> None:
+    """Store the learned durations of the jobs of a server, in place of those of the same kinds."""
+    kept = [
+        {"server": server, "kind": row_mapping.clean(kind), "learned": to_json(state).decode()}
+        for kind, state in sorted(learned.items())
+    ]
+    if kept:
+        statement = statements.insert_or_replace(durations, "learned", connection.dialect.name)
+        await connection.execute(statement, kept)
+
+
+async def forget_owners(connection: AsyncConnection) -> None:
+    """Delete the owners that have long been silent and have no submissions under way."""
+    silence = now(connection.dialect.name) - owners.c.heartbeat
+    is_submitting = exists().where(jobs.c.owner == owners.c.owner, statements.IS_SUBMITTING)
+    silent = select(owners.c.owner).where(
+        silence > _FORGOTTEN_AFTER, ~is_submitting.correlate(owners)
+    )
+    # If several processes do this at once, none of them waits for another.
+    free = silent.with_for_update(skip_locked=True)
+    await connection.execute(delete(owners).where(owners.c.owner.in_(free)))

@@ -1,0 +1,159 @@
+"""Record: the journal entry of one submission, kept up to date while it is under way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from uuid import uuid4
+
+from luma_async.errors import JournalError, LumaError
+from luma_async.journal.closing import Closing
+from luma_async.journal.entry import Entry, EntryState
+from luma_async.journal.journal import Journal
+from luma_async.journal.sql.owner import running_time
+from luma_async.models import Generation
+
+logger = logging.getLogger("luma_async")
+
+
+class KeyTaken(Exception):  # noqa: N818  an internal signal, never shown to users
+    """The key was claimed by another caller first; `entry` is the entry of that caller."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(entry.key)
+        self.entry = entry
+
+
+class Record:
+    """The journal entry of one submission: a claim before each try, and its outcome afterwards.
+
+    `entry` is the entry to write, in place of `instead_of` if that is given. Each try has a claim
+    of its own, because the outcome of an earlier try may still be on its way to the database. No
+    write takes longer than `closing` allows.
+    """
+
+    def __init__(
+        self, journal: Journal, entry: Entry, *, instead_of: Entry | None, closing: Closing
+    ) -> None:
+        self._journal = journal
+        self._entry = entry
+        self._instead_of = instead_of
+        self._closing = closing
+        self._claimed_at = 0.0
+
+    @property
+    def key(self) -> str:
+        """Job key of the entry."""
+        return self._entry.key
+
+    @property
+    def request_id(self) -> str:
+        """Id sent with each try of the submission."""
+        if self._entry.request_id is None:  # written by an older release
+            self._entry = replace(self._entry, request_id=str(uuid4()))
+        return self._entry.request_id or ""
+
+    async def sending(self) -> None:
+        """Claim the key, right before the submission is sent.
+
+        Raises:
+            KeyTaken: another entry has the key.
+            JournalError: the claim could not be written.
+
+        """
+        now = datetime.now(UTC)
+        self._entry = replace(self._entry, submitted_at=now, updated_at=now)
+        self._claimed_at = running_time()
+        try:
+            async with self._closing.bound():
+                current = await self._journal.claim(self._entry, instead_of=self._instead_of)
+        except JournalError as error:
+            text = f"{error} The job was not submitted."
+        except TimeoutError:
+            self._closing.say(self.not_taken)
+            text = (
+                "The client was closed before the journal was written. The job was not submitted."
+            )
+        else:
+            if current.claim != self._entry.claim:
+                raise KeyTaken(current)
+            return
+        raise JournalError(text)
+
+    async def confirm(self) -> None:
+        """Check the claim once more, because this process may have been suspended.
+
+        Raises:
+            JournalError: the claim is no longer valid or cannot be checked; the submission must not
+                be sent.
+
+        """
+        try:
+            async with self._closing.bound():
+                is_valid = await self._journal.hold(self._entry)
+        except JournalError as error:
+            text = f"{error} The job {self.key!r} was not submitted."
+        except TimeoutError:
+            text = f"The client was closed before the job {self.key!r} was submitted."
+        else:
+            if is_valid:
+                return
+            text = (
+                f"The job {self.key!r} was not submitted. This process was silent for "
+                f"{running_time() - self._claimed_at:.0f} s during the submission, so it counted "
+                "as dead, and the key was settled or used again meanwhile. Submit with this key "
+                "again to get the state of its job."
+            )
+        logger.error("%s", text)
+        raise JournalError(text)
+
+    async def taken(self, result: Generation) -> None:
+        """Record that the job was accepted, with its id."""
+        await self._write(
+            self._journal.taken(self._entry, result.id),
+            f"The job {self.key!r} was accepted, and is task {result.id}",
+        )
+
+    async def not_taken(self) -> None:
+        """Release the key, for the next try or for another call."""
+        entry = self._entry
+        await self._write(
+            self._journal.refused(entry, instead_of=self._instead_of),
+            f"The job {self.key!r} was not accepted",
+        )
+        if self._instead_of is not None:
+            self._instead_of = replace(self._instead_of, claim=entry.claim)
+        self._next_claim(entry)
+
+    async def unclear(self, error: LumaError) -> None:
+        """Record that the job may have been accepted; the next try replaces this one."""
+        entry = self._entry
+        await self._write(
+            self._journal.unclear(entry, str(error)), f"The job {self.key!r} may have been accepted"
+        )
+        self._instead_of = replace(entry, state=EntryState.UNCERTAIN, reason=str(error))
+        self._next_claim(entry)
+
+    def cut_off(self, *, has_left: bool) -> None:
+        """Record in the background that the submission was cancelled."""
+        if has_left:
+            why = LumaError("The submission was cancelled before the answer arrived.")
+            self._closing.say(partial(self.unclear, why))
+        else:
+            self._closing.say(self.not_taken)
+
+    def _next_claim(self, entry: Entry) -> None:
+        self._entry = replace(entry, claim=uuid4().hex)
+
+    async def _write(self, writing: Awaitable[None], what: str) -> None:
+        try:
+            async with self._closing.bound():
+                await writing
+        except (JournalError, TimeoutError) as error:
+            why = error if isinstance(error, JournalError) else "The client is being closed."
+            logger.error("%s, but the journal does not know it yet. %s", what, why)  # noqa: TRY400
+        except Exception:  # a custom journal may raise anything, and the job may be paid for
+            logger.exception("%s, but the journal does not know it.", what)

@@ -1,0 +1,1 @@
+"""Poll schedules: when to look at a job. Pure: no clock and no randomness in here."""
