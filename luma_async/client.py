@@ -24,9 +24,9 @@ from luma_async.errors import (
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
-from luma_async.media.delivery import Delivery, Download, Order, Source
 from luma_async.media.download_all import Sources, download_all
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
+from luma_async.media.downloads import Delivery, Download, Order, Source
 from luma_async.media.fetch import Limits, Progress
 from luma_async.media.image_reader import IMAGE_LIMIT, PictureReader
 from luma_async.media.links import What

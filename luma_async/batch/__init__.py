@@ -11,7 +11,7 @@
 from luma_async.batch.gallery import write as write_gallery
 from luma_async.batch.manifest import Manifest, read_manifest
 from luma_async.batch.progress import Progress
-from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Result, ResultState
 from luma_async.batch.rows import Row
 from luma_async.batch.runner import Batch
 

@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
 from luma_async.batch.next_steps import Commands, Step, settling_steps, steps
-from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Result, ResultState
 
 NAME = "gallery.html"
 _PIECES = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Result, ResultState
 from luma_async.shell import command_about, shell_word
 
 _MOST_NAMED = 20

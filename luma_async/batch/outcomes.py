@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
-from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Result, ResultState
 from luma_async.batch.rows import Row
 from luma_async.errors import (
     GenerationFailedError,

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Result, ResultState
 from luma_async.batch.rows import Row
 from luma_async.errors import BatchError
 from luma_async.file_lock import lock, unlock

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 
 from luma_async.errors import ClientClosedError
 from luma_async.media.completion import to_completion
-from luma_async.media.delivery import Download, Source
+from luma_async.media.downloads import Download, Source
 from luma_async.tasks.run_many import lazily
 
 READ_AHEAD = 100

@@ -24,7 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from luma_async.batch.gallery import render, write
-from luma_async.batch.result import Result, ResultState
+from luma_async.batch.results import Result, ResultState
 from luma_async.simulator.film import save_video
 from luma_async.simulator.simulated_jobs import Job
 from tests.batch.browser import running_chromium
