@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 import aiohttp
 
+from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect, GatewayDialect
 from luma_async.errors import (
     ConfigurationError,
@@ -24,9 +25,8 @@ from luma_async.errors import (
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
-from luma_async.media.download_all import Sources, download_all
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
-from luma_async.media.downloads import Delivery, Download, Order, Source
+from luma_async.media.downloads import Delivery, Download, Order, Source, Sources, download_all
 from luma_async.media.fetch import Limits, Progress
 from luma_async.media.image_reader import IMAGE_LIMIT, PictureReader
 from luma_async.media.links import What
@@ -52,12 +52,10 @@ from luma_async.tasks.arguments import (
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Keyed, Requests, Run, VideoSource
-from luma_async.tasks.submission import Retries, RetryUncertain, Submission
-from luma_async.tasks.submitter import Submitter
+from luma_async.tasks.submitter import Retries, RetryUncertain, Submission, Submitter
 from luma_async.transport import Transport
 from luma_async.transport.credentials import Secret
 from luma_async.transport.rate_limit_headers import LONGEST_WAIT
-from luma_async.transport.turns import Turns
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+
+import anyio
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
@@ -117,3 +120,64 @@ async def to_its_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         finally:
             del cancelled
     return task.result()
+
+
+async def to_completion(work: Coroutine[Any, Any, None]) -> None:
+    """Await something to its end; a cancellation meanwhile is raised afterwards.
+
+    A shielded scope of anyio's holds off the scopes around it, but no `Task.cancel()`.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled
+    task.result()
+
+
+class Turns:
+    """Lets at most so many callers go on in one round of the event loop, in the order they came.
+
+    A thousand submissions that are asked for with one `gather` begin in one round, and would hold
+    everything else up until all of them have been prepared. One that comes alone goes on at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that begins the next round; `None` if none was asked to."""
+
+    async def take(self) -> None:
+        """Return in this round if it has room, else in a later one."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._left = loop, self._most
+            self._waiting.clear()  # of a loop that has ended
+            loop.call_soon(self._begin_round)
+        if self._left and not self._waiting:
+            self._left -= 1
+            return
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _begin_round(self) -> None:
+        loop, self._left = self._loop, self._most
+        while self._left and self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():  # a cancelled one is
+                waiter.set_result(None)
+                self._left -= 1
+        if loop is not None and self._left < self._most:
+            loop.call_soon(self._begin_round)
+        else:
+            self._loop = None

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luma_async.batch.chains import TASK_MARK, circles, task_id
 from luma_async.batch.columns import (
     COLUMNS,
     FIELDS,
@@ -22,7 +21,7 @@ from luma_async.batch.columns import (
 from luma_async.batch.encodings import decoded
 from luma_async.batch.excel_table import read_excel
 from luma_async.batch.problems import Problem, TableError, manifest_error
-from luma_async.batch.rows import Row
+from luma_async.batch.rows import TASK_MARK, Row, circles, task_id
 from luma_async.batch.tables import (
     Read,
     Record,

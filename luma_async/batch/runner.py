@@ -22,6 +22,7 @@ from luma_async.batch.results import Result, ResultState
 from luma_async.batch.results_file import Results, is_lasting
 from luma_async.batch.rows import Row
 from luma_async.client import LumaClient
+from luma_async.concurrency import to_completion
 from luma_async.errors import (
     APIConnectionError,
     APIError,
@@ -37,9 +38,7 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.journal import EntryState
-from luma_async.media.completion import to_completion
-from luma_async.media.download_all import download_all
-from luma_async.media.downloads import Download, Source
+from luma_async.media.downloads import Download, Source, download_all
 from luma_async.media.filenames import safe_stem
 from luma_async.models import Generation, Outcome
 from luma_async.schedules.adaptive import EVERY_KIND

@@ -15,7 +15,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        from luma_async.cli.secrecy import refuse_key  # noqa: PLC0415  as below
+        from luma_async.cli.environment import refuse_key  # noqa: PLC0415  as below
 
         refuse_key(sys.argv[1:])
         from luma_async.cli.app import app  # noqa: PLC0415  the extra may be missing

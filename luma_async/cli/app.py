@@ -44,7 +44,7 @@ from luma_async.cli.options import (
     What,
     complete_state,
 )
-from luma_async.cli.what import Wanted
+from luma_async.cli.target import Wanted
 from luma_async.version import __version__
 
 if TYPE_CHECKING:

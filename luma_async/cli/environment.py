@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Self
+
+from luma_async.cli.exit_codes import ExitCode
 
 API_KEY, BASE_URL, JOURNAL = "LUMA_API_KEY", "LUMA_BASE_URL", "LUMA_JOURNAL"
 REJECTION_CODES = "LUMA_REJECTION_CODES"
@@ -91,3 +95,23 @@ def _text_of(path: Path) -> tuple[str, str | None]:
         return content.decode(encoding), None
     except UnicodeDecodeError:
         return content.decode("latin-1"), None
+
+
+_KEY_OPTIONS = frozenset(
+    ["--api-key", "--apikey", "--api_key", "--luma-api-key", "--secret", "--token"]
+)
+
+
+def refuse_key(arguments: Iterable[str]) -> None:
+    """Leave, and say where the key belongs, if there is an option for one among the arguments."""
+    before_words = takewhile(lambda argument: argument != "--", arguments)
+    given = {argument.partition("=")[0].lower() for argument in before_words}
+    if given.isdisjoint(_KEY_OPTIONS):
+        return
+    print(
+        "luma-async takes no key on its command line, where other users of the machine can see "
+        "it. Put it into the environment as LUMA_API_KEY, or as LUMA_API_KEY=... into a file .env "
+        "in this folder. (The key of `luma-async simulate` is LUMA_SIMULATOR_KEY.)",
+        file=sys.stderr,
+    )
+    sys.exit(ExitCode.USAGE)

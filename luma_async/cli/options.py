@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from luma_async.cli.what import Wanted
+from luma_async.cli.target import Wanted
 
 RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
 STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")

@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from luma_async.cli.advice import advice_on
-from luma_async.cli.display import Display
 from luma_async.cli.interruption import raising
-from luma_async.cli.progress_display import Board
+from luma_async.cli.progress_display import Board, Display
 from luma_async.cli.text import clean
 from luma_async.errors import LumaError, ManifestError
 
@@ -68,7 +67,7 @@ class Terminal:
     @contextmanager
     def meter(self, progress: Progress, *, at_once: int) -> Iterator[None]:
         """Show meanwhile where a batch stands."""
-        from luma_async.cli.meter import Meter  # noqa: PLC0415  a batch needs more than others
+        from luma_async.cli.progress_display import Meter  # noqa: PLC0415  a batch needs more than others
 
         with self._showing(Meter(self._console, progress, at_once=at_once).display):
             yield

@@ -30,8 +30,7 @@ from luma_async.errors import InvalidRequestError, ResponseError
 from luma_async.image_sources import Picture
 from luma_async.lone_surrogates import holds_half_character
 from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, State
-from luma_async.transport.body import Body
-from luma_async.transport.call import Call
+from luma_async.transport.call import Body, Call
 from luma_async.transport.error_bodies import SUCCESS_CODES
 from luma_async.transport.json_documents import read_documents
 from luma_async.transport.long_answer import LongAnswer

@@ -22,17 +22,14 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.journal.closing import Closing
-from luma_async.journal.entry import Entry, EntryState, made_up_key
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
-from luma_async.journal.journal import Journal
-from luma_async.journal.learned import Learned
+from luma_async.journal.journal import Entry, EntryState, Journal, made_up_key
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import KeyTaken, Record
-from luma_async.journal.write_behind import Ends
+from luma_async.journal.write_behind import Ends, Learned
 from luma_async.models import Generation, State
 from luma_async.tasks import PollSchedule, TaskManager, VideoTask
-from luma_async.tasks.submission import Retries, Submission, kind_of
-from luma_async.tasks.submitter import Submitter
+from luma_async.tasks.submitter import Retries, Submission, Submitter, kind_of
 
 PAGE = 200
 """Number of jobs to resume before other tasks of the event loop have their turn."""

@@ -17,8 +17,8 @@ import anyio.to_thread
 
 from luma_async.concurrency import to_its_end
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
-from luma_async.journal.entry import End, Entry, EntryState
 from luma_async.journal.fingerprint import checked_key
+from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.sql.location import parse_place
 from luma_async.journal.sql.operations import Change, Claim, Find, Finish, Operation
 from luma_async.lone_surrogates import holds_half_character

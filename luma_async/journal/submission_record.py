@@ -11,8 +11,7 @@ from uuid import uuid4
 
 from luma_async.errors import JournalError, LumaError
 from luma_async.journal.closing import Closing
-from luma_async.journal.entry import Entry, EntryState
-from luma_async.journal.journal import Journal
+from luma_async.journal.journal import Entry, EntryState, Journal
 from luma_async.journal.sql.owner import running_time
 from luma_async.models import Generation
 

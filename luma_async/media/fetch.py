@@ -15,23 +15,21 @@ import anyio
 import anyio.to_thread
 from yarl import URL
 
+from luma_async.concurrency import to_completion
 from luma_async.errors import DownloadError
 from luma_async.media.addresses import PrivateAddressError
-from luma_async.media.completion import to_completion
-from luma_async.media.containers import is_cut_off
 from luma_async.media.content_encoding import DECODABLE, ContentError, codings, decoder
-from luma_async.media.file_types import HEAD, media_type, suffix_of
+from luma_async.media.file_types import HEAD, is_cut_off, media_type, suffix_of
 from luma_async.media.filenames import Destination
 from luma_async.media.link_urls import link_url
 from luma_async.media.links import FAMILIES, Link, Links, What
-from luma_async.media.part_file import Part
+from luma_async.media.part_file import Part, Writer
 from luma_async.media.ranges import Answer, Version, place_of, range_headers, read_answer
 from luma_async.media.requester import RedirectError, Requester
 from luma_async.media.response_stream import Arriving
 from luma_async.media.speed import SpeedLimit, TooSlowError
-from luma_async.media.writer import Writer
 from luma_async.transport.rate_limit_headers import parse_retry_after
-from luma_async.transport.waits import waits
+from luma_async.transport.retry_policy import waits
 from luma_async.web_url import shown_link
 
 logger = logging.getLogger("luma_async")

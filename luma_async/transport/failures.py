@@ -18,8 +18,7 @@ from luma_async.errors import (
     ResponseError,
     ServerError,
 )
-from luma_async.transport.body import Body
-from luma_async.transport.call import Call
+from luma_async.transport.call import Body, Call
 from luma_async.transport.error_bodies import (
     Refusal,
     body_text,

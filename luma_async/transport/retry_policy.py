@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from enum import Enum
+from typing import Any
+
+import backoff
 
 from luma_async.transport.rejections import REJECTING_STATUSES
 
@@ -57,3 +61,18 @@ def failure_of_refusal(status: int, *, is_rejection: bool) -> Failure:
     if status >= 500 or status in _PASSING_STATUSES or status in REJECTING_STATUSES:
         return Failure.UNCLEAR  # a rejecting status would be certain, were it not for its text
     return Failure.UNKNOWN
+
+
+def waits() -> Generator[float, Any, None]:
+    """Give the seconds before each next try: exponential, half of it random.
+
+    After a first `next()` it is sent what went wrong, whose `retry_after` is a floor unless it is
+    `None`.
+    """
+    growing = backoff.expo(base=2, factor=0.5, max_value=30.0)
+    next(growing)
+    failed = yield 0.0
+    while True:
+        pause: float = next(growing)
+        least = pause / 2 if failed.retry_after is None else failed.retry_after
+        failed = yield least + backoff.full_jitter(pause / 2)

@@ -26,8 +26,7 @@ from luma_async.errors import (
 )
 from luma_async.setting_types import SecretLike, URLLike
 from luma_async.transport.account import Account, Turn
-from luma_async.transport.body import Body
-from luma_async.transport.call import Call
+from luma_async.transport.call import Body, Call
 from luma_async.transport.connection_reuse import Ride
 from luma_async.transport.credentials import Secret, checked_base_url, checked_key
 from luma_async.transport.failures import Answer, Failed, Scrub, refused, unanswered, unreadable
@@ -37,12 +36,11 @@ from luma_async.transport.long_answer import in_turns
 from luma_async.transport.rate_limit_headers import REMAINING, used_up_for
 from luma_async.transport.rate_limiter import Brake
 from luma_async.transport.response_body import next_chunk
-from luma_async.transport.retry_policy import Verdict, verdict
+from luma_async.transport.retry_policy import Verdict, verdict, waits
 from luma_async.transport.scrubbing import Scrubber
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.submissions import SubmissionRecord
 from luma_async.transport.upload import Upload
-from luma_async.transport.waits import waits
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
-from luma_async.transport.body import Body
+from luma_async.transport.call import Body
 from luma_async.transport.connection_reuse import Ride
 
 

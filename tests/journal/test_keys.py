@@ -27,7 +27,7 @@ from luma_async import (
 from luma_async.journal import Entry, EntryState
 from luma_async.journal.fingerprint import KEY_LIMIT, checked_key, fingerprint, kept_request
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.tasks.submission import Submission
+from luma_async.tasks.submitter import Submission
 from tests.clients import HOUR, connect, until
 from tests.journal.test_entries import ended
 

@@ -14,8 +14,8 @@ import pytest
 
 from luma_async import SQLJournal
 from luma_async.journal import sql_journal
-from luma_async.journal.entry import Entry, EntryState
-from luma_async.journal.sql import queries, transactions
+from luma_async.journal.journal import Entry, EntryState
+from luma_async.journal.sql import queries, row_mapping, transactions
 
 ENTRIES = 120
 

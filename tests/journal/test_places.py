@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
 from luma_async.journal.sql import engine
+from luma_async.journal.sql.error_explanations import Unusable
 from luma_async.journal.sql.sqlite_file import SQLiteFile
-from luma_async.journal.unusable import Unusable
 from luma_async.simulator import Fault, Simulator
 from tests.clients import connect, until
 from tests.journal.test_owners import new_entry
@@ -382,7 +382,7 @@ async def test_a_file_that_goes_between_the_look_and_the_connection_is_not_made(
         await opened.connect()
 
     assert not file.path.exists()
-    await engine.dispose()
+    await opened.dispose()
     # The driver's thread has a last word for this loop, which must not be closed before.
     await until(lambda: not set(threading.enumerate()) - threads)
 

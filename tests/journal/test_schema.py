@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from luma_async import SQLJournal
 from luma_async.journal import End, EntryState
 from luma_async.journal.sql import schema
-from luma_async.journal.unusable import Unusable
+from luma_async.journal.sql.error_explanations import Unusable
 from tests.journal.databases import execute
 from tests.journal.test_owners import LONG_ID, new_entry
 

@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async.media.containers import is_cut_off
+from luma_async.media.file_types import is_cut_off
 
 boxes = st.lists(
     st.tuples(

@@ -24,7 +24,7 @@ from luma_async import (
     Outcome,
 )
 from luma_async.media import Download
-from luma_async.media.download_all import READ_AHEAD, Sources
+from luma_async.media.downloads import READ_AHEAD, Sources
 from luma_async.simulator import Fixed
 from tests.clients import HOUR, InTurn, connect, until
 from tests.media.hosts import MEGABYTE, a_video, media, small

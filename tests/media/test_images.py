@@ -34,7 +34,7 @@ from luma_async.image_sources import PictureLike
 from luma_async.media import Picture, image_from
 from luma_async.media.file_types import media_type
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.transport.body import STEP, Body
+from luma_async.transport.call import STEP, Body
 from tests.clients import connect, until
 from tests.loops import skip
 from tests.media.pictures import a_picture, arrived, as_data_uri

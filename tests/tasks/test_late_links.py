@@ -23,7 +23,7 @@ from luma_async import (
     State,
     VideoTask,
 )
-from luma_async.journal.entry import EntryState
+from luma_async.journal.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
 from luma_async.tasks.batch_answer import Seen

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.failures import Failed
-from luma_async.transport.retry_policy import Failure
-from luma_async.transport.waits import waits
+from luma_async.transport.retry_policy import Failure, waits
 from tests.clients import HOUR, connect, until
 from tests.loops import skip
 

@@ -15,8 +15,7 @@ from luma_async.simulator import Variant
 from luma_async.simulator.answers import Answers, Links
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.simulator.simulated_jobs import Clock
-from luma_async.transport.pace import DECREASE, DOUBT, RETURN, SLOWEST, Pace
-from luma_async.transport.rate_limiter import Brake
+from luma_async.transport.rate_limiter import DECREASE, DOUBT, RETURN, SLOWEST, Brake, Pace
 from tests.clients import HOUR
 from tests.loops import JumpingLoop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from luma_async.transport.turns import Turns
+from luma_async.concurrency import Turns
 
 
 async def passed_in_each_round(turns: Turns, order: list[int], callers: int) -> list[int]:

@@ -11,11 +11,10 @@ from sqlalchemy import URL, ColumnElement, Connection, event, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from luma_async.journal.sql.error_explanations import DAMAGED
+from luma_async.journal.sql.error_explanations import DAMAGED, Unusable
 from luma_async.journal.sql.location import Place
 from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.sqlite_file import SQLiteFile
-from luma_async.journal.unusable import Unusable
 
 _CHECKED_SIZE = 32 * 2**20
 """Maximum size, in bytes, of a file that is checked for damage when it is opened. The check takes

@@ -9,7 +9,6 @@ import ssl
 from sqlalchemy.exc import DBAPIError
 
 from luma_async.journal.sql.postgres import ANSWER_TIMEOUT
-from luma_async.journal.unusable import ReplacedError, Unusable
 
 DAMAGED = "it is damaged. Restore a copy of it, or recover its data with `sqlite3 ... .recover`"
 _FULL = "the disk is full. Free some space"
@@ -167,3 +166,11 @@ def _by_state(error: BaseException) -> str | None:
 def _by_words(said: str) -> str | None:
     lower = said.lower()
     return next((meaning for words, meaning in _BY_WORDS if words in lower), None)
+
+
+class ReplacedError(OSError):
+    """The file is no longer the one that was opened."""
+
+
+class Unusable(Exception):  # noqa: N818  an internal signal, never shown to users
+    """The database cannot be used as a journal; the text has the reason."""

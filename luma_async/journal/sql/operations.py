@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from luma_async.journal.entry import End, Entry, made_up_key
+from luma_async.journal.journal import End, Entry, made_up_key
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

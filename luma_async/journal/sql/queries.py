@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from luma_async.journal.entry import EntryState
+from luma_async.journal.journal import EntryState
 from luma_async.journal.sql import row_mapping, statements
 from luma_async.journal.sql.engine import now
 from luma_async.journal.sql.schema import durations, jobs, owners

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from luma_async.journal.unusable import Unusable
+from luma_async.journal.sql.error_explanations import Unusable
 
 metadata = MetaData()
 

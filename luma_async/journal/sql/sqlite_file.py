@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from luma_async.errors import ConfigurationError
-from luma_async.journal.unusable import ReplacedError, Unusable
+from luma_async.journal.sql.error_explanations import ReplacedError, Unusable
 
 _PRIVATE = 0o600
 """Mode of a new file: only its owner may read prompts and signed links. SQLite gives the same mode

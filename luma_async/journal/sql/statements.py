@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from luma_async.journal.entry import EntryState
+from luma_async.journal.journal import EntryState
 from luma_async.journal.sql.engine import now
 from luma_async.journal.sql.schema import jobs, owners
 

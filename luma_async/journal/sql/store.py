@@ -22,17 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.concurrency import Worker
 from luma_async.errors import JournalError
-from luma_async.journal.entry import Entry, EntryState
+from luma_async.journal.journal import Entry, EntryState
 from luma_async.journal.sql import engine, owner, queries
 from luma_async.journal.sql.connections import BrokenOffError, Connections
-from luma_async.journal.sql.error_explanations import explain
+from luma_async.journal.sql.error_explanations import Unusable, explain
 from luma_async.journal.sql.group_commit import GroupCommit
 from luma_async.journal.sql.heartbeats import Heartbeats
 from luma_async.journal.sql.location import Place
 from luma_async.journal.sql.operations import Beat, Change, Claim, Finish, Hold, Operation
 from luma_async.journal.sql.schema import migrate
 from luma_async.journal.sql.transactions import Transactions
-from luma_async.journal.unusable import Unusable
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import RowMapping, UpdateBase, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from luma_async.journal.entry import Entry, EntryState, made_up_key
+from luma_async.journal.journal import Entry, EntryState, made_up_key
 from luma_async.journal.sql import row_mapping, statements
 from luma_async.journal.sql.engine import Clash
 from luma_async.journal.sql.heartbeats import Heartbeats
