@@ -1,4 +1,4 @@
-"""Pictures in and videos out: how long the loop is held, how fast files come, in what memory."""
+"""Images in and videos out: how long the loop is held, how fast files come, in what memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks.downloads import Measured, measure, served
 from benchmarks.gateway import gateway
-from benchmarks.pictures import KINDS
-from benchmarks.pictures import measure as measure_stall
+from benchmarks.images import KINDS
+from benchmarks.images import measure as measure_stall
 from benchmarks.row import Row
 
 REPETITIONS = 10
@@ -23,12 +23,12 @@ VIDEO_SIZE = 500 * 10**6
 
 
 def rows() -> Iterator[Row]:
-    """Send a large picture of each kind, and download a large video beside curl."""
-    yield from _pictures()
+    """Send a large image of each kind, and download a large video beside curl."""
+    yield from _images()
     yield from _downloads()
 
 
-def _pictures() -> Iterator[Row]:
+def _images() -> Iterator[Row]:
     for kind in KINDS:
         with gateway(median=60) as server:
             stall = min(measure_stall(server.url, kind) for _ in range(3))

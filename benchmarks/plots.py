@@ -1,4 +1,4 @@
-"""Pictures of what was measured, as PNG beside this file."""
+"""Images of what was measured, as PNG beside this file."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from luma_async.media.addresses import AddressPolicy
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
 from luma_async.media.downloads import Delivery, Download, Order, Source, Sources, download_all
 from luma_async.media.fetch import Limits, Progress
-from luma_async.media.image_reader import IMAGE_LIMIT, PictureReader
+from luma_async.media.image_reader import IMAGE_LIMIT, ImageReader
 from luma_async.media.links import What
 from luma_async.media.requester import Requester
 from luma_async.models import (
@@ -95,7 +95,7 @@ class LumaClient:
         link_timeout: seconds that a job is still looked at which the server calls completed
             without naming a link to its video. Then it ends without one, and a warning says so.
         batch_size: ids in one status request.
-        max_image_bytes: the largest picture that is sent.
+        max_image_bytes: the largest image that is sent.
         max_downloads: files on their way here at once, beside `max_requests`.
         journal: what keeps jobs from being lost or paid for twice when the process dies: a path
             (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
@@ -164,10 +164,10 @@ class LumaClient:
                 f"min_download_speed must be 0 or more bytes a second, not {min_download_speed!r}."
             )
         dialect = dialect or GatewayDialect()
-        self._pictures = PictureReader(
+        self._images = ImageReader(
             max_bytes=max_image_bytes,
             at_once=max_requests,
-            urls_only=None if dialect.takes_picture_data else type(dialect).__name__,
+            urls_only=None if dialect.takes_image_data else type(dialect).__name__,
         )
         self._max_requests = max_requests
         self._max_tasks = max_tasks
@@ -620,7 +620,7 @@ class LumaClient:
     async def _generate(
         self, request: GenerateRequest, key: str | None, retries: Retries
     ) -> VideoTask:
-        async with self._pictures.read(request) as sent:
+        async with self._images.read(request) as sent:
             return await self._submit(Submission(request, sent), key=key, retries=retries)
 
     async def _extend(
@@ -630,7 +630,7 @@ class LumaClient:
         may_be_known = key is not None and await self._knows(key)
         if not may_be_known:
             await self._submitter.unless_stopped(self._finished(source))
-        async with self._pictures.read(request) as sent:
+        async with self._images.read(request) as sent:
             return await self._submit(
                 Submission(request, sent, source_id),
                 source=source if may_be_known else None,

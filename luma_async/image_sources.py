@@ -1,4 +1,4 @@
-"""Pictures that go in: what may stand for one, and one that is ready to be sent."""
+"""Images that go in: what may stand for one, and one that is ready to be sent."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class SavesItself(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A picture that was read and checked; `luma_async.media.image_from` makes them.
+class Image:
+    """An image that was read and checked; `luma_async.media.image_from` makes them.
 
     `data` are its bytes as they will be sent, `media_type` is such as `image/png`, by content.
     """
@@ -58,7 +58,7 @@ class Picture:
         return bytes(self.data)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Picture):
+        if not isinstance(other, Image):
             return NotImplemented
         return (self.sha256, self.media_type) == (other.sha256, other.media_type)
 
@@ -69,11 +69,11 @@ class Picture:
         return _unpickled, (bytes(self.data), self.media_type, self.sha256)
 
 
-def _unpickled(data: bytes, media_type: str, sha256: str) -> Picture:
-    return Picture(memoryview(data), media_type, sha256)
+def _unpickled(data: bytes, media_type: str, sha256: str) -> Image:
+    return Image(memoryview(data), media_type, sha256)
 
 
-PictureLike = (
+ImageLike = (
     str
     | URL
     | AnyUrl
@@ -83,9 +83,9 @@ PictureLike = (
     | memoryview
     | ReadsBytes
     | SavesItself
-    | Picture
+    | Image
 )
-"""A web URL, a data URI, a path, bytes, a file, a Pillow image, or a picture that was read."""
+"""A web URL, a data URI, a path, bytes, a file, a Pillow image, or an image that was read."""
 
 
 def is_file(source: object) -> TypeGuard[ReadsBytes]:
@@ -112,12 +112,12 @@ def is_url(source: object) -> TypeGuard[str]:
 def checked_source(source: Any) -> Any:
     """Check what can be checked without reading anything.
 
-    What is no URL is taken for a path: whether there is a picture shows when it is read.
+    What is no URL is taken for a path: whether there is an image shows when it is read.
     """
     source = unwrapped(source)
     if isinstance(source, str):
         _check_text(source)
-    elif not isinstance(source, Picture | os.PathLike | bytes | bytearray | memoryview) and not (
+    elif not isinstance(source, Image | os.PathLike | bytes | bytearray | memoryview) and not (
         is_pillow_image(source) or is_file(source)
     ):
         raise PydanticCustomError(
@@ -135,7 +135,7 @@ def _check_text(source: str) -> None:
     elif is_url(source) and not is_web_url(source):
         raise PydanticCustomError(
             "image",
-            "{url} is not a URL of a picture; allowed is http(s)://host/..., or the path of a file",
+            "{url} is not a URL of an image; allowed is http(s)://host/..., or the path of a file",
             {"url": repr(shown_link(source))},
         )
     elif not source.strip() or "\0" in source:
@@ -147,9 +147,9 @@ def _check_data_uri(source: str) -> None:
     head = source[:end].lower() if end > 0 else ""
     if not (head.startswith("data:image/") and head.endswith(";base64")):
         raise PydanticCustomError(
-            "image", "is not a picture's data URI; allowed is data:image/...;base64,..."
+            "image", "is not an image's data URI; allowed is data:image/...;base64,..."
         )
-    # The head is enough to tell a picture from a slip; megabytes of it would stall the event loop.
+    # The head is enough to tell an image from a slip; megabytes of it would stall the event loop.
     try:
         decoded = base64.b64decode(source[end + 1 : end + 1 + 4096], validate=True)
     except (binascii.Error, ValueError):
@@ -158,5 +158,5 @@ def _check_data_uri(source: str) -> None:
         raise PydanticCustomError("image", "holds no readable Base64 after the comma")
 
 
-PictureField = Annotated[PictureLike, PlainValidator(checked_source)]
-"""A picture as a field of a request."""
+ImageField = Annotated[ImageLike, PlainValidator(checked_source)]
+"""An image as a field of a request."""

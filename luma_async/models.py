@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 from yarl import URL
 
 from luma_async.errors import InvalidRequestError, LumaError
-from luma_async.image_sources import PictureField, PictureLike
+from luma_async.image_sources import ImageField, ImageLike
 from luma_async.lone_surrogates import holds_half_character
 from luma_async.packed_row import PackedRow
 from luma_async.setting_types import unwrapped
@@ -209,8 +209,8 @@ Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
 class ExtendFields(TypedDict, total=False):
     """The keyword arguments of `extend()`, as `ExtendRequest` documents them."""
 
-    image: PictureLike | None
-    image_end: PictureLike | None
+    image: ImageLike | None
+    image_end: ImageLike | None
     aspect_ratio: AspectRatio | None
     expand_prompt: bool | None
     model: str | None
@@ -230,12 +230,12 @@ class _Request(_Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     prompt: Prompt
-    image: PictureField | None = None
+    image: ImageField | None = None
     """First frame: an http(s) URL, a data URI, a path, bytes, a file that is open for reading
     bytes, a Pillow image, or what `luma_async.media.image_from` made of one of them. It is read
     when the job is submitted. A text that is no URL is a path, so check it if a stranger wrote it.
     """
-    image_end: PictureField | None = None
+    image_end: ImageField | None = None
     """Last frame, in the same forms."""
     aspect_ratio: AspectRatio | None = None
     expand_prompt: bool | None = None
@@ -278,7 +278,7 @@ class _Request(_Frozen):
         return hash((type(self), self.prompt))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show what is set, and no picture's whole Base64."""
+        """Show what is set, and no image's whole Base64."""
         for name, value in dict(self).items():
             if value is not None and value != {}:
                 if isinstance(value, str) and len(value) > 200:

@@ -121,7 +121,7 @@ def test_requests_are_values() -> None:
     assert copy.deepcopy(request) == pickle.loads(pickle.dumps(request)) == request  # noqa: S301
 
 
-def test_a_request_shows_what_is_set_and_no_whole_picture() -> None:
+def test_a_request_shows_what_is_set_and_no_whole_image() -> None:
     """`repr` of a request with a megabyte of Base64 fits on a screen."""
     request = GenerateRequest("a cat", image="data:image/png;base64," + "A" * 2**20)
 

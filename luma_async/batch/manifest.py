@@ -49,7 +49,7 @@ _READERS: dict[str, Read] = {
 }
 _HALF = re.compile("[\ud800-\udfff]")
 _BOOLEANS = {"loop", "expand_prompt"}
-_PICTURES = {"image", "image_end"}
+_IMAGES = {"image", "image_end"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     Columns are the fields of a `GenerateRequest`, and two more. `key` names a row; one that has
     none is named by a digest of what it says, so that it stays the same wherever it stands.
     `extends` is the key of another row whose video it continues, or the id of a task (`id:...` if
-    it does not look like one). Paths of pictures are relative to the file.
+    it does not look like one). Paths of images are relative to the file.
 
     Raises:
         ManifestError: it cannot be read, or rows are wrong; all problems are in it.
@@ -115,7 +115,7 @@ class _Checked:
         self._told_columns: set[str] = set()
         self._files: dict[str, str] = {}
         self._extends: dict[str, tuple[str, int, int]] = {}
-        self._pictures: dict[Path, str | None] = {}
+        self._images: dict[Path, str | None] = {}
 
     def add(self, record: Record | Problem) -> None:
         """Take in one row, or what was found instead of one."""
@@ -224,8 +224,8 @@ class _Checked:
                 fields[name] = ratio(cell)
             elif name == "extra" and isinstance(cell, str):
                 fields[name] = self._extra(record, cell)
-            elif name in _PICTURES and isinstance(cell, str):
-                fields[name] = self._picture(record, name, cell.strip())
+            elif name in _IMAGES and isinstance(cell, str):
+                fields[name] = self._image(record, name, cell.strip())
             else:
                 fields[name] = cell
         return fields
@@ -258,13 +258,13 @@ class _Checked:
             self._problem(record, "extra", f"is no JSON object: {error}")
             return {}
 
-    def _picture(self, record: Record, name: str, cell: str) -> str | Path:
+    def _image(self, record: Record, name: str, cell: str) -> str | Path:
         if is_url(cell) or is_data_uri(cell):
             return cell
         path = self._folder / cell
-        if path not in self._pictures:
-            self._pictures[path] = _problem_of_picture(path)
-        if (problem := self._pictures[path]) is not None:
+        if path not in self._images:
+            self._images[path] = _problem_of_image(path)
+        if (problem := self._images[path]) is not None:
             self._problem(record, name, f"{cell!r} {problem}")
         return path
 
@@ -295,18 +295,18 @@ def _digest(
 ) -> str:
     """Return what is the same for rows that ask for the same, however they are written.
 
-    A picture is what the file says of it, so that the folder may move; where news of the job go is
+    An image is what the file says of it, so that the folder may move; where news of the job go is
     no part of it.
     """
     asked = {name: value for name, value in dict(request).items() if value is not None}
     asked.pop("notify_hook", None)
-    asked.update({name: cells[name] for name in _PICTURES & cells.keys()})
+    asked.update({name: cells[name] for name in _IMAGES & cells.keys()})
     text = json.dumps([asked, reference], sort_keys=True, default=str).replace("\\r\\n", "\\n")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _problem_of_picture(path: Path) -> str | None:
-    """Return why a file is no picture, as far as its beginning tells."""
+def _problem_of_image(path: Path) -> str | None:
+    """Return why a file is no image, as far as its beginning tells."""
     try:
         with path.open("rb") as file:
             found = media_type(file.read(HEAD))
@@ -314,7 +314,7 @@ def _problem_of_picture(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if found is None or not found.startswith("image/"):
-        return "is no picture"
+        return "is no image"
     if size > IMAGE_LIMIT:
-        return f"has {size / 2**20:.1f} MiB, and a picture may have {IMAGE_LIMIT / 2**20:.0f} MiB"
+        return f"has {size / 2**20:.1f} MiB, and an image may have {IMAGE_LIMIT / 2**20:.0f} MiB"
     return None

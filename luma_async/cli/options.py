@@ -58,8 +58,8 @@ AspectRatio = Annotated[
 Loop = Annotated[
     bool | None, typer.Option("--loop/--no-loop", help="Let the end meet the beginning.")
 ]
-Image = Annotated[str | None, typer.Option(metavar="PICTURE", help="First frame: a path or URL.")]
-ImageEnd = Annotated[str | None, typer.Option(metavar="PICTURE", help="Last frame.")]
+Image = Annotated[str | None, typer.Option(metavar="IMAGE", help="First frame: a path or URL.")]
+ImageEnd = Annotated[str | None, typer.Option(metavar="IMAGE", help="Last frame.")]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="Such as ray-v2.")]
 Resolution = Annotated[str | None, typer.Option(metavar="SIZE", help="Such as 720p.")]
 Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Such as 5s.")]

@@ -12,8 +12,8 @@ failure_reason  the server's, of a failed job
 video           link to the video, with a watermark if the server makes one
 download_url    link to the same without a watermark
 video_raw       link to the video as it was made
-thumbnail       link to a picture
-last_frame      link to a picture
+thumbnail       link to an image
+last_frame      link to an image
 file            where the download is
 error           what went wrong, in a sentence
 error_type      the name of the exception of luma_async

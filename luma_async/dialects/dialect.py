@@ -24,8 +24,8 @@ class Dialect(Protocol):
         """Whether one call can ask for many jobs."""
 
     @property
-    def takes_picture_data(self) -> bool:
-        """Whether a picture may come with a request, as a data URI; else only its URL may."""
+    def takes_image_data(self) -> bool:
+        """Whether an image may come with a request, as a data URI; else only its URL may."""
 
     def generate(self, request: GenerateRequest) -> Call[Generation]:
         """Submit a new job."""

@@ -27,7 +27,7 @@ from luma_async.dialects.fields import (
     first,
 )
 from luma_async.errors import InvalidRequestError, ResponseError
-from luma_async.image_sources import Picture
+from luma_async.image_sources import Image
 from luma_async.lone_surrogates import holds_half_character
 from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, State
 from luma_async.transport.call import Body, Call
@@ -68,7 +68,7 @@ class GatewayDialect:
 
     default_base_url = "https://api.gpt.ge"
     supports_batch = True
-    takes_picture_data = True
+    takes_image_data = True
 
     def __init__(self, *, rejection_codes: Collection[str] = ()) -> None:
         self._rejection_codes = checked_codes(rejection_codes)
@@ -214,7 +214,7 @@ def _body(request: GenerateRequest | ExtendRequest) -> bytes | Body:
         if value is not None
     }
     body = {**named, **extra}
-    if any(isinstance(value, Picture) for value in body.values()):
+    if any(isinstance(value, Image) for value in body.values()):
         return Body(body)
     return to_json(body)
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
-from luma_async.image_sources import Picture
+from luma_async.image_sources import Image
 from luma_async.lone_surrogates import holds_half_character
 from luma_async.tasks.submitter import Submission
 
@@ -66,6 +66,6 @@ def fingerprint(source_id: str | None, kept: Mapping[str, Any]) -> str:
 
 
 def _shortened(value: Any) -> Any:
-    if not isinstance(value, Picture):
+    if not isinstance(value, Image):
         return value
     return f"data:{value.media_type};sha256,{value.sha256}"

@@ -43,13 +43,13 @@ class Journal(Protocol):
         dead from now on.
         """
 
-    async def taken(self, entry: Entry, id: str) -> None:
+    async def mark_accepted(self, entry: Entry, id: str) -> None:
         """Record that a job was accepted, with its id. If writing fails, continue to try."""
 
-    async def refused(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
+    async def mark_rejected(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
         """Remove the claim of a rejected job, and restore the entry that it replaced, if any."""
 
-    async def unclear(self, entry: Entry, reason: str) -> None:
+    async def mark_uncertain(self, entry: Entry, reason: str) -> None:
         """Record that a submission is uncertain: the job may have been accepted."""
 
     async def finish(self, ends: Sequence[End]) -> None:

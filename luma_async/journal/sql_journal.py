@@ -139,7 +139,7 @@ class SQLJournal:
         """
         return await (await self._opened()).hold(entry)
 
-    async def taken(self, entry: Entry, id: str) -> None:
+    async def mark_accepted(self, entry: Entry, id: str) -> None:
         """Record that a job was accepted, with its id.
 
         Raises:
@@ -148,7 +148,7 @@ class SQLJournal:
         """
         await self._do(Change(to="taken", entry=entry, id=id, must_land=True))
 
-    async def refused(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
+    async def mark_rejected(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
         """Remove the claim of a rejected job, and restore the entry that it replaced, if any.
 
         Raises:
@@ -157,7 +157,7 @@ class SQLJournal:
         """
         await self._do(Change(to="refused", entry=entry, instead_of=instead_of, must_land=True))
 
-    async def unclear(self, entry: Entry, reason: str) -> None:
+    async def mark_uncertain(self, entry: Entry, reason: str) -> None:
         """Record that a submission is uncertain: the job may have been accepted.
 
         Raises:

@@ -112,7 +112,7 @@ class Record:
     async def taken(self, result: Generation) -> None:
         """Record that the job was accepted, with its id."""
         await self._write(
-            self._journal.taken(self._entry, result.id),
+            self._journal.mark_accepted(self._entry, result.id),
             f"The job {self.key!r} was accepted, and is task {result.id}",
         )
 
@@ -120,7 +120,7 @@ class Record:
         """Release the key, for the next try or for another call."""
         entry = self._entry
         await self._write(
-            self._journal.refused(entry, instead_of=self._instead_of),
+            self._journal.mark_rejected(entry, instead_of=self._instead_of),
             f"The job {self.key!r} was not accepted",
         )
         if self._instead_of is not None:
@@ -131,7 +131,8 @@ class Record:
         """Record that the job may have been accepted; the next try replaces this one."""
         entry = self._entry
         await self._write(
-            self._journal.unclear(entry, str(error)), f"The job {self.key!r} may have been accepted"
+            self._journal.mark_uncertain(entry, str(error)),
+            f"The job {self.key!r} may have been accepted",
         )
         self._instead_of = replace(entry, state=EntryState.UNCERTAIN, reason=str(error))
         self._next_claim(entry)

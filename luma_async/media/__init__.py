@@ -1,7 +1,7 @@
-"""Files: pictures in, videos out."""
+"""Files: images in, videos out."""
 
-from luma_async.image_sources import Picture
+from luma_async.image_sources import Image
 from luma_async.media.downloads import Download
 from luma_async.media.image_reader import image_from
 
-__all__ = ["Download", "Picture", "image_from"]
+__all__ = ["Download", "Image", "image_from"]

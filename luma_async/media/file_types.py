@@ -22,7 +22,7 @@ _STARTS = {
     b"\0\0\x01\xba": "video/mpeg",
 }
 _RIFF = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
-_PICTURE_BRANDS = {
+_IMAGE_BRANDS = {
     b"avif": "image/avif",
     b"avis": "image/avif",
     b"heic": "image/heic",
@@ -56,7 +56,7 @@ _SUFFIXES = {
 
 
 def media_type(head: bytes) -> str | None:
-    """Return the media type of the video or picture that begins so, `None` if it is neither.
+    """Return the media type of the video or image that begins so, `None` if it is neither.
 
     >>> media_type(bytes.fromhex("89504e470d0a1a0a"))
     'image/png'
@@ -68,7 +68,7 @@ def media_type(head: bytes) -> str | None:
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":  # ISO/IEC 14496-12, 4.3
         brand = head[8:12]
-        return _PICTURE_BRANDS.get(brand, "video/quicktime" if brand == b"qt  " else "video/mp4")
+        return _IMAGE_BRANDS.get(brand, "video/quicktime" if brand == b"qt  " else "video/mp4")
     if head[4:8] in _OLD_QUICKTIME:
         return "video/quicktime"
     if head[:1] == b"G" and head[_PACKET : _PACKET + 1] == b"G":

@@ -1,4 +1,4 @@
-"""Pictures in: whatever stands for one becomes a `Picture` that was read and checked."""
+"""Images in: whatever stands for one becomes an `Image` that was read and checked."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from luma_async.errors import ConfigurationError, InvalidRequestError
 from luma_async.image_sources import (
-    Picture,
-    PictureLike,
+    Image,
+    ImageLike,
     ReadsBytes,
     SavesItself,
     checked_source,
@@ -34,7 +34,7 @@ from luma_async.media.file_types import HEAD, media_type
 from luma_async.models import ExtendRequest, GenerateRequest
 
 IMAGE_LIMIT = 20 * 2**20
-"""Bytes of a picture, before Base64 makes a third more of them."""
+"""Bytes of an image, before Base64 makes a third more of them."""
 
 Request = TypeVar("Request", GenerateRequest, ExtendRequest)
 
@@ -68,31 +68,31 @@ class _Readers:
 _readers = _Readers()
 
 
-class _NoPicture(Exception):  # noqa: N818  a problem of a field that its reader does not know
+class _NoImage(Exception):  # noqa: N818  a problem of a field that its reader does not know
     """What is wrong with a source."""
 
 
 async def image_from(
-    source: PictureLike, *, max_side: int | None = None, max_bytes: int = IMAGE_LIMIT
-) -> Picture | str:
-    """Read a picture, scaled down where `max_side` asks for that, for `image=` and `image_end=`.
+    source: ImageLike, *, max_side: int | None = None, max_bytes: int = IMAGE_LIMIT
+) -> Image | str:
+    """Read an image, scaled down where `max_side` asks for that, for `image=` and `image_end=`.
 
     >>> first = await image_from("cat.jpg", max_side=1024)        # doctest: +SKIP
     >>> task = await luma.generate("a cat", image=first)          # doctest: +SKIP
 
     `generate()` and `extend()` take the same sources as they are, so this is for scaling, for
-    checking early, and for a picture that is used many times. A URL is returned as it is: it is
+    checking early, and for an image that is used many times. A URL is returned as it is: it is
     the server that fetches it. A scaled JPEG is a JPEG again, everything else becomes a PNG, and
-    what a picture says of its orientation is applied. One that is small enough is left alone.
+    what an image says of its orientation is applied. One that is small enough is left alone.
 
     Args:
         source: what a request's `image` may be.
         max_side: pixels of the longer side at most. Needs Pillow: `pip install
             'luma-async[images]'`.
-        max_bytes: the largest picture allowed, as it will be sent.
+        max_bytes: the largest image allowed, as it will be sent.
 
     Raises:
-        InvalidRequestError: it is no picture, is too large, or cannot be read.
+        InvalidRequestError: it is no image, is too large, or cannot be read.
         ConfigurationError: Pillow is needed and not installed.
 
     """
@@ -103,7 +103,7 @@ async def image_from(
         if not is_url(source):
             return await _in_thread(source, max_bytes, max_side)
         problem = "is a URL, and what the server fetches cannot be scaled here"
-    except (_NoPicture, PydanticCustomError) as error:
+    except (_NoImage, PydanticCustomError) as error:
         problem = str(error)
     else:
         if max_side is None:
@@ -111,8 +111,8 @@ async def image_from(
     raise InvalidRequestError.of("image", problem)
 
 
-class PictureReader:
-    """Reads the pictures of requests, those of so many requests at once.
+class ImageReader:
+    """Reads the images of requests, those of so many requests at once.
 
     `urls_only` names the dialect that takes nothing but URLs, if it does.
     """
@@ -124,15 +124,15 @@ class PictureReader:
 
     @contextlib.asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Request]:
-        """Give the request with each of its pictures as a `Picture`, or the URL of one.
+        """Give the request with each of its images as an `Image`, or the URL of one.
 
         They stay in memory until the context is left, and others wait for that.
 
         Raises:
-            InvalidRequestError: one of them is no picture, is too large, or cannot be read.
+            InvalidRequestError: one of them is no image, is too large, or cannot be read.
 
         """
-        sources: dict[str, PictureLike] = {
+        sources: dict[str, ImageLike] = {
             name: source
             for name in _FIELDS
             if (source := getattr(request, name)) is not None and not is_url(source)
@@ -141,7 +141,7 @@ class PictureReader:
             yield request
         elif self._urls_only is not None:
             problem = (
-                f"is no URL, and {self._urls_only} takes nothing else; put the picture where the "
+                f"is no URL, and {self._urls_only} takes nothing else; put the image where the "
                 "server can fetch it, and give its http(s) URL"
             )
             raise InvalidRequestError(dict.fromkeys(sources, problem))
@@ -149,65 +149,65 @@ class PictureReader:
             async with self._places:
                 yield request.model_copy(update=await self._read(sources))
 
-    async def _read(self, sources: Mapping[str, PictureLike]) -> dict[str, Picture]:
-        pictures: dict[str, Picture] = {}
+    async def _read(self, sources: Mapping[str, ImageLike]) -> dict[str, Image]:
+        images: dict[str, Image] = {}
         problems: dict[str, str] = {}
         for name, source in sources.items():
             try:
-                if isinstance(source, Picture):
-                    pictures[name] = _within(source, self._max_bytes)
+                if isinstance(source, Image):
+                    images[name] = _within(source, self._max_bytes)
                 else:
-                    pictures[name] = await _in_thread(source, self._max_bytes, None)
-            except _NoPicture as error:
+                    images[name] = await _in_thread(source, self._max_bytes, None)
+            except _NoImage as error:
                 problems[name] = str(error)
         if problems:
             raise InvalidRequestError(problems)
-        return pictures
+        return images
 
 
-async def _in_thread(source: PictureLike, limit: int, max_side: int | None) -> Picture:
+async def _in_thread(source: ImageLike, limit: int, max_side: int | None) -> Image:
     # A pipe that nobody writes to must not outlive the patience of who waits here.
     return await anyio.to_thread.run_sync(_read, source, limit, max_side, abandon_on_cancel=True)
 
 
-def _read(source: PictureLike, limit: int, max_side: int | None) -> Picture:
-    """Read, scale and check a picture. Takes its time."""
+def _read(source: ImageLike, limit: int, max_side: int | None) -> Image:
+    """Read, scale and check an image. Takes its time."""
     try:
         # One that will be scaled may be larger before.
         data = _content(source, limit if max_side is None else max(limit, 10 * IMAGE_LIMIT))
         if max_side is not None:
             data = _scaled(data, max_side)
-    except (_NoPicture, ConfigurationError):
+    except (_NoImage, ConfigurationError):
         raise
-    except Exception as error:  # noqa: BLE001  a caller's file, or Pillow at a damaged picture
-        raise _NoPicture(f"cannot be read{_named(source)}: {_why(error)}") from None
+    except Exception as error:  # noqa: BLE001  a caller's file, or Pillow at a damaged image
+        raise _NoImage(f"cannot be read{_named(source)}: {_why(error)}") from None
     found = media_type(bytes(data[:HEAD]))
     if not data:
-        raise _NoPicture(f"is empty{_named(source)}")
+        raise _NoImage(f"is empty{_named(source)}")
     if found is None or not found.startswith("image/"):
-        what = f"begins like {found}" if found else "is no picture"
-        raise _NoPicture(
+        what = f"begins like {found}" if found else "is no image"
+        raise _NoImage(
             f"{what}{_named(source)}; PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF and HEIC are"
         )
     digest = hashlib.sha256(data).hexdigest()
-    return _within(Picture(data.toreadonly(), found, digest), limit, _named(source))
+    return _within(Image(data.toreadonly(), found, digest), limit, _named(source))
 
 
-def _within(picture: Picture, limit: int, named: str = "") -> Picture:
-    if picture.size > limit:
-        raise _too_large(limit, named, picture.size)
-    return picture
+def _within(image: Image, limit: int, named: str = "") -> Image:
+    if image.size > limit:
+        raise _too_large(limit, named, image.size)
+    return image
 
 
-def _too_large(limit: int, named: str, size: int | None = None) -> _NoPicture:
+def _too_large(limit: int, named: str, size: int | None = None) -> _NoImage:
     has = f"has {size / 2**20:.1f} MiB" if size is not None else "is larger than allowed"
-    return _NoPicture(
+    return _NoImage(
         f"{has}{named}; at most {limit / 2**20:g} MiB are allowed: "
         "await image_from(..., max_side=2048) makes it smaller"
     )
 
 
-def _named(source: PictureLike) -> str:
+def _named(source: ImageLike) -> str:
     is_path = isinstance(source, os.PathLike) or (
         isinstance(source, str) and not is_data_uri(source)
     )
@@ -218,10 +218,10 @@ def _named(source: PictureLike) -> str:
     return ""
 
 
-def _content(source: PictureLike, limit: int) -> memoryview:
-    """Return the bytes of a picture, however it was given."""
-    if isinstance(source, Picture | bytes):
-        return source.data if isinstance(source, Picture) else memoryview(source)
+def _content(source: ImageLike, limit: int) -> memoryview:
+    """Return the bytes of an image, however it was given."""
+    if isinstance(source, Image | bytes):
+        return source.data if isinstance(source, Image) else memoryview(source)
     if isinstance(source, bytearray | memoryview):
         view = memoryview(source)
         view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
@@ -240,16 +240,16 @@ def _from_path(path: Path, limit: int) -> memoryview:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            raise _NoPicture(f"is no file{named}")
+            raise _NoImage(f"is no file{named}")
         if about.st_size > limit:
             raise _too_large(limit, named, about.st_size)
         with path.open("rb", buffering=0) as file:
             return _joined(_pieces(file, limit, named))
     except FileNotFoundError:
         hint = "" if "://" in str(path) or path.is_absolute() else f" in {Path.cwd()}"
-        raise _NoPicture(f"is no file{named}: there is none{hint}") from None
+        raise _NoImage(f"is no file{named}: there is none{hint}") from None
     except (OSError, ValueError) as error:
-        raise _NoPicture(f"cannot be read{named}: {_why(error)}") from None
+        raise _NoImage(f"cannot be read{named}: {_why(error)}") from None
 
 
 def _from_file(file: Any, limit: int) -> memoryview:
@@ -264,7 +264,7 @@ def _from_file(file: Any, limit: int) -> memoryview:
             finally:
                 file.seek(start)
     except (OSError, ValueError) as error:
-        raise _NoPicture(f"cannot be read: {_why(error)}") from None
+        raise _NoImage(f"cannot be read: {_why(error)}") from None
 
 
 def _is_seekable(file: Any) -> bool:
@@ -277,7 +277,7 @@ def _pieces(file: ReadsBytes, limit: int, named: str) -> Iterator[bytes]:
         if not isinstance(piece, bytes):
             if hasattr(piece, "close"):
                 piece.close()  # a coroutine that nobody awaits would complain
-            raise _NoPicture(
+            raise _NoImage(
                 f"is a file whose read() gives {type(piece).__name__}, not bytes; open it for "
                 "reading bytes ('rb'), or give what its read() gives once that is bytes"
             )
@@ -298,9 +298,9 @@ def _decoded(uri: str, limit: int) -> memoryview:
         try:
             piece = binascii.a2b_base64(text, strict_mode=True)
         except ValueError as error:  # binascii.Error is one
-            raise _NoPicture(f"holds no readable Base64: {_why(error)}") from None
+            raise _NoImage(f"holds no readable Base64: {_why(error)}") from None
         if begin + step < len(uri) and text.endswith("="):
-            raise _NoPicture("holds no readable Base64: it goes on after its end")
+            raise _NoImage("holds no readable Base64: it goes on after its end")
         pieces.append(piece)
     return _joined(pieces)
 
@@ -320,27 +320,28 @@ def _encoded(image: SavesItself) -> memoryview:
     """Encode a Pillow image without losing a pixel."""
     mode = getattr(image, "mode", "RGB")
     if not all(image.size):
-        raise _NoPicture("is empty: a Pillow image without a pixel")
+        raise _NoImage("is empty: a Pillow image without a pixel")
     if mode not in _LOSSLESS_MODES:
         image = image.convert(_NEAREST_MODES.get(mode, "RGB"))
     file = io.BytesIO()
     try:
         image.save(file, "PNG")
     except (OSError, ValueError) as error:  # it may be read from a file at this moment
-        raise _NoPicture(f"cannot be encoded: {_why(error)}") from None
+        raise _NoImage(f"cannot be encoded: {_why(error)}") from None
     return memoryview(file.getvalue())
 
 
 def _scaled(data: memoryview, max_side: int) -> memoryview:
-    """Scale a picture down, if it is larger."""
+    """Scale an image down, if it is larger."""
     try:
-        from PIL import Image, ImageOps  # noqa: PLC0415  only scaling needs the extra
+        from PIL import Image as PillowImage  # noqa: PLC0415  only scaling needs the extra
+        from PIL import ImageOps  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "Scaling a picture needs Pillow: pip install 'luma-async[images]'"
+            "Scaling an image needs Pillow: pip install 'luma-async[images]'"
         ) from None
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with PillowImage.open(io.BytesIO(data)) as opened:
             if max(opened.size) <= max_side:
                 return data
             is_jpeg = opened.format == "JPEG"
@@ -348,14 +349,14 @@ def _scaled(data: memoryview, max_side: int) -> memoryview:
             image = ImageOps.exif_transpose(opened)
         if image.mode == "P":
             image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        image.thumbnail((max_side, max_side), PillowImage.Resampling.LANCZOS)
         if not is_jpeg:
             return _encoded(image)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=95, icc_profile=profile)
         return memoryview(file.getvalue())
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise _NoPicture(f"cannot be scaled: {_why(error)}") from None
+    except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
+        raise _NoImage(f"cannot be scaled: {_why(error)}") from None
 
 
 def _why(error: Exception) -> str:

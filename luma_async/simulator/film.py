@@ -74,12 +74,12 @@ def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:
 
 def save_frame(job: Job, path: Path, *, last: bool) -> None:
     """Render the first or the last frame of a job as a JPEG."""
-    picture = _Scene(job).draw(job.frames - 1 if last else 0)
-    picture.save(path, "JPEG", quality=88)
+    image = _Scene(job).draw(job.frames - 1 if last else 0)
+    image.save(path, "JPEG", quality=88)
 
 
-def _frame(picture: Image.Image) -> av.VideoFrame:
-    return av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call, no-any-return]
+def _frame(image: Image.Image) -> av.VideoFrame:
+    return av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Scene:
@@ -112,14 +112,14 @@ class _Scene:
         width, height = self._size
         moment = (self._first + number) / FRAMES_PER_SECOND
         shift = round((math.sin(moment * 0.25) + 1) / 2 * self._backdrop.width / 3)
-        picture = self._backdrop.crop((shift, 0, shift + width, height))
+        image = self._backdrop.crop((shift, 0, shift + width, height))
         for disc in self._discs:
-            disc.paste(picture, moment)
+            disc.paste(image, moment)
         top = height - self._caption.height
-        picture.paste(self._caption, (0, top), self._caption)
+        image.paste(self._caption, (0, top), self._caption)
         if self._start is not None and number < _FADE_FRAMES:
-            picture = Image.blend(self._start, picture, number / _FADE_FRAMES)
-        return picture
+            image = Image.blend(self._start, image, number / _FADE_FRAMES)
+        return image
 
 
 def _first_moment(job: Job) -> int:
@@ -141,7 +141,7 @@ class _Disc:
         self._phase = [chance.uniform(0, 2 * math.pi) for _ in range(2)]
         self._radius = radius
 
-    def paste(self, picture: Image.Image, moment: float) -> None:
+    def paste(self, image: Image.Image, moment: float) -> None:
         """Draw it where it is at a moment in seconds."""
         across = (math.sin(moment * self._speed[0] + self._phase[0]) + 1) / 2
         down = (math.cos(moment * self._speed[1] + self._phase[1]) + 1) / 2
@@ -149,7 +149,7 @@ class _Disc:
             round(across * self._width) - self._radius,
             round(down * self._height * 0.8) - self._radius,
         )
-        picture.paste(self._colour, (*place,), self._mask)
+        image.paste(self._colour, (*place,), self._mask)
 
 
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:

@@ -212,7 +212,7 @@ class Retries(NamedTuple):
 class Submission(NamedTuple):
     """A new job, or the extension of the finished job `source_id`.
 
-    `request` is what was asked for, `sent` the same with its pictures read.
+    `request` is what was asked for, `sent` the same with its images read.
     """
 
     request: GenerateRequest | ExtendRequest

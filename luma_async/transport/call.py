@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
-from luma_async.image_sources import Picture
+from luma_async.image_sources import Image
 
 T = TypeVar("T")
 
@@ -43,13 +43,13 @@ class Call(NamedTuple, Generic[T]):
 
 
 STEP = 3 * 2**16
-"""Bytes of a picture that are encoded at a time; a multiple of three, so that pieces join."""
+"""Bytes of an image that are encoded at a time; a multiple of three, so that pieces join."""
 
 
 class Body:
-    """A JSON object whose pictures become data URIs on their way out.
+    """A JSON object whose images become data URIs on their way out.
 
-    Whole, the text of a picture of 20 MiB takes as much again and more in memory, and each pass
+    Whole, the text of an image of 20 MiB takes as much again and more in memory, and each pass
     over it holds the event loop for tens of milliseconds.
     """
 
@@ -58,7 +58,7 @@ class Body:
         between = b"{"
         for name, value in fields.items():
             between += to_json(name) + b":"
-            if isinstance(value, Picture):
+            if isinstance(value, Image):
                 self._parts.append(between + f'"data:{value.media_type};base64,'.encode())
                 self._parts.append(value.data)
                 between = b'"'

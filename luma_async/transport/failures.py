@@ -225,7 +225,7 @@ def _next_step(
     if call.missing and answer.status in (404, 405):
         step = call.missing
     elif answer.status == 413 and isinstance(call.body, Body):
-        step = "Make the picture smaller: image_from(..., max_side=2048)"
+        step = "Make the image smaller: image_from(..., max_side=2048)"
     elif 300 <= answer.status < 400:
         where = _target(answer)
         place = f"{where.scheme}://{where.hostname}" if where and where.netloc else "it"

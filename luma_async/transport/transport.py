@@ -57,7 +57,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds; less if the whole request has less than twice that."""
 
 SLOWEST_UPLOAD = 64 * 2**10
-"""Bytes a second; at less than this a picture's upload is given up."""
+"""Bytes a second; at less than this an image's upload is given up."""
 
 SEND_BUFFER = 4 * 2**20
 """Bytes that a system may hold which the program has sent (the most by Linux's `tcp_wmem`)."""

@@ -231,7 +231,7 @@ ALL = [
 
 @pytest.mark.parametrize("way", ["file", "http"])
 def test_a_click_plays_the_video_large(page: Page, web: Web, way: str) -> None:
-    """Really: pictures of its size are shown, one after the other."""
+    """Really: images of its size are shown, one after the other."""
     page.open(ALL, at=web.url if way == "http" else None)
 
     page.click("#row-1 .play")
@@ -253,7 +253,7 @@ def test_a_click_plays_the_video_large(page: Page, web: Web, way: str) -> None:
 
 
 def test_the_first_frame_is_there_before_anybody_plays(page: Page) -> None:
-    """A card near the viewport has its picture; nothing of it moves."""
+    """A card near the viewport has its image; nothing of it moves."""
     page.open(ALL)
 
     page.wait("document.querySelector('#row-1 video').readyState >= 2")
@@ -831,7 +831,7 @@ def test_every_text_is_text(page: Page) -> None:
     assert page.ask("window.pwned === undefined")
 
 
-def test_control_characters_are_shown_as_pictures(page: Page) -> None:
+def test_control_characters_are_shown_as_images(page: Page) -> None:
     """HTML cannot hold some, and nobody would see the others; half a character is none."""
     page.open([result(1, prompt="a\0b\x1b[31m\x07\x7f\x85 c\r\nd\re\tf \ud83d.")])
 

@@ -17,7 +17,7 @@ from luma_async.batch.columns import heading, ratio, trimmed, truth
 from luma_async.batch.problems import Problem, TableError
 from luma_async.batch.tables import Record, read_csv, read_json_lines
 from luma_async.batch.yaml_table import read_yaml
-from tests.media.pictures import a_picture
+from tests.media.image_files import an_image
 
 FORMS = {
     "rows.csv": (
@@ -565,42 +565,42 @@ def test_what_asks_for_the_same_has_the_same_name(one: str, other: str, tmp_path
 
 
 def test_a_row_is_named_alike_wherever_its_folder_is(tmp_path: Path) -> None:
-    """Pictures stand beside the manifest, and move with it."""
+    """Images stand beside the manifest, and move with it."""
     keys = []
     for folder in (tmp_path / "here", tmp_path / "there"):
         folder.mkdir()
-        (folder / "cat.png").write_bytes(a_picture())
+        (folder / "cat.png").write_bytes(an_image())
         [row] = manifest(folder, "a.csv", "prompt,image\nx,cat.png\n").rows
         keys.append(row.key)
 
     assert keys[0] == keys[1]
 
 
-def test_pictures_stand_beside_the_manifest(tmp_path: Path) -> None:
-    """Wherever the program runs; URLs are left alone, and what is no picture is said."""
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "cat.png").write_bytes(a_picture())
-    (tmp_path / "note.png").write_text("no picture")
-    good = "prompt,image\nx,pictures/cat.png\ny,https://host/cat.png\n"
+def test_images_stand_beside_the_manifest(tmp_path: Path) -> None:
+    """Wherever the program runs; URLs are left alone, and what is no image is said."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "cat.png").write_bytes(an_image())
+    (tmp_path / "note.png").write_text("no image")
+    good = "prompt,image\nx,images/cat.png\ny,https://host/cat.png\n"
 
     rows = manifest(tmp_path, "rows.csv", good).rows
     bad = problems(tmp_path, "bad.csv", "prompt,image\nx,note.png\ny,ftp://host/a.png\n")
 
-    assert rows[0].request.image == tmp_path / "pictures" / "cat.png"
+    assert rows[0].request.image == tmp_path / "images" / "cat.png"
     assert rows[1].request.image == "https://host/cat.png"
-    assert bad[0] == "bad.csv:2:2: image: 'note.png' is no picture"
-    assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of a picture")
+    assert bad[0] == "bad.csv:2:2: image: 'note.png' is no image"
+    assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of an image")
 
 
-def test_a_picture_that_is_too_large_is_told_before_others_are_paid_for(tmp_path: Path) -> None:
+def test_an_image_that_is_too_large_is_told_before_others_are_paid_for(tmp_path: Path) -> None:
     """By the limit that the client has, too."""
     with (tmp_path / "big.png").open("wb") as file:
-        file.write(a_picture())
+        file.write(an_image())
         file.truncate(20 * 2**20 + 2**18)
 
     [problem] = problems(tmp_path, "rows.csv", "prompt,image\nx,big.png\n")
 
-    assert problem.endswith("image: 'big.png' has 20.2 MiB, and a picture may have 20 MiB")
+    assert problem.endswith("image: 'big.png' has 20.2 MiB, and an image may have 20 MiB")
 
 
 def test_what_else_a_program_reads_is_as_limited_as_before(tmp_path: Path) -> None:

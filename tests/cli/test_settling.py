@@ -42,7 +42,7 @@ def journal_with(shell: Shell, *keys: str, hours: float = 0.0) -> None:
             request_id=f"sent-{key[-1:]}",
         )
         await journal.claim(entry)
-        await journal.unclear(entry, f"no answer to {key}")
+        await journal.mark_uncertain(entry, f"no answer to {key}")
 
     shell.journal.parent.mkdir(exist_ok=True)
     asyncio.run(make())

@@ -386,8 +386,8 @@ async def test_a_closed_client_does_not_open_its_journal_again(tmp_path: Path) -
         assert "not open" in repr(luma.journal)
 
 
-async def test_a_picture_is_told_by_its_digest(tmp_path: Path) -> None:
-    """The entry does not hold megabytes, and the same picture is the same request."""
+async def test_an_image_is_told_by_its_digest(tmp_path: Path) -> None:
+    """The entry does not hold megabytes, and the same image is the same request."""
     async with Simulator() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         task = await luma.generate("a cat", key="cat", image=PIXEL)
 

@@ -130,7 +130,7 @@ async def test_holding_a_claim_costs_nothing_while_its_owner_is_heard_of(place: 
         assert await journal.hold(entry)
 
         await execute(place, "ALTER TABLE elsewhere RENAME TO luma_jobs")
-        await journal.refused(entry)
+        await journal.mark_rejected(entry)
 
 
 async def test_a_claim_that_cannot_be_looked_at_is_not_held(place: str) -> None:
@@ -149,7 +149,7 @@ async def test_a_claim_that_cannot_be_looked_at_is_not_held(place: str) -> None:
         assert await journal.hold(entry)
         journal._store._beaten_at -= 501
         assert not await journal.hold(replace(entry, claim="another"))
-        await journal.refused(entry)
+        await journal.mark_rejected(entry)
 
 
 @pytest.mark.parametrize("step", [7200, -7200])
@@ -178,7 +178,7 @@ async def test_a_clock_that_steps_makes_nobody_dead(
         running_clock.advance(0.02)  # and it beats no more
         assert [entry.key for entry in await other.uncertain()] == ["cat"]
 
-        await mine.refused(new_entry("cat"))
+        await mine.mark_rejected(new_entry("cat"))
 
 
 @pytest.mark.parametrize("step", [7200, -7200])

@@ -39,7 +39,9 @@ async def long_journal(path: Path) -> AsyncIterator[SQLJournal]:
             for number in range(ENTRIES)
         ]
         await asyncio.gather(*map(journal.claim, entries))
-        await asyncio.gather(*(journal.taken(entry, f"id-{entry.key}") for entry in entries))
+        await asyncio.gather(
+            *(journal.mark_accepted(entry, f"id-{entry.key}") for entry in entries)
+        )
         yield journal
 
 

@@ -118,10 +118,10 @@ async def test_an_answer_after_all_ends_the_uncertainty(place: str) -> None:
         await other.settle("pig", resubmit=True)
         await other.settle("cow", id="job-3")
 
-        await slow.taken(cat, "job-1")
-        await slow.taken(dog, "job-2")
-        await slow.taken(cow, "job-3")
-        await slow.taken(pig, LONG_ID)
+        await slow.mark_accepted(cat, "job-1")
+        await slow.mark_accepted(dog, "job-2")
+        await slow.mark_accepted(cow, "job-3")
+        await slow.mark_accepted(pig, LONG_ID)
 
         running = {entry.id: entry.key for entry in await other.unfinished("http://host")}
         assert set(running) == {"job-1", "job-2", "job-3", LONG_ID}
@@ -139,7 +139,7 @@ async def test_a_refusal_after_all_ends_the_uncertainty(place: str) -> None:
         cat, dog = new_entry("cat"), new_entry("dog")
         await slow.claim(cat)
         await slow.claim(dog)
-        await slow.unclear(dog, "lost")
+        await slow.mark_uncertain(dog, "lost")
         uncertain = await other.find("dog")
         assert uncertain is not None
         again = replace(new_entry("dog"), claim="another")
@@ -148,8 +148,8 @@ async def test_a_refusal_after_all_ends_the_uncertainty(place: str) -> None:
         await asyncio.sleep(0.2)
         assert len(await other.uncertain()) == 2
 
-        await slow.refused(cat)
-        await slow.refused(again, instead_of=uncertain)
+        await slow.mark_rejected(cat)
+        await slow.mark_rejected(again, instead_of=uncertain)
 
         assert await other.find("cat") is None
         stands = await other.find("dog")
@@ -165,7 +165,7 @@ async def test_a_claim_that_is_won_stands(place: str, rounds: int) -> None:
             theirs = replace(mine, claim=f"theirs {number}")
             await one.claim(mine)
 
-            _, stands = await asyncio.gather(one.refused(mine), other.claim(theirs))
+            _, stands = await asyncio.gather(one.mark_rejected(mine), other.claim(theirs))
 
             found = await other.find(mine.key)
             assert stands in (mine, theirs)
@@ -176,7 +176,7 @@ async def test_a_claim_in_place_of_what_is_gone_is_a_new_one(place: str) -> None
     """A failed job that was purged meanwhile leaves its key free."""
     async with SQLJournal(place) as journal:
         await journal.claim(new_entry("cat"))
-        await journal.taken(new_entry("cat"), "job-1")
+        await journal.mark_accepted(new_entry("cat"), "job-1")
         await journal.finish([End(server="http://host", id="job-1", reason="gone")])
         lost = await journal.find("cat")
         await journal.purge(0)

@@ -42,7 +42,7 @@ async def test_readers_and_writers_share_the_sessions_of_a_pooler(pooled_place: 
     async def use(journal: SQLJournal, number: int) -> None:
         for step in range(10):
             entry = await journal.claim(new_entry(f"{number}-{step}"))
-            await journal.taken(entry, f"id-{number}-{step}")
+            await journal.mark_accepted(entry, f"id-{number}-{step}")
             assert (await journal.find(entry.key)) is not None
             await journal.states()
 

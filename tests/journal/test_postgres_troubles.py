@@ -278,7 +278,7 @@ async def test_a_journal_closes_while_the_server_is_frozen(database: Database) -
         await journal.claim(new_entry(f"cat-{number}"))
     async with frozen(database):
         tasks: list[asyncio.Task[object]] = [
-            asyncio.create_task(writes.taken(new_entry("cat-0"), "job-1")),
+            asyncio.create_task(writes.mark_accepted(new_entry("cat-0"), "job-1")),
             asyncio.create_task(reads.states()),
         ]
         await until(lambda: is_at_work(writes) and is_at_work(reads))

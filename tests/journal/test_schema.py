@@ -47,7 +47,7 @@ async def test_a_journal_of_version_1_still_opens_and_works(place: str) -> None:
     """What it lacks is added; what it knows of its jobs stays."""
     async with SQLJournal(place) as journal:
         await journal.claim(new_entry("cat"))
-        await journal.taken(new_entry("cat"), "job-1")
+        await journal.mark_accepted(new_entry("cat"), "job-1")
     await execute(place, "ALTER TABLE luma_jobs DROP COLUMN request_id")
     await execute(place, "ALTER TABLE luma_owners DROP COLUMN start")
     await execute(place, "UPDATE luma_schema SET version = 1")
@@ -56,7 +56,7 @@ async def test_a_journal_of_version_1_still_opens_and_works(place: str) -> None:
         old = await journal.find("cat")
         await journal.claim(replace(new_entry("dog"), request_id="a-request"))
         new = await journal.find("dog")
-        await journal.refused(new_entry("dog"))
+        await journal.mark_rejected(new_entry("dog"))
 
     assert old is not None
     assert (old.id, old.request_id) == ("job-1", None)
@@ -70,7 +70,7 @@ async def test_a_journal_of_version_2_takes_long_ids_as_well(postgres_place: str
     """Its index of ids is made anew, and the jobs in it are found by their ids as before."""
     async with SQLJournal(postgres_place) as journal:
         await journal.claim(new_entry("cat"))
-        await journal.taken(new_entry("cat"), "job-1")
+        await journal.mark_accepted(new_entry("cat"), "job-1")
         await journal.claim(new_entry("dog"))
         await execute(postgres_place, "DROP INDEX luma_jobs_task_id")
         await execute(postgres_place, "CREATE INDEX luma_jobs_task_id ON luma_jobs (task_id)")
@@ -78,7 +78,7 @@ async def test_a_journal_of_version_2_takes_long_ids_as_well(postgres_place: str
 
         async with SQLJournal(postgres_place) as newer:
             await newer.finish([End(server="http://host", id="job-1", reason="gone")])
-        await journal.taken(new_entry("dog"), LONG_ID)
+        await journal.mark_accepted(new_entry("dog"), LONG_ID)
 
         assert await journal.states() == {"cat": EntryState.LOST, "dog": EntryState.RUNNING}
     assert await execute(postgres_place, "SELECT version FROM luma_schema") == [(3,)]

@@ -36,14 +36,14 @@ async def uncertain(journal: SQLJournal, keys: Sequence[str], **where: str) -> N
     """Have jobs whose answers were lost."""
 
     async def lose(key: str) -> None:
-        await journal.unclear(await an_entry(journal, key, **where), "lost")
+        await journal.mark_uncertain(await an_entry(journal, key, **where), "lost")
 
     await asyncio.gather(*map(lose, keys))
 
 
 async def running(journal: SQLJournal, key: str, id: str, **where: str) -> None:
     """Have a job that was accepted."""
-    await journal.taken(await an_entry(journal, key, **where), id)
+    await journal.mark_accepted(await an_entry(journal, key, **where), id)
 
 
 async def test_many_jobs_are_settled_at_once(place: str) -> None:

@@ -361,10 +361,10 @@ async def test_what_cannot_be_a_name_or_a_file_of_a_job_is_said(tmp_path: Path) 
 
 
 async def test_other_files_of_the_same_stem_are_other_files(tmp_path: Path) -> None:
-    """A picture of the user's that is called like the job."""
+    """An image of the user's that is called like the job."""
     async with small() as sim, connect(sim) as luma:
         task = await a_video(luma)
-        (tmp_path / f"{task.id}.jpg").write_text("a picture")
+        (tmp_path / f"{task.id}.jpg").write_text("an image")
 
         assert (await luma.download(task, tmp_path)).suffix == ".mp4"
 

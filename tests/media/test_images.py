@@ -1,4 +1,4 @@
-"""Pictures in: whatever stands for one arrives as the same picture, or nothing is sent."""
+"""Images in: whatever stands for one arrives as the same image, or nothing is sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image as PillowImage
 
 from luma_async import (
     GatewayDialect,
@@ -30,16 +30,16 @@ from luma_async import (
     LumaClient,
     SubmissionStoppedError,
 )
-from luma_async.image_sources import PictureLike
-from luma_async.media import Picture, image_from
+from luma_async.image_sources import ImageLike
+from luma_async.media import Image, image_from
 from luma_async.media.file_types import media_type
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.call import STEP, Body
 from tests.clients import connect, until
 from tests.loops import skip
-from tests.media.pictures import a_picture, arrived, as_data_uri
+from tests.media.image_files import an_image, arrived, as_data_uri
 
-PNG = a_picture()
+PNG = an_image()
 
 
 def spooled(data: bytes) -> Any:
@@ -49,7 +49,7 @@ def spooled(data: bytes) -> Any:
     return file
 
 
-SOURCES: dict[str, Callable[[Path], PictureLike]] = {
+SOURCES: dict[str, Callable[[Path], ImageLike]] = {
     "data URI": lambda _: as_data_uri(PNG),
     "data URI of another name": lambda _: as_data_uri(PNG, "image/jpeg"),
     "path": lambda path: path,
@@ -94,13 +94,13 @@ async def test_a_url_is_passed_on() -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "CMYK", "YCbCr"])
 async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
     """As a PNG; what PNG cannot hold is what Pillow makes of it."""
-    image: Image.Image = Image.open(io.BytesIO(PNG))
+    image: PillowImage.Image = PillowImage.open(io.BytesIO(PNG))
     image = image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)
     async with Simulator() as sim, connect(sim) as luma:
         await luma.generate("a cat", image=image)
 
     kind, data = arrived(sim.ledger.jobs[0].request["image_url"])
-    shown = Image.open(io.BytesIO(data))
+    shown = PillowImage.open(io.BytesIO(data))
     kept = {"CMYK": "RGB", "YCbCr": "RGB", "I": "I;16"}
     same = image.convert(kept.get(mode, mode))
     assert kind == "image/png"
@@ -122,9 +122,9 @@ async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
 async def test_the_type_is_found_in_the_content(form: str, named: str) -> None:
     """Every format that Pillow writes here, under the name of its media type."""
     async with Simulator() as sim, connect(sim) as luma:
-        await luma.generate("a cat", image=a_picture(form))
+        await luma.generate("a cat", image=an_image(form))
 
-    assert arrived(sim.ledger.jobs[0].request["image_url"]) == (named, a_picture(form))
+    assert arrived(sim.ledger.jobs[0].request["image_url"]) == (named, an_image(form))
 
 
 class NotBytes:
@@ -138,17 +138,17 @@ class Later:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "not an image": (lambda _: b"%PDF-1.4 hello", "is no picture; PNG, JPEG"),
-    "a page": (lambda _: b"<html>" * 100, "is no picture"),
+    "not an image": (lambda _: b"%PDF-1.4 hello", "is no image; PNG, JPEG"),
+    "a page": (lambda _: b"<html>" * 100, "is no image"),
     "a video": (lambda _: b"\0\0\0\x18ftypisom" + b"\0" * 20, "begins like video/mp4"),
     "empty bytes": (lambda _: b"", "is empty"),
     "empty file": (lambda folder: _file(folder, b""), "is empty ("),
-    "empty image": (lambda _: Image.new("RGB", (0, 5)), "is empty"),
+    "empty image": (lambda _: PillowImage.new("RGB", (0, 5)), "is empty"),
     "too large": (lambda _: PNG + b"0" * 50_000, "has 0.0 MiB; at most 0.0"),
     "too large file": (lambda folder: _file(folder, PNG + b"0" * 50_000), "at most 0.0"),
     "too large stream": (lambda _: io.BytesIO(PNG + b"0" * 50_000), "larger than allowed"),
     "too large URI": (lambda _: as_data_uri(PNG + b"0" * 50_000), "at most 0.0"),
-    "too large image": (lambda _: Image.effect_noise((400, 400), 99), "max_side=2048"),
+    "too large image": (lambda _: PillowImage.effect_noise((400, 400), 99), "max_side=2048"),
     "no such file": (lambda folder: folder / "none.png", "is no file ("),
     "a folder": (lambda folder: folder, "is no file ("),
     "a device": (lambda _: Path("/dev/zero"), "is no file ('/dev/zero')"),
@@ -175,7 +175,7 @@ def _file(folder: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_what_is_no_picture_is_refused_before_anything_is_sent(
+async def test_what_is_no_image_is_refused_before_anything_is_sent(
     kind: str, tmp_path: Path
 ) -> None:
     """The error names the field, and what is wrong with it."""
@@ -194,11 +194,11 @@ def test_a_file_that_may_not_be_read_is_said() -> None:
     """In a process that is not root's, to whom everything is open."""
     program = (
         "import os, sys\n"
-        "from luma_async.media.image_reader import _from_path, _NoPicture\n"
+        "from luma_async.media.image_reader import _from_path, _NoImage\n"
         "from pathlib import Path\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: _from_path(Path(sys.argv[1]), 10**6)\n"
-        "except _NoPicture as error: print(error)\n"
+        "except _NoImage as error: print(error)\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -215,10 +215,10 @@ def test_a_file_that_may_not_be_read_is_said() -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        ("ftp://host/cat.png", "is not a URL of a picture; allowed is http(s)://"),
-        ("file:///etc/passwd", "is not a URL of a picture"),
-        ("javascript:alert(1)", "is not a URL of a picture"),
-        ("https://", "is not a URL of a picture"),
+        ("ftp://host/cat.png", "is not a URL of an image; allowed is http(s)://"),
+        ("file:///etc/passwd", "is not a URL of an image"),
+        ("javascript:alert(1)", "is not a URL of an image"),
+        ("https://", "is not a URL of an image"),
         ("", "is no path"),
         ("cat\0.png", "is no path"),
         (7, "cannot be a int; allowed is a URL"),
@@ -226,7 +226,7 @@ def test_a_file_that_may_not_be_read_is_said() -> None:
     ],
     ids=repr,
 )
-async def test_what_cannot_stand_for_a_picture_is_no_request(source: Any, problem: str) -> None:
+async def test_what_cannot_stand_for_an_image_is_no_request(source: Any, problem: str) -> None:
     """Neither a request nor `image_from` takes it."""
     with pytest.raises(InvalidRequestError) as caught:
         GenerateRequest("a cat", image=source)
@@ -237,7 +237,7 @@ async def test_what_cannot_stand_for_a_picture_is_no_request(source: Any, proble
     assert problem in str(caught.value)
 
 
-async def test_all_that_is_wrong_with_the_pictures_is_said_at_once(tmp_path: Path) -> None:
+async def test_all_that_is_wrong_with_the_images_is_said_at_once(tmp_path: Path) -> None:
     """Both fields, in one error."""
     async with Simulator() as sim, connect(sim) as luma:
         with pytest.raises(InvalidRequestError) as caught:
@@ -247,7 +247,7 @@ async def test_all_that_is_wrong_with_the_pictures_is_said_at_once(tmp_path: Pat
 
 
 class OnlyURLs(GatewayDialect):
-    takes_picture_data = False
+    takes_image_data = False
 
 
 async def test_a_dialect_that_takes_only_urls_says_so() -> None:
@@ -276,8 +276,8 @@ async def test_requests_of_run_many_are_read_when_their_turn_comes(tmp_path: Pat
     assert arrived(sim.ledger.jobs[0].request["image_url"]) == ("image/png", PNG)
 
 
-async def test_as_many_pictures_are_in_memory_as_requests_may_be_in_flight() -> None:
-    """A thousand jobs with a picture each, asked for at once, do not read a thousand of them."""
+async def test_as_many_images_are_in_memory_as_requests_may_be_in_flight() -> None:
+    """A thousand jobs with an image each, asked for at once, do not read a thousand of them."""
     held = most = 0
 
     class Counted(io.BytesIO):
@@ -317,7 +317,7 @@ async def test_one_file_serves_many_requests() -> None:
 
 
 async def test_a_file_that_is_read_slowly_is_read_by_one_request_at_a_time() -> None:
-    """None gets a picture that lacks what another one has read."""
+    """None gets an image that lacks what another one has read."""
 
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -372,8 +372,8 @@ async def test_waiting_for_a_pipe_can_be_cancelled() -> None:
         await until(let_go.is_set)
 
 
-async def test_a_large_picture_has_time_to_be_sent() -> None:
-    """The timeout begins when the picture has left: a slow line makes no job uncertain."""
+async def test_a_large_image_has_time_to_be_sent() -> None:
+    """The timeout begins when the image has left: a slow line makes no job uncertain."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -386,16 +386,16 @@ async def test_a_large_picture_has_time_to_be_sent() -> None:
         await writer.drain()
         writer.close()
 
-    picture = PNG + os.urandom(4 * 2**20)
+    image = PNG + os.urandom(4 * 2**20)
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**16)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, LumaClient("k", base_url=url, timeout=30.0, max_tries=1) as luma:
-        task = await luma.generate("a cat", image=picture)
+        task = await luma.generate("a cat", image=image)
 
     assert task.id == "one"
 
 
-async def test_a_picture_that_was_not_sent_whole_is_sent_again() -> None:
+async def test_an_image_that_was_not_sent_whole_is_sent_again() -> None:
     """No server can have read half a request: it is repeated, and the job is paid for once."""
     cut = 0
 
@@ -413,16 +413,16 @@ async def test_a_picture_that_was_not_sent_whole_is_sent_again() -> None:
         await writer.drain()
         writer.close()
 
-    picture = PNG + os.urandom(15 * 2**20)
+    image = PNG + os.urandom(15 * 2**20)
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**26)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, LumaClient("k", base_url=url) as luma:
-        task = await luma.generate("a cat", image=picture)
+        task = await luma.generate("a cat", image=image)
 
     assert (task.id, cut) == ("one", 1)
 
 
-async def test_a_picture_that_was_not_sent_whole_stays_once_submitting_was_stopped() -> None:
+async def test_an_image_that_was_not_sent_whole_stays_once_submitting_was_stopped() -> None:
     """The rest is not sent: what no server has read whole is not taken."""
     came = 0
 
@@ -438,71 +438,71 @@ async def test_a_picture_that_was_not_sent_whole_stays_once_submitting_was_stopp
         writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"id": "one"}')
         writer.close()
 
-    picture = PNG + os.urandom(15 * 2**20)
+    image = PNG + os.urandom(15 * 2**20)
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**16)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, LumaClient("k", base_url=url) as luma:
         with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
-            await luma.generate("a cat", image=picture)
+            await luma.generate("a cat", image=image)
 
-    assert came < len(picture)
+    assert came < len(image)
 
 
-async def test_a_picture_that_the_gateway_finds_too_large_is_said_with_a_way_out() -> None:
+async def test_an_image_that_the_gateway_finds_too_large_is_said_with_a_way_out() -> None:
     """413 comes with how to make it smaller."""
     async with Simulator() as sim, connect(sim) as luma:
         sim.faults.add(Fault.page(413))
-        with pytest.raises(Exception, match=r"Make the picture smaller: image_from"):
+        with pytest.raises(Exception, match=r"Make the image smaller: image_from"):
             await luma.generate("a cat", image=PNG)
 
 
-async def test_a_picture_is_scaled_where_that_is_asked_for() -> None:
+async def test_an_image_is_scaled_where_that_is_asked_for() -> None:
     """The longer side is what was allowed, the shape stays; a JPEG stays one."""
-    small = await image_from(a_picture("JPEG", (90, 60)), max_side=30)
-    png = await image_from(a_picture("GIF", (60, 90)), max_side=30)
+    small = await image_from(an_image("JPEG", (90, 60)), max_side=30)
+    png = await image_from(an_image("GIF", (60, 90)), max_side=30)
 
-    assert isinstance(small, Picture)
-    assert isinstance(png, Picture)
+    assert isinstance(small, Image)
+    assert isinstance(png, Image)
     assert (small.media_type, png.media_type) == ("image/jpeg", "image/png")
-    assert Image.open(io.BytesIO(bytes(small))).size == (30, 20)
-    assert Image.open(io.BytesIO(bytes(png))).size == (20, 30)
+    assert PillowImage.open(io.BytesIO(bytes(small))).size == (30, 20)
+    assert PillowImage.open(io.BytesIO(bytes(png))).size == (20, 30)
 
 
-async def test_a_picture_that_is_small_enough_is_left_alone() -> None:
+async def test_an_image_that_is_small_enough_is_left_alone() -> None:
     """Not a byte is changed."""
-    picture = await image_from(PNG, max_side=60)
+    image = await image_from(PNG, max_side=60)
 
-    assert isinstance(picture, Picture)
-    assert bytes(picture) == PNG
-    assert picture.size == len(PNG)
+    assert isinstance(image, Image)
+    assert bytes(image) == PNG
+    assert image.size == len(PNG)
 
 
-async def test_a_scaled_picture_stands_upright() -> None:
+async def test_a_scaled_image_stands_upright() -> None:
     """What its metadata says of its orientation is applied, for it is lost on the way."""
-    exif = Image.Exif()
+    exif = PillowImage.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    turned = a_picture("JPEG", (90, 60), exif=exif)
+    turned = an_image("JPEG", (90, 60), exif=exif)
 
-    picture = await image_from(turned, max_side=30)
+    image = await image_from(turned, max_side=30)
 
-    assert isinstance(picture, Picture)
-    assert Image.open(io.BytesIO(bytes(picture))).size == (20, 30)
+    assert isinstance(image, Image)
+    assert PillowImage.open(io.BytesIO(bytes(image))).size == (20, 30)
 
 
 async def test_one_that_is_too_large_may_be_scaled_below_the_limit() -> None:
     """What counts is what will be sent."""
-    noise = Image.effect_noise((1200, 1200), 99)
+    noise = PillowImage.effect_noise((1200, 1200), 99)
     with pytest.raises(InvalidRequestError, match="max_side=2048"):
         await image_from(noise, max_bytes=200_000)
 
-    picture = await image_from(noise, max_side=300, max_bytes=200_000)
+    image = await image_from(noise, max_side=300, max_bytes=200_000)
 
-    assert isinstance(picture, Picture)
-    assert picture.size < 200_000
+    assert isinstance(image, Image)
+    assert image.size < 200_000
 
 
 async def test_what_cannot_be_scaled_is_said() -> None:
-    """A URL, and a picture that is broken."""
+    """A URL, and an image that is broken."""
     assert await image_from("https://host/cat.png") == "https://host/cat.png"
     with pytest.raises(InvalidRequestError, match="is a URL, and what the server fetches"):
         await image_from("https://host/cat.png", max_side=300)
@@ -513,14 +513,14 @@ async def test_what_cannot_be_scaled_is_said() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, len(PNG) - 1), st.integers(0, 255)), min_size=1, max_size=6)
 )
-async def test_a_damaged_picture_is_scaled_or_refused(changes: list[tuple[int, int]]) -> None:
+async def test_a_damaged_image_is_scaled_or_refused(changes: list[tuple[int, int]]) -> None:
     """Whatever Pillow makes of it."""
     data = bytearray(PNG)
     for place, value in changes:
         data[place] = value
 
     with contextlib.suppress(InvalidRequestError):
-        assert isinstance(await image_from(data, max_side=16), Picture)
+        assert isinstance(await image_from(data, max_side=16), Image)
 
 
 async def test_no_side_is_no_size() -> None:
@@ -543,13 +543,13 @@ async def test_a_file_that_hangs_keeps_no_other_waiting() -> None:
     try:
         await until(hangs.is_set)
         async with asyncio.timeout(60):
-            picture = await image_from(io.BytesIO(PNG))
+            image = await image_from(io.BytesIO(PNG))
     finally:
         let_go.set()
     with pytest.raises(InvalidRequestError, match="is empty"):
         await hanging
 
-    assert bytes(cast("Picture", picture)) == PNG
+    assert bytes(cast("Image", image)) == PNG
 
 
 class Strange:
@@ -568,25 +568,25 @@ async def test_what_breaks_when_it_is_read_is_refused(kind: str) -> None:
         await image_from(STRANGE[kind])
 
 
-async def test_every_other_byte_of_something_is_a_picture_too() -> None:
+async def test_every_other_byte_of_something_is_an_image_too() -> None:
     """A view that is not in one piece."""
     doubled = bytes(byte for byte in PNG for _ in range(2))
 
-    assert bytes(cast("Picture", await image_from(memoryview(doubled)[::2]))) == PNG
+    assert bytes(cast("Image", await image_from(memoryview(doubled)[::2]))) == PNG
 
 
-async def test_a_picture_that_was_read_is_a_value(tmp_path: Path) -> None:
+async def test_an_image_that_was_read_is_a_value(tmp_path: Path) -> None:
     """It can be used many times, compared, copied and pickled, and its `repr` is short."""
     path = _file(tmp_path, PNG)
-    picture = await image_from(path)
+    image = await image_from(path)
     path.unlink()
     async with Simulator() as sim, connect(sim) as luma:
-        await luma.generate("a cat", image=picture, image_end=picture)
+        await luma.generate("a cat", image=image, image_end=image)
 
     assert arrived(sim.ledger.jobs[0].request["image_end_url"]) == ("image/png", PNG)
-    assert pickle.loads(pickle.dumps(picture)) == picture == await image_from(PNG)  # noqa: S301
-    assert len({picture, await image_from(PNG), await image_from(a_picture("BMP"))}) == 2
-    assert len(repr(picture)) < 150
+    assert pickle.loads(pickle.dumps(image)) == image == await image_from(PNG)  # noqa: S301
+    assert len({image, await image_from(PNG), await image_from(an_image("BMP"))}) == 2
+    assert len(repr(image)) < 150
     assert len(repr(GenerateRequest("a cat", image=PNG * 100))) < 100
 
 
@@ -611,31 +611,29 @@ def test_no_bytes_are_too_strange_to_be_told(data: bytes) -> None:
     fields=st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers() | st.text('aé"\\')),
     first=st.booleans(),
 )
-def test_a_body_is_the_json_that_its_pictures_would_make(
+def test_a_body_is_the_json_that_its_images_would_make(
     size: int, fields: dict[str, Any], *, first: bool
 ) -> None:
-    """Piece by piece, wherever the picture stands, and as long as it says."""
+    """Piece by piece, wherever the image stands, and as long as it says."""
     data = bytes(range(256)) * (size // 256) + bytes(size % 256)
-    picture = Picture(memoryview(data), "image/png", "")
-    named: dict[str, Any] = (
-        {"picture": picture, **fields} if first else {**fields, "picture": picture}
-    )
+    image = Image(memoryview(data), "image/png", "")
+    named: dict[str, Any] = {"image": image, **fields} if first else {**fields, "image": image}
     body = Body(named)
     pieces = list(body)
 
     assert len(body) == sum(map(len, pieces))
     assert all(pieces)
     assert json.loads(b"".join(pieces)) == {
-        name: as_data_uri(data) if isinstance(value, Picture) else value
+        name: as_data_uri(data) if isinstance(value, Image) else value
         for name, value in named.items()
     }
 
 
-async def test_a_picture_holds_on_to_no_file_in_memory() -> None:
+async def test_an_image_holds_on_to_no_file_in_memory() -> None:
     """One that is collected while somebody looks at its bytes complains on stderr."""
-    opened = Image.open(io.BytesIO(PNG))
+    opened = PillowImage.open(io.BytesIO(PNG))
 
-    pictures = [await image_from(opened), await image_from(PNG, max_side=8)]
+    images = [await image_from(opened), await image_from(PNG, max_side=8)]
 
-    for picture in pictures:
-        assert isinstance(cast("Picture", picture).data.obj, bytes)
+    for image in images:
+        assert isinstance(cast("Image", image).data.obj, bytes)

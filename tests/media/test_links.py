@@ -122,7 +122,7 @@ BAD_FILES: dict[str, tuple[Fault, str]] = {
         ),
         "with video/mp4 instead of a file",
     ),
-    "picture": (
+    "image": (
         Fault(
             on=["media"],
             status=200,

@@ -311,8 +311,8 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return float(max(ImageStat.Stat(ImageChops.difference(one, other)).mean))
 
 
-def caption(picture: Image.Image) -> Image.Image:
-    return picture.crop((0, picture.height - 25, picture.width, picture.height))
+def caption(image: Image.Image) -> Image.Image:
+    return image.crop((0, image.height - 25, image.width, image.height))
 
 
 async def video_of(sim: Simulator, job: Any) -> bytes:
@@ -341,11 +341,11 @@ async def test_videos_have_the_shape_that_was_asked_for(ratio: str, size: tuple[
         body = {"user_prompt": "a cat dances", "aspect_ratio": ratio}
         _, job = await post(sim, "/luma/generations", body)
 
-        pictures = frames(await video_of(sim, job))
+        images = frames(await video_of(sim, job))
 
-    assert {picture.size for picture in pictures} == {size}
-    assert len(pictures) == 121
-    assert difference(pictures[0], pictures[60]) > 3
+    assert {image.size for image in images} == {size}
+    assert len(images) == 121
+    assert difference(images[0], images[60]) > 3
 
 
 async def test_frames_show_the_prompt() -> None:

@@ -25,7 +25,7 @@ from luma_async import (
 )
 from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.journal import Entry
-from luma_async.media import Download, Picture, image_from
+from luma_async.media import Download, Image, image_from
 from luma_async.tasks.arguments import PassAList
 
 schedule: PollSchedule = FixedSchedule(2.0)
@@ -86,7 +86,7 @@ async def check_files(task: VideoTask) -> None:
     await luma.generate("a cat", image=Path("a.png"), image_end=b"")
     await luma.generate("a cat", image=io.BytesIO(), image_end="a.png")
     await luma.generate(GenerateRequest("a cat", image=Path("a.png")))
-    assert_type(await image_from("a.png", max_side=2048), Picture | str)
+    assert_type(await image_from("a.png", max_side=2048), Image | str)
     await luma.generate("a cat", image=await image_from("a.png"))
     await luma.generate("a cat", image=7)  # type: ignore[arg-type]
 

@@ -1,6 +1,6 @@
-"""A program that sends one large picture and notes how long its event loop was held.
+"""A program that sends one large image and notes how long its event loop was held.
 
-It is run as a process of its own, `python -m benchmarks.pictures URL KIND`, and prints seconds.
+It is run as a process of its own, `python -m benchmarks.images URL KIND`, and prints seconds.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image as PillowImage
 
 from benchmarks.many import Heartbeat
 from luma_async import LumaClient
-from luma_async.image_sources import PictureLike
+from luma_async.image_sources import ImageLike
 
 KINDS = ("path", "bytes", "file object", "PIL image")
 SIZE = 19 * 2**20
@@ -26,8 +26,8 @@ SIDE = 2575
 """Of a square of noise that is as large as a PNG."""
 
 
-async def send(url: str, source: PictureLike) -> float:
-    """Send a picture three times and return the longest time that the loop was held."""
+async def send(url: str, source: ImageLike) -> float:
+    """Send an image three times and return the longest time that the loop was held."""
     heartbeat = Heartbeat()
     async with LumaClient("benchmark-key", base_url=url) as luma:
         await luma.generate("a cat")  # what is done once is done
@@ -44,14 +44,14 @@ async def send(url: str, source: PictureLike) -> float:
 
 def measure(url: str, kind: str) -> float:
     """Run the program in a process of its own and return what it measured."""
-    command = [sys.executable, "-m", "benchmarks.pictures", url, kind]
+    command = [sys.executable, "-m", "benchmarks.images", url, kind]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main(url: str, kind: str) -> None:
-    """Make the picture, send it, and print seconds."""
+    """Make the image, send it, and print seconds."""
     if kind == "PIL image":
-        noise = Image.frombytes("RGB", (SIDE, SIDE), os.urandom(SIDE * SIDE * 3))
+        noise = PillowImage.frombytes("RGB", (SIDE, SIDE), os.urandom(SIDE * SIDE * 3))
         print(asyncio.run(send(url, noise)))
         return
     data = b"\xff\xd8\xff\xe0" + os.urandom(SIZE - 4)
@@ -59,7 +59,7 @@ def main(url: str, kind: str) -> None:
         print(asyncio.run(send(url, data)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "picture.jpg")
+        path = Path(folder, "image.jpg")
         path.write_bytes(data)
         if kind == "path":
             print(asyncio.run(send(url, path)))

@@ -1,4 +1,4 @@
-"""Real pictures to send."""
+"""Real images to send."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import base64
 import io
 from typing import Any
 
-from PIL import Image
+from PIL import Image as PillowImage
 
 
-def a_picture(form: str = "PNG", size: tuple[int, int] = (60, 40), **options: Any) -> bytes:
-    """Return a picture in which no two rows and no two columns are alike."""
-    image = Image.new("RGB", size)
+def an_image(form: str = "PNG", size: tuple[int, int] = (60, 40), **options: Any) -> bytes:
+    """Return an image in which no two rows and no two columns are alike."""
+    image = PillowImage.new("RGB", size)
     pixels = [
         (x * 255 // size[0], y * 255 // size[1], (x * y) % 256)
         for y in range(size[1])
