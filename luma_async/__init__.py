@@ -37,15 +37,17 @@ if TYPE_CHECKING:
         TaskForgottenError,
         TaskTimeoutError,
     )
+    from luma_async.generation import Asset, Generation, State
     from luma_async.journal import Journal, SQLJournal
-    from luma_async.models import Asset, ExtendRequest, GenerateRequest, Generation, Outcome, State
-    from luma_async.tasks import (
+    from luma_async.requests import ExtendRequest, GenerateRequest
+    from luma_async.schedules import (
         AdaptiveSchedule,
         ExponentialSchedule,
         FixedSchedule,
         PollSchedule,
-        VideoTask,
     )
+    from luma_async.tasks import VideoTask
+    from luma_async.tasks.run_many import Outcome
 
 __all__ = [
     "APIConnectionError",
@@ -92,7 +94,16 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a type checker would believe that the module has any name at all
-    _HOMES = ("errors", "models", "tasks", "dialects", "journal", "client")
+    _HOMES = (
+        "errors",
+        "generation",
+        "requests",
+        "schedules",
+        "tasks",
+        "dialects",
+        "journal",
+        "client",
+    )
 
     def __getattr__(name: str) -> Any:
         """Load a public name when it is first asked for.

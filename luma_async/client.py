@@ -22,6 +22,7 @@ from luma_async.errors import (
     ConfigurationError,
     GenerationFailedError,
 )
+from luma_async.generation import Generation, State
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
@@ -31,17 +32,10 @@ from luma_async.media.fetch import Limits, Progress
 from luma_async.media.image_reader import IMAGE_LIMIT, ImageReader
 from luma_async.media.links import What
 from luma_async.media.requester import Requester
-from luma_async.models import (
-    ExtendFields,
-    ExtendRequest,
-    GenerateFields,
-    GenerateRequest,
-    Generation,
-    Outcome,
-    State,
-)
+from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
+from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.setting_types import SecretLike, URLLike, unwrapped
-from luma_async.tasks import AdaptiveSchedule, Looks, PollSchedule, TaskManager, VideoTask
+from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import (
     PassAList,
     check_source,
@@ -51,7 +45,7 @@ from luma_async.tasks.arguments import (
     checked_sources,
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
-from luma_async.tasks.run_many import Keyed, Requests, Run, VideoSource
+from luma_async.tasks.run_many import Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import Retries, RetryUncertain, Submission, Submitter
 from luma_async.transport import Transport
 from luma_async.transport.credentials import Secret

@@ -33,7 +33,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from luma_async.models import ExtendRequest, GenerateRequest, Generation
+    from luma_async.generation import Generation
+    from luma_async.requests import ExtendRequest, GenerateRequest
     from luma_async.tasks.task import VideoTask
 
 

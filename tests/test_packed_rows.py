@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from luma_async import GatewayDialect, Generation, State
-from luma_async.models import pack
+from luma_async.generation import pack
 from luma_async.packed_row import PackedRow
 
 TASK = {

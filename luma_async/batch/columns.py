@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from luma_async.models import GenerateRequest
+from luma_async.requests import GenerateRequest
 
 FIELDS = tuple(GenerateRequest.model_fields)
 COLUMNS = ("key", "extends", *FIELDS)

@@ -36,7 +36,7 @@ from luma_async.journal.fingerprint import checked_key
 from luma_async.media.file_types import HEAD, media_type
 from luma_async.media.filenames import safe_stem
 from luma_async.media.image_reader import IMAGE_LIMIT
-from luma_async.models import ExtendRequest, GenerateRequest
+from luma_async.requests import ExtendRequest, GenerateRequest
 
 _EXCEL = (".xlsx", ".xlsm")
 _READERS: dict[str, Read] = {

@@ -14,7 +14,8 @@ from luma_async.errors import (
     NotFoundError,
     SubmissionUncertainError,
 )
-from luma_async.models import Generation, Outcome
+from luma_async.generation import Generation
+from luma_async.tasks.run_many import Outcome
 
 
 def made(

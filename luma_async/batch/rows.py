@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from luma_async.batch.problems import Problem
-from luma_async.models import ExtendRequest, GenerateRequest
+from luma_async.requests import ExtendRequest, GenerateRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

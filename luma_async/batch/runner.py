@@ -37,12 +37,13 @@ from luma_async.errors import (
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
+from luma_async.generation import Generation
 from luma_async.journal import EntryState
 from luma_async.media.downloads import Download, Source, download_all
 from luma_async.media.filenames import safe_stem
-from luma_async.models import Generation, Outcome
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
+from luma_async.tasks.run_many import Outcome
 
 VIDEOS = "videos"
 _FATAL = (

@@ -39,12 +39,12 @@ from luma_async.cli.options import (
     RetryUncertain,
     TaskId,
     TaskIds,
+    Wanted,
     Watermark,
     Watermarked,
     What,
     complete_state,
 )
-from luma_async.cli.target import Wanted
 from luma_async.version import __version__
 
 if TYPE_CHECKING:

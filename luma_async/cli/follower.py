@@ -15,7 +15,7 @@ from luma_async.cli.target import Output
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 from luma_async.errors import DownloadError, GenerationFailedError, LumaError
-from luma_async.models import Generation
+from luma_async.generation import Generation
 from luma_async.tasks import VideoTask
 
 Observer = Callable[[Generation], object]

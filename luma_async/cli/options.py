@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from luma_async.cli.target import Wanted
+
+class Wanted(StrEnum):
+    """Which file of a job."""
+
+    VIDEO = "video"
+    RAW = "raw"
+    THUMBNAIL = "thumbnail"
+    LAST_FRAME = "last_frame"
+
 
 RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
 STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")

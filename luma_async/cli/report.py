@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from luma_async.errors import GenerationFailedError, LumaError
-from luma_async.models import Asset, Generation
+from luma_async.generation import Asset, Generation
 
 _LINKS = ("video", "download_url", "video_raw", "thumbnail", "last_frame")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from luma_async.errors import ConfigurationError
@@ -91,12 +90,3 @@ class Output:
 
     def _is_file(self, path: Path) -> bool:
         return os.path.lexists(path) or path.suffix not in ("", ".")
-
-
-class Wanted(StrEnum):
-    """Which file of a job."""
-
-    VIDEO = "video"
-    RAW = "raw"
-    THUMBNAIL = "thumbnail"
-    LAST_FRAME = "last_frame"

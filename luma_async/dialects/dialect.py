@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from luma_async.dialects.fields import JSONObject
-from luma_async.models import ExtendRequest, GenerateRequest, Generation
+from luma_async.generation import Generation
+from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.transport.call import Call
 
 Mark = tuple[object, ...]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from luma_async.models import Asset, State
+from luma_async.generation import Asset, State
 
 JSONObject = Mapping[str, Any]
 Value = TypeVar("Value")

@@ -21,14 +21,15 @@ from luma_async.errors import (
     NotFoundError,
     SubmissionUncertainError,
 )
+from luma_async.generation import Generation, State
 from luma_async.journal.closing import Closing
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
 from luma_async.journal.journal import Entry, EntryState, Journal, made_up_key
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import KeyTaken, Record
 from luma_async.journal.write_behind import Ends, Learned
-from luma_async.models import Generation, State
-from luma_async.tasks import PollSchedule, TaskManager, VideoTask
+from luma_async.schedules import PollSchedule
+from luma_async.tasks import TaskManager, VideoTask
 from luma_async.tasks.submitter import Retries, Submission, Submitter, kind_of
 
 PAGE = 200

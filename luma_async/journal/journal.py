@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from luma_async.models import Generation
+from luma_async.generation import Generation
 
 
 class Journal(Protocol):

@@ -10,10 +10,10 @@ from functools import partial
 from uuid import uuid4
 
 from luma_async.errors import JournalError, LumaError
+from luma_async.generation import Generation
 from luma_async.journal.closing import Closing
 from luma_async.journal.journal import Entry, EntryState, Journal
 from luma_async.journal.sql.owner import running_time
-from luma_async.models import Generation
 
 logger = logging.getLogger("luma_async")
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from luma_async.concurrency import Worker
 from luma_async.errors import JournalError, NotFoundError
 from luma_async.journal.journal import End, Journal
-from luma_async.tasks import AdaptiveSchedule, PollSchedule, VideoTask
+from luma_async.schedules import AdaptiveSchedule, PollSchedule
+from luma_async.tasks import VideoTask
 
 logger = logging.getLogger("luma_async")
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from luma_async.concurrency import to_completion
 from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
+from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import Progress, exists_already
 from luma_async.media.filenames import Destination
 from luma_async.media.links import FAMILIES, Links, What
-from luma_async.models import Generation, Outcome
 from luma_async.tasks import VideoTask
 from luma_async.tasks.arguments import check_source
-from luma_async.tasks.run_many import lazily
+from luma_async.tasks.run_many import Outcome, lazily
 
 Job = VideoTask | Generation | str
 Source = Job | Outcome

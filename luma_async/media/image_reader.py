@@ -31,7 +31,7 @@ from luma_async.image_sources import (
     is_url,
 )
 from luma_async.media.file_types import HEAD, media_type
-from luma_async.models import ExtendRequest, GenerateRequest
+from luma_async.requests import ExtendRequest, GenerateRequest
 
 IMAGE_LIMIT = 20 * 2**20
 """Bytes of an image, before Base64 makes a third more of them."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Literal, NamedTuple
 
 from luma_async.errors import ClientClosedError, LumaError
-from luma_async.models import Asset, Generation
+from luma_async.generation import Asset, Generation
 
 What = Literal["video", "raw", "thumbnail", "last_frame"]
 

@@ -1,1 +1,6 @@
 """Poll schedules: when to look at a job. Pure: no clock and no randomness in here."""
+
+from luma_async.schedules.adaptive import AdaptiveSchedule
+from luma_async.schedules.schedule import ExponentialSchedule, FixedSchedule, PollSchedule
+
+__all__ = ["AdaptiveSchedule", "ExponentialSchedule", "FixedSchedule", "PollSchedule"]

@@ -14,8 +14,9 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from luma_async.errors import InvalidRequestError
+from luma_async.generation import Generation
 from luma_async.lone_surrogates import holds_half_character
-from luma_async.models import Generation, Outcome
+from luma_async.tasks.run_many import Outcome
 from luma_async.tasks.task import VideoTask
 
 _TEXTS = (str, UserString, bytes, bytearray, memoryview)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from luma_async.dialects import Dialect, JSONObject, Mark
-from luma_async.models import Generation, pack
+from luma_async.generation import Generation, pack
 from luma_async.transport import Call
 from luma_async.transport.long_answer import LONG
 

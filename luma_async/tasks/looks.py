@@ -19,7 +19,7 @@ from luma_async.errors import (
     NotFoundError,
     ResponseError,
 )
-from luma_async.models import Generation, State
+from luma_async.generation import Generation, State
 from luma_async.tasks.batch_answer import BatchReader, Known, Seen
 from luma_async.tasks.foreign_ids import ForeignIds
 from luma_async.transport import Call, Transport

@@ -20,7 +20,7 @@ from luma_async.errors import (
     NotFoundError,
     TaskTimeoutError,
 )
-from luma_async.models import Generation, State
+from luma_async.generation import Generation, State
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks import rejected_key
 from luma_async.tasks.agenda import Agenda

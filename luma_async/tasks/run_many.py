@@ -12,6 +12,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +24,8 @@ from luma_async.errors import (
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
-from luma_async.models import ExtendRequest, GenerateRequest, Generation, Outcome
+from luma_async.generation import Generation
+from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.task import VideoTask
 
 RequestLike = str | GenerateRequest | Mapping[str, Any]
@@ -38,6 +40,27 @@ VideoSource = VideoTask | Generation | str
 Submit = Callable[
     [GenerateRequest | ExtendRequest, VideoSource | None, str | None], Awaitable[VideoTask]
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request of `run_many`: a generation or an error, exactly one of the two.
+
+    `request` is what was asked for; if it was no valid request, the thing as it was given. `id` is
+    the server's id of the job, if there is one: with it the job can be found again. `key` is its
+    name in the journal, if there is one.
+    """
+
+    request: GenerateRequest | Any
+    generation: Generation | None = None
+    error: LumaError | None = None
+    id: str | None = None
+    key: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a generation."""
+        return self.error is None
 
 
 class Run:

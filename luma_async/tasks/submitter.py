@@ -18,7 +18,8 @@ from luma_async.errors import (
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
-from luma_async.models import ExtendRequest, GenerateRequest, Generation
+from luma_async.generation import Generation
+from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.task import VideoTask
 from luma_async.transport import Call, Failed, SubmissionRecord, Transport, UncertainSubmission

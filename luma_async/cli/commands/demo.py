@@ -21,8 +21,8 @@ from luma_async.cli.environment import API_KEY, Settings
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import ConfigurationError
+from luma_async.schedules import ExponentialSchedule
 from luma_async.simulator import Simulator
-from luma_async.tasks import ExponentialSchedule
 
 MANIFEST = "prompts.csv"
 ROWS = (

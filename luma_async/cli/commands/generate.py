@@ -16,7 +16,7 @@ from luma_async.cli.target import Output
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 from luma_async.errors import InvalidRequestError, LumaError
-from luma_async.models import ExtendRequest, GenerateRequest
+from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks import VideoTask
 
 

@@ -11,7 +11,7 @@ from luma_async.cli.progress_display import Board
 from luma_async.cli.report import Report
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError
-from luma_async.models import Generation
+from luma_async.generation import Generation
 
 
 async def watch(terminal: Terminal, connection: Connection, ids: Sequence[str]) -> ExitCode:

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_core import from_json, to_json
 from sqlalchemy import RowMapping
 
+from luma_async.generation import Generation
 from luma_async.journal.journal import End, Entry, EntryState
-from luma_async.models import Generation
 
 Values = dict[str, Any]
 

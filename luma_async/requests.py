@@ -1,32 +1,26 @@
-"""What goes in and what comes out: requests, generations, outcomes. All of it is frozen."""
+"""Requests of new jobs and extensions: frozen, and checked before anything is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from functools import cache
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import (
     AfterValidator,
     AnyUrl,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
-    WrapSerializer,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 from yarl import URL
 
-from luma_async.errors import InvalidRequestError, LumaError
+from luma_async.errors import InvalidRequestError
+from luma_async.generation import FrozenModel
 from luma_async.image_sources import ImageField, ImageLike
 from luma_async.lone_surrogates import holds_half_character
-from luma_async.packed_row import PackedRow
 from luma_async.setting_types import unwrapped
 from luma_async.web_url import is_web_url, shown_link
 
@@ -34,136 +28,6 @@ PROMPT_LIMIT = 5000
 """The longest prompt in characters, as the official service states it."""
 
 AspectRatio = Literal["1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21"]
-
-
-class State(StrEnum):
-    """Where a job stands. It moves down this list only."""
-
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-    @property
-    def terminal(self) -> bool:
-        """Whether nothing can follow."""
-        return self in (State.COMPLETED, State.FAILED)
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    @classmethod
-    def of_checked(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the model with these fields, all of them, whose values need no second check.
-
-        It takes half the memory of one that pydantic makes: what is set one by one shares its names
-        with all others of its class, and the set of names that were set is one for all.
-        """
-        model = cls.__new__(cls)
-        put = object.__setattr__
-        put(model, "__pydantic_fields_set__", _names_of(cls))
-        put(model, "__pydantic_extra__", None)
-        put(model, "__pydantic_private__", None)
-        for name, value in fields.items():
-            put(model, name, value)
-        return model
-
-
-class Asset(_Frozen):
-    """One file that the server made. Sizes are in pixels, `duration` in seconds.
-
-    `download_url`, where the server gives one, is the same file without a watermark.
-    """
-
-    url: str | None = None
-    width: int | None = None
-    height: int | None = None
-    duration: float | None = None
-    download_url: str | None = None
-    media_type: str | None = None
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show links without what they are signed with: whoever reads that could fetch the file."""
-        for name, value in super().__repr_args__():
-            is_link = name in ("url", "download_url") and isinstance(value, str)
-            yield name, shown_link(value) if is_link else value
-
-
-def _unpacked(value: Any) -> Any:
-    return value.unpacked() if type(value) is PackedRow else value
-
-
-# Without types, it is written and described as the mapping that it wraps.
-Row = Annotated[Mapping[str, Any], WrapSerializer(lambda row, write: write(_unpacked(row)))]
-
-
-class Generation(_Frozen):
-    """One look at a job: what the server said of it at one moment.
-
-    `progress` runs from 0 to 1. `estimate_wait_seconds` is the server's own guess of the time
-    left. `raw` is the server's object as it came, unknown fields included.
-    """
-
-    id: str
-    state: State
-    prompt: str | None = None
-    video: Asset | None = None
-    video_raw: Asset | None = None
-    thumbnail: Asset | None = None
-    last_frame: Asset | None = None
-    created_at: datetime | None = None
-    failure_reason: str | None = None
-    progress: float | None = None
-    queue_state: str | None = None
-    estimate_wait_seconds: float | None = None
-    raw: Row = Field(default={}, repr=False)
-
-    def __hash__(self) -> int:
-        return hash((self.id, self.state))
-
-    def __iter__(self) -> Generator[tuple[str, Any], None, None]:  # noqa: PYI058  as pydantic has it
-        yield from ((name, _unpacked(value)) for name, value in super().__iter__())
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        return {**state, "__dict__": dict(self)}
-
-
-@cache
-def _names_of(model: type[BaseModel]) -> set[str]:
-    return set(model.model_fields)
-
-
-class _Raw:
-    """`Generation.raw`, made from the packed row each time that it is asked for.
-
-    The class itself has no such attribute, as with other fields, so that it can be inherited from.
-    """
-
-    def __get__(self, generation: Generation | None, _: type[Generation]) -> Mapping[str, Any]:
-        if generation is None or "raw" not in vars(generation):
-            raise AttributeError("raw")
-        raw: Mapping[str, Any] = _unpacked(vars(generation)["raw"])
-        return raw
-
-    def __set__(self, generation: Generation, raw: object) -> None:
-        vars(generation)["raw"] = raw
-
-
-setattr(Generation, "raw", _Raw())  # noqa: B010  a type checker knows the field, and no more
-
-
-def pack(generation: Generation, source: bytes | None = None) -> None:
-    """Keep the row of a generation as compressed JSON, with nothing else changed.
-
-    The objects and texts of a row take five times the memory, and nearly nobody reads them of a
-    job that waits. `source` is the JSON that the row was read from, if that is at hand.
-    """
-    fields = vars(generation)
-    raw = fields["raw"]
-    if raw and type(raw) is dict and (packed := PackedRow.of(raw, source)) is not None:
-        fields["raw"] = packed
 
 
 def _check_prompt(prompt: str) -> str:
@@ -226,7 +90,7 @@ class GenerateFields(ExtendFields, total=False):
     loop: bool | None
 
 
-class _Request(_Frozen):
+class _Request(FrozenModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     prompt: Prompt
@@ -350,24 +214,3 @@ def _problem(detail: ErrorDetails) -> str:
         case _:
             message = detail["msg"]
             return message[:1].lower() + message[1:]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one request of `run_many`: a generation or an error, exactly one of the two.
-
-    `request` is what was asked for; if it was no valid request, the thing as it was given. `id` is
-    the server's id of the job, if there is one: with it the job can be found again. `key` is its
-    name in the journal, if there is one.
-    """
-
-    request: GenerateRequest | Any
-    generation: Generation | None = None
-    error: LumaError | None = None
-    id: str | None = None
-    key: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is a generation."""
-        return self.error is None
