@@ -34,7 +34,6 @@ from luma_async.media.links import What
 from luma_async.media.requester import Requester
 from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
-from luma_async.setting_types import SecretLike, URLLike, unwrapped
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import (
     PassAList,
@@ -47,6 +46,7 @@ from luma_async.tasks.arguments import (
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import Retries, RetryUncertain, Submission, Submitter
+from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import Transport
 from luma_async.transport.credentials import Secret
 from luma_async.transport.rate_limit_headers import LONGEST_WAIT

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from luma_async.packed_row import PackedRow
-from luma_async.web_url import shown_link
+from luma_async.text_values import shown_link
 
 
 class State(StrEnum):

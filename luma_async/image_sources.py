@@ -14,8 +14,7 @@ from pydantic import AnyUrl, PlainValidator
 from pydantic_core import PydanticCustomError
 from yarl import URL
 
-from luma_async.setting_types import unwrapped
-from luma_async.web_url import is_web_url, shown_link
+from luma_async.text_values import is_web_url, shown_link, unwrapped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """How a URL begins. A single letter is a drive."""

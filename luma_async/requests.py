@@ -20,9 +20,7 @@ from yarl import URL
 from luma_async.errors import InvalidRequestError
 from luma_async.generation import FrozenModel
 from luma_async.image_sources import ImageField, ImageLike
-from luma_async.lone_surrogates import holds_half_character
-from luma_async.setting_types import unwrapped
-from luma_async.web_url import is_web_url, shown_link
+from luma_async.text_values import holds_half_character, is_web_url, shown_link, unwrapped
 
 PROMPT_LIMIT = 5000
 """The longest prompt in characters, as the official service states it."""

@@ -29,8 +29,8 @@ from luma_async.dialects.fields import (
 from luma_async.errors import InvalidRequestError, ResponseError
 from luma_async.generation import Asset, Generation, State
 from luma_async.image_sources import Image
-from luma_async.lone_surrogates import holds_half_character
 from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.text_values import holds_half_character
 from luma_async.transport.call import Body, Call
 from luma_async.transport.error_bodies import SUCCESS_CODES
 from luma_async.transport.json_documents import read_documents

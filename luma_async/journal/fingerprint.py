@@ -11,8 +11,8 @@ from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
 from luma_async.image_sources import Image
-from luma_async.lone_surrogates import holds_half_character
 from luma_async.tasks.submitter import Submission
+from luma_async.text_values import holds_half_character
 
 KEY_LIMIT = 500
 """Maximum length of a job key, in characters."""

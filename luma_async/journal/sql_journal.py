@@ -21,8 +21,7 @@ from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.sql.location import parse_place
 from luma_async.journal.sql.operations import Change, Claim, Find, Finish, Operation
-from luma_async.lone_surrogates import holds_half_character
-from luma_async.setting_types import URLLike, unwrapped
+from luma_async.text_values import URLLike, holds_half_character, unwrapped
 
 if TYPE_CHECKING:
     from luma_async.journal.sql.store import Store

@@ -28,9 +28,9 @@ from luma_async.media.ranges import Answer, Version, place_of, range_headers, re
 from luma_async.media.requester import RedirectError, Requester
 from luma_async.media.response_stream import Arriving
 from luma_async.media.speed import SpeedLimit, TooSlowError
+from luma_async.text_values import shown_link
 from luma_async.transport.rate_limit_headers import parse_retry_after
 from luma_async.transport.retry_policy import waits
-from luma_async.web_url import shown_link
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")

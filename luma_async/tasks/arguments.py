@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
-from luma_async.lone_surrogates import holds_half_character
 from luma_async.tasks.run_many import Outcome
 from luma_async.tasks.task import VideoTask
+from luma_async.text_values import holds_half_character
 
 _TEXTS = (str, UserString, bytes, bytearray, memoryview)
 _SINGLE = (*_TEXTS, Mapping, BaseModel, VideoTask, Outcome)

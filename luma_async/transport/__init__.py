@@ -1,6 +1,6 @@
 """The way to the server and back: calls as data, and the one session that carries them."""
 
-from luma_async.transport.account import Account
+from luma_async.transport.account_limit import Account
 from luma_async.transport.call import Call
 from luma_async.transport.failures import Failed
 from luma_async.transport.submissions import SubmissionRecord

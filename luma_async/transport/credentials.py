@@ -6,8 +6,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from luma_async.errors import ConfigurationError
-from luma_async.setting_types import SecretLike, URLLike, unwrapped_text
-from luma_async.web_url import is_web_url
+from luma_async.text_values import SecretLike, URLLike, is_web_url, unwrapped_text
 
 
 class Secret(str):

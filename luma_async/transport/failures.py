@@ -18,6 +18,7 @@ from luma_async.errors import (
     ResponseError,
     ServerError,
 )
+from luma_async.transport.account_limit import speaks_of_full_account
 from luma_async.transport.call import Body, Call
 from luma_async.transport.error_bodies import (
     Refusal,
@@ -26,7 +27,6 @@ from luma_async.transport.error_bodies import (
     page_text,
     read_refusal,
 )
-from luma_async.transport.full_account import speaks_of_full_account
 from luma_async.transport.json_documents import read_documents
 from luma_async.transport.named_jobs import named_jobs
 from luma_async.transport.rate_limit_headers import parse_retry_after, reset_in

@@ -24,8 +24,8 @@ from luma_async.errors import (
     ResponseError,
     SubmissionStoppedError,
 )
-from luma_async.setting_types import SecretLike, URLLike
-from luma_async.transport.account import Account, Turn
+from luma_async.text_values import SecretLike, URLLike
+from luma_async.transport.account_limit import Account, Turn
 from luma_async.transport.call import Body, Call
 from luma_async.transport.connection_reuse import Ride
 from luma_async.transport.credentials import Secret, checked_base_url, checked_key

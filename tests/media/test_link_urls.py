@@ -12,7 +12,7 @@ from yarl import URL
 
 from luma_async import Asset, DownloadError, LumaClient
 from luma_async.media.link_urls import link_url
-from luma_async.web_url import shown_link
+from luma_async.text_values import shown_link
 from tests.media.hosts import MP4, at, host
 
 BASE = URL("https://gateway.example/prefix/")

@@ -14,8 +14,8 @@ from yarl import URL
 
 from luma_async import ConfigurationError, GenerateRequest, LumaClient
 from luma_async.media import image_from
-from luma_async.setting_types import unwrapped
 from luma_async.simulator import Simulator
+from luma_async.text_values import unwrapped
 from luma_async.transport.credentials import checked_base_url, checked_key
 from tests.clients import KEY
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luma_async.transport.full_account import speaks_of_full_account
+from luma_async.transport.account_limit import speaks_of_full_account
 
 
 @pytest.mark.parametrize(
