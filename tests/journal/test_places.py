@@ -7,6 +7,8 @@ import math
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.simulator import Fault, Simulator
 from tests.clients import connect, until
 from tests.journal.test_owners import new_entry
+from tests.journal.workers import ROOT
 
 
 @contextmanager
@@ -426,3 +429,24 @@ async def test_a_file_that_is_there_is_opened_whatever_its_name(
 
     async with SQLJournal("host=a.db") as journal:
         assert set(await journal.states()) == {"cat"}
+
+
+WITHOUT_EXTRAS = """
+import sys
+for package in ("sqlalchemy", "greenlet", "aiosqlite", "asyncpg"):
+    sys.modules[package] = None  # as if it was not installed
+from luma_async import ConfigurationError, SQLJournal
+try:
+    SQLJournal("jobs.db")
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_a_journal_without_its_packages() -> None:
+    """The library is imported without SQLAlchemy and the drivers; the error names the extra."""
+    said = subprocess.check_output(
+        [sys.executable, "-c", WITHOUT_EXTRAS], cwd=ROOT, text=True, timeout=120
+    )
+
+    assert said == "The journal needs sqlalchemy: pip install 'luma-async[journal]'\n"

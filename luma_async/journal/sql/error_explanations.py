@@ -6,8 +6,6 @@ import re
 import socket
 import ssl
 
-from sqlalchemy.exc import DBAPIError
-
 from luma_async.journal.sql.postgres import ANSWER_TIMEOUT
 
 DAMAGED = "it is damaged. Restore a copy of it, or recover its data with `sqlite3 ... .recover`"
@@ -124,7 +122,9 @@ _LOGIN = re.compile(r"://[^\s'\"]*@")
 
 def explain(error: BaseException) -> str:
     """Describe an error of a database or its driver, with the next step for the user."""
-    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    # The error of the driver. SQLAlchemy wraps most of them; it is not imported here, because this
+    # module is loaded even if the extra is missing.
+    original: BaseException = getattr(error, "orig", None) or error
     if isinstance(original, ReplacedError):
         return (
             "its file was deleted or replaced since it was opened. Put it back; if the file there "
