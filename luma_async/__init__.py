@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         PollSchedule,
     )
     from luma_async.tasks import VideoTask
-    from luma_async.tasks.run_many import Outcome
+    from luma_async.tasks.run_many import Job, Outcome
 
 __all__ = [
     "APIConnectionError",
@@ -70,6 +70,7 @@ __all__ = [
     "GenerationFailedError",
     "InsufficientCreditsError",
     "InvalidRequestError",
+    "Job",
     "Journal",
     "JournalError",
     "KeyConflictError",

@@ -44,7 +44,7 @@ from luma_async.tasks.arguments import (
     checked_sources,
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
-from luma_async.tasks.run_many import Keyed, Outcome, Requests, Run, VideoSource
+from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import Retries, RetryUncertain, Submission, Submitter
 from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import Transport
@@ -53,7 +53,7 @@ from luma_async.transport.rate_limit_headers import LONGEST_WAIT
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome
-OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Keyed
+OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Keyed | Job
 
 DEFAULT_RUN_TASKS = 100
 """How many jobs `run_many` keeps running where neither it nor the client is told."""
@@ -433,7 +433,8 @@ class LumaClient:
         `requests` is an iterable or async iterable of prompts, `GenerateRequest`s or mappings of
         their fields; a mapping with `"extends"` (a handle, a generation or an id) continues that
         video. With a journal it may have pairs `(key, request)`, too, and a mapping may have
-        a `"key"`: the same run again goes on where it was. It is read lazily: no more than
+        a `"key"`: the same run again goes on where it was. A `Job` holds a request that was
+        checked before, with its job key and source. `requests` is read lazily: no more than
         `max_tasks` jobs run at once (the client's `max_tasks` if not given, else 100), and a slow
         reader of outcomes slows it down. A request that is refused or fails is an outcome with an
         error and spoils no other; `retry_failed=True` submits anew what has failed before, and

@@ -1,8 +1,8 @@
-"""Check arguments: many things where many are expected, one where one is.
+"""Argument checks: reject one item where a list is expected, and the reverse.
 
-A text is an iterable of its letters, and a request one of its fields, so a caller who forgets the
-brackets would pay for each of them. What cannot be meant is refused before anything is read or
-sent, with a sentence that shows the call as it should be.
+A string is an iterable of characters, and a request is an iterable of its fields, so a caller who
+forgets the brackets would pay for each of them. Such an argument is rejected before anything is
+read or sent, with a message that shows the correct call.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pydantic import BaseModel
 
 from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
-from luma_async.tasks.run_many import Outcome
+from luma_async.tasks.run_many import Job, Outcome
 from luma_async.tasks.task import VideoTask
 from luma_async.text_values import holds_half_character
 
 _TEXTS = (str, UserString, bytes, bytearray, memoryview)
-_SINGLE = (*_TEXTS, Mapping, BaseModel, VideoTask, Outcome)
+_SINGLE = (*_TEXTS, Mapping, BaseModel, VideoTask, Outcome, Job)
 _ONE_JOB = "a VideoTask, a Generation or an id"
 
 Many = Iterable[Any] | AsyncIterable[Any]
 
 _SHOWN = 60
-"""Characters of an argument that an error shows."""
+"""Maximum number of characters of an argument in an error message."""
 
 
 class PassAList:
-    """The return type, for type checkers, of a call that gets one thing where it takes many.
+    """Return type of a call that gets one item in place of a list.
 
-    It can neither be awaited nor iterated over, so they flag what is done with it. At run time such
-    a call raises `InvalidRequestError`.
+    It can be neither awaited nor iterated over, so type checkers report the use of its result. At
+    run time such a call raises `InvalidRequestError`.
     """
 
 
@@ -41,7 +41,7 @@ def checked_requests(requests: Any) -> Many:
     """Return an iterable of requests.
 
     Raises:
-        InvalidRequestError: it is a single request, a pair, or nothing that can be iterated over.
+        InvalidRequestError: `requests` is a single request, a pair, or not iterable.
 
     """
     if isinstance(requests, tuple) and len(requests) == 2 and isinstance(requests[0], str):
@@ -59,7 +59,7 @@ def checked_sources(sources: Any) -> Many:
     """Return an iterable of jobs to download from.
 
     Raises:
-        InvalidRequestError: it is a single job, or nothing that can be iterated over.
+        InvalidRequestError: `sources` is a single job, or not iterable.
 
     """
     return _many(sources, "download_all", "sources", "jobs", (Iterable, AsyncIterable))
@@ -69,8 +69,8 @@ def checked_ids(ids: Any) -> list[str]:
     """Return ids as a list.
 
     Raises:
-        InvalidRequestError: it is a single id, nothing that can be iterated over, or has something
-            in it that is no id.
+        InvalidRequestError: `ids` is a single id, not iterable, or contains an item that is not an
+            id.
 
     """
     _many(ids, "get_many", "ids", "ids", (Iterable,))
@@ -81,25 +81,25 @@ def checked_id(id: object, name: str = "id") -> str:
     """Return the id of a job.
 
     Raises:
-        InvalidRequestError: it is none.
+        InvalidRequestError: `id` is not the id of a job.
 
     """
     if isinstance(id, str) and holds_half_character(id):
-        raise InvalidRequestError.of(name, f"{id!r} holds half a character (a lone surrogate)")
+        raise InvalidRequestError.of(name, f"must not contain lone surrogates, got {id!r}")
     if isinstance(id, str) and id.strip():
         return id
     if isinstance(id, VideoTask | Generation | Outcome):
-        raise InvalidRequestError.of(name, f"{_shown(id)} has an id, and is none: pass its .id")
+        raise InvalidRequestError.of(name, f"{_shown(id)} has an id, and is not one: pass its .id")
     if isinstance(id, str):
-        raise InvalidRequestError.of(name, f"{id!r} names no task")
-    raise InvalidRequestError.of(name, f"{_shown(id)} is not an id; an id is a text")
+        raise InvalidRequestError.of(name, f"must not be blank, got {id!r}")
+    raise InvalidRequestError.of(name, f"must be a string, got {_shown(id)}")
 
 
 def check_source(source: object, *, outcomes: bool = False) -> None:
-    """Check that a source is one job: a handle, a generation or an id, maybe an outcome.
+    """Check that a source is one job: a task, a generation or an id; with `outcomes`, an outcome.
 
     Raises:
-        InvalidRequestError: it is not.
+        InvalidRequestError: `source` is not one job.
 
     """
     if isinstance(source, VideoTask | Generation) or (outcomes and isinstance(source, Outcome)):
@@ -115,14 +115,14 @@ def check_source(source: object, *, outcomes: bool = False) -> None:
     raise InvalidRequestError.of("source", f"{_shown(source)} is not a job; allowed: {allowed}")
 
 
-def _many(things: Any, call: str, name: str, of_what: str, kinds: tuple[type, ...]) -> Many:
+def _many(things: Any, call: str, name: str, nouns: str, kinds: tuple[type, ...]) -> Many:
     if isinstance(things, _SINGLE):
         raise InvalidRequestError.of(
-            name, f"{_kind(things)} is not a list of {of_what}: pass {call}([{_shown(things)}])"
+            name, f"{_kind(things)} is not a list of {nouns}: pass {call}([{_shown(things)}])"
         )
     if not isinstance(things, kinds):
         raise InvalidRequestError.of(
-            name, f"{_shown(things)} is not a list of {of_what}; pass {call}([...])"
+            name, f"{_shown(things)} is not a list of {nouns}; pass {call}([...])"
         )
     return cast("Many", things)
 
@@ -147,7 +147,7 @@ def _kind(thing: object) -> str:
 
 
 def _shown(thing: Any) -> str:
-    """Return a thing as an error shows it: short, and never more than a name of bytes."""
+    """Return a short representation for error messages; of bytes, their number only."""
     if isinstance(thing, bytes | bytearray | memoryview):
         return f"<{len(thing)} bytes>"
     shown = repr(thing)

@@ -1,4 +1,8 @@
-"""Run: any number of requests, so many at a time, finished as they come."""
+"""run_many: submit any number of requests with bounded concurrency, and yield their outcomes.
+
+`Job` is a request with its job key and source, `Outcome` is the end of one, and `Run` is the state
+of one call.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +32,60 @@ from luma_async.generation import Generation
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.task import VideoTask
 
+VideoSource = VideoTask | Generation | str
+"""The video that an extension continues: a task, a generation or an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request for `run_many`, with its job key and the video that it extends.
+
+    >>> Job(GenerateRequest("a cat dances"), key="cat-1").key
+    'cat-1'
+    >>> Job(ExtendRequest("it bows"), source="task-1").source
+    'task-1'
+
+    `run_many` submits the request as it is, without another check of its fields.
+
+    Args:
+        request: a `GenerateRequest`, or an `ExtendRequest` together with a `source`.
+        key: the job key; it needs a journal.
+        source: the video that an `ExtendRequest` extends: a `VideoTask`, a `Generation` or an id.
+
+    Raises:
+        InvalidRequestError: `request` is of another type, or `source` does not match it.
+
+    """
+
+    request: GenerateRequest | ExtendRequest
+    key: str | None = None
+    source: VideoSource | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request, ExtendRequest):
+            _check_is_source("source", self.source)
+        elif not isinstance(self.request, GenerateRequest):
+            raise InvalidRequestError.of(
+                "request",
+                f"must be a GenerateRequest or an ExtendRequest, got {self.request!r}",
+            )
+        elif self.source is not None:
+            raise InvalidRequestError.of(
+                "source", "is for an ExtendRequest; a GenerateRequest extends no video"
+            )
+
+
 RequestLike = str | GenerateRequest | Mapping[str, Any]
-"""A prompt, a request, or the fields of one, among which may be a `key`, and what it `extends`."""
+"""A prompt, a request, or a mapping of its fields and optionally `key` and `extends`."""
 
 Keyed = tuple[str, RequestLike]
-"""A key, and what is asked for under it."""
+"""A job key and its request."""
 
-Requests = Iterable[RequestLike | Keyed] | AsyncIterable[RequestLike | Keyed]
+RunItem = RequestLike | Keyed | Job
+"""One item of the iterable that `run_many` takes."""
+
+Requests = Iterable[RunItem] | AsyncIterable[RunItem]
 Item = TypeVar("Item")
-VideoSource = VideoTask | Generation | str
 Submit = Callable[
     [GenerateRequest | ExtendRequest, VideoSource | None, str | None], Awaitable[VideoTask]
 ]
@@ -44,11 +93,11 @@ Submit = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request of `run_many`: a generation or an error, exactly one of the two.
+    """End of one job of `run_many`: a generation or an error, exactly one of the two.
 
-    `request` is what was asked for; if it was no valid request, the thing as it was given. `id` is
-    the server's id of the job, if there is one: with it the job can be found again. `key` is its
-    name in the journal, if there is one.
+    `request` is the submitted request, or the item as it was given if it is not a valid request.
+    `id` is the server's id of the job, if it has one; with the id, the job can be found again.
+    `key` is its job key in the journal, if it has one.
     """
 
     request: GenerateRequest | Any
@@ -59,16 +108,17 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a generation."""
+        """`True` if there is a generation."""
         return self.error is None
 
 
 class Run:
-    """One `run_many`: what is running, what has ended, what is still to be read.
+    """State of one `run_many`: the running jobs, the outcomes to be read, the requests to be read.
 
-    At most `max_tasks` jobs run at once, `submitters` of them are being submitted, and at most as
-    many outcomes wait to be taken: a slow reader slows the reading of requests, so memory stays
-    flat however many there are. `begin` is awaited before the first request is read.
+    At most `max_tasks` jobs run at once, and `submitters` of them are being submitted. No request
+    is read while `max_tasks` outcomes wait for the caller: a slow caller slows the reading of
+    requests, so memory stays flat for any number of them. `begin` is awaited before the first
+    request is read.
     """
 
     def __init__(
@@ -81,11 +131,12 @@ class Run:
         submitters: int,
     ) -> None:
         self._submitters = min(submitters, max_tasks)
-        self._requests = lazily(requests)
+        self._requests = requests if isinstance(requests, AsyncGenerator) else lazily(requests)
         self._submit = submit
         self._begin = begin
         self._max_tasks = max_tasks
-        self._apart: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Asyncio tasks of the extensions whose source may not be finished."""
         self._running = 0
         self._ended: deque[Outcome] = deque()
         self._all_read = False
@@ -95,7 +146,7 @@ class Run:
         self._news = asyncio.Event()
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
-        """Submit requests as places come free, and yield each outcome when its job ends.
+        """Submit requests while fewer than `max_tasks` jobs run, and yield outcomes as jobs end.
 
         An error of the requests' own iterator is raised once the jobs already submitted have ended.
         """
@@ -109,14 +160,14 @@ class Run:
             while (outcome := await self._next_outcome()) is not None:
                 yield outcome
         finally:
-            at_work = [*workers, *self._apart]
+            at_work = [*workers, *self._waiting]
             for task in at_work:
                 task.cancel()
             await asyncio.gather(*at_work, return_exceptions=True)
             await self._requests.aclose()
 
     def stop(self) -> None:
-        """Read no more requests, and end with the jobs that run."""
+        """Read no more requests, and end when the running jobs have ended."""
         self._stop(None)
 
     async def _work(self) -> None:
@@ -124,10 +175,11 @@ class Run:
         while not self._all_read:
             try:
                 item = await self._next_request()
-                if _waits_for_another(item):
-                    self._start_apart(item)
-                else:
+                source = item.source if isinstance(item, Job) else _source_in(item)
+                if source is None or isinstance(source, Generation):
                     await self._start(item)
+                else:
+                    self._start_waiting(item)
             except StopAsyncIteration:
                 self._stop(None)
             except Exception as error:  # noqa: BLE001  the reader of outcomes gets it
@@ -136,20 +188,23 @@ class Run:
                 self._stop(error)  # an iterable can raise these as well, and must not hang the run
                 raise
 
-    def _start_apart(self, item: RequestLike | Keyed) -> None:
-        """Start what may have to wait for minutes first, and hold no other request back."""
-        task = asyncio.create_task(self._start_or_stop(item), name="luma-async run_many, waiting")
-        self._apart.add(task)
-        task.add_done_callback(self._apart.discard)
+    def _start_waiting(self, item: RunItem) -> None:
+        """Submit an extension in an asyncio task of its own.
 
-    async def _start_or_stop(self, item: RequestLike | Keyed) -> None:
+        Its source may run for minutes, and a worker that awaited it would hold up other requests.
+        """
+        task = asyncio.create_task(self._start_or_stop(item), name="luma-async run_many, waiting")
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _start_or_stop(self, item: RunItem) -> None:
         try:
             await self._start(item)
         except Exception as error:  # noqa: BLE001  the reader of outcomes gets it
             self._stop(error)
 
     async def _next_outcome(self) -> Outcome | None:
-        """Return the next job that has ended, `None` after the last."""
+        """Return the outcome of the next job that ends, `None` after the last."""
         while not self._ended:
             if self._all_read and not self._running:
                 if self._error is not None:
@@ -160,7 +215,7 @@ class Run:
         self._room.set()
         return self._ended.popleft()
 
-    async def _next_request(self) -> RequestLike | Keyed:
+    async def _next_request(self) -> RunItem:
         async with self._one_reader:
             while self._running >= self._max_tasks or len(self._ended) >= self._max_tasks:
                 self._room.clear()
@@ -171,13 +226,16 @@ class Run:
             self._running += 1
             return item
 
-    async def _start(self, item: RequestLike | Keyed) -> None:
+    async def _start(self, item: RunItem) -> None:
         request: Any = item
         key: str | None = None
         source: VideoSource | None = None
         try:
-            key, request = _with_key(item)
-            request, source = _as_request(request)
+            if isinstance(item, Job):
+                request, key, source = item.request, item.key, item.source
+            else:
+                key, request = _with_key(item)
+                request, source = _as_request(request)
             task = await self._submit(request, source, key)
         except LumaError as error:
             id = _id_in(error, source)
@@ -195,7 +253,7 @@ class Run:
     def _end_of(
         self, request: GenerateRequest | ExtendRequest, key: str | None, task: VideoTask
     ) -> None:
-        # Two keys may name one job, and its handle knows the one under which it was first watched.
+        # Two job keys may name one job, and its handle has the key that it was first watched under.
         generation = task.generation if task.error is None else None
         self._end(Outcome(request, generation, task.error, task.id, key or task.key))
 
@@ -214,22 +272,26 @@ class Run:
 def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
     if isinstance(item, tuple):
         if len(item) != 2:
-            raise InvalidRequestError.of("request", f"{item!r} is no pair of a key and a request")
+            raise InvalidRequestError.of(
+                "request", f"must be a pair of a job key and a request, got {item!r}"
+            )
         return item
     if isinstance(item, Mapping) and "key" in item:
         return item["key"], {name: value for name, value in item.items() if name != "key"}
     return None, item
 
 
-def _waits_for_another(item: RequestLike | Keyed) -> bool:
-    """Whether a request continues a video that may not be made yet."""
+def _source_in(item: RequestLike | Keyed) -> Any:
+    """Return the value of `extends` in a mapping of fields, `None` if there is none."""
     request = item[-1] if isinstance(item, tuple) and item else item
-    source = request.get("extends") if isinstance(request, Mapping) else None
-    return source is not None and not isinstance(source, Generation)
+    return request.get("extends") if isinstance(request, Mapping) else None
 
 
 def _id_in(error: LumaError, source: VideoSource | None) -> str | None:
-    """Return the id of a failed job that a journal knew, unless it is the one to be extended."""
+    """Return the id of a job that the journal knows as failed.
+
+    The source of an extension may have failed instead; its id is not that of the job.
+    """
     if not isinstance(error, GenerationFailedError):
         return None
     id = error.generation.id
@@ -237,27 +299,41 @@ def _id_in(error: LumaError, source: VideoSource | None) -> str | None:
 
 
 def _key_in(error: LumaError) -> str | None:
-    """Return the key that a journal made up, if the error tells of one to settle."""
+    """Return the job key of an uncertain submission. The journal may have generated it."""
     return error.key if isinstance(error, SubmissionUncertainError) else None
 
 
 def _as_request(
     item: RequestLike,
 ) -> tuple[GenerateRequest | ExtendRequest, VideoSource | None]:
-    """Return a request, and the video that it extends if it does."""
+    """Return a checked request, and the source that an extension names with `extends`."""
+    if isinstance(item, ExtendRequest):
+        raise InvalidRequestError.of(
+            "request", "an ExtendRequest needs its source: pass Job(request, source=...)"
+        )
+    if isinstance(item, Job):
+        raise InvalidRequestError.of(
+            "request", "a Job is not part of a pair; pass Job(request, key=...)"
+        )
     if not isinstance(item, Mapping):
         return GenerateRequest.of(item), None
     fields = {name: value for name, value in item.items() if name != "extends"}
     source = item.get("extends")
     if source is None:
         return GenerateRequest.from_mapping(fields), None
-    if not isinstance(source, VideoTask | Generation | str):
-        raise InvalidRequestError.of("extends", f"{source!r} is no handle, generation or id")
+    _check_is_source("extends", source)
     return ExtendRequest.from_mapping(fields), source
 
 
+def _check_is_source(name: str, source: object) -> None:
+    if not isinstance(source, VideoTask | Generation | str):
+        raise InvalidRequestError.of(
+            name, f"must be a VideoTask, a Generation or an id, got {source!r}"
+        )
+
+
 async def lazily(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
-    """Yield items of either kind of iterable, and close it if it is a generator."""
+    """Yield the items of an iterable or async iterable. If it is an async generator, close it."""
     if not isinstance(items, AsyncIterable):
         for item in items:
             yield item
@@ -267,4 +343,4 @@ async def lazily(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[
             yield item
     finally:
         if isinstance(items, AsyncGenerator):
-            await items.aclose()  # nobody else has it in hand
+            await items.aclose()  # no other code holds a reference to it

@@ -1,4 +1,4 @@
-"""One thing where many are expected, and the other way: refused, with the call as it should be."""
+"""Argument checks: one item in place of a list, and the reverse, with the correct call shown."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from luma_async import (
     GenerateRequest,
     Generation,
     InvalidRequestError,
+    Job,
     LumaClient,
     Outcome,
     State,
@@ -59,6 +60,7 @@ def client() -> LumaClient:
         (("a cat", "a dog"), "run_many(['a cat', 'a dog']) for two"),
         (("row-1", {"prompt": "a cat"}), "run_many([('row-1', {'prompt': 'a cat'})])"),
         (("row-1", GenerateRequest("a cat")), "a tuple of two can mean a job key"),
+        (Job(GenerateRequest("a cat")), "one Job is not a list of requests: pass run_many([Job("),
         (TASK, "one VideoTask is not a list of requests"),
         (GENERATION, "one Generation is not a list"),
         (OUTCOME, "one Outcome is not a list"),
@@ -69,7 +71,7 @@ def client() -> LumaClient:
     ],
 )
 async def test_run_many_takes_many_requests(requests: Any, shown: str) -> None:
-    """A single request is refused at the call, before the first outcome is asked for."""
+    """A single request is rejected at the call, before the first outcome is requested."""
     async with client() as luma:
         with pytest.raises(InvalidRequestError) as caught:
             luma.run_many(requests)
@@ -96,7 +98,7 @@ async def test_run_many_takes_many_requests(requests: Any, shown: str) -> None:
     ],
 )
 async def test_many_requests_come_in_many_forms(requests: Any) -> None:
-    """None of those that cannot be meant as one is refused."""
+    """An iterable that cannot be one request is accepted."""
     async with Simulator(durations=Fixed(0.0)) as sim, connect(sim) as luma:
         outcomes = [outcome async for outcome in luma.run_many(requests)]
 
@@ -104,7 +106,7 @@ async def test_many_requests_come_in_many_forms(requests: Any) -> None:
         assert len(sim.ledger.jobs) == len(outcomes)
 
 
-async def test_one_text_is_paid_for_not_even_once() -> None:
+async def test_one_string_in_place_of_a_list_is_never_paid_for() -> None:
     """Nothing is sent."""
     async with Simulator() as sim, connect(sim) as luma:
         for one in ("a cat", {"prompt": "a cat", "loop": True}, ("row-1", "a cat")):
@@ -129,19 +131,19 @@ async def test_one_text_is_paid_for_not_even_once() -> None:
         (OUTCOME, "one Outcome"),
         ({"job-1": 1}, "one mapping"),
         (None, "None is not a list of ids"),
-        (["job-1", 7], "ids[1]: 7 is not an id; an id is a text"),
-        ([None], "ids[0]: None is not an id"),
-        (["job-1", " "], "ids[1]: ' ' names no task"),
-        ([b"job-1"], "ids[0]: <5 bytes> is not an id"),
+        (["job-1", 7], "ids[1]: must be a string, got 7"),
+        ([None], "ids[0]: must be a string, got None"),
+        (["job-1", " "], "ids[1]: must not be blank, got ' '"),
+        ([b"job-1"], "ids[0]: must be a string, got <5 bytes>"),
         (
             ["job-1", TASK],
-            "ids[1]: <VideoTask job-1 completed> has an id, and is none: pass its .id",
+            "ids[1]: <VideoTask job-1 completed> has an id, and is not one: pass its .id",
         ),
-        ([["job-1"]], "ids[0]: ['job-1'] is not an id"),
+        ([["job-1"]], "ids[0]: must be a string, got ['job-1']"),
     ],
 )
 async def test_get_many_takes_many_ids(ids: Any, shown: str) -> None:
-    """A single id, or one that is none, is named by the error; nothing is sent."""
+    """The error shows a single id, or the item that is not an id; nothing is sent."""
     async with client() as luma:
         with pytest.raises(InvalidRequestError) as caught:
             await luma.get_many(ids)
@@ -153,14 +155,14 @@ async def test_get_many_takes_many_ids(ids: Any, shown: str) -> None:
     "sources", ["job-1", b"job-1", TASK, GENERATION, OUTCOME, {"job-1": 1}, None, 7], ids=repr
 )
 async def test_download_all_takes_many_jobs(sources: Any, tmp_path: Path) -> None:
-    """A single job is refused at the call."""
+    """A single job is rejected at the call."""
     async with client() as luma:
         with pytest.raises(InvalidRequestError, match=r"sources: .*download_all\(\["):
             luma.download_all(sources, tmp_path)
 
 
-async def test_what_is_no_job_among_others_is_told_as_any_failure(tmp_path: Path) -> None:
-    """It spoils no other."""
+async def test_a_source_that_is_not_a_job_is_one_failed_download(tmp_path: Path) -> None:
+    """Other sources are not affected."""
     sources: list[Any] = [None, 7, ["job-1"], " ", b"job-1"]
     async with client() as luma:
         files = [each async for each in luma.download_all(iter(sources), tmp_path)]
@@ -170,8 +172,8 @@ async def test_what_is_no_job_among_others_is_told_as_any_failure(tmp_path: Path
 
 
 @pytest.mark.parametrize("id", [None, 7, "", " ", b"job-1", ["job-1"], TASK, GENERATION], ids=repr)
-async def test_one_job_is_named_by_a_text(id: Any) -> None:
-    """Anything else is refused by every call that takes an id."""
+async def test_an_id_is_a_string_that_is_not_blank(id: Any) -> None:
+    """Other values are rejected by every call that takes an id."""
     async with client() as luma:
         for call in (luma.get, luma.watch, luma.watermark_free_url):
             with pytest.raises(InvalidRequestError, match="id: "):
@@ -180,7 +182,7 @@ async def test_one_job_is_named_by_a_text(id: Any) -> None:
 
 @pytest.mark.parametrize("source", [None, 7, "", b"job-1", ["job-1"], [TASK], OUTCOME], ids=repr)
 async def test_an_extension_is_of_one_job(source: Any, tmp_path: Path) -> None:
-    """A handle, a generation or an id; a download may also be of an outcome."""
+    """A source is a task, a generation or an id; a download may also be of an outcome."""
     async with client() as luma:
         with pytest.raises(InvalidRequestError, match="source: "):
             await luma.extend(source, "it bows")
@@ -189,8 +191,8 @@ async def test_an_extension_is_of_one_job(source: Any, tmp_path: Path) -> None:
                 await luma.download(source, tmp_path / "a.mp4")
 
 
-async def test_requests_are_not_read_when_the_call_is_refused() -> None:
-    """And those that are not refused are not read at the call either."""
+async def test_requests_are_not_read_at_the_call() -> None:
+    """Reading begins when the first outcome is requested."""
 
     def never() -> Iterator[str]:
         raise AssertionError("read")

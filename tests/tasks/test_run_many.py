@@ -7,15 +7,18 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from luma_async import (
     ClientClosedError,
+    ExtendRequest,
     GenerateRequest,
     GenerationFailedError,
     InvalidRequestError,
+    Job,
     Outcome,
     State,
     SubmissionStoppedError,
@@ -377,5 +380,101 @@ async def test_a_mapping_may_continue_a_video() -> None:
         "three",
     }
     errors = [str(outcome.error) for outcome in outcomes if not outcome.ok]
-    assert any("extends: 7 is no handle, generation or id" in error for error in errors)
+    assert any("extends: must be a VideoTask, a Generation or an id, got 7" in e for e in errors)
     assert any("loop: is not a field" in error for error in errors)
+
+
+async def test_a_job_is_submitted_as_it_is(tmp_path: Path) -> None:
+    """The outcome has the same request object, and the job key and source of the job."""
+    cat, bow = GenerateRequest("a cat", aspect_ratio="1:1"), ExtendRequest("it bows")
+    async with Simulator(durations=Fixed(0.1)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            first = await luma.generate("a dog")
+            jobs = [Job(cat, key="cat"), Job(bow, key="bow", source=first), Job(cat)]
+
+            outcomes = [outcome async for outcome in luma.run_many(jobs)]
+
+    found = {outcome.key: outcome.request for outcome in outcomes}
+    assert found["cat"] is cat
+    assert found["bow"] is bow
+    assert len(found) == 3
+    assert all(outcome.ok for outcome in outcomes)
+    parents = {job.request["user_prompt"]: job.parent for job in sim.ledger.jobs}
+    assert parents == {"a dog": None, "a cat": None, "it bows": sim.ledger.jobs[0]}
+
+
+async def test_a_job_whose_key_is_known_is_not_paid_again(tmp_path: Path) -> None:
+    """The same job as a pair and as a mapping is the same job."""
+    forms: list[Any] = [
+        Job(GenerateRequest("a cat", loop=True), key="cat"),
+        ("cat", {"prompt": "a cat", "loop": True}),
+        {"key": "cat", "prompt": "a cat", "loop": True},
+    ]
+    async with Simulator(durations=Fixed(0.1)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            outcomes = [outcome for form in forms async for outcome in luma.run_many([form])]
+
+        assert len(sim.ledger.jobs) == 1
+    assert [outcome.id for outcome in outcomes] == [sim.ledger.jobs[0].id] * 3
+
+
+@pytest.mark.parametrize("source", ["running", "finished"])
+async def test_jobs_that_wait_for_a_source_hold_up_no_others(source: str) -> None:
+    """Extensions of a running job wait apart; all other jobs are submitted."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_requests=2) as luma:
+        task = await luma.generate("a cat")
+        if source == "finished":
+            sim.advance(HOUR)
+            await task
+        extensions = [Job(ExtendRequest("it bows"), source=task)] * 4
+        jobs = [*extensions, Job(GenerateRequest("a dog"))]
+        outcomes = asyncio.create_task(list_of(luma.run_many(jobs)))
+        expected = 6 if source == "finished" else 2
+        await until(lambda: len(sim.ledger.jobs) == expected)
+
+        assert "a dog" in {job.request["user_prompt"] for job in sim.ledger.jobs}
+        sim.advance(HOUR)
+        await until(lambda: len(sim.ledger.jobs) == 6)
+        sim.advance(HOUR)
+        assert [outcome.ok for outcome in await outcomes] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("request_", "source", "field", "shown"),
+    [
+        ("a cat", None, "request", "must be a GenerateRequest or an ExtendRequest, got 'a cat'"),
+        ({"prompt": "a cat"}, None, "request", "must be a GenerateRequest or an ExtendRequest"),
+        (GenerateRequest("a cat"), "job-1", "source", "is for an ExtendRequest"),
+        (ExtendRequest("it bows"), None, "source", "must be a VideoTask, a Generation or an id"),
+        (ExtendRequest("it bows"), 7, "source", "got 7"),
+    ],
+    ids=["text", "mapping", "source of a new video", "no source", "not a source"],
+)
+def test_a_job_is_checked_when_it_is_made(
+    request_: Any, source: Any, field: str, shown: str
+) -> None:
+    """Its request is a checked one, and only an extension has a source."""
+    with pytest.raises(InvalidRequestError) as caught:
+        Job(request_, source=source)
+
+    assert shown in caught.value.fields[field]
+
+
+async def test_an_invalid_job_spoils_no_other() -> None:
+    """A blank id and a job in a pair are outcomes with an error."""
+    cat = GenerateRequest("a cat")
+    requests: list[Any] = [
+        Job(ExtendRequest("one"), source=" "),
+        ("key", Job(cat)),
+        ExtendRequest("two"),
+        Job(cat),
+    ]
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        outcomes = [outcome async for outcome in luma.run_many(requests)]
+
+        assert len(sim.ledger.jobs) == 1
+    errors = " ".join(sorted(str(outcome.error) for outcome in outcomes if not outcome.ok))
+    assert "source: must not be blank" in errors
+    assert "pass Job(request, key=...)" in errors
+    assert "pass Job(request, source=...)" in errors
+    assert [outcome.request for outcome in outcomes if outcome.ok] == [cat]

@@ -14,6 +14,7 @@ from luma_async import (
     FixedSchedule,
     GenerateRequest,
     Generation,
+    Job,
     Journal,
     LumaClient,
     LumaError,
@@ -105,6 +106,8 @@ async def check_files(task: VideoTask) -> None:
         assert_type(result.state, ResultState)
     assert_type(batch.progress.seconds_left(20), float | None)
     luma.run_many([{"prompt": "it bows", "extends": task, "key": "row-3"}])
+    luma.run_many([Job(GenerateRequest("a cat"), key="row-4"), "a dog"])
+    luma.run_many(Job(ExtendRequest("it bows"), source=task) for _ in range(3))
 
 
 async def check_one_in_place_of_many(task: VideoTask, prompts: list[str]) -> None:
@@ -113,6 +116,7 @@ async def check_one_in_place_of_many(task: VideoTask, prompts: list[str]) -> Non
     assert_type(luma.run_many({"prompt": "a cat"}), PassAList)
     assert_type(luma.run_many(GenerateRequest("a cat"), max_tasks=3), PassAList)
     assert_type(luma.run_many(("row-1", "a cat")), PassAList)
+    assert_type(luma.run_many(Job(GenerateRequest("a cat"))), PassAList)
     assert_type(luma.download_all("job-1", "videos"), PassAList)
     assert_type(luma.download_all(task, "videos", what="raw"), PassAList)
     assert_type(await luma.get_many("job-1"), PassAList)
