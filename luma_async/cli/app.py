@@ -110,9 +110,9 @@ def generate(
     as_json: AsJSON = False,
 ) -> None:
     """Make a video, and print the path of its file."""
-    from luma_async.cli.commands.generate import Order, submit
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
+    from luma_async.cli.single_job import Order, submit
 
     order = Order(
         prompt=prompt,
@@ -180,9 +180,9 @@ def extend(
     as_json: AsJSON = False,
 ) -> None:
     """Add some seconds to a video, and print the path of the longer one."""
-    from luma_async.cli.commands.generate import Order, submit
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
+    from luma_async.cli.single_job import Order, submit
 
     order = Order(
         prompt=prompt,
@@ -321,7 +321,7 @@ def batch(
     expand_prompt, notify_hook, extra, and two more: key names a row, extends is the key of the row
     (or the id of a task) whose video it continues.
     """
-    from luma_async.cli.commands.batch import Order, connection_for, folder_of, run_batch, show_plan
+    from luma_async.cli.batch_run import Order, connection_for, folder_of, run_batch, show_plan
     from luma_async.cli.program import run
 
     order = Order(
@@ -389,8 +389,8 @@ def jobs(
     as_json: AsJSON = False,
 ) -> None:
     """List the jobs of the journal."""
-    from luma_async.cli.commands.jobs import show_jobs
     from luma_async.cli.connection import Connection
+    from luma_async.cli.job_table import show_jobs
     from luma_async.cli.program import run
 
     run(lambda terminal: show_jobs(terminal, Connection(journal=journal), state), as_json=as_json)
@@ -443,10 +443,10 @@ def settle(
     --prefix, --older-than). Either all of them are settled, or none. A job that was accepted after
     all, and is submitted again, is paid for twice.
     """
-    from luma_async.cli.commands.settle import Order
-    from luma_async.cli.commands.settle import settle as work
     from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
+    from luma_async.cli.settlement import Order
+    from luma_async.cli.settlement import settle as work
 
     order = Order(
         keys=tuple(keys or ()),

@@ -21,7 +21,7 @@ import av
 import pytest
 
 from luma_async import SQLJournal
-from luma_async.cli.commands.batch import Order, command
+from luma_async.cli.batch_run import Order, command
 from luma_async.cli.connection import Connection
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator

@@ -15,7 +15,7 @@ from rich.table import Table
 from luma_async.batch import Result, ResultState
 from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.results_file import NAME, read_results
-from luma_async.cli.commands.batch import JOURNAL, Order, run_batch
+from luma_async.cli.batch_run import JOURNAL, Order, run_batch
 from luma_async.cli.connection import Connection
 from luma_async.cli.environment import API_KEY, Settings
 from luma_async.cli.exit_codes import ExitCode

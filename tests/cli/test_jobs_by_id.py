@@ -1,0 +1,164 @@
+"""`luma-async get`, `watch`, `download` and `resume`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from luma_async import FixedSchedule, LumaClient
+from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.cli.commands import KEY, PATIENCE, Shell, line_with, submitted
+from tests.clients import HOUR
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with running_simulator(durations=Fixed(0.2), short_side=90) as simulator:
+        yield simulator
+
+
+def finished(simulator: Simulator, *prompts: str) -> list[str]:
+    """Return the ids of new jobs that are done."""
+
+    async def finish() -> list[str]:
+        schedule = FixedSchedule(0.05)
+        async with LumaClient(KEY, base_url=simulator.url, schedule=schedule) as luma:
+            tasks = [await luma.generate(prompt) for prompt in prompts]
+            return [(await task).id for task in tasks]
+
+    return asyncio.run(finish())
+
+
+def test_one_look_tells_all(sim: Simulator, tmp_path: Path) -> None:
+    """State, prompt and links of each; one that is not known spoils no other."""
+    (id,) = finished(sim, "a cat")
+    shell = Shell.at(sim, tmp_path)
+    plain = shell.run("get", id, id)
+    mixed = shell.run("get", id, "nobody", "--json")
+
+    assert plain.stdout.splitlines()[:2] == [f"{id}  completed", "  prompt        a cat"]
+    assert plain.stdout.count("download_url  http") == 1
+    assert (plain.returncode, plain.stderr) == (0, "")
+    known, unknown = map(json.loads, mixed.stdout.splitlines())
+    assert (known["id"], known["state"]) == (id, "completed")
+    assert (unknown["id"], unknown["error_type"]) == ("nobody", "NotFoundError")
+    assert mixed.returncode == 1
+    assert len(mixed.stderr.splitlines()) == 1
+
+
+def test_a_failed_job_is_told_with_its_reason(tmp_path: Path) -> None:
+    """To `get` that is an answer, to `watch` a failure."""
+    with running_simulator(durations=Fixed(0.05), failure_rate=1.0) as sim:
+        (id,) = submitted(sim, "a cat")
+        shell = Shell.at(sim, tmp_path)
+        watched = shell.run("watch", id)
+        looked = shell.run("get", id)
+
+    assert looked.stdout.splitlines()[-1] == "  reason        the prompt could not be rendered"
+    assert watched.stdout.splitlines()[-1] == f"{id}  failed"
+    assert watched.stderr == f"Generation {id} failed: the prompt could not be rendered\n"
+    assert (looked.returncode, watched.returncode) == (0, 1)
+
+
+def test_jobs_are_watched_to_their_ends(sim: Simulator, tmp_path: Path) -> None:
+    """A line for each change, the last of each being its end."""
+    (cat,) = finished(sim, "a cat")
+    early = json.dumps({"id": cat, "state": "processing", "estimate_wait_seconds": 0.2}).encode()
+    sim.faults.add(Fault.answer(early, on=("get",), times=1))
+    shell = Shell.at(sim, tmp_path)
+    lines = shell.lines("watch", cat)
+    several = shell.run("watch", cat, *submitted(sim, "a dog"))
+
+    assert [(line["id"], line["state"]) for line in lines] == [
+        (cat, "processing"),
+        (cat, "completed"),
+    ]
+    assert several.stdout.count("  completed  http") == 2
+
+
+def test_files_are_downloaded(sim: Simulator, tmp_path: Path) -> None:
+    """Whichever is wanted, to a file or into a folder; what is there is not fetched again."""
+    cat, dog = finished(sim, "a cat", "a dog")
+    shell = Shell.at(sim, tmp_path)
+    frames = shell.run("download", cat, dog, "--what", "last_frame", "--output", "frames")
+    marked = shell.lines("download", cat, "--output", "cat.mp4", "--watermarked")
+    refused = shell.run("download", dog, "--output", "cat.mp4")
+    replaced = shell.run("download", dog, "--output", "cat.mp4", "--overwrite")
+
+    paths = [tmp_path / line for line in frames.stdout.splitlines()]
+    assert all(path.read_bytes().startswith(b"\xff\xd8") for path in paths)
+    assert {path.parent.name for path in paths} == {"frames"}
+    assert marked[0]["file"] == "cat.mp4"
+    assert f"{cat}/video.mp4" in sim.ledger.sent
+    assert (refused.returncode, replaced.returncode) == (1, 0)
+    assert "--overwrite" in refused.stderr
+
+
+def test_a_download_that_fails_spoils_no_other(sim: Simulator, tmp_path: Path) -> None:
+    """Exit code 1, the others are there."""
+    (cat,) = finished(sim, "a cat")
+    done = Shell.at(sim, tmp_path).run("download", cat, "nobody")
+
+    assert done.returncode == 1
+    assert (tmp_path / "videos" / f"{cat}.mp4").exists()
+    assert "HTTP 404" in done.stderr
+
+
+def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
+    """Those of this gateway; of the others it says where they are."""
+    with running_simulator(durations=Fixed(HOUR)) as sim, running_simulator() as another:
+        shell = Shell.at(sim, tmp_path)
+        shell.journal.parent.mkdir()
+        submitted(another, "a horse", journal=shell.journal)
+        ids = submitted(sim, "a cat", "a dog", journal=shell.journal)
+        sim.advance(HOUR)
+        done = shell.run("resume", "--json")
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["id"] for line in lines} == set(ids)
+    assert {line["state"] for line in lines} == {"completed"}
+    assert f"Unfinished at {another.url}: 1 job." in done.stderr
+    assert done.returncode == 0
+
+
+def test_watching_can_be_interrupted(tmp_path: Path) -> None:
+    """It says how to go on with all of them."""
+    with running_simulator(durations=Fixed(HOUR)) as sim:
+        ids = submitted(sim, "a", "b", "c", "d")
+        with Shell.at(sim, tmp_path).started("watch", *ids) as process:
+            for _ in ids:
+                line_with(process.stdout, "pending")
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 130
+    assert complaints.splitlines() == [
+        "Interrupted.",
+        "4 jobs go on at the server. To take them up again:",
+        f"  luma-async watch {' '.join(ids)}",
+    ]
+
+
+def test_a_key_that_is_refused_ends_it(tmp_path: Path) -> None:
+    """One message, exit code 1, and the key is in no output."""
+    with running_simulator(api_key="sk-another") as sim:
+        done = Shell.at(sim, tmp_path).run("watch", "some-id")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("HTTP 401")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_trouble_on_the_way_ends_no_watch(sim: Simulator, tmp_path: Path) -> None:
+    """A look that fails is made again."""
+    (id,) = submitted(sim, "a cat")
+    sim.faults.add(Fault.page(502, on=("get", "tasks"), times=1))
+    done = Shell.at(sim, tmp_path).run("watch", id)
+
+    assert (done.returncode, done.stderr) == (0, "")
