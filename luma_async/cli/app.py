@@ -472,7 +472,7 @@ def demo(
     as_json: AsJSON = False,
 ) -> None:
     """Make six videos at once and extend one, against a simulated gateway. No key needed."""
-    from luma_async.cli.commands.demo import run_demo
+    from luma_async.cli.demo_batch import run_demo
     from luma_async.cli.program import run
 
     run(lambda terminal: run_demo(terminal, folder, speed=speed), as_json=as_json)

@@ -19,9 +19,9 @@ from tests.cli.commands import COMMAND, PATIENCE, Shell, line_with, wait_for
 
 _SMALL = """
 import functools
-from luma_async.cli.commands import demo
+from luma_async.cli import demo_batch
 from luma_async.cli import main
-demo.Simulator = functools.partial(demo.Simulator, short_side=90)
+demo_batch.Simulator = functools.partial(demo_batch.Simulator, short_side=90)
 main()
 """
 SMALL = [sys.executable, "-W", "error", "-c", _SMALL]
