@@ -1,4 +1,4 @@
-"""The examples, and every Python block of the README, run against the simulator."""
+"""The examples, and every Python block of the documentation, run against the simulator."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ import pytest
 
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
+from tests.docs import PAGES, ROOT, blocks, name_of
 
-ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+BLOCKS = {
+    f"{name_of(page)}-{number}": block
+    for page in PAGES
+    for number, block in enumerate(blocks(page, "python"), start=1)
+}
 SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
 
@@ -48,12 +52,13 @@ def run(program: list[str], folder: Path, text: str = "", *, same_films: bool = 
 
 
 def test_there_are_blocks_to_run() -> None:
-    """The README shows Python."""
-    assert len(BLOCKS) >= 2
+    """The README and the pages behind it show Python."""
+    assert "README.md-1" in BLOCKS
+    assert len(BLOCKS) >= 10
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_every_python_block_of_the_readme_runs(block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_every_python_block_of_the_documentation_runs(block: str, tmp_path: Path) -> None:
     """As it stands there, in an empty folder."""
     (tmp_path / "block.py").write_text(block, "utf-8")
 
