@@ -16,6 +16,7 @@ from luma_async.errors import (
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
+    GenerationFailedError,
     LumaError,
     NotFoundError,
     TaskTimeoutError,
@@ -152,6 +153,38 @@ class TaskManager:
             self._put_on_agenda([watch], now, look_now=look_now)
             self._ensure_poller()
         return task
+
+    async def watch(self, id: str) -> VideoTask:
+        """Return the handle on a job that was submitted elsewhere or earlier, and watch it.
+
+        Raises:
+            NotFoundError: the server does not know the job.
+            LumaError: there was no usable answer.
+
+        """
+        known = self.find(id)
+        if known is not None:
+            return known
+        seen = await self._looks.begin(id)
+        return self.add(seen, look_now=not seen.raw)
+
+    async def finished(self, source: VideoTask | Generation | str) -> Generation:
+        """Return the completed generation of a job, and await the job if it is still running.
+
+        `source` is a handle, a generation or an id.
+
+        Raises:
+            GenerationFailedError: the job failed.
+            LumaError: as awaiting its handle.
+
+        """
+        if isinstance(source, Generation):
+            if source.state is State.COMPLETED:
+                return source
+            if source.state is State.FAILED:
+                raise GenerationFailedError(source)
+            source = source.id
+        return await (await self.watch(source) if isinstance(source, str) else source)
 
     def _age(self, generation: Generation) -> float:
         """Return how old a job is that was submitted elsewhere, by the server's clock and ours.
