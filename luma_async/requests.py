@@ -20,7 +20,7 @@ from yarl import URL
 from luma_async.errors import InvalidRequestError
 from luma_async.generation import FrozenModel
 from luma_async.image_sources import ImageField, ImageLike
-from luma_async.text_values import holds_half_character, is_web_url, shown_link, unwrapped
+from luma_async.text_values import has_lone_surrogate, is_web_url, shown_link, unwrapped
 
 PROMPT_LIMIT = 5000
 """The longest prompt in characters, as the official service states it."""
@@ -37,7 +37,7 @@ def _check_prompt(prompt: str) -> str:
             "has {length} characters; at most {limit} are allowed",
             {"length": len(prompt), "limit": PROMPT_LIMIT},
         )
-    if holds_half_character(prompt):
+    if has_lone_surrogate(prompt):
         raise PydanticCustomError("prompt", "holds half a character (a lone surrogate)")
     return prompt
 

@@ -67,10 +67,10 @@ def shown_link(text: str) -> str:
     return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}..."
 
 
-def holds_half_character(text: str) -> bool:
+def has_lone_surrogate(text: str) -> bool:
     r"""Return whether a text cannot be encoded.
 
-    >>> holds_half_character("\ud83d"), holds_half_character("\N{CAT}")
+    >>> has_lone_surrogate("\ud83d"), has_lone_surrogate("\N{CAT}")
     (True, False)
     """
     return not text.isascii() and _HALF.search(text) is not None

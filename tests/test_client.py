@@ -320,8 +320,8 @@ def test_the_loop_of_a_bot_stays_responsive() -> None:
     [
         ({"api_key": ""}, "LUMA_API_KEY"),
         ({"api_key": " \n"}, "LUMA_API_KEY"),
-        ({"api_key": "two words"}, "characters that no key has"),
-        ({"api_key": "clé"}, "characters that no key has"),
+        ({"api_key": "two words"}, "characters that an API key cannot have"),
+        ({"api_key": "clé"}, "characters that an API key cannot have"),
         ({"base_url": "api.gpt.ge"}, "https://host"),
         ({"base_url": "ftp://api.gpt.ge"}, "https://host"),
         ({"base_url": "https://user:secret@api.gpt.ge"}, "https://host"),

@@ -152,7 +152,7 @@ class Terminal:
             subject = "The job goes" if len(commands) == 1 else "The jobs go"
             self.say(f"{subject} on at the server. To take up again:")
         elif self.take_up_submission:
-            self.say("If the job was taken, it goes on at the server. To take it up again:")
+            self.say("If the job was accepted, it goes on at the server. To take it up again:")
             commands = [self.take_up_submission]
         for command in commands:
             self._print(f"  {command}", "")

@@ -30,7 +30,7 @@ from luma_async.errors import InvalidRequestError, ResponseError
 from luma_async.generation import Asset, Generation, State
 from luma_async.image_sources import Image
 from luma_async.requests import ExtendRequest, GenerateRequest
-from luma_async.text_values import holds_half_character
+from luma_async.text_values import has_lone_surrogate
 from luma_async.transport.call import Body, Call
 from luma_async.transport.error_bodies import SUCCESS_CODES
 from luma_async.transport.json_documents import read_documents
@@ -223,7 +223,7 @@ def _body(request: GenerateRequest | ExtendRequest) -> bytes | Body:
 def _escaped(id: str) -> str:
     if _PLAIN_ID.fullmatch(id):
         return id
-    if holds_half_character(id):
+    if has_lone_surrogate(id):
         raise InvalidRequestError.of("id", f"{id!r} holds half a character (a lone surrogate)")
     if not id.strip("."):
         raise InvalidRequestError.of("id", f"{id!r} names no task")

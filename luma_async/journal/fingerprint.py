@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from luma_async.errors import InvalidRequestError
 from luma_async.image_sources import Image
 from luma_async.tasks.submitter import Submission
-from luma_async.text_values import holds_half_character
+from luma_async.text_values import has_lone_surrogate
 
 KEY_LIMIT = 500
 """Maximum length of a job key, in characters."""
@@ -34,7 +34,7 @@ def checked_key(key: Any) -> str:
         raise InvalidRequestError.of(
             "key", f"must have at most {KEY_LIMIT} characters, has {len(key)}"
         )
-    if "\0" in key or holds_half_character(key):
+    if "\0" in key or has_lone_surrogate(key):
         raise InvalidRequestError.of(
             "key", f"must not contain null characters or lone surrogates, got {key!r}"
         )

@@ -21,7 +21,7 @@ from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.sql.location import parse_place
 from luma_async.journal.sql.operations import Change, Claim, Find, Finish, Operation
-from luma_async.text_values import URLLike, holds_half_character, unwrapped
+from luma_async.text_values import URLLike, has_lone_surrogate, unwrapped
 
 if TYPE_CHECKING:
     from luma_async.journal.sql.store import Store
@@ -392,7 +392,7 @@ class SQLJournal:
 def _check_id(id: Any) -> None:
     if not isinstance(id, str) or not id.strip():
         raise InvalidRequestError.of("id", f"must be the id of a task, got {id!r}")
-    if "\0" in id or holds_half_character(id):
+    if "\0" in id or has_lone_surrogate(id):
         raise InvalidRequestError.of(
             "id", f"must not contain null characters or lone surrogates, got {id!r}"
         )

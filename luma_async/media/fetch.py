@@ -30,7 +30,7 @@ from luma_async.media.response_stream import Arriving
 from luma_async.media.speed import SpeedLimit, TooSlowError
 from luma_async.text_values import shown_link
 from luma_async.transport.rate_limit_headers import parse_retry_after
-from luma_async.transport.retry_policy import waits
+from luma_async.transport.retry_policy import retry_delays
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
@@ -178,7 +178,7 @@ class Fetch:
 
     async def _persist(self, link: Link) -> None:
         """Follow a link until the file is whole, as long as it gets any further."""
-        most, tries, pauses = self._part.size, 0, waits()
+        most, tries, pauses = self._part.size, 0, retry_delays()
         next(pauses)
         self._needs_all = False
         while True:
@@ -188,7 +188,7 @@ class Fetch:
             except Trouble as trouble:
                 tries += 1
                 if self._part.size >= most + WORTH_GOING_ON:
-                    most, tries, pauses = self._part.size, 0, waits()
+                    most, tries, pauses = self._part.size, 0, retry_delays()
                     next(pauses)
                 elif tries >= self._road.limits.max_tries:
                     raise

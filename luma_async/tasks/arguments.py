@@ -17,7 +17,7 @@ from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
 from luma_async.tasks.run_many import Job, Outcome
 from luma_async.tasks.task import VideoTask
-from luma_async.text_values import holds_half_character
+from luma_async.text_values import has_lone_surrogate
 
 _TEXTS = (str, UserString, bytes, bytearray, memoryview)
 _SINGLE = (*_TEXTS, Mapping, BaseModel, VideoTask, Outcome, Job)
@@ -84,7 +84,7 @@ def checked_id(id: object, name: str = "id") -> str:
         InvalidRequestError: `id` is not the id of a job.
 
     """
-    if isinstance(id, str) and holds_half_character(id):
+    if isinstance(id, str) and has_lone_surrogate(id):
         raise InvalidRequestError.of(name, f"must not contain lone surrogates, got {id!r}")
     if isinstance(id, str) and id.strip():
         return id

@@ -31,7 +31,7 @@ from luma_async.tasks.rejected_key import Refusals
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import SHORTEST_HURRY, Timing, hurried
 from luma_async.tasks.watched_job import Watch
-from luma_async.transport import Account
+from luma_async.transport import AccountLimit
 
 logger = logging.getLogger("luma_async")
 
@@ -82,7 +82,7 @@ class TaskManager:
         link_timeout: float = LINK_TIMEOUT,
         longest_look: float = math.inf,
         lost_after: float = LOST_AFTER,
-        account: Account | None = None,
+        account: AccountLimit | None = None,
         on_end: Callable[[VideoTask], None] | None = None,
     ) -> None:
         self._looks = looks
@@ -92,7 +92,7 @@ class TaskManager:
         self._link_timeout = link_timeout
         self._longest_look = longest_look
         self._lost_after = lost_after
-        self._account = account or Account()
+        self._account = account or AccountLimit()
         if self._timing.may_hurry:
             self._account.on_wait = self._hurry_up
         self._watches: dict[str, Watch] = {}
@@ -412,7 +412,7 @@ class TaskManager:
                 self._agenda.add(watch, now)
         else:
             sharing = max(min(len(self._watches), self._looks.batch_size_at(now)), 1)
-            hurry = self._hurry(now) if self._account.needs_ends else None
+            hurry = self._hurry(now) if self._account.needs_job_ends else None
             self._timing.put(
                 watches, self._agenda, now=now, sharing=sharing, at_most=again_in, hurry=hurry
             )

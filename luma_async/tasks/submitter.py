@@ -37,7 +37,7 @@ class Submitter:
 
     A job takes its place before it is submitted and gives it back when its handle is done, or
     when the submission fails. A submission whose caller is cancelled while it is on its way is
-    seen through: if the job was taken it is watched, and the log says so.
+    seen through: if the job was accepted it is watched, and the log says so.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Submitter:
                 return await wait
             finally:
                 self._waiting.discard(scope)
-        raise SubmissionStoppedError("Nothing more is submitted; the job was not taken.")
+        raise SubmissionStoppedError("Nothing more is submitted; the job was not accepted.")
 
     async def submit(
         self,
@@ -147,13 +147,13 @@ class Submitter:
         prompt = submission.request.prompt[:60]
         failed = None if delivery.cancelled() else delivery.exception()
         if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain):
-            logger.warning("Cancelled on its way, the job may have been taken: %r", prompt)
+            logger.warning("Cancelled on its way, the job may have been accepted: %r", prompt)
         if delivery.cancelled() or failed is not None:
             self._give_back()
             return
         task = self._watch(delivery.result(), submission, key)
         logger.warning(
-            "Cancelled on its way, the job was taken: %r is task %s, and %s.",
+            "Cancelled on its way, the job was accepted: %r is task %s, and %s.",
             prompt,
             task.id,
             _whereabouts(task),

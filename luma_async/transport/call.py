@@ -1,4 +1,4 @@
-"""One HTTP call, as data."""
+"""Call: one HTTP call as data, with its JSON body."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ T = TypeVar("T")
 
 
 class Call(NamedTuple, Generic[T]):
-    """What to send, and how to read the answer.
+    """HTTP call of a dialect: the request to send, and the functions that read the answer.
 
-    `path` comes escaped and begins with a slash. `read` turns the body of a good answer into
-    the result, or raises `ResponseError`. `submits` marks a call that costs money when it is
-    repeated, `looks` one that asks how jobs stand; a limit that one kind meets does not slow the
-    others. `missing` says what a 404 or 405 means here, where that is not plain.
-    `rejection_codes` are error codes that this server gives only where it made no job.
+    Attributes:
+        method: the HTTP method.
+        path: the escaped path. It begins with a slash, and is appended to the base URL.
+        read: parses the body of a successful answer, or raises `ResponseError`.
+        body: the JSON to send.
+        submits: `True` if the call submits a job, and would be paid for again if repeated.
+        looks: `True` if the call polls jobs. Submissions, polls and other calls are limited
+            separately, so that a 429 for one kind does not slow the others.
+        missing: the advice for a 404 or 405, if it is not obvious.
+        rejection_codes: error codes that this server sends only if it made no job.
+        rows: yields the rows of a long answer about many jobs one by one, each with its id and its
+            JSON. Raises `ValueError` if only `read` can parse the answer.
+        read_in_steps: does the work of `read` in steps, and yields the number of bytes of each.
 
-    `rows`, of a call about many jobs, yields the rows of a long answer one by one, each with its id
-    and the JSON that it was read from. It raises `ValueError` where only `read` can read it.
-    `read_in_steps` does what `read` does, with pauses, and yields how many bytes it has read.
     """
 
     method: str
@@ -43,14 +48,15 @@ class Call(NamedTuple, Generic[T]):
 
 
 STEP = 3 * 2**16
-"""Bytes of an image that are encoded at a time; a multiple of three, so that pieces join."""
+"""Bytes of an image that are encoded at a time. A multiple of three, so that the pieces of Base64
+can be joined."""
 
 
 class Body:
-    """A JSON object whose images become data URIs on their way out.
+    """JSON object whose images are encoded as data URIs piece by piece, while it is sent.
 
-    Whole, the text of an image of 20 MiB takes as much again and more in memory, and each pass
-    over it holds the event loop for tens of milliseconds.
+    The whole text of an image of 20 MiB would take another 27 MiB of memory, and each pass over it
+    would block the event loop for tens of milliseconds.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -68,7 +74,7 @@ class Body:
         self._parts.append(between.removesuffix(b",") + b"}")
 
     def __len__(self) -> int:
-        """Return the bytes that will be sent."""
+        """Return the number of bytes that will be sent."""
         return sum(
             -(-len(part) // 3) * 4 if isinstance(part, memoryview) else len(part)
             for part in self._parts
@@ -78,7 +84,7 @@ class Body:
         return b"".join(self)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield it piece by piece. The last one is more than nothing, and ends the object."""
+        """Yield the JSON piece by piece. The last piece is not empty, and ends the object."""
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part

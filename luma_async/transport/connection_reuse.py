@@ -1,8 +1,8 @@
-"""Reuse: the kept connections that a submission may travel on.
+"""Connection reuse: choose a connection for a submission that the server is not about to close.
 
-A server may close an idle connection at the moment when a submission leaves on it, and nobody can
-tell whether it was read. So a submission travels on a connection that was used just now, or on a
-new one, and never on one that the server has closed as far as this machine knows.
+A server may close an idle connection at the moment when a submission is sent on it. The submission
+is uncertain then. So a submission is sent only on a connection that was used just now, or on a new
+one, and never on one that is known to be closed.
 """
 
 from __future__ import annotations
@@ -19,52 +19,54 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_reqrep import ConnectionKey
 
-LONGEST_IDLE = 0.9
-"""Seconds: no server in the field closes a connection sooner without a `Keep-Alive` header."""
+MAX_IDLE = 0.9
+"""Maximum seconds that a connection may have been idle. No known server closes an idle connection
+sooner, unless it says so in a `Keep-Alive` header."""
 
-ON_THE_WIRE = 0.5
-"""Seconds that an answer and the next request travel: a server counts them as idle, too."""
+TRAVEL_TIME = 0.5
+"""Seconds that an answer and the next request may take on the network. The server counts them as
+idle time, so they are subtracted from its `Keep-Alive` timeout."""
 
 DISTRUST = 60.0
-"""Seconds without reuse after a server closed a connection that it had used just now."""
+"""Seconds without reuse after the server closed a connection that was used just now."""
+
+SETTLING_TIME = 0.01
+"""Seconds to wait for the server to close a connection after its answer, as some servers do without
+announcing it."""
 
 
-TO_SETTLE = 0.01
-"""Seconds in which a server that closes connections after its answers shows that it does."""
-
-
-class Reuse:
-    """How long a connection to one server may have been idle when a submission leaves on it."""
+class ReusePolicy:
+    """Limit of the time that a connection to one server may have been idle before a submission."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._longest_idle = LONGEST_IDLE
+        self._max_idle = MAX_IDLE
         self._trusted_from = -math.inf
         self.is_proved = False
-        """Whether the server has answered on a connection that was used before."""
+        """`True` if the server has answered on a connection that was used before."""
 
-    def heed(self, headers: Mapping[str, str]) -> None:
-        """Take in an answer's `Keep-Alive`; the least that was ever said counts."""
-        said = headers.get("Keep-Alive")
-        if said is not None:
-            self._longest_idle = min(self._longest_idle, longest_idle(said))
+    def update(self, headers: Mapping[str, str]) -> None:
+        """Apply the `Keep-Alive` header of an answer. The smallest value of all answers counts."""
+        value = headers.get("Keep-Alive")
+        if value is not None:
+            self._max_idle = min(self._max_idle, max_idle(value))
 
     def distrust(self) -> None:
-        """Reuse nothing for a while: the server closes connections unasked."""
+        """Allow no reuse for `DISTRUST` seconds: the server closes connections unannounced."""
         self._trusted_from = self._clock() + DISTRUST
         self.is_proved = False
 
     def allows(self, idle_since: float) -> bool:
-        """Return whether a connection may be used that has been idle since then."""
+        """Return `True` if a connection that has been idle since that time may be reused."""
         return self._clock() >= self._trusted_from and self.is_recent(idle_since)
 
     def is_recent(self, idle_since: float) -> bool:
-        """Return whether a server would have kept a connection that has been idle since then."""
-        return self._clock() - idle_since < self._longest_idle
+        """Return `True` if a connection has been idle for less than the limit."""
+        return self._clock() - idle_since < self._max_idle
 
 
-def longest_idle(keep_alive: str) -> float:
-    """Return the seconds for which a `Keep-Alive` header lets a connection be idle."""
+def max_idle(keep_alive: str) -> float:
+    """Return the seconds that a connection may be idle according to a `Keep-Alive` header."""
     least = math.inf
     for part in keep_alive.split(","):
         name, _, text = part.partition("=")
@@ -73,47 +75,48 @@ def longest_idle(keep_alive: str) -> float:
         except ValueError:
             continue
         if name.strip().lower() == "timeout" and number >= 0:
-            least = min(least, max(number - ON_THE_WIRE, 0.0))
+            least = min(least, max(number - TRAVEL_TIME, 0.0))
         elif name.strip().lower() == "max" and number <= 0:
             least = 0.0
     return least
 
 
-class Ride:
-    """One try of a submission on a connection: middleware that chooses it, and a last look at it.
+class ConnectionChoice:
+    """Choice of the connection for one try of a submission, and a last check before it is sent.
 
-    As the innermost middleware it runs just before aiohttp takes a connection, and puts the newest
-    one where it is taken first. If that has been idle for too long, it hides them all for that
-    moment, so that a new one is made; reads may use them later.
+    The choice is an aiohttp middleware. As the innermost one it runs just before aiohttp takes a
+    connection from its pool, and moves the connection that was used last to the front. If even this
+    connection has been idle for too long, all of them are hidden for a moment, so that aiohttp
+    opens a new one. Reads may use the hidden ones later.
     """
 
     __slots__ = ("_connector", "_idle_since", "_reuse", "is_reused")
 
-    def __init__(self, reuse: Reuse, session: aiohttp.ClientSession) -> None:
+    def __init__(self, reuse: ReusePolicy, session: aiohttp.ClientSession) -> None:
         self._reuse = reuse
         self._connector = session.connector
         self._idle_since: dict[Any, float] = {}
         self.is_reused = False
-        """Whether the connection has carried an answer before."""
+        """`True` if the connection has carried an answer before."""
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Choose a connection and go on, as middleware of aiohttp's does."""
+        """Choose a connection and call the next handler, as aiohttp middleware must."""
         self._choose(request.connection_key)
         return await handler(request)
 
     async def settle(self, writer: AbstractStreamWriter) -> None:
-        """Wait for a moment, if no connection of this server's has ever been used again."""
+        """Wait for `SETTLING_TIME` before the first reuse of a connection to this server."""
         protocol = getattr(writer, "protocol", None)
         if not self._reuse.is_proved and (protocol in self._idle_since or _has_answered(protocol)):
-            await asyncio.sleep(TO_SETTLE)
+            await asyncio.sleep(SETTLING_TIME)
 
-    def may_leave_on(self, writer: AbstractStreamWriter) -> bool:
-        """Return whether the connection is new, or was used just now and is still open."""
+    def is_usable(self, writer: AbstractStreamWriter) -> bool:
+        """Return `True` if the connection is new, or was used just now and is still open."""
         protocol = getattr(writer, "protocol", None)
         idle_since = self._idle_since.get(protocol)
-        # What was not idle when the choice was made is new, or was given back while this waited.
+        # A connection that was not idle during the choice is new, or was released after it.
         self.is_reused = idle_since is not None or _has_answered(protocol)
         if not self.is_reused:
             return True
@@ -124,12 +127,12 @@ class Ride:
             return False
         return True
 
-    def was_answered(self) -> None:
-        """Take note that an answer came."""
+    def answer_received(self) -> None:
+        """Record that an answer arrived on the connection."""
         self._reuse.is_proved |= self.is_reused
 
-    def was_cut_off(self) -> None:
-        """Take note that no answer came because the connection was lost."""
+    def connection_lost(self) -> None:
+        """Record that the connection was lost before an answer arrived."""
         if self.is_reused:
             self._reuse.distrust()
 
@@ -146,13 +149,13 @@ class Ride:
                 kept.appendleft(newest)
                 return
         except (AttributeError, TypeError, ValueError):
-            idle.pop(key)  # kept in a way that is not known here
+            idle.pop(key)  # this version of aiohttp stores connections in another way
             return
         del idle[key]
         asyncio.get_running_loop().call_soon(self._put_back, key, kept)
 
     def _newest(self, kept: deque[tuple[Any, float]]) -> tuple[Any, float] | None:
-        """Return the connection that was used last of those that are open."""
+        """Return the open connection that was used last, and the time since which it is idle."""
         for protocol, idle_since in reversed(kept):
             if protocol.is_connected():
                 return protocol, idle_since
@@ -169,8 +172,11 @@ class Ride:
             idle.setdefault(key, deque()).extendleft(reversed(kept))
 
 
-def is_known(session: aiohttp.ClientSession) -> bool:
-    """Return whether this release of aiohttp keeps its connections as is known here."""
+def is_supported(session: aiohttp.ClientSession) -> bool:
+    """Return `True` if the pool of connections of a session can be reordered.
+
+    This depends on private attributes, which other versions of aiohttp may not have.
+    """
     return _idle_connections(session.connector) is not None and isinstance(
         getattr(session, "_middlewares", None), tuple | list
     )
@@ -181,24 +187,25 @@ def _has_answered(protocol: Any) -> bool:
 
 
 def has_ended(transport: Any) -> bool:
-    """Return whether the peer of an idle connection has closed it, or said anything unasked.
+    """Return `True` if an idle connection was closed by the server, or has unexpected data.
 
-    The event loop may not have come to read it yet. Where the system cannot tell, it is open.
+    The socket is polled, because the event loop may not have read from it yet. If polling is not
+    possible, the connection counts as open.
     """
     if transport is None or transport.is_closing():
         return True
     try:
-        place = transport.get_extra_info("socket").fileno()
+        descriptor = transport.get_extra_info("socket").fileno()
         if not hasattr(select, "poll"):
-            return bool(select.select([place], [], [], 0)[0])
+            return bool(select.select([descriptor], [], [], 0)[0])
         poller = select.poll()
-        poller.register(place, select.POLLIN)
+        poller.register(descriptor, select.POLLIN)
         return bool(poller.poll(0))
     except (AttributeError, OSError, TypeError, ValueError):
         return False
 
 
 def _idle_connections(connector: Any) -> dict[ConnectionKey, deque[tuple[Any, float]]] | None:
-    """Return the connections that a connector keeps, and since when each is idle, oldest first."""
+    """Return the idle connections of a connector, oldest first, with the time each became idle."""
     kept = getattr(connector, "_conns", None)
     return kept if isinstance(kept, dict) else None

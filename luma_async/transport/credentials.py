@@ -1,16 +1,17 @@
-"""What a user sets, checked before anything is sent."""
+"""API key and base URL: checked before anything is sent."""
 
 from __future__ import annotations
 
+import re
 from typing import Self
 from urllib.parse import urlsplit
 
 from luma_async.errors import ConfigurationError
-from luma_async.text_values import SecretLike, URLLike, is_web_url, unwrapped_text
+from luma_async.text_values import SecretLike, URLLike, is_web_url, shown_link, unwrapped_text
 
 
 class Secret(str):
-    """Text that a traceback with local variables does not show."""
+    """Text that hides itself in `repr()`, and so in tracebacks with local variables."""
 
     __slots__ = ()
 
@@ -22,23 +23,24 @@ class Secret(str):
         """Return the text of a secret.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: the value is not a text, and contains none.
 
         """
         text = unwrapped_text(value)
         if text is None:
             raise ConfigurationError(
                 "api_key must be a text, bytes, SecretStr or SecretBytes, "
-                f"not {type(value).__name__}."
+                f"got {type(value).__name__}."
             )
         return cls(text)
 
 
-def checked_key(api_key: SecretLike) -> Secret:
-    """Return the key without the line end that files and pastes leave on it.
+def checked_api_key(api_key: SecretLike) -> Secret:
+    """Return the API key without white space around it, such as the line end of a file.
 
     Raises:
-        ConfigurationError: it is empty, or no header could carry it. The text does not show it.
+        ConfigurationError: the API key is empty, or not valid in a header. The error does not
+            contain it.
 
     """
     key = Secret(Secret.of(api_key).strip())
@@ -46,28 +48,35 @@ def checked_key(api_key: SecretLike) -> Secret:
         raise ConfigurationError("The API key is empty. Set LUMA_API_KEY, or pass api_key.")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
-            "The API key holds characters that no key has. Was something else pasted into it?"
+            "The API key contains characters that an API key cannot have. "
+            "Was something else pasted into it?"
         )
     return key
 
 
 def checked_base_url(base_url: URLLike) -> str:
-    """Return the URL that calls are appended to, without a slash at its end.
+    """Return the base URL without a slash at its end, so that paths can be appended.
 
     Raises:
-        ConfigurationError: it is no http(s) URL of a host, or holds more than host and prefix.
+        ConfigurationError: the URL is not an http(s) URL, or has more than a host and a prefix.
 
     """
     text = unwrapped_text(base_url)
     if text is None:
         raise ConfigurationError(
-            f"base_url must be a text, or a URL of yarl or pydantic, not {type(base_url).__name__}."
+            f"base_url must be a text, or a URL of yarl or pydantic, got {type(base_url).__name__}."
         )
     url = text.strip()
     parts = urlsplit(url) if is_web_url(url) else None
     if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
-            "base_url is not usable. It looks like https://host or https://host/prefix, "
-            "without a user, a query or a fragment."
+            f"base_url must look like https://host[/prefix], got {_redacted(url)!r}. "
+            "It must not have a user, a query or a fragment."
         )
     return url.rstrip("/")
+
+
+def _redacted(url: str) -> str:
+    """Return a URL for an error message: without a user, a query, or an API key set by mistake."""
+    without_user = re.sub(r"^[^/]*@", "***@", shown_link(url))
+    return re.sub(r"[\w-]{24,}", "***", without_user)

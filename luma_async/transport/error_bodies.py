@@ -1,4 +1,4 @@
-"""Refusals: the bodies in which servers say no, and the errors that they become. Pure."""
+"""Error bodies: parsed in the forms that servers use, and matched to error classes. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from luma_async import errors
 from luma_async.transport.json_documents import read_documents
-from luma_async.transport.rejections import NO_CREDIT_CODES, speaks_of_no_credit, status_of_code
+from luma_async.transport.rejections import NO_CREDIT_CODES, mentions_no_credit, status_of_code
 
 SUCCESS_CODES = frozenset(
     {
@@ -19,9 +19,10 @@ SUCCESS_CODES = frozenset(
         *("accepted", "created", "submitted", "queued"),
     }
 )
-"""Words of `code` in an envelope when all is well (compared in lower case)."""
+"""Values of `code` in the envelope of a success, in lower case."""
 
 UNKNOWN_JOB_CODES = frozenset({"task_not_exist", "task_not_found"})
+"""Error codes for a job that does not exist, whatever the status."""
 
 _BY_STATUS: dict[int, type[errors.APIError]] = {
     401: errors.AuthenticationError,
@@ -33,25 +34,25 @@ _BY_STATUS: dict[int, type[errors.APIError]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A refusal that the server explains in JSON."""
+class ErrorBody:
+    """Error that the server explains in JSON."""
 
     message: str
     code: str | None = None
     request_id: str | None = None
 
 
-def read_refusal(body: bytes, *, status: int) -> Refusal | None:
-    """Return the explanation in a body, `None` if there is none in a form that is known.
+def read_error_body(body: bytes, *, status: int) -> ErrorBody | None:
+    """Return the error in a body, `None` if there is none in a known form.
 
-    The `detail` of the official service counts beside a status of refusal only.
+    The `detail` of the official service counts only with a status of 300 or more.
     """
     for document in _objects(body):
-        refusal = _in_envelope(document) or _in_error(document)
-        if refusal is None and status >= 300:
-            refusal = _in_detail(document)
-        if refusal and (refusal.message or refusal.code):
-            return refusal
+        error = _in_envelope(document) or _in_error(document)
+        if error is None and status >= 300:
+            error = _in_detail(document)
+        if error and (error.message or error.code):
+            return error
     return None
 
 
@@ -63,7 +64,7 @@ def _objects(body: bytes) -> list[dict[str, Any]]:
     return [document for document in documents if isinstance(document, dict)]
 
 
-def _in_envelope(document: dict[str, Any]) -> Refusal | None:
+def _in_envelope(document: dict[str, Any]) -> ErrorBody | None:
     """Read `{"code": "...", "message": "...", "data": null}` of task gateways."""
     code = _text(document.get("code"))
     if code is None or code.lower() in SUCCESS_CODES:
@@ -71,10 +72,10 @@ def _in_envelope(document: dict[str, Any]) -> Refusal | None:
     message = document.get("message", document.get("msg"))
     if not isinstance(message, str):
         return None
-    return Refusal(message, code, _text(document.get("request_id")))
+    return ErrorBody(message, code, _text(document.get("request_id")))
 
 
-def _in_error(document: dict[str, Any]) -> Refusal | None:
+def _in_error(document: dict[str, Any]) -> ErrorBody | None:
     """Read `{"error": {"message": "...", "type": "...", "code": "..."}}` of the OpenAI family."""
     error = document.get("error")
     if isinstance(error, str):
@@ -82,19 +83,19 @@ def _in_error(document: dict[str, Any]) -> Refusal | None:
     if not isinstance(error, dict):
         return None
     code = _text(error.get("code")) or _text(error.get("type"))
-    return Refusal(_text(error.get("message")) or "", code, _text(document.get("request_id")))
+    return ErrorBody(_text(error.get("message")) or "", code, _text(document.get("request_id")))
 
 
-def _in_detail(document: dict[str, Any]) -> Refusal | None:
+def _in_detail(document: dict[str, Any]) -> ErrorBody | None:
     """Read `{"detail": ...}` of the official service: a text, an object, or a list of problems."""
     match document.get("detail"):
         case str(message):
-            return Refusal(message)
+            return ErrorBody(message)
         case dict(detail):
             message = _text(detail.get("reason")) or _text(detail.get("message")) or ""
-            return Refusal(message, _text(detail.get("code")))
+            return ErrorBody(message, _text(detail.get("code")))
         case list(problems):
-            return Refusal("; ".join(_problem(problem) for problem in problems))
+            return ErrorBody("; ".join(_problem(problem) for problem in problems))
     return None
 
 
@@ -117,16 +118,16 @@ def _text(value: Any) -> str | None:
 
 
 def body_text(body: bytes) -> str:
-    """Return all that a page says, without its tags."""
+    """Return the text of a page, without its tags."""
     text = body[:65_536].decode("utf-8", "replace")
     text = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
     return " ".join(unescape(text).split())
 
 
 def page_text(body: bytes, scrub: Callable[[str], str] = str) -> str:
-    """Return what a body without a known form says, in a line: its title, or its first words.
+    """Return one line about a body in no known form: its title, or its first words.
 
-    `scrub` removes the API key, before a cut could leave a part of it.
+    `scrub` removes the API key from the whole text, because a part of it may be left after a cut.
     """
     message = next((_text(document.get("message")) for document in _objects(body)), None)
     text = scrub(message or body[:8192].decode("utf-8", "replace"))[:4096]
@@ -140,13 +141,13 @@ def page_text(body: bytes, scrub: Callable[[str], str] = str) -> str:
 
 
 def error_class(status: int, code: str | None, message: str = "") -> type[errors.APIError]:
-    """Return the error that a status, a server's code and its words stand for.
+    """Return the error class for a status, an error code and a message of the server.
 
-    A task gateway may put an HTTP status, or a word for one, into the `code` of a 200; it counts
+    A task gateway may put an HTTP status, or a word for one, into the `code` of a 200. This counts
     as the status then.
     """
     word = (code or "").lower()
-    if word in NO_CREDIT_CODES or speaks_of_no_credit(f"{word} {message}"):
+    if word in NO_CREDIT_CODES or mentions_no_credit(f"{word} {message}"):
         return errors.InsufficientCreditsError
     if word in UNKNOWN_JOB_CODES:
         return errors.NotFoundError

@@ -1,4 +1,4 @@
-"""Failures of one try, and the errors that tell the user of them. Pure: no I/O in here."""
+"""Failures of one try: classified for the retry policy, with the error for the user. Pure."""
 
 from __future__ import annotations
 
@@ -18,40 +18,47 @@ from luma_async.errors import (
     ResponseError,
     ServerError,
 )
-from luma_async.transport.account_limit import speaks_of_full_account
+from luma_async.transport.account_limit import mentions_job_limit
 from luma_async.transport.call import Body, Call
 from luma_async.transport.error_bodies import (
-    Refusal,
+    ErrorBody,
     body_text,
     error_class,
     page_text,
-    read_refusal,
+    read_error_body,
 )
 from luma_async.transport.json_documents import read_documents
 from luma_async.transport.named_jobs import named_jobs
-from luma_async.transport.rate_limit_headers import parse_retry_after, reset_in
-from luma_async.transport.rejections import rejected_by, status_of_code
-from luma_async.transport.retry_policy import Failure, Verdict, failure_of_refusal, verdict
+from luma_async.transport.rate_limit_headers import parse_retry_after, reset_delay
+from luma_async.transport.rejections import rejection_rule, status_of_code
+from luma_async.transport.retry_policy import Action, Failure, action_for, classify_status
 
 Scrub = Callable[[str], str]
-"""Removes the API key from a text that people are shown."""
+"""Function that removes the API key from a text."""
 
 _REQUEST_ID_HEADERS = ("x-request-id", "x-oneapi-request-id", "request-id", "cf-ray")
-_TELLING_STATUSES = frozenset({400, 403, 404, 405, 422, 429})
-"""Statuses whose text tells whether they came before a job was made; it must be whole."""
+_STATUSES_WITH_TEXT = frozenset({400, 403, 404, 405, 422, 429})
+"""Statuses that are rejections only if their text mentions no upstream. A truncated text cannot
+show this, so the submission is uncertain then."""
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
-_NOT_TAKEN = "; the job was not taken"
+_NOT_ACCEPTED = "; the job was not accepted"
 
-_LONGEST_TEXT = 65_536
-"""Characters of a refusal's texts that are searched for words of a lost answer."""
+_MAX_TEXT = 65_536
+"""Maximum characters of an error's texts that are searched for signs of a lost answer."""
 
 
-class Failed(Exception):  # noqa: N818  a signal within the transport, nobody's error
-    """One try went wrong; `error` is for the user, `failure` decides about the next try.
+class Failed(Exception):  # noqa: N818  a signal within the transport, not for users
+    """Failed try of a call.
 
-    `entry` names the entry of the allow-list by which a submission was rejected for certain.
-    `is_full_account` is whether that was for too many jobs at once.
+    Attributes:
+        error: the error for the user.
+        failure: the kind of failure, for the retry policy.
+        retry_after: seconds until the next try, if the server asked for them.
+        rule: the rule of the allow-list by which a submission was certainly rejected.
+        is_full_account: `True` if a submission was rejected for too many jobs at once.
+        may_repeat: `True` if the transport may try again.
+
     """
 
     def __init__(
@@ -60,25 +67,25 @@ class Failed(Exception):  # noqa: N818  a signal within the transport, nobody's 
         failure: Failure,
         *,
         retry_after: float | None = None,
-        entry: str | None = None,
+        rule: str | None = None,
         is_full_account: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error = error
         self.failure = failure
         self.retry_after = retry_after
-        self.entry = entry
+        self.rule = rule
         self.is_full_account = is_full_account
         self.may_repeat = False
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether a submission that failed so may have been accepted."""
-        return verdict(self.failure, submits=True) is Verdict.UNCERTAIN
+        """`True` if a submission with this failure may have been accepted."""
+        return action_for(self.failure, submits=True) is Action.UNCERTAIN
 
 
 class Answer(NamedTuple):
-    """A whole answer of the server's."""
+    """HTTP answer with its body. `cut_off` is the error that truncated the body, if any."""
 
     status: int
     headers: Mapping[str, str]
@@ -88,13 +95,13 @@ class Answer(NamedTuple):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before the next try, where the server says so."""
+        """Seconds until the next try, if the headers contain them."""
         asked = parse_retry_after(self.headers.get("Retry-After"), date=self.headers.get("Date"))
-        return reset_in(self.headers) if asked is None and self.status == 429 else asked
+        return reset_delay(self.headers) if asked is None and self.status == 429 else asked
 
     @property
     def request_id(self) -> str | None:
-        """The id to quote to the gateway's support."""
+        """Id of the request, for the gateway's support."""
         found = (self.headers.get(name) for name in _REQUEST_ID_HEADERS)
         return next((value for value in found if value), None)
 
@@ -108,25 +115,31 @@ def unanswered(
     timeout: aiohttp.ClientTimeout,
     has_left: bool | None,
 ) -> Failed:
-    """Return what an exception means that came instead of an answer, or of its rest.
+    """Return the failure for an exception that came instead of an answer, or of its rest.
 
-    `has_left` is whether all of the body was handed to the connection; `None` if nobody watched.
+    Args:
+        call: the call that failed.
+        error: the exception.
+        said: the text of the exception, without secrets.
+        host: the host of the server, for the error text.
+        timeout: the timeouts of the request, for the error text.
+        has_left: `True` if all of the body was written to the connection; `None` if unknown.
 
     Raises:
-        ConfigurationError: nothing was sent, and nothing would be at another try.
+        ConfigurationError: nothing was sent, and a retry would not change that.
 
     """
     never_connected = isinstance(
         error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
     )
     not_sent = never_connected if has_left is None else not has_left
-    rest = f"{_NOT_TAKEN}." if not_sent and call.submits else "."
-    if not_sent and not _may_pass(error):
+    rest = f"{_NOT_ACCEPTED}." if not_sent and call.submits else "."
+    if not_sent and not _is_temporary(error):
         raise ConfigurationError(
             f"{call} could not be sent to {host}: {said}{rest} "
             "Check base_url, and the session that was given to the client."
         )
-    failure = Failure.NOT_SENT if not_sent else Failure.UNCLEAR
+    failure = Failure.NOT_SENT if not_sent else Failure.INCONCLUSIVE
     if isinstance(error, ResponseError):
         return Failed(ResponseError(f"{call}: {said}."), failure)
     if not isinstance(error, TimeoutError):
@@ -139,73 +152,73 @@ def unanswered(
     return Failed(APITimeoutError(text), failure)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Return whether an exception before anything was sent may be gone at the next try.
+def _is_temporary(error: Exception) -> bool:
+    """Return `True` if an error before anything was sent may not occur again.
 
-    Anything but trouble with the connection lies in what was to be sent or in the session: a URL
-    that is none, a header that cannot be sent, two kinds of authorization, a hook that raises.
+    Only errors of the connection are temporary. Others are caused by the request or by the session:
+    an invalid URL, an invalid header, two kinds of authorization, a hook that raises an error.
     """
     if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientResponseError):
-        return False  # aiohttp's InvalidURL among them
+        return False  # includes aiohttp.InvalidURL
     return isinstance(error, aiohttp.ClientError | OSError | TimeoutError)
 
 
 def refused(call: Call[Any], answer: Answer, scrub: Scrub) -> Failed:
-    """Return what an answer with a status of 300 or more means."""
-    refusal = read_refusal(answer.body, status=answer.status)
-    return _said_no(call, answer, refusal or Refusal(page_text(answer.body, scrub)), scrub)
+    """Return the failure for an answer with a status of 300 or more."""
+    body = read_error_body(answer.body, status=answer.status)
+    return _error_answer(call, answer, body or ErrorBody(page_text(answer.body, scrub)), scrub)
 
 
 def unreadable(call: Call[Any], answer: Answer, why: str, scrub: Scrub) -> Failed:
-    """Return what a good status means whose body does not say what it should."""
-    refusal = read_refusal(answer.body, status=answer.status)
-    if refusal is not None:
-        return _said_no(call, answer, refusal, scrub)
+    """Return the failure for a successful status with an invalid body, for the reason `why`."""
+    body = read_error_body(answer.body, status=answer.status)
+    if body is not None:
+        return _error_answer(call, answer, body, scrub)
     said = page_text(answer.body, scrub)
     text = f"{call} answered {answer.status}, but {scrub(why)}: {said!r}."
-    return Failed(ResponseError(text), Failure.UNCLEAR)
+    return Failed(ResponseError(text), Failure.INCONCLUSIVE)
 
 
-def _said_no(call: Call[Any], answer: Answer, refusal: Refusal, scrub: Scrub) -> Failed:
+def _error_answer(call: Call[Any], answer: Answer, body: ErrorBody, scrub: Scrub) -> Failed:
     status = answer.status
     documents = _documents(answer.body) or [body_text(answer.body)]
-    said = " ".join([refusal.message, *_texts(documents)])[:_LONGEST_TEXT]
+    said = " ".join([body.message, *_texts(documents)])[:_MAX_TEXT]
     jobs = _jobs(call, answer, documents) if call.submits else []
-    entry = None
-    if not jobs and not (answer.cut_off and status in _TELLING_STATUSES):
-        entry = rejected_by(
-            status, refusal.code, refusal.message, said=said, further_codes=call.rejection_codes
-        ) or _sent_elsewhere(call, answer)
-    meant = status if status >= 300 else status_of_code(refusal.code) or status
-    failure = failure_of_refusal(meant, is_rejection=entry is not None)
-    kind = error_class(status, refusal.code, refusal.message)
+    rule = None
+    if not jobs and not (answer.cut_off and status in _STATUSES_WITH_TEXT):
+        rule = rejection_rule(
+            status, body.code, body.message, said=said, further_codes=call.rejection_codes
+        ) or _redirect_rule(call, answer)
+    meant = status if status >= 300 else status_of_code(body.code) or status
+    failure = classify_status(meant, is_rejection=rule is not None)
+    kind = error_class(status, body.code, body.message)
     if failure is Failure.BUSY and not issubclass(kind, RateLimitError | ServerError):
-        failure = Failure.REJECTED  # waiting brings no credit
+        failure = Failure.REJECTED  # such as an empty account, which no waiting fills
     details: dict[str, Any] = {
         "status": status,
         "call": str(call),
-        "code": scrub(refusal.code or "") or None,
-        "request_id": scrub(refusal.request_id or answer.request_id or "") or None,
+        "code": scrub(body.code or "") or None,
+        "request_id": scrub(body.request_id or answer.request_id or "") or None,
         "next_step": _next_step(call, answer, kind, failure, jobs=jobs, scrub=scrub),
     }
     if kind is RateLimitError:
         details["retry_after"] = answer.retry_after
-    error = kind(scrub(refusal.message), **details)
+    error = kind(scrub(body.message), **details)
     is_full = call.submits and failure is Failure.BUSY and kind is RateLimitError
     return Failed(
         error,
         failure,
         retry_after=answer.retry_after,
-        entry=entry,
-        is_full_account=is_full and speaks_of_full_account(refusal.code, refusal.message),
+        rule=rule,
+        is_full_account=is_full and mentions_job_limit(body.code, body.message),
     )
 
 
 def _jobs(call: Call[Any], answer: Answer, documents: list[Any]) -> list[str]:
-    """Return the ids or places of jobs that a refusal names."""
-    place = answer.headers.get("Location")
-    if place and answer.status not in range(300, 400):
-        return [place]
+    """Return the ids or URLs of jobs that an error names."""
+    location = answer.headers.get("Location")
+    if location and answer.status not in range(300, 400):
+        return [location]
     return named_jobs(documents, call=call.path, request_id=answer.request_id)
 
 
@@ -220,42 +233,42 @@ def _next_step(
 ) -> str:
     if jobs:
         return f"It names the job {scrub(jobs[0])}"
-    is_uncertain = verdict(failure, submits=call.submits) is Verdict.UNCERTAIN
+    is_uncertain = action_for(failure, submits=call.submits) is Action.UNCERTAIN
     step = kind.advice
     if call.missing and answer.status in (404, 405):
         step = call.missing
     elif answer.status == 413 and isinstance(call.body, Body):
         step = "Make the image smaller: image_from(..., max_side=2048)"
     elif 300 <= answer.status < 400:
-        where = _target(answer)
-        place = f"{where.scheme}://{where.hostname}" if where and where.netloc else "it"
-        step = f"The server wants the call at another place ({scrub(place)}): check base_url"
+        target = _target(answer)
+        url = f"{target.scheme}://{target.hostname}" if target and target.netloc else "unknown"
+        step = f"The server redirects to another URL ({scrub(url)}): check base_url"
     elif is_uncertain:
         step = ""  # SubmissionUncertainError says what to do
-    elif failure is Failure.UNCLEAR:
+    elif failure is Failure.INCONCLUSIVE:
         step = ServerError.advice
-    return step + _NOT_TAKEN if call.submits and not is_uncertain else step
+    return step + _NOT_ACCEPTED if call.submits and not is_uncertain else step
 
 
-def _sent_elsewhere(call: Call[Any], answer: Answer) -> str | None:
-    """Return the entry for a redirect of the same call to another scheme or host.
+def _redirect_rule(call: Call[Any], answer: Answer) -> str | None:
+    """Return the rule for a redirect of the same call to another server; `None` for other answers.
 
-    Another path may be that of the job that was made. 307 and 308 ask for the same request again,
-    301 and 302 to the same place are what follows upon a request that was done.
+    A redirect to another path may lead to the job that was made. 307 and 308 ask for the same
+    request again. 301 and 302 to the same URL may follow on a request that was carried out.
     """
-    where = _target(answer)
-    if answer.status not in _REDIRECTS or where is None:
+    target = _target(answer)
+    if answer.status not in _REDIRECTS or target is None:
         return None
     here = urlsplit(answer.url)
-    is_same = where.path.rstrip("/").endswith(call.path.rstrip("/"))
-    is_elsewhere = (where.scheme, where.netloc) != (here.scheme, here.netloc)
-    if not is_same or not (is_elsewhere or answer.status in (307, 308)):
+    is_same_path = target.path.rstrip("/").endswith(call.path.rstrip("/"))
+    is_elsewhere = (target.scheme, target.netloc) != (here.scheme, here.netloc)
+    if not is_same_path or not (is_elsewhere or answer.status in (307, 308)):
         return None
     return f"status {answer.status} to the same path"
 
 
 def _target(answer: Answer) -> SplitResult | None:
-    """Return where a redirect leads; `None` if that cannot be read."""
+    """Return the URL to which a redirect leads; `None` if it is invalid."""
     try:
         return urlsplit(urljoin(answer.url, answer.headers.get("Location", "")))
     except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from luma_async.transport.rate_limiter import Brake
+from luma_async.transport.rate_limiter import RateLimiter
 
 
 class Lane:
@@ -14,14 +14,14 @@ class Lane:
     """
 
     def __init__(self, kind: str, places: int, shared: anyio.Semaphore) -> None:
-        self.brake = Brake(kind)
+        self.limiter = RateLimiter(kind)
         self._own = anyio.Semaphore(places, fast_acquire=True)
         self._shared = shared
 
     @property
     def is_free(self) -> bool:
         """Whether a call could leave now."""
-        return self.brake.is_off and bool(self._own.value and self._shared.value)
+        return self.limiter.is_open and bool(self._own.value and self._shared.value)
 
     def try_to_enter(self) -> bool:
         """Take a place if a call could leave now."""
@@ -35,11 +35,11 @@ class Lane:
         """Wait for the brake and a free place, and take it."""
         await self._own.acquire()
         try:
-            await self.brake.wait()
+            await self.limiter.wait()
             await self._shared.acquire()
-            while self.brake.is_held:  # since it had to wait for the place
+            while self.limiter.is_held:  # since it had to wait for the place
                 self._shared.release()
-                await self.brake.wait()
+                await self.limiter.wait()
                 await self._shared.acquire()
         except BaseException:
             self._own.release()

@@ -1,7 +1,7 @@
-"""LongAnswer: a long array of JSON objects, taken apart so that it can be read in steps. Pure.
+"""Long answer: an array of JSON objects, split into rows so that it can be parsed in steps. Pure.
 
-To read megabytes of JSON at once holds the event loop for a quarter of a second, most of it spent
-by the garbage collector on what was just read and is not needed any more.
+Parsing megabytes of JSON at once blocks the event loop for a quarter of a second. The garbage
+collector needs most of this time, for parsed objects that are no longer used.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pydantic_core import from_json
 T = TypeVar("T")
 
 LONG = 256 * 2**10
-"""Bytes from which an answer is read in steps; a shorter one takes less than 10 ms at once."""
+"""Minimum bytes of an answer that is parsed in steps. A shorter one takes less than 10 ms."""
 
 STEP = 64 * 2**10
-"""Bytes after which others have their turn."""
+"""Bytes that are parsed before other tasks of the event loop may run."""
 
-# Written so that no text matches in two ways: a pattern that fails then takes linear time, without
-# possessive quantifiers, which Python before 3.11.5 matches wrongly.
+# No text can match these patterns in two ways, so that a failing match takes linear time.
+# Possessive quantifiers would do the same, but Python before 3.11.5 matches them wrongly.
 _BLANK = rb"[ \t\r\n]*"
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _MEMBER = rb"%b%b:%b(?:%b|[^][{}\",:\s]+)%b,%b" % (
@@ -32,7 +32,7 @@ _BEGIN = re.compile(
     rb'%b(?:\{%b(?:%b)*"data"%b:%b)?\[%b' % (_BLANK, _BLANK, _MEMBER, _BLANK, _BLANK, _BLANK),
     re.DOTALL,
 )
-"""A bare array, or one in an envelope that has nothing but texts and numbers before it."""
+"""The start of a bare array, or of an array in an envelope after texts and numbers only."""
 
 _TO_BRACE = re.compile(rb'[^"{}]*(?:%b[^"{}]*)*[{}]' % _STRING, re.DOTALL)
 _TO_NEXT = re.compile(rb"%b,%b(?=\{)" % (_BLANK, _BLANK))
@@ -40,9 +40,9 @@ _TO_END = re.compile(rb"%b(?=\])" % _BLANK)
 
 
 class LongAnswer:
-    """The rows of an array, bare or as `data` of an envelope, each as JSON of its own.
+    """Iterable over the rows of an array, bare or as `data` of an envelope, as pieces of JSON.
 
-    `envelope` is the answer without its rows, once all of them have been taken.
+    `envelope` is the parsed answer without its rows, once the iteration is complete.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -50,16 +50,16 @@ class LongAnswer:
         self.envelope: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield one row after another.
+        """Yield the rows in their order.
 
         Raises:
-            ValueError: it is not written like that, or it breaks off.
+            ValueError: the answer has another form, or is truncated.
 
         """
         body = self._body
         begin = _BEGIN.match(body)
         if begin is None:
-            raise ValueError("it is no array of rows")
+            raise ValueError("it is not an array of rows")
         position = begin.end()
         is_at_row = body.startswith(b"{", position)
         while is_at_row:
@@ -70,10 +70,10 @@ class LongAnswer:
             position = to_next.end() if to_next else end
         to_end = _TO_END.match(body, position)
         if to_end is None:
-            raise ValueError("it has something else than rows")
+            raise ValueError("it contains other things than rows")
         rest = body[to_end.end() :]
-        if b'"data"' in rest:  # the last one of a name counts
-            raise ValueError("it has several arrays")
+        if b'"data"' in rest:  # the last field of a name would count
+            raise ValueError("it contains several arrays")
         self.envelope = from_json(body[: begin.end()] + rest)
 
 
@@ -82,22 +82,22 @@ def _end_of_object(body: bytes, start: int) -> int:
     while True:
         found = _TO_BRACE.match(body, position)
         if found is None:
-            raise ValueError("it breaks off")
+            raise ValueError("it is truncated")
         position = found.end()
         depth += 1 if body[position - 1] == ord("{") else -1
         if depth == 0:
             return position
 
 
-async def in_turns(steps: Generator[int, None, T]) -> T:
-    """Run a reader that yields how many bytes it has read; others have their turn in between."""
-    since_turn = 0
+async def run_in_steps(steps: Generator[int, None, T]) -> T:
+    """Run a reader that yields the bytes of each step, and let other tasks run in between."""
+    since_pause = 0
     while True:
         try:
-            since_turn += next(steps)
+            since_pause += next(steps)
         except StopIteration as end:
             result: T = end.value
             return result
-        if since_turn >= STEP:
-            since_turn = 0
+        if since_pause >= STEP:
+            since_pause = 0
             await asyncio.sleep(0)

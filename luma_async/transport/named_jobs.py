@@ -1,4 +1,8 @@
-"""Jobs that a refusal names: it may then be a refusal of the answer only. Pure."""
+"""Named jobs: find the ids of jobs in an error body. Pure.
+
+A gateway may answer a submission with an error although it has made the job. If the error names a
+job, the submission is not rejected for certain.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _ID_FIELDS = frozenset(
 )
 _WRAPPERS = frozenset({"data", "result", "response", "task", "job", "generation", "output"})
 _FIELDS_BESIDE_AN_ID = frozenset({"state", "status", "task_status", "queue_state", "assets"})
-"""Fields of a job: an `id` beside one of them is a job's, and not that of a request."""
+"""Fields of a job. An `id` beside one of them is the id of a job, not of a request."""
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _IN_TEXT = re.compile(
@@ -21,25 +25,25 @@ _IN_TEXT = re.compile(
     rf"(?P<id>[0-9a-f]{{8}}-[0-9a-f-]{{13,}}|(?=[\w-]*\d)[\w-]{{12,}})|\b(?P<uuid>{_UUID})\b",
     re.IGNORECASE,
 )
-"""A job's id in a sentence: something of twelve characters with a digit in it, or any UUID."""
+"""An id of a job in a sentence: a word of at least twelve characters with a digit, or any UUID."""
 
 _OF_A_REQUEST = re.compile(
     r"(request|req|trace|correlation|span|ray)[\s_-]*(id)?\W*$", re.IGNORECASE
 )
 _BARE_ID = re.compile(rf"{_UUID}|(?=[\w-]*\d)[\w-]{{12,128}}", re.IGNORECASE)
 
-_DEEPEST = 8
-"""Levels of a document that are looked through."""
+_MAX_DEPTH = 8
+"""Maximum number of nested levels of a document that are searched."""
 
 
 def named_jobs(documents: Iterable[Any], *, call: str, request_id: str | None = None) -> list[str]:
-    """Return the ids of jobs that documents name anywhere.
+    """Return the ids of all jobs in some documents, at any depth.
 
-    An extension's refusal may well name the job that was to be extended: an id in the path of the
-    `call` is no new one, nor is that of the request.
+    The ids in the path of the `call` do not count, because a rejected extension may name the job
+    that was to be extended. The id of the request does not count either.
     """
     known = {unquote(part) for part in call.split("/")} | {request_id}
-    found = (id for document in documents for id in _ids(document, _DEEPEST))
+    found = (id for document in documents for id in _ids(document, _MAX_DEPTH))
     return list(dict.fromkeys(id for id in found if id not in known))
 
 

@@ -1,8 +1,8 @@
 """Proxies of the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
-aiohttp's own `trust_env` reads `.netrc` as well, for each request and from the disk, and refuses a
-request that has a login in there beside its API key. So the proxy is looked up here, and aiohttp
-is told of it.
+The `trust_env` of aiohttp also reads `.netrc` from the disk for each request, and raises an error
+if it finds a login for a request that has an API key. So the proxy is determined here, and passed
+to aiohttp.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ logger = logging.getLogger("luma_async")
 def environment_proxy(url: URL) -> URL | None:
     """Return the environment's proxy for a URL, `None` for a direct connection.
 
-    Nothing on this machine is reached through a proxy, as in browsers.
+    As in browsers, connections to this machine are always direct.
     """
     host = url.host or ""
     proxies = getproxies()
-    said = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
-    if not said or _is_this_machine(host) or proxy_bypass(f"{host}:{url.port}"):
+    value = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
+    if not value or _is_this_machine(host) or proxy_bypass(f"{host}:{url.port}"):
         return None
     try:
-        proxy = URL(said if "://" in said else f"http://{said}")
+        proxy = URL(value if "://" in value else f"http://{value}")
         is_usable = proxy.scheme in ("http", "https") and proxy.host is not None
     except ValueError:
         is_usable = False
     if not is_usable:
-        _say_not_used(url.scheme, said)
+        _warn_unusable(url.scheme, value)
         return None
     return proxy
 
 
 @lru_cache(maxsize=16)
-def _say_not_used(scheme: str, _said: str) -> None:
-    """Say it once of a proxy, for every file may be asked for through it."""
+def _warn_unusable(scheme: str, _value: str) -> None:
+    """Log a warning once for each proxy. Without the cache, each download would repeat it."""
     logger.warning(
         "The proxy of the environment for %s:// URLs is not an HTTP proxy. It is not used; "
         "a session of your own can use it.",

@@ -1,4 +1,4 @@
-"""What servers say in headers of when to come again. Pure."""
+"""Rate limit headers: parse `Retry-After` and `X-RateLimit-*`. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST_WAIT = 120.0
-"""Seconds; a server that asks for more is asked again after this long."""
+"""Maximum seconds to wait because of a header. A wrong header must not stop a client for a day."""
 
 REMAINING = "X-RateLimit-Remaining"
-"""The header that says how many requests are left."""
+"""Header with the number of requests that are left."""
 
 RESET = "X-RateLimit-Reset"
-"""The header that says when there are more again."""
+"""Header with the time when the allowance is renewed."""
 
-_EPOCH_FROM = 1e8
-"""A reset above this is a moment: as seconds to wait it would be years."""
+_MIN_EPOCH = 1e8
+"""Minimum value of a reset that is a time. As seconds to wait it would be years."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 
@@ -26,8 +26,8 @@ _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 def parse_retry_after(value: str | None, *, date: str | None = None) -> float | None:
     """Return a `Retry-After` header in seconds, between 0 and `LONGEST_WAIT`.
 
-    It holds seconds or an HTTP date; a date is measured from the server's own `Date` where that
-    is given, so that a wrong clock on either side does not matter. What cannot be read is `None`.
+    The header contains seconds or an HTTP date. A date is compared with the server's own `Date`, if
+    there is one, so that wrong clocks do not matter. An invalid header is `None`.
     """
     if value is None:
         return None
@@ -44,14 +44,15 @@ def parse_retry_after(value: str | None, *, date: str | None = None) -> float | 
 def parse_reset(value: str | None, *, date: str | None = None) -> float | None:
     """Return an `X-RateLimit-Reset` header in seconds, between 0 and `LONGEST_WAIT`.
 
-    Seconds from now, seconds or milliseconds of the epoch, or a span such as `1m30s`.
+    The header contains seconds from now, seconds or milliseconds of the epoch, or a span such as
+    `1m30s`.
     """
     seconds = _reset(value, date)
     return None if seconds is None else min(seconds, LONGEST_WAIT)
 
 
 def _reset(value: str | None, date: str | None) -> float | None:
-    """Return seconds of 0 or more, however many."""
+    """Return the header in seconds, at least 0 and without a maximum."""
     if value is None:
         return None
     text = value.strip().lower()
@@ -62,29 +63,29 @@ def _reset(value: str | None, date: str | None) -> float | None:
         seconds = float(text)
     except ValueError:
         return parse_retry_after(value, date=date)
-    if seconds > _EPOCH_FROM:
-        moment = seconds / 1000 if seconds > _EPOCH_FROM * 1000 else seconds
+    if seconds > _MIN_EPOCH:
+        moment = seconds / 1000 if seconds > _MIN_EPOCH * 1000 else seconds
         seconds = moment - _now(date).timestamp()
     return None if math.isnan(seconds) else max(seconds, 0.0)
 
 
-def used_up_for(headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds nothing more is allowed, if the headers of an answer say so.
+def exhausted_for(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the allowance is renewed, if the headers say that it is exhausted.
 
-    There may be very many of them; `LONGEST_WAIT` is as long as that is believed.
+    The result has no maximum. The rate limiter waits for `LONGEST_WAIT` at most.
     """
     remaining = headers.get(REMAINING)
     if remaining is None:
         return None
     try:
-        is_used_up = float(remaining) <= 0
+        is_exhausted = float(remaining) <= 0
     except ValueError:
         return None
-    return _reset(headers.get(RESET), headers.get("Date")) if is_used_up else None
+    return _reset(headers.get(RESET), headers.get("Date")) if is_exhausted else None
 
 
-def reset_in(headers: Mapping[str, str]) -> float | None:
-    """Return in how many seconds the allowance is renewed, if the headers say so."""
+def reset_delay(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the allowance is renewed, if the headers contain them."""
     return parse_reset(headers.get(RESET), date=headers.get("Date"))
 
 

@@ -1,8 +1,7 @@
-"""Rejections: the refusals of a submission after which it is certain that nobody has the job.
+"""Rejections: an allow-list of the errors after which a submission has certainly made no job.
 
-An allow-list. Whatever is not in it leaves the submission uncertain, because a gateway that says
-no may have handed the job on before: its upstream was late, or answered something unreadable.
-Pure: no I/O in here.
+Any error that is not in the list leaves the submission uncertain, because the gateway may have
+passed the job on before the error: its upstream was late, or sent an unreadable answer. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Collection
 from luma_async.errors import ConfigurationError
 
 REJECTING_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 413, 422, 429})
-"""HTTP statuses that are given before a job is made, unless the text speaks of an upstream."""
+"""HTTP statuses that are sent before a job is made, unless the text mentions an upstream."""
 
 NO_CREDIT_CODES = frozenset(
     {
@@ -29,7 +28,7 @@ NO_CREDIT_CODES = frozenset(
         "arrearage",
     }
 )
-"""Codes of an empty account. Gateways charge in advance, so nothing was handed on."""
+"""Error codes for an empty account. Gateways charge in advance, so no job was passed on."""
 
 REJECTING_CODES = NO_CREDIT_CODES | {
     "model_not_found",
@@ -39,9 +38,9 @@ REJECTING_CODES = NO_CREDIT_CODES | {
     "invalid_api_platform",
     "api_not_implemented",
 }
-"""Codes that gateways give, whatever the status, before they hand anything on: there is no channel
-or model for the request, no price, or no quota. `get_channel_failed` is not one of them: gateways
-give it when a second channel is looked for after the first one failed with the job."""
+"""Error codes that gateways send, with any status, before they pass a job on: there is no channel
+or model for the request, no price, or no quota. `get_channel_failed` is not in the list, because
+gateways send it when they look for a second channel after the first one failed with the job."""
 
 _STATUSES_OF_CODES = {
     "invalid_request": 400,
@@ -66,7 +65,7 @@ _STATUSES_OF_CODES = {
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
 }
-"""HTTP statuses that words stand for in the envelope of a good answer."""
+"""HTTP statuses that correspond to error codes in the envelope of a 200."""
 
 _NO_CREDIT = re.compile(
     r"insufficient (user |token |account )?(quota|credits?|balance|funds)"
@@ -77,7 +76,7 @@ _NO_CREDIT = re.compile(
     r"|(nicht gen(ü|ue)gend|zu wenig|kein) (guthaben|kontingent)"
     r"|guthaben (reicht nicht|ist aufgebraucht|aufgebraucht)"
 )
-"""An empty account, in words."""
+"""Texts about an empty account."""
 
 _LOST_ANSWER = re.compile(
     r"time ?-?outs?\b|timed ?-?out|timeout|deadline|took too long|too slow"
@@ -97,16 +96,16 @@ _LOST_ANSWER = re.compile(
     r"|antwortet nicht|antwort.{0,20}(verloren|unlesbar)"
     r"|verbindung.{0,20}(zur(ü|ue)ckgesetzt|unterbrochen|geschlossen|verloren|getrennt|abgebrochen)"
 )
-"""What is said when an answer was late or lost: the job may have been made for all that."""
+"""Texts about an answer that was late or lost. The job may have been made nevertheless."""
 
 _UPSTREAM = re.compile(
     r"upstream|provider returned|backend|bad response status|origin server|上游|后端|渠道返回"
     r"|vorgelagert|gegenstelle"
 )
-"""What is said of those behind a gateway, where the refusal is not for want of room there."""
+"""Texts about a server behind the gateway, which may have the job, unless the status is 429."""
 
 
-def rejected_by(
+def rejection_rule(
     status: int,
     code: str | None,
     message: str,
@@ -114,27 +113,33 @@ def rejected_by(
     said: str | None = None,
     further_codes: Collection[str] = (),
 ) -> str | None:
-    """Return the entry of the allow-list that makes a refusal certain; `None` if there is none.
+    """Return the rule of the allow-list by which an error is a rejection; `None` if there is none.
 
-    It is the same for a refusal that came as a status and for one in the envelope of a good
-    answer, whose `code` stands for the status there. `said` is every text of the answer, if it
-    holds more than the `message`. `further_codes` are those that the user knows of a gateway,
-    in lower case.
+    An error may come as an HTTP status, or in the envelope of a 200 with the status as its `code`.
+    The rules are the same for both.
+
+    Args:
+        status: the HTTP status.
+        code: the error code of the body, if it has one.
+        message: the message of the body.
+        said: all texts of the body, if there are more than the message.
+        further_codes: error codes, in lower case, that are rejections at this gateway.
+
     """
     word = (code or "").strip().lower()
     if word and word in further_codes:
-        return f"code {word}, which this gateway gives for rejections"
+        return f"code {word}, which this gateway sends for rejections"
     said = f"{word} {message if said is None else said}"
-    if speaks_of_lost_answer(said):
+    if mentions_lost_answer(said):
         return None
     if word in REJECTING_CODES:
         return f"code {word}"
-    if status < 500 and speaks_of_no_credit(f"{word} {message}"):
-        return "a text that speaks of an empty account"
-    return _by_status(status, word, said)
+    if status < 500 and mentions_no_credit(f"{word} {message}"):
+        return "a text about an empty account"
+    return _rule_for_status(status, word, said)
 
 
-def _by_status(status: int, word: str, said: str) -> str | None:
+def _rule_for_status(status: int, word: str, said: str) -> str | None:
     statuses = {status} if status >= 300 else set()
     if (meant := status_of_code(word)) is not None:
         statuses.add(meant)
@@ -145,18 +150,18 @@ def _by_status(status: int, word: str, said: str) -> str | None:
     return f"status {status}" if status >= 300 else f"code {word}"
 
 
-def speaks_of_lost_answer(text: str) -> bool:
-    """Return whether a text says that something was late, or that its answer was lost."""
+def mentions_lost_answer(text: str) -> bool:
+    """Return `True` if a text mentions that an answer was late or lost."""
     return _LOST_ANSWER.search(_normalized(text)) is not None
 
 
-def speaks_of_no_credit(text: str) -> bool:
-    """Return whether a text says that the account is empty."""
+def mentions_no_credit(text: str) -> bool:
+    """Return `True` if a text mentions that the account is empty."""
     return _NO_CREDIT.search(_normalized(text)) is not None
 
 
 def status_of_code(code: str | None) -> int | None:
-    """Return the HTTP status that an envelope's code is, or stands for; `None` if for none."""
+    """Return the HTTP status for the `code` of an envelope; `None` for an unknown code."""
     word = (code or "").strip().lower()
     if re.fullmatch(r"[3-5]\d\d", word):
         return int(word)
@@ -164,20 +169,20 @@ def status_of_code(code: str | None) -> int | None:
 
 
 def _normalized(text: str) -> str:
-    """Return a text in lower case, with one blank for every blank, underscore or hyphen in it."""
+    """Return a text in lower case, with one blank for each run of blanks, `_` and `-`."""
     return re.sub(r"[\s_\-]+", " ", text.lower())
 
 
 def checked_codes(codes: Collection[str]) -> frozenset[str]:
-    """Return error codes that a user knows of a gateway, in lower case.
+    """Return the user's error codes for rejections, in lower case.
 
     Raises:
-        ConfigurationError: one is empty, or they are a single text.
+        ConfigurationError: a code is empty, or the collection is a single text.
 
     """
     texts = [] if isinstance(codes, str) else [code.strip() for code in map(str, codes)]
     if isinstance(codes, str) or not all(texts):
         raise ConfigurationError(
-            f"rejection_codes must be texts, such as {{'busy_try_again'}}, not {codes!r}."
+            f"rejection_codes must be texts, such as {{'busy_try_again'}}, got {codes!r}."
         )
     return frozenset(text.lower() for text in texts)

@@ -1,4 +1,4 @@
-"""Chunks: the body of an answer as it arrives."""
+"""Response body: the bytes of an answer as they arrive."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import aiohttp
 
 
 async def next_chunk(content: aiohttp.StreamReader) -> bytes:
-    """Return the bytes that have arrived, even if the connection broke after them.
+    """Return the next bytes of a body, or `b""` at its end.
 
-    aiohttp raises as soon as the connection is lost, and keeps the bytes before that to itself:
-    all of a short answer, if its reader had something else to do first. At the end it is empty.
+    Bytes that arrived before the connection was lost are returned first. aiohttp alone would raise
+    its error at once, and so lose all of a short answer if the event loop is busy.
     """
     try:
         return await content.readany()

@@ -1,4 +1,4 @@
-"""The aiohttp sessions that requests travel on."""
+"""Sessions: the aiohttp sessions for reads and for submissions."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ import aiohttp
 from yarl import URL
 
 from luma_async.errors import ConfigurationError
-from luma_async.transport.connection_reuse import LONGEST_IDLE, Reuse, Ride, is_known
+from luma_async.transport.connection_reuse import (
+    MAX_IDLE,
+    ConnectionChoice,
+    ReusePolicy,
+    is_supported,
+)
 from luma_async.transport.proxies import environment_proxy
 
-_CLOSING = {"Connection": "close"}
-READS_KEPT = 15.0
-"""Seconds that a connection for reads is kept."""
+_CLOSE = {"Connection": "close"}
 
-_PLAIN = {"Accept-Encoding": "identity"}
+READS_KEEP_ALIVE = 15.0
+"""Seconds that an idle connection for reads is kept."""
+
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+"""Header for a session that does not decompress answers."""
 
 
 class Sessions:
-    """One session for reads and one for submissions, which both keep their connections.
+    """One session for reads and one for submissions, both with connections that are kept alive.
 
-    A submission travels on a connection that was used just now, or on a new one (`Reuse`). Both
-    use the environment's proxy for the URL `proxied`, if it is given.
+    A submission is sent on a connection that was used just now, or on a new one (`ReusePolicy`). If
+    the URL `proxied` is given, both sessions use the environment's proxy for it.
 
-    A session of the caller's serves both, and is never closed here. Should its release of aiohttp
-    keep connections in a way that is not known here, requests on it ask the server to close their
-    connection, so that none of them is left idle.
+    A session of the caller is used for both, and is never closed here. If its version of aiohttp
+    keeps connections in an unknown way, each request asks the server to close the connection
+    afterwards, so that no idle connection can be reused.
     """
 
     def __init__(
@@ -39,31 +46,31 @@ class Sessions:
     ) -> None:
         self.given = given
         self._proxied = proxied
-        self.reuse = Reuse()
+        self.reuse = ReusePolicy()
         self._headers = headers
-        self._chooses = given is None or is_known(given)
+        self._can_choose = given is None or is_supported(given)
         own = {} if given is None else {**headers}
-        if not self._chooses:
-            own |= _CLOSING
+        if not self._can_choose:
+            own |= _CLOSE
         if given is not None and not given.auto_decompress:
-            own |= _PLAIN
+            own |= _UNCOMPRESSED
         self.request_headers = own or None
-        """What is to be said with a request, beside what the session says with each."""
+        """Headers of each request, in addition to the headers of the session."""
         self.request_headers_with_body = {**own, "Content-Type": "application/json"}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._own: dict[bool, aiohttp.ClientSession] = {}
 
     def now(self) -> float:
         """Return the time of the event loop that the sessions belong to."""
-        # To ask for the running one costs a call of the system; `open()` does so anyway.
+        # The stored loop is used, because get_running_loop() costs a system call.
         loop = self._loop or asyncio.get_running_loop()
         return loop.time()
 
     def open(self, *, submits: bool) -> aiohttp.ClientSession:
-        """Return the session for a request, opened at the first one.
+        """Return the session for a request. It is opened for the first request.
 
         Raises:
-            ConfigurationError: it was opened in another event loop, or the caller's is closed.
+            ConfigurationError: the session was opened in another event loop, or is closed.
 
         """
         loop = asyncio.get_running_loop()
@@ -81,7 +88,7 @@ class Sessions:
         if submits not in self._own:
             self._own[submits] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=0, keepalive_timeout=LONGEST_IDLE if submits else READS_KEPT
+                    limit=0, keepalive_timeout=MAX_IDLE if submits else READS_KEEP_ALIVE
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
@@ -89,18 +96,21 @@ class Sessions:
             )
         return self._own[submits]
 
-    def ride(
+    def choose_connection(
         self, session: aiohttp.ClientSession
-    ) -> tuple[Ride, tuple[aiohttp.ClientMiddlewareType, ...] | None]:
-        """Return what chooses a submission's connection, and the middlewares that it is one of."""
-        ride = Ride(self.reuse, session)
-        if not self._chooses:
-            return ride, None
+    ) -> tuple[ConnectionChoice, tuple[aiohttp.ClientMiddlewareType, ...] | None]:
+        """Return a `ConnectionChoice` for one submission, and the middlewares that include it.
+
+        The middlewares are `None`, for those of the session, if connections cannot be chosen.
+        """
+        choice = ConnectionChoice(self.reuse, session)
+        if not self._can_choose:
+            return choice, None
         given: Iterable[aiohttp.ClientMiddlewareType] = session._middlewares  # noqa: SLF001
-        return ride, (*given, ride)
+        return choice, (*given, choice)
 
     async def aclose(self, *, submits: bool) -> None:
-        """Close what was opened here for such requests; those that are under way fail."""
+        """Close the own session for submissions or for reads. Its requests in flight fail."""
         session = self._own.pop(submits, None)
         if session is not None:
             await session.close()

@@ -25,18 +25,18 @@ from luma_async.errors import (
     SubmissionStoppedError,
 )
 from luma_async.text_values import SecretLike, URLLike
-from luma_async.transport.account_limit import Account, Turn
+from luma_async.transport.account_limit import AccountLimit, Turn
 from luma_async.transport.call import Body, Call
-from luma_async.transport.connection_reuse import Ride
-from luma_async.transport.credentials import Secret, checked_base_url, checked_key
+from luma_async.transport.connection_reuse import ConnectionChoice
+from luma_async.transport.credentials import Secret, checked_api_key, checked_base_url
 from luma_async.transport.failures import Answer, Failed, Scrub, refused, unanswered, unreadable
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.lane import Lane
-from luma_async.transport.long_answer import in_turns
-from luma_async.transport.rate_limit_headers import REMAINING, used_up_for
-from luma_async.transport.rate_limiter import Brake
+from luma_async.transport.long_answer import run_in_steps
+from luma_async.transport.rate_limit_headers import REMAINING, exhausted_for
+from luma_async.transport.rate_limiter import RateLimiter
 from luma_async.transport.response_body import next_chunk
-from luma_async.transport.retry_policy import Verdict, verdict, waits
+from luma_async.transport.retry_policy import Action, action_for, retry_delays
 from luma_async.transport.scrubbing import Scrubber
 from luma_async.transport.sessions import Sessions
 from luma_async.transport.submissions import SubmissionRecord
@@ -98,7 +98,7 @@ class _Sending(Generic[T]):
     abandoned: bool = False
     """Whether the caller was cancelled."""
     unclear: LumaError | None = None
-    """Why nobody knows whether a submission was taken, from the first try that left it so."""
+    """Why nobody knows whether a submission was accepted, from the first try that left it so."""
     upload: Upload | None = None
     """The body of a submission's newest try."""
 
@@ -149,7 +149,7 @@ class Transport:
         self._host = parts.netloc
         self._prefix = parts.path
         self._base = URL(self.base_url, encoded=True)
-        self._key = checked_key(api_key)
+        self._key = checked_api_key(api_key)
         self._scrubber = Scrubber(self._key)
         headers = {
             "Authorization": Secret(f"Bearer {self._key}"),
@@ -165,14 +165,14 @@ class Transport:
         self._submissions = Lane("submissions", max(max_requests - 1, 1), requests)
         self._looks = Lane("looks", max_requests, requests)
         self._others = Lane("requests for links", max_requests, requests)
-        self.account = Account()
+        self.account = AccountLimit()
         self._closed = False
         self._submits = True
         self._is_closing = False
         self._interruptible: set[_Sending[Any]] = set()
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._persist = backoff.on_exception(
-            waits,
+            retry_delays,
             Failed,
             max_tries=max_tries,
             giveup=lambda failed: not cast("Failed", failed).may_repeat,
@@ -207,10 +207,10 @@ class Transport:
         of a submission, as `Idempotency-Key` and `X-Request-Id`.
 
         Raises:
-            UncertainSubmission: the call submits, and may have been taken.
+            UncertainSubmission: the call submits, and may have been accepted.
             ClientClosedError: `aclose()` was called before or while this waited.
             SubmissionStoppedError: `stop_submitting()` was; the submission did not leave.
-            LumaError: whatever else it ended in; a submission was not taken then.
+            LumaError: whatever else it ended in; a submission was not accepted then.
 
         """
         if self._is_over(call):
@@ -226,16 +226,16 @@ class Transport:
                 sending.failed = failed
             return await self._interruptibly(sending, self._persist(sending))
         except Failed as failed:
-            if failed.entry is not None and call.submits:
-                logger.info("%s Nobody has the job, by %s.", failed.error, failed.entry)
-            decided = verdict(failed.failure, submits=call.submits)
-            goes_on = decided is Verdict.REPEAT or not call.submits
+            if failed.rule is not None and call.submits:
+                logger.info("%s Nobody has the job, by %s.", failed.error, failed.rule)
+            decided = action_for(failed.failure, submits=call.submits)
+            goes_on = decided is Action.RETRY or not call.submits
             error = self._over(call) if goes_on and self._is_over(call) else failed.error
         except Exception as other:  # noqa: BLE001  such as that the client is closed
             error = sending.error_of(other, self._scrubber.text)
         except asyncio.CancelledError:
             if sending.unclear is not None:
-                logger.warning("%s The job may have been taken.", sending.unclear)
+                logger.warning("%s The job may have been accepted.", sending.unclear)
             raise
         # Raised out here, so that no exception of aiohttp's hangs on it as its context: those
         # carry the request's headers, and so the key.
@@ -352,11 +352,11 @@ class Transport:
         finally:
             if not call.submits:
                 lane.leave()
-        decided = verdict(failed.failure, submits=call.submits)
-        if decided is Verdict.UNCERTAIN and sending.unclear is None:
+        decided = action_for(failed.failure, submits=call.submits)
+        if decided is Action.UNCERTAIN and sending.unclear is None:
             sending.unclear = failed.error
         failed.may_repeat = not self._is_over(call) and (
-            decided is Verdict.REPEAT or (decided is Verdict.UNCERTAIN and sending.repeat_uncertain)
+            decided is Action.RETRY or (decided is Action.UNCERTAIN and sending.repeat_uncertain)
         )
         try:
             raise failed
@@ -368,7 +368,7 @@ class Transport:
         return self._closed or (call.submits and not self._submits)
 
     def _over(self, call: Call[Any]) -> LumaError:
-        rest = "; the job was not taken" if call.submits else ""
+        rest = "; the job was not accepted" if call.submits else ""
         if self._closed or (call.submits and self._is_closing):
             return ClientClosedError(f"{call}: the client is closed{rest}.")
         return SubmissionStoppedError(f"{call}: nothing more is submitted{rest}.")
@@ -403,7 +403,7 @@ class Transport:
         if failed is None and not delivery.cancelled():
             self.account.accepted(turn)
         elif isinstance(failed, Failed) and failed.is_full_account:
-            self.account.refused(failed.error, failed.retry_after, sent=sent)
+            self.account.rejected(failed.error, failed.retry_after, sent=sent)
         else:
             self.account.unused(turn)
 
@@ -463,8 +463,8 @@ class Transport:
 
     async def _once(self, sending: _Sending[T], lane: Lane, sent: float) -> T:
         """Send once at the moment `sent`, and return what the answer says, or raise `Failed`."""
-        brake = lane.brake
-        brake.left()
+        limiter = lane.limiter
+        limiter.started()
         try:
             if sending.call.submits:
                 answer = await self._exchange(sending)
@@ -472,22 +472,22 @@ class Transport:
                 found = await self._exchange_on_a_connection(sending)
                 assert found is not None  # noqa: S101  any connection will do
                 answer = found
-            self._sessions.reuse.heed(answer.headers)
+            self._sessions.reuse.update(answer.headers)
             if REMAINING in answer.headers and answer.status != 429:
-                _heed(answer.headers, brake, sent)
+                _heed(answer.headers, limiter, sent)
             result = await self._read(sending.call, answer)
-            brake.passed(sent)
+            limiter.succeeded(sent)
         except Failed as failed:
             if not isinstance(failed.error, RateLimitError):
                 if isinstance(failed.error, APIError):
-                    brake.passed(sent)
+                    limiter.succeeded(sent)
             elif not failed.is_full_account:
-                brake.press(failed.retry_after, sent=sent)
+                limiter.refused(failed.retry_after, sent=sent)
             raise
         else:
             return result
         finally:
-            brake.ended()
+            limiter.finished()
 
     async def _read(self, call: Call[T], answer: Answer) -> T:
         """Return what an answer says, or raise `Failed`."""
@@ -495,7 +495,7 @@ class Transport:
             raise refused(call, answer, self._scrubber.text)
         try:
             if call.read_in_steps is not None:
-                return await in_turns(call.read_in_steps(answer.body))
+                return await run_in_steps(call.read_in_steps(answer.body))
             return call.read(answer.body)
         except ResponseError as error:
             why = str(error)
@@ -530,11 +530,11 @@ class Transport:
         headers: Mapping[str, str] = (
             sessions.request_headers_with_body if data else sessions.request_headers
         ) or {}
-        ride: Ride | None = None
+        choice: ConnectionChoice | None = None
         middlewares = None  # those of the session
         if call.submits:
-            ride, middlewares = sessions.ride(session)
-            data, headers, timeout = self._upload(sending, ride)
+            choice, middlewares = sessions.choose_connection(session)
+            data, headers, timeout = self._upload(sending, choice)
         try:
             async with session.request(
                 call.method,
@@ -548,8 +548,8 @@ class Transport:
                 max_field_size=HEADER_LIMIT,
                 middlewares=middlewares,
             ) as response:
-                if ride is not None:
-                    ride.was_answered()
+                if choice is not None:
+                    choice.answer_received()
                 body, cut_off = _whole_body(response.content), None
                 if body is None:
                     body, cut_off = await _read_body(response.content)
@@ -564,11 +564,11 @@ class Transport:
         try:
             if sending.upload is not None and sending.upload.held_back is not None:
                 raise sending.upload.held_back
-            if ride is not None and sending.upload is not None:
+            if choice is not None and sending.upload is not None:
                 if sending.upload.is_unfit and not sending.has_left:
                     return None
                 if isinstance(problem, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-                    ride.was_cut_off()
+                    choice.connection_lost()
             has_left = self._may_have_left(sending, session, problem) if call.submits else None
             raise self._unanswered(call, problem, timeout, has_left=has_left)
         finally:
@@ -592,7 +592,7 @@ class Transport:
         )
 
     def _upload(
-        self, sending: _Sending[Any], ride: Ride
+        self, sending: _Sending[Any], choice: ConnectionChoice
     ) -> tuple[Upload, Mapping[str, str], aiohttp.ClientTimeout]:
         """Return a submission's body, headers and timeout for one try."""
         call, record, request_id = sending.call, sending.record, sending.request_id
@@ -601,7 +601,7 @@ class Transport:
             body,
             may_leave=None if record is None else record.confirm,
             is_off=partial(self._is_over, call),
-            ride=ride,
+            choice=choice,
         )
         headers = self._sessions.request_headers_with_body
         if request_id is not None:
@@ -623,10 +623,10 @@ class Transport:
         return unanswered(call, error, said, host=self._host, timeout=timeout, has_left=has_left)
 
 
-def _heed(headers: Mapping[str, str], brake: Brake, sent: float) -> None:
+def _heed(headers: Mapping[str, str], limiter: RateLimiter, sent: float) -> None:
     """Hold calls back if the headers of an answer say that no more are allowed for now."""
-    if (seconds := used_up_for(headers)) is not None:
-        brake.used_up(seconds, sent=sent)
+    if (seconds := exhausted_for(headers)) is not None:
+        limiter.exhausted(seconds, sent=sent)
 
 
 def _whole_body(content: aiohttp.StreamReader) -> bytes | None:
@@ -670,5 +670,5 @@ def _time_to_send(size: int, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientTi
 
 def _log_retry(details: Mapping[str, Any]) -> None:
     failed = details["exception"]
-    certain = "" if failed.entry is None else f" Nobody has the job, by {failed.entry}."
+    certain = "" if failed.rule is None else f" Nobody has the job, by {failed.rule}."
     logger.info("%s%s Trying again in %.1f s.", failed.error, certain, details["wait"])

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from luma_async.transport.call import Body
-from luma_async.transport.connection_reuse import Ride
+from luma_async.transport.connection_reuse import ConnectionChoice
 
 
 class Upload(aiohttp.Payload):
@@ -30,14 +30,14 @@ class Upload(aiohttp.Payload):
         *,
         may_leave: Callable[[], Awaitable[None]] | None,
         is_off: Callable[[], bool],
-        ride: Ride,
+        choice: ConnectionChoice,
     ) -> None:
         super().__init__(body, content_type="application/json")
         self._size = len(body)
         self._body = body
         self._may_leave = may_leave
         self._is_off = is_off
-        self._ride = ride
+        self._choice = choice
         self.is_asked_for = False
         """Whether aiohttp began to send it. Middleware of a session may send another body."""
         self.has_left = False
@@ -59,7 +59,7 @@ class Upload(aiohttp.Payload):
         self.is_asked_for = True
         if self.has_left:
             raise InterruptedError("a submission is sent once")
-        await self._ride.settle(writer)
+        await self._choice.settle(writer)
         self._look_at_connection(writer)
         pieces = _pieces(self._body)
         piece: bytes | None = next(pieces)
@@ -78,7 +78,7 @@ class Upload(aiohttp.Payload):
 
     def _look_at_connection(self, writer: AbstractStreamWriter) -> None:
         """Raise if the server may have closed the connection: nothing has left on it."""
-        self.is_unfit = not self._ride.may_leave_on(writer)
+        self.is_unfit = not self._choice.is_usable(writer)
         if self.is_unfit:
             raise ConnectionAbortedError("the connection was idle for too long, or is closed")
 

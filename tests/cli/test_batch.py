@@ -87,7 +87,7 @@ def test_a_file_of_rows_becomes_a_folder(tmp_path: Path) -> None:
 
 
 def settle(sim: Simulator, folder: Path) -> int:
-    """Do what a user does with the server's list of tasks, which tells what was taken."""
+    """Do what a user does with the server's list of tasks, which tells what was accepted."""
     taken = {job.request["user_prompt"]: job.id for job in sim.ledger.jobs}
 
     async def settle_all() -> int:

@@ -211,7 +211,7 @@ def test_an_interrupted_submission_is_not_lost(sim: Simulator, tmp_path: Path) -
         _, complaints = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
-    assert "the job was taken" in complaints
+    assert "the job was accepted" in complaints
     assert complaints.splitlines()[-1] == "  luma-async resume"
     assert [job["id"] for job in shell.lines("jobs")] == [sim.ledger.jobs[0].id]
 

@@ -88,7 +88,10 @@ def test_a_prompt_may_look_like_an_option_for_a_key(tmp_path: Path) -> None:
 BAD_USAGE = [
     (["generate", "a cat", "--aspect-ratio", "5:4"], "aspect_ratio: '5:4' is not known"),
     (["generate", "a cat", "--extra", "[7]"], "extra: is no JSON object"),
-    (["generate", "a cat", "--base-url", "gateway"], "base_url is not usable"),
+    (
+        ["generate", "a cat", "--base-url", "gateway"],
+        "base_url must look like https://host[/prefix], got 'gateway'",
+    ),
     (["generate", "a cat", "--no-wait", "--output", "x"], "contradict each other"),
     (["extend", "some-id", "more", "--loop"], "No such option"),
     (["jobs", "--state", "lazy"], "state: 'lazy' is none; allowed: submitting"),
@@ -103,7 +106,7 @@ def test_a_host_that_is_not_there_is_told_from_bad_usage(tmp_path: Path) -> None
         results, complaints = trying.communicate(timeout=PATIENCE)
 
     assert (trying.returncode, results) == (3, "")
-    assert "the job was not taken" in complaints
+    assert "the job was not accepted" in complaints
     for bad, said in done:
         assert (bad.returncode, bad.stdout) == (2, "")
         assert said in bad.stderr

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from luma_async import GatewayDialect, Generation, ResponseError, State
 from luma_async.dialects.fields import as_state
-from luma_async.transport.error_bodies import page_text, read_refusal
+from luma_async.transport.error_bodies import page_text, read_error_body
 
 SCALARS = (
     st.none()
@@ -139,13 +139,13 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(ResponseError):
         read(body)
     assert isinstance(page_text(body), str)
-    read_refusal(body, status=500)
+    read_error_body(body, status=500)
 
 
 @given(ANY_JSON, st.sampled_from([200, 400, 500]))
 def test_any_json_can_be_looked_at_for_a_refusal(document: Any, status: int) -> None:
     """The reader of refusals finds one or none, and a refusal says something."""
-    refusal = read_refusal(json.dumps(document).encode(), status=status)
+    refusal = read_error_body(json.dumps(document).encode(), status=status)
 
     assert refusal is None or refusal.message or refusal.code
 

@@ -117,7 +117,7 @@ def read_many(document: Any) -> dict[str, Generation]:
     ids=["object", "extension", "envelope", "bare id"],
 )
 def test_every_answer_to_a_submission_names_its_task(document: Any) -> None:
-    """A job that was taken is pending under its id."""
+    """A job that was accepted is pending under its id."""
     generation = read_one(document)
 
     assert (generation.id, generation.state) == (ID, State.PENDING)

@@ -63,7 +63,7 @@ def test_a_power_cut_takes_no_id_that_was_seen(tmp_path: Path) -> None:
         known, uncertain = asyncio.run(_what_is_left(left / "jobs.db", sim.url))
 
     assert seen.items() <= known.items()
-    # Of those that nobody saw, each that was taken is known, or known to be uncertain.
+    # Of those that nobody saw, each that was accepted is known, or known to be uncertain.
     assert len(taken) <= len(known) + uncertain
 
 

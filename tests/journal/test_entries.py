@@ -119,7 +119,7 @@ async def test_a_failure_is_written_down(place: str) -> None:
     ],
 )
 async def test_a_refused_submission_leaves_no_entry(place: str, fault: Fault) -> None:
-    """The job was not taken, so the key is free: asked again, it is submitted."""
+    """The job was not accepted, so the key is free: asked again, it is submitted."""
     async with Simulator() as sim, connect(sim, journal=place, max_tries=2) as luma:
         sim.faults.add(fault)
         with pytest.raises(LumaError):
@@ -291,7 +291,7 @@ async def test_a_risked_repeat_ends_in_one_entry(place: str) -> None:
 
 
 async def test_a_risked_repeat_that_is_refused_stays_uncertain(place: str) -> None:
-    """The first may have been taken, whatever the second was told."""
+    """The first may have been accepted, whatever the second was told."""
     async with Simulator() as sim, connect(sim, journal=place) as luma:
         sim.faults.add(Fault.cut(after=True, times=1))
         sim.faults.add(Fault(status=422, body=b'{"error": {"message": "no"}}', after=True))

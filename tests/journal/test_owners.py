@@ -133,7 +133,7 @@ async def test_an_answer_after_all_ends_the_uncertainty(place: str) -> None:
 
 
 async def test_a_refusal_after_all_ends_the_uncertainty(place: str) -> None:
-    """The job was not taken, so its key is free, or what stood there before stands there again."""
+    """The job was not accepted, so its key is free, or its entry is restored."""
     slow = SQLJournal(place, owner_timeout=1000)
     async with slow, SQLJournal(place, owner_timeout=0.1) as other:
         cat, dog = new_entry("cat"), new_entry("dog")

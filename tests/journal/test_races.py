@@ -67,7 +67,7 @@ async def test_two_clients_share_a_journal(place: str) -> None:
 
 
 async def test_a_refused_submission_leaves_the_key_to_the_other(place: str) -> None:
-    """Who waited for the first one's submission makes its own, as that was not taken."""
+    """Who waited for the first one's submission makes its own, as that was not accepted."""
     async with (
         Simulator(durations=Fixed(0.0)) as sim,
         connect(sim, journal=place) as one,

@@ -423,7 +423,7 @@ async def test_an_image_that_was_not_sent_whole_is_sent_again() -> None:
 
 
 async def test_an_image_that_was_not_sent_whole_stays_once_submitting_was_stopped() -> None:
-    """The rest is not sent: what no server has read whole is not taken."""
+    """The rest is not sent: what no server has read whole is not accepted."""
     came = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -442,7 +442,7 @@ async def test_an_image_that_was_not_sent_whole_stays_once_submitting_was_stoppe
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**16)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, LumaClient("k", base_url=url) as luma:
-        with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
+        with pytest.raises(SubmissionStoppedError, match="the job was not accepted"):
             await luma.generate("a cat", image=image)
 
     assert came < len(image)

@@ -14,7 +14,7 @@ from luma_async.dialects import JSONObject, Mark
 from luma_async.packed_row import PackedRow
 from luma_async.tasks.batch_answer import BatchAnswer, BatchReader, Known, Seen
 from luma_async.transport import Call
-from luma_async.transport.long_answer import LONG, in_turns
+from luma_async.transport.long_answer import LONG, run_in_steps
 from tests.rows import full_row
 
 JOBS = 100
@@ -51,7 +51,7 @@ async def read(call: Call[BatchAnswer], document: object) -> BatchAnswer:
     body = json.dumps(document).encode()
     assert len(body) > LONG
     assert call.read_in_steps is not None
-    return await in_turns(call.read_in_steps(body))
+    return await run_in_steps(call.read_in_steps(body))
 
 
 @pytest.mark.parametrize("is_wrapped", [True, False])
@@ -145,4 +145,4 @@ async def test_a_long_answer_that_lists_no_tasks_is_an_error() -> None:
         await read(call, {"code": "busy", "data": {"padding": PADDING * 20}})
     with pytest.raises(ResponseError, match="JSON"):
         assert call.read_in_steps is not None
-        await in_turns(call.read_in_steps(b'[{"id": "a", "x": "' + b"y" * LONG))
+        await run_in_steps(call.read_in_steps(b'[{"id": "a", "x": "' + b"y" * LONG))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luma_async.transport.account_limit import speaks_of_full_account
+from luma_async.transport.account_limit import mentions_job_limit
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from luma_async.transport.account_limit import speaks_of_full_account
 )
 def test_too_many_jobs_at_once_make_a_full_account(code: str | None, message: str) -> None:
     """An end of a job makes room in it."""
-    assert speaks_of_full_account(code, message)
+    assert mentions_job_limit(code, message)
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_too_many_jobs_at_once_make_a_full_account(code: str | None, message: st
 )
 def test_too_many_requests_do_not(code: str | None, message: str) -> None:
     """Only time makes room for those."""
-    assert not speaks_of_full_account(code, message)
+    assert not mentions_job_limit(code, message)

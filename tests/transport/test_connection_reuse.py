@@ -21,10 +21,11 @@ from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport import connection_reuse
 from luma_async.transport.connection_reuse import (
     DISTRUST,
-    LONGEST_IDLE,
-    Reuse,
+    MAX_IDLE,
+    ConnectionChoice,
+    ReusePolicy,
     has_ended,
-    longest_idle,
+    max_idle,
 )
 from tests.clients import HOUR, KEY, connect, until
 from tests.loops import skip
@@ -46,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let connections age when the test says so: no machine is too slow."""
     clock = Clock()
     monkeypatch.setattr("aiohttp.connector.monotonic", clock)
-    monkeypatch.setitem(Reuse.__init__.__kwdefaults__ or {}, "clock", clock)
+    monkeypatch.setitem(ReusePolicy.__init__.__kwdefaults__ or {}, "clock", clock)
     return clock
 
 
@@ -120,11 +121,11 @@ async def test_no_submission_leaves_on_a_connection_that_was_idle(
     """Just below the limit it is used again; at the limit another one is opened."""
     async with Simulator(durations=Fixed(HOUR)) as sim, client(sim) as luma:
         await luma.generate("a cat")
-        clock.now += LONGEST_IDLE - 0.01
+        clock.now += MAX_IDLE - 0.01
         await luma.generate("a dog")
         assert sim.ledger.connections == 1
 
-        clock.now += LONGEST_IDLE + 0.01
+        clock.now += MAX_IDLE + 0.01
         await luma.generate("a cow")
 
         assert sim.ledger.connections == 2
@@ -141,7 +142,7 @@ async def test_the_newest_connection_is_used_first(clock: Clock, client: Open) -
         assert sim.ledger.connections == 4
 
         for number in range(8):
-            clock.now += LONGEST_IDLE / 2
+            clock.now += MAX_IDLE / 2
             await luma.generate(f"dog {number}")
 
         assert sim.ledger.connections == 4
@@ -371,20 +372,20 @@ async def test_a_release_of_aiohttp_that_keeps_connections_otherwise(
     """What is not known is not used: each submission has a connection of its own then."""
     async with Simulator(durations=Fixed(HOUR)) as sim, aiohttp.ClientSession() as session:
         if broken == "nothing is kept":
-            monkeypatch.setattr("luma_async.transport.sessions.is_known", lambda _: False)
+            monkeypatch.setattr("luma_async.transport.sessions.is_supported", lambda _: False)
         async with connect(sim, session=session, schedule=SELDOM) as luma:
             if broken == "other entries":
-                monkeypatch.setattr(connection_reuse.Ride, "_newest", lambda *_: 1 / None)  # type: ignore[operator]
+                monkeypatch.setattr(ConnectionChoice, "_newest", lambda *_: 1 / None)  # type: ignore[operator]
             for number in range(3):
                 await luma.generate(f"cat {number}")
 
             assert sim.ledger.connections == 3
 
 
-async def test_the_pool_of_this_release_of_aiohttp_is_known() -> None:
+async def test_the_pool_of_this_release_of_aiohttp_is_supported() -> None:
     """Connections are kept under their key with the moment since when, oldest first."""
     async with Simulator(durations=Fixed(HOUR)) as sim, aiohttp.ClientSession() as session:
-        assert connection_reuse.is_known(session)
+        assert connection_reuse.is_supported(session)
         async with session.get(sim.url + "/simulator/ledger") as response:
             await response.read()
 
@@ -414,14 +415,14 @@ async def test_the_pool_of_this_release_of_aiohttp_is_known() -> None:
 )
 def test_what_a_keep_alive_header_says(header: str, seconds: float) -> None:
     """The way there and back counts as idle at the server."""
-    assert longest_idle(header) == seconds
+    assert max_idle(header) == seconds
 
 
 @given(st.text() | st.lists(st.sampled_from(WORDS)).map("".join))
 @example("timeout=inf,max=-0")
 def test_no_keep_alive_header_breaks_anything(header: str) -> None:
     """Whatever it is, it says a time or nothing."""
-    assert longest_idle(header) >= 0
+    assert max_idle(header) >= 0
 
 
 @pytest.mark.parametrize("status", [200, 307])

@@ -16,7 +16,7 @@ from luma_async import ConfigurationError, GenerateRequest, LumaClient
 from luma_async.media import image_from
 from luma_async.simulator import Simulator
 from luma_async.text_values import unwrapped
-from luma_async.transport.credentials import checked_base_url, checked_key
+from luma_async.transport.credentials import checked_api_key, checked_base_url
 from tests.clients import KEY
 
 PLACE = "https://api.example/v1"
@@ -52,8 +52,8 @@ def test_what_is_no_key_is_refused_by_its_type(key: Any) -> None:
 @pytest.mark.parametrize("key", [b"sk-\xff-key", SecretBytes(b"\xff\xfe"), "sk-\N{SNOWMAN}"])
 def test_a_key_that_no_header_carries_is_refused(key: Any) -> None:
     """Bytes that are no text, and characters beyond ASCII."""
-    with pytest.raises(ConfigurationError, match="characters that no key has"):
-        checked_key(key)
+    with pytest.raises(ConfigurationError, match="characters that an API key cannot have"):
+        checked_api_key(key)
 
 
 @pytest.mark.parametrize(

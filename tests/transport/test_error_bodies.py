@@ -18,27 +18,27 @@ from luma_async import (
     ServerError,
 )
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from luma_async.transport.error_bodies import Refusal, error_class, page_text, read_refusal
+from luma_async.transport.error_bodies import ErrorBody, error_class, page_text, read_error_body
 from tests.clients import KEY, connect
 
-BODIES: list[tuple[Any, Refusal | None]] = [
+BODIES: list[tuple[Any, ErrorBody | None]] = [
     (
         {"error": {"message": "no", "type": "t", "param": "", "code": "insufficient_user_quota"}},
-        Refusal("no", "insufficient_user_quota"),
+        ErrorBody("no", "insufficient_user_quota"),
     ),
-    ({"error": {"message": "no", "type": "t", "code": None}}, Refusal("no", "t")),
-    ({"error": "no"}, Refusal("no")),
-    ({"code": "bad", "message": "no", "data": None}, Refusal("no", "bad")),
-    ({"code": 1001, "message": "no"}, Refusal("no", "1001")),
+    ({"error": {"message": "no", "type": "t", "code": None}}, ErrorBody("no", "t")),
+    ({"error": "no"}, ErrorBody("no")),
+    ({"code": "bad", "message": "no", "data": None}, ErrorBody("no", "bad")),
+    ({"code": 1001, "message": "no"}, ErrorBody("no", "1001")),
     (
         {"code": "bad", "message": "no", "data": None, "request_id": "r"},
-        Refusal("no", "bad", "r"),
+        ErrorBody("no", "bad", "r"),
     ),
-    ({"detail": "no"}, Refusal("no")),
-    ({"detail": {"reason": "no", "code": 1}}, Refusal("no", "1")),
+    ({"detail": "no"}, ErrorBody("no")),
+    ({"detail": {"reason": "no", "code": 1}}, ErrorBody("no", "1")),
     (
         {"detail": [{"loc": ["body", "prompt"], "msg": "too short"}, {"msg": "b"}, "c"]},
-        Refusal("body.prompt: too short; b; c"),
+        ErrorBody("body.prompt: too short; b; c"),
     ),
     ({}, None),
     ([], None),
@@ -51,32 +51,32 @@ BODIES: list[tuple[Any, Refusal | None]] = [
 
 
 @pytest.mark.parametrize(("body", "refusal"), BODIES, ids=repr)
-def test_every_family_of_error_bodies_is_read(body: Any, refusal: Refusal | None) -> None:
+def test_every_family_of_error_bodies_is_read(body: Any, refusal: ErrorBody | None) -> None:
     """Gateways of the OpenAI family, task gateways, the official service."""
-    assert read_refusal(json.dumps(body).encode(), status=400) == refusal
+    assert read_error_body(json.dumps(body).encode(), status=400) == refusal
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"Bad Gateway", b"\xff\xfe"])
 def test_a_page_explains_nothing(body: bytes) -> None:
     """What is no JSON is no explanation."""
-    assert read_refusal(body, status=502) is None
+    assert read_error_body(body, status=502) is None
 
 
 @pytest.mark.parametrize(
     ("body", "refusal"),
     [
-        ({"code": "bad", "message": "no", "data": None}, Refusal("no", "bad")),
+        ({"code": "bad", "message": "no", "data": None}, ErrorBody("no", "bad")),
         ({"code": 0, "message": "success", "data": None}, None),
         ({"code": "200", "message": "", "data": None}, None),
         ({"code": "SUCCESS", "message": "", "data": None}, None),
-        ({"error": {"message": "no"}}, Refusal("no")),
+        ({"error": {"message": "no"}}, ErrorBody("no")),
         ({"detail": "no"}, None),
     ],
     ids=repr,
 )
-def test_a_refusal_may_come_in_a_200(body: Any, refusal: Refusal | None) -> None:
+def test_a_refusal_may_come_in_a_200(body: Any, refusal: ErrorBody | None) -> None:
     """As an envelope with a code of failure, or as an error; the rest may be anything."""
-    assert read_refusal(json.dumps(body).encode(), status=200) == refusal
+    assert read_error_body(json.dumps(body).encode(), status=200) == refusal
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ async def test_a_refusal_inside_a_200_is_one() -> None:
         Simulator(variant=Variant(errors="task_200"), credits=0) as sim,
         connect(sim) as luma,
     ):
-        with pytest.raises(InsufficientCreditsError, match=r"Top up.*the job was not taken"):
+        with pytest.raises(InsufficientCreditsError, match=r"Top up.*the job was not accepted"):
             await luma.generate("a cat")
 
 
@@ -180,15 +180,15 @@ async def test_a_gateway_without_extend_is_told_as_such(status: Any) -> None:
     async with Simulator(variant=variant, durations=Fixed(0)) as sim, connect(sim) as luma:
         video = await (await luma.generate("a cat"))
 
-        with pytest.raises(APIError, match=r"no longer offers extend; the job was not taken"):
+        with pytest.raises(APIError, match=r"no longer offers extend; the job was not accepted"):
             await luma.extend(video, "on and on")
 
 
 async def test_a_redirect_is_an_error_that_names_the_place() -> None:
-    """The key is not carried to another place by itself."""
+    """The API key is not sent to another host automatically."""
     async with Simulator() as sim, connect(sim) as luma:
         where = ("Location", "https://elsewhere.example/luma/generations?x=y")
         sim.faults.add(Fault(status=301, headers=(where,)))
 
-        with pytest.raises(APIError, match=r"another place \(https://elsewhere.example\)"):
+        with pytest.raises(APIError, match=r"another URL \(https://elsewhere.example\)"):
             await luma.generate("a cat")

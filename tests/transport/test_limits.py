@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from luma_async import APITimeoutError, RateLimitError, ResponseError, ServerError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.failures import Failed
-from luma_async.transport.retry_policy import Failure, waits
+from luma_async.transport.retry_policy import Failure, retry_delays
 from tests.clients import HOUR, connect, until
 from tests.loops import skip
 
@@ -63,7 +63,7 @@ async def test_retry_after_is_honoured_beside_a_503() -> None:
 @given(st.lists(st.none() | st.floats(0, 120), min_size=1, max_size=8))
 def test_waits_grow_and_jitter_only_adds(asked: list[float | None]) -> None:
     """Without a word of the server half of each wait is random; with one it is a floor."""
-    pauses = waits()
+    pauses = retry_delays()
     next(pauses)
     for tries, seconds in enumerate(asked):
         pause = min(0.5 * 2**tries, 30.0)
@@ -101,7 +101,7 @@ async def test_a_client_at_its_limit_stays_below_it() -> None:
         await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(80)))
 
         # What was in flight at the first refusal; on a slow machine, once more as many. Without a
-        # brake, each of the 40 that are too many is refused at least once.
+        # limiter, each of the 40 that are too many is refused at least once.
         assert sim.ledger.statuses[429] < 32
         assert len(sim.ledger.jobs) == 80
 

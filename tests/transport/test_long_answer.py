@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from luma_async.transport.long_answer import STEP, LongAnswer, in_turns
+from luma_async.transport.long_answer import STEP, LongAnswer, run_in_steps
 
 words = some.text() | some.sampled_from(["}", "{", '"', "\\", '\\"', "},{", '"data":[', "✨", "]"])
 values = some.recursive(
@@ -112,7 +112,7 @@ async def test_others_have_their_turn_between_the_steps() -> None:
             await asyncio.sleep(0)
 
     turns = asyncio.create_task(others())
-    assert await in_turns(reader()) == "all"
+    assert await run_in_steps(reader()) == "all"
     turns.cancel()
 
     assert read_at_turns[:4] == [2, 4, 6, 8]

@@ -72,13 +72,13 @@ async def broken(*_: Any) -> None:
     ids=["407", "403", "502", "cut"],
 )
 async def test_a_proxy_that_refuses_to_connect_is_tried_again(answer: bytes) -> None:
-    """No byte for the gateway has left: the error says that nothing was taken."""
+    """No byte for the gateway has left: the error says that nothing was accepted."""
     async with (
         proxy_that_answers(answer) as (proxy, asked),
         aiohttp.ClientSession(proxy=proxy) as session,
         LumaClient(KEY, base_url="https://gw.invalid", session=session, max_tries=2) as luma,
     ):
-        with pytest.raises(APIConnectionError, match="the job was not taken"):
+        with pytest.raises(APIConnectionError, match="the job was not accepted"):
             await luma.generate("a cat")
 
         assert len(asked) == 2
@@ -91,18 +91,20 @@ async def test_a_gateway_that_speaks_no_tls_is_tried_again() -> None:
         Simulator() as sim,
         LumaClient(KEY, base_url=sim.url.replace("http:", "https:"), max_tries=2) as luma,
     ):
-        with pytest.raises(APIConnectionError, match="the job was not taken"):
+        with pytest.raises(APIConnectionError, match="the job was not accepted"):
             await luma.generate("a cat")
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "127.0.0.1:9", "http://127.0.0.1:9"])
 async def test_a_proxy_that_cannot_be_used_is_told(proxy: str) -> None:
-    """Whether it is down or of a kind that aiohttp has no way through, nothing was taken."""
+    """Whether it is down or of a kind that aiohttp has no way through, nothing was accepted."""
     async with (
         aiohttp.ClientSession(proxy=proxy) as session,
         LumaClient(KEY, base_url="http://gw.invalid", session=session, max_tries=1) as luma,
     ):
-        with pytest.raises((APIConnectionError, ConfigurationError), match="the job was not taken"):
+        with pytest.raises(
+            (APIConnectionError, ConfigurationError), match="the job was not accepted"
+        ):
             await luma.generate("a cat")
 
 
@@ -110,7 +112,9 @@ async def test_a_proxy_that_cannot_be_used_is_told(proxy: str) -> None:
 async def test_a_slip_in_the_host_is_told_at_once(base_url: str) -> None:
     """A name that no host can have will not be one at the next try."""
     async with LumaClient(KEY, base_url=base_url) as luma:
-        with pytest.raises((ConfigurationError, APIConnectionError), match="the job was not taken"):
+        with pytest.raises(
+            (ConfigurationError, APIConnectionError), match="the job was not accepted"
+        ):
             await luma.generate("a cat")
 
 
@@ -135,7 +139,9 @@ async def test_a_session_that_cannot_send_is_a_configuration_error(
         aiohttp.ClientSession(**settings) as session,
         connect(sim, session=session, journal=tmp_path / "jobs.db") as luma,
     ):
-        with pytest.raises(ConfigurationError, match=r"could not be sent.*was not taken") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"could not be sent.*was not accepted"
+        ) as caught:
             await luma.generate("a cat", key="cat")
 
         assert luma.journal is not None
@@ -175,7 +181,7 @@ async def test_a_session_of_another_loop_is_a_configuration_error() -> None:
     thread.start()
     thread.join()
     async with Simulator() as sim, connect(sim, session=made[0]) as luma:
-        with pytest.raises(ConfigurationError, match="the job was not taken"):
+        with pytest.raises(ConfigurationError, match="the job was not accepted"):
             await luma.generate("a cat")
 
         assert not sim.ledger.jobs
@@ -277,7 +283,7 @@ async def test_closing_keeps_what_is_still_connecting_from_leaving() -> None:
         goes_on.set()
         await closing
 
-        with pytest.raises(ClientClosedError, match="the job was not taken"):
+        with pytest.raises(ClientClosedError, match="the job was not accepted"):
             await asked
         assert not sim.ledger.jobs
 

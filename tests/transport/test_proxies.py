@@ -11,7 +11,7 @@ from yarl import URL
 from luma_async import LumaClient
 from luma_async.cli.connection import Connection
 from luma_async.cli.environment import API_KEY, Settings
-from luma_async.transport.proxies import _say_not_used, environment_proxy
+from luma_async.transport.proxies import _warn_unusable, environment_proxy
 from tests.clients import KEY
 from tests.media.hosts import MP4
 from tests.transport.proxies import running_proxy
@@ -22,7 +22,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    _say_not_used.cache_clear()
+    _warn_unusable.cache_clear()
 
 
 async def test_calls_and_downloads_take_the_proxy_of_the_environment(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from luma_async.transport.rate_limit_headers import parse_reset, parse_retry_after, used_up_for
+from luma_async.transport.rate_limit_headers import exhausted_for, parse_reset, parse_retry_after
 
 NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
 EPOCH = 1795176000  # the same moment
@@ -85,4 +85,4 @@ def test_an_allowance_is_used_up_when_nothing_remains(
     headers: dict[str, str], seconds: float | None
 ) -> None:
     """And then nothing is sent until it is renewed."""
-    assert used_up_for(headers) == seconds
+    assert exhausted_for(headers) == seconds

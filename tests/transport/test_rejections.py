@@ -296,8 +296,8 @@ async def test_a_refused_submission_is_repeated_only_where_nobody_can_have_the_j
 
         assert type(caught.value) is said.error
         assert sim.ledger.requests["generate"] == said.sent
-        assert ("may have been taken" in str(caught.value)) is (said.error is UNCERTAIN)
-        assert ("the job was not taken" in str(caught.value)) is (said.error is not UNCERTAIN)
+        assert ("may have been accepted" in str(caught.value)) is (said.error is UNCERTAIN)
+        assert ("the job was not accepted" in str(caught.value)) is (said.error is not UNCERTAIN)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
@@ -377,7 +377,7 @@ async def test_the_refusal_of_an_extension_may_name_its_source() -> None:
         body = json.dumps({"detail": f"task {video.id} cannot be extended", "task_id": video.id})
         sim.faults.add(Fault.answer(body.encode(), status=400, on=["extend"]))
 
-        with pytest.raises(BadRequestError, match="the job was not taken"):
+        with pytest.raises(BadRequestError, match="the job was not accepted"):
             await luma.extend(video, "it bows")
 
 
@@ -389,7 +389,7 @@ async def test_a_gateway_s_own_rejection_codes_can_be_added(status: int, sent: i
         body = json.dumps(task("上游请求超时", "pool_empty")).encode()
         sim.faults.add(Fault.answer(body, status=status))
 
-        with pytest.raises(APIError, match="the job was not taken"):
+        with pytest.raises(APIError, match="the job was not accepted"):
             await luma.generate("a cat")
 
         assert sim.ledger.requests["generate"] == sent
@@ -412,7 +412,7 @@ class TakesEveryJob:
     def answering(
         self, status: int, body: bytes, headers: list[tuple[str, str]]
     ) -> tuple[int, VideoTask | LumaError, str]:
-        """Submit one job, and return how many were taken, what came of it, and the log."""
+        """Submit one job, and return how many were accepted, what came of it, and the log."""
         before = len(self._sim.ledger.jobs)
         self._sim.faults.clear()
         self._sim.faults.add(Fault.answer(body, status=status, headers=tuple(headers), after=True))

@@ -134,7 +134,7 @@ async def test_a_submission_that_was_not_taken_is_sent_again(fault: Fault) -> No
 
 
 @table(UNCLEAR)
-@pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
+@pytest.mark.parametrize("taken", [True, False], ids=["accepted", "not accepted"])
 async def test_a_submission_that_may_have_been_taken_is_not_sent_again(
     fault: Fault, taken: bool
 ) -> None:
@@ -142,7 +142,7 @@ async def test_a_submission_that_may_have_been_taken_is_not_sent_again(
     async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(once(fault, after=taken))
 
-        with pytest.raises(SubmissionUncertainError, match="may have been taken"):
+        with pytest.raises(SubmissionUncertainError, match="may have been accepted"):
             await ended(luma.generate("a cat"), sim, "generate", fault)
 
         assert len(sim.ledger.jobs) == taken
@@ -152,7 +152,7 @@ async def test_a_submission_that_may_have_been_taken_is_not_sent_again(
 @table(REFUSED)
 @pytest.mark.parametrize("submits", [True, False], ids=["submission", "read"])
 async def test_an_answer_that_will_not_change_is_raised(fault: Fault, submits: bool) -> None:
-    """What the server refuses for good is raised at once, and no job was taken."""
+    """What the server refuses for good is raised at once, and no job was accepted."""
     async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(once(fault, on=["generate", "get"]))
 
@@ -161,7 +161,7 @@ async def test_an_answer_that_will_not_change_is_raised(fault: Fault, submits: b
 
         assert sum(sim.ledger.requests.values()) == 1
         assert not sim.ledger.jobs
-        assert ("the job was not taken" in str(caught.value)) is submits
+        assert ("the job was not accepted" in str(caught.value)) is submits
 
 
 @pytest.mark.parametrize("submits", [True, False], ids=["submission", "read"])
@@ -193,11 +193,11 @@ async def _look_anew(sim: Simulator, id: str) -> None:
     ],
 )
 async def test_tries_come_to_an_end(fault: Fault, kind: type[LumaError]) -> None:
-    """After `max_tries` the last error is raised; a submission was not taken."""
+    """After `max_tries` the last error is raised; a submission was not accepted."""
     async with Simulator() as sim, connect(sim, max_tries=2) as luma:
         sim.faults.add(fault)
 
-        with pytest.raises(kind, match="the job was not taken"):
+        with pytest.raises(kind, match="the job was not accepted"):
             await luma.generate("a cat")
 
         assert sim.ledger.requests["generate"] == 2
@@ -244,7 +244,7 @@ async def test_a_user_may_opt_in_to_repeats() -> None:
 async def test_a_refusal_that_may_be_of_the_answer_only_is_unclear(
     status: int, body: bytes
 ) -> None:
-    """One that names a job, or says that the upstream was slow, does not say "not taken"."""
+    """One that names a job, or says that the upstream was slow, does not say "not accepted"."""
     async with Simulator() as sim, connect(sim) as luma:
         sim.faults.add(Fault.answer(body, status=status))
 
@@ -258,7 +258,7 @@ async def test_a_refusal_that_may_be_of_the_answer_only_is_unclear(
 async def test_what_was_uncertain_once_stays_uncertain(
     end: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With `retry_uncertain=True`, a later refusal does not undo a job that may have been taken."""
+    """With `retry_uncertain=True`, a later rejection does not undo an earlier uncertain try."""
     caplog.set_level(logging.INFO, "luma_async")
     async with Simulator() as sim:
         luma = connect(sim, max_tries=2)

@@ -166,7 +166,7 @@ async def test_a_submission_cancelled_on_its_way_is_seen_through(
             await asked
         next_one = asyncio.create_task(luma.generate("a dog"))
         sim.faults.clear()
-        await until(lambda: "was taken" in caplog.text)
+        await until(lambda: "was accepted" in caplog.text)
 
         [job] = sim.ledger.jobs
         looks = sum(sim.ledger.requests[name] for name in ("get", "tasks"))
@@ -183,7 +183,7 @@ async def test_a_submission_cancelled_on_its_way_is_seen_through(
 async def test_a_submission_cancelled_on_its_way_and_never_answered_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where nobody can know, the log says that a job may have been taken."""
+    """Where nobody can know, the log says that a job may have been accepted."""
     async with Simulator() as sim, connect(sim) as luma:
         sim.faults.add(Fault(on=["generate"], after=True, delay=math.inf, drop=True))
         asked = asyncio.create_task(luma.generate("a cat"))
@@ -196,7 +196,7 @@ async def test_a_submission_cancelled_on_its_way_and_never_answered_is_told(
 
         await closing
 
-        assert "the job may have been taken" in caplog.text
+        assert "the job may have been accepted" in caplog.text
 
 
 async def test_a_timeout_around_a_submission_loses_no_job(
@@ -212,7 +212,7 @@ async def test_a_timeout_around_a_submission_loses_no_job(
         with pytest.raises(TimeoutError):
             await asked
         sim.faults.clear()
-        await until(lambda: "was taken" in caplog.text)
+        await until(lambda: "was accepted" in caplog.text)
 
         [job] = sim.ledger.jobs
         assert (await (await luma.watch(job.id))).state is State.COMPLETED
@@ -232,7 +232,7 @@ async def test_nothing_leaves_once_submitting_was_stopped(bound: str) -> None:
         luma.stop_submitting()
 
         for each in waiting:
-            with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
+            with pytest.raises(SubmissionStoppedError, match="the job was not accepted"):
                 await each
         assert not on_its_way.done()
         with pytest.raises(SubmissionStoppedError):
@@ -294,7 +294,7 @@ async def test_nothing_leaves_that_is_being_written_down_when_submitting_is_stop
         luma.stop_submitting()
         goes_on.set()
 
-        with pytest.raises(SubmissionStoppedError, match="the job was not taken"):
+        with pytest.raises(SubmissionStoppedError, match="the job was not accepted"):
             await asked
         assert sim.ledger.requests["generate"] == 0
         assert await journal.find("cat") is None
