@@ -1,7 +1,7 @@
-"""Addresses: tell public networks from private ones, so that no link leads into the latter.
+"""Address policy: keep links from servers out of private networks.
 
-A link comes from a server. One that leads to the user's own machine, home network or cloud
-metadata service would have the client make requests that nobody but the user can make.
+A link to the user's own machine, home network or cloud metadata service would make the client send
+requests that only the user can send (server-side request forgery).
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _EMBEDDED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
-"""IPv6 networks whose last 32 bits are an IPv4 address: NAT64 (RFC 6052), and the old form."""
+"""IPv6 networks whose last 32 bits are an IPv4 address: NAT64 (RFC 6052) and the deprecated
+IPv4-compatible addresses (RFC 4291)."""
+
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""Prefix for NAT64 within one organisation (RFC 8215)."""
+
 _SHARED = ipaddress.IPv4Network("100.64.0.0/10")
+"""Addresses behind carrier-grade NAT (RFC 6598)."""
+
 _BENCHMARKS = ipaddress.IPv4Network("198.18.0.0/15")
+"""Addresses for benchmarks (RFC 2544). Local proxies answer with them for public names."""
 
 
 class Network(StrEnum):
-    """A kind of network that is not public."""
+    """Kind of a network that is not public."""
 
     LOOPBACK = "loopback"
     LINK_LOCAL = "link-local"
@@ -33,7 +40,7 @@ class Network(StrEnum):
 
 
 class PrivateAddressError(Exception):
-    """A host is in a network that is not public; a signal within downloads."""
+    """Signal that a host is in a network that is not public."""
 
     def __init__(self, host: str, networks: Iterable[Network]) -> None:
         kinds = " and ".join(sorted({network.value for network in networks}))
@@ -41,10 +48,10 @@ class PrivateAddressError(Exception):
 
 
 def network_of(address: IPAddress) -> Network | None:
-    """Return the kind of network that an address is in, `None` for a public address."""
+    """Return the kind of network of an address, `None` for a public address."""
     if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded(address)) is not None:
         return network_of(inner)
-    if address.is_loopback or address.is_unspecified:  # systems connect 0.0.0.0 to themselves
+    if address.is_loopback or address.is_unspecified:  # 0.0.0.0 connects to this machine
         return Network.LOOPBACK
     if address.is_link_local:
         return Network.LINK_LOCAL
@@ -58,7 +65,7 @@ def network_of(address: IPAddress) -> Network | None:
 
 
 def literal_address(host: str) -> IPAddress | None:
-    """Return the address that a host is written as, `None` for a name.
+    """Return the IP address in the text of a host, `None` for a name.
 
     >>> literal_address("127.1"), literal_address("[::1]"), literal_address("localhost.")
     (IPv4Address('127.0.0.1'), IPv6Address('::1'), IPv4Address('127.0.0.1'))
@@ -70,28 +77,28 @@ def literal_address(host: str) -> IPAddress | None:
         return ipaddress.ip_address(name)
     except ValueError:
         pass
-    try:  # forms such as 127.1, 0x7f000001 and 2130706433
+    try:  # short forms such as 127.1, 0x7f000001 and 2130706433
         return ipaddress.IPv4Address(socket.inet_aton(name))
     except (OSError, ValueError):
         return None
 
 
 class AddressPolicy:
-    """Decide which addresses links may lead to: public ones, and networks the gateway is in."""
+    """Allow links to public addresses, and to the kinds of network that the gateway is in."""
 
     def __init__(self, gateway_host: str, *, allow_private: bool) -> None:
         self.allows_all = allow_private
-        self._gateway_host = _same(gateway_host)
+        self._gateway_host = _normalized(gateway_host)
         self._gateway_networks: frozenset[Network] | None = None
 
     async def check_host(self, host: str) -> bool:
-        """Check a host as it is written; return whether the answers for its name are to be checked.
+        """Check the text of a host, and return `True` if its name must be resolved and checked.
 
         Raises:
-            PrivateAddressError: it is written as an address that links must not lead to.
+            PrivateAddressError: the host is an address in a private network.
 
         """
-        if self.allows_all or _same(host) == self._gateway_host:
+        if self.allows_all or _normalized(host) == self._gateway_host:
             return False
         address = literal_address(host)
         if address is None:
@@ -102,28 +109,28 @@ class AddressPolicy:
         return False
 
     async def allowed(self, host: str, answers: list[ResolveResult]) -> list[ResolveResult]:
-        """Return those addresses of a host that may be connected to.
+        """Return the allowed addresses of a host.
 
         Raises:
-            PrivateAddressError: there are only others.
+            PrivateAddressError: none of the addresses is allowed.
 
         """
-        if self.allows_all or _same(host) == self._gateway_host:
+        if self.allows_all or _normalized(host) == self._gateway_host:
             return answers
         found = [(answer, _network_of_answer(answer)) for answer in answers]
         if all(network is None for _, network in found):
             return answers
-        there = await self._networks()
-        good = [answer for answer, network in found if network is None or network in there]
-        if not good:
+        networks = await self._networks()
+        allowed = [answer for answer, network in found if network is None or network in networks]
+        if not allowed:
             raise PrivateAddressError(host, [network for _, network in found if network])
-        return good
+        return allowed
 
     async def _networks(self) -> frozenset[Network]:
-        """Return the networks, other than public ones, that the gateway is in."""
+        """Return the kinds of private network that the gateway is in."""
         if self._gateway_networks is None:
             address = literal_address(self._gateway_host)
-            addresses = [address] if address else await _looked_up(self._gateway_host)
+            addresses = [address] if address else await _resolve(self._gateway_host)
             if not addresses:
                 return frozenset()
             self._gateway_networks = frozenset(filter(None, map(network_of, addresses)))
@@ -131,9 +138,10 @@ class AddressPolicy:
 
 
 class CheckingResolver(AbstractResolver):
-    """Resolve names, and leave out addresses that links must not lead to.
+    """Resolve names, and leave out the addresses that the policy does not allow.
 
-    It is asked when a connection is made, so a name whose address changes is checked each time.
+    aiohttp calls the resolver for each new connection, so a name whose address changes (DNS
+    rebinding) is checked again.
     """
 
     def __init__(self, policy: AddressPolicy, resolver: Callable[[], AbstractResolver]) -> None:
@@ -153,35 +161,34 @@ class CheckingResolver(AbstractResolver):
         return await self._policy.allowed(host, answers)
 
     async def close(self) -> None:
-        """Close the resolver within."""
+        """Close the wrapped resolver."""
         await self._resolver.close()
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address within an IPv6 address, `None` if there is none."""
     inner = address.ipv4_mapped or address.sixtofour
+    # :: and ::1 are in the network of IPv4-compatible addresses, but are not such addresses.
     if inner is None and int(address) > 1 and any(address in each for each in _EMBEDDED):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return inner
 
 
 def _network_of_answer(answer: ResolveResult) -> Network | None:
-    """Return the kind of network of an answer for a name.
-
-    Local proxies answer for public names with addresses kept for benchmarks, where nobody is.
-    """
+    """Return the kind of network of a resolved address, `None` if links may lead there."""
     address = literal_address(answer["host"])
     if address is None or address in _BENCHMARKS:
         return None
     return network_of(address)
 
 
-async def _looked_up(host: str) -> list[IPAddress]:
+async def _resolve(host: str) -> list[IPAddress]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
-    return [ipaddress.ip_address(about[4][0]) for about in found]
+    return [ipaddress.ip_address(entry[4][0]) for entry in found]
 
 
-def _same(host: str) -> str:
+def _normalized(host: str) -> str:
     return host.strip("[]").rstrip(".").lower()

@@ -1,7 +1,7 @@
-"""Content codings: undo a `Content-Encoding` that was not asked for (RFC 9110, 8.4).
+"""Content encodings: decode a `Content-Encoding` that was not requested (RFC 9110, 8.4).
 
-Files are asked for as they are. Some hosts compress them all the same, and some say so of files
-that they send as they are.
+Requests ask for files without encoding. Some hosts compress them nevertheless, and some declare an
+encoding although they send the file without one.
 """
 
 from __future__ import annotations
@@ -11,39 +11,38 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-PIECE = 2**20
-"""Bytes that are decoded at a time: a few bytes may become gigabytes, and should not at once."""
+PIECE_SIZE = 2**20
+"""Maximum number of bytes decoded at a time. A few encoded bytes may become gigabytes."""
 
-_PLAIN = frozenset({"", "identity", "binary", "aws-chunked"})
-"""Codings that are none; the last two are what uploads leave behind."""
-
+_NO_ENCODINGS = frozenset({"", "identity", "binary", "aws-chunked"})
+"""Names that are not encodings. The last two are remnants of uploads to object stores."""
 
 DECODABLE = frozenset({"gzip", "deflate", "br", "zstd"})
-"""The codings that are known. A file that names another one is taken as it is."""
+"""Encodings that can be decoded. A file with any other encoding is saved as it was sent."""
 
 
-class ContentError(Exception):
-    """Content that is not of the coding that its header names."""
+class DecodingError(Exception):
+    """Content that cannot be decoded."""
 
 
 class Decoder(Protocol):
-    """Undoes a coding, piece by piece."""
+    """Incremental decoder of one encoding."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield the content of the next bytes, at most `PIECE` bytes at a time.
+        """Yield the content of the next bytes in pieces of at most `PIECE_SIZE` bytes.
 
         Raises:
-            ContentError: they are not of this coding.
+            DecodingError: the bytes are not in this encoding.
 
         """
 
     @property
     def is_at_end(self) -> bool:
-        """Whether nothing is missing."""
+        """`True` if the encoded content is complete."""
 
 
 class _Zlib:
-    """gzip, which may have several members, and deflate, with or without its wrapping."""
+    """Decoder of gzip, of any number of members, and of deflate, with or without a zlib header."""
 
     def __init__(self, *, is_gzip: bool) -> None:
         self._is_gzip = is_gzip
@@ -58,30 +57,30 @@ class _Zlib:
         while data:
             if self._inner is None:
                 if self._done and (not self._is_gzip or not data.startswith(b"\x1f")):
-                    return  # padding behind the last member
-                self._inner, self._done = self._begun(data), False
+                    return  # padding after the last member
+                self._inner, self._done = self._new_decompressor(data), False
             try:
-                piece = self._inner.decompress(data, PIECE)
+                piece = self._inner.decompress(data, PIECE_SIZE)
                 data = self._inner.unconsumed_tail
-                while len(piece) == PIECE and not data and not self._inner.eof:
+                while len(piece) == PIECE_SIZE and not data and not self._inner.eof:
                     yield piece
-                    piece = self._inner.decompress(b"", PIECE)
+                    piece = self._inner.decompress(b"", PIECE_SIZE)
             except zlib.error as error:
-                raise ContentError(str(error)) from None
+                raise DecodingError(str(error)) from None
             if piece:
                 yield piece
             if self._inner.eof:
                 data, self._inner, self._done = self._inner.unused_data, None, True
 
-    def _begun(self, data: bytes) -> Any:
+    def _new_decompressor(self, data: bytes) -> Any:
         if self._is_gzip:
             return zlib.decompressobj(16 + zlib.MAX_WBITS)
-        is_wrapped = data[0] & 0x0F == 8 and (len(data) < 2 or int.from_bytes(data[:2]) % 31 == 0)
-        return zlib.decompressobj(zlib.MAX_WBITS if is_wrapped else -zlib.MAX_WBITS)
+        has_header = data[0] & 0x0F == 8 and (len(data) < 2 or int.from_bytes(data[:2]) % 31 == 0)
+        return zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
 
 
 class _Brotli:
-    """br, by brotli 1.2 or later, which decodes no more at once than it is asked for."""
+    """Decoder of br. It needs brotli 1.2, the first version with a limit for the output."""
 
     def __init__(self, module: Any) -> None:
         self._inner = module.Decompressor()
@@ -93,18 +92,18 @@ class _Brotli:
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         try:
-            piece = self._inner.process(data, output_buffer_limit=PIECE)
+            piece = self._inner.process(data, output_buffer_limit=PIECE_SIZE)
             while piece:
                 yield piece
                 if self._inner.can_accept_more_data():
                     return
-                piece = self._inner.process(b"", output_buffer_limit=PIECE)
+                piece = self._inner.process(b"", output_buffer_limit=PIECE_SIZE)
         except self._error as error:
-            raise ContentError(str(error)) from None
+            raise DecodingError(str(error)) from None
 
 
 class _Zstandard:
-    """zstd, which may have several frames."""
+    """Decoder of zstd, of any number of frames."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -119,45 +118,47 @@ class _Zstandard:
             while data:
                 if self._inner is None or self._inner.eof:
                     self._inner = self._module.ZstdDecompressor()
-                if piece := self._inner.decompress(data, PIECE):
+                if piece := self._inner.decompress(data, PIECE_SIZE):
                     yield piece
                 while not self._inner.needs_input and not self._inner.eof:
-                    if piece := self._inner.decompress(b"", PIECE):
+                    if piece := self._inner.decompress(b"", PIECE_SIZE):
                         yield piece
                 data = self._inner.unused_data if self._inner.eof else b""
         except self._module.ZstdError as error:
-            raise ContentError(str(error)) from None
+            raise DecodingError(str(error)) from None
 
 
-def codings(header: str) -> tuple[str, ...]:
-    """Return the codings that a `Content-Encoding` names, without those that are none.
+def content_encodings(header: str) -> tuple[str, ...]:
+    """Return the encodings in a `Content-Encoding` header, in the order in which they were applied.
 
-    >>> codings("identity"), codings("GZIP, br")
+    >>> content_encodings("identity"), content_encodings("GZIP, br")
     ((), ('gzip', 'br'))
     """
-    said = (each.partition(";")[0].strip().lower().removeprefix("x-") for each in header.split(","))
-    return tuple(each for each in said if each not in _PLAIN)
+    names = (
+        name.partition(";")[0].strip().lower().removeprefix("x-") for name in header.split(",")
+    )
+    return tuple(name for name in names if name not in _NO_ENCODINGS)
 
 
-def decoder(coding: str) -> Decoder | None:
-    """Return a decoder, `None` for a coding that is unknown.
+def decoder_for(encoding: str) -> Decoder | None:
+    """Return a new decoder, `None` for an unknown encoding.
 
     Raises:
-        ContentError: the coding needs a package that is not installed.
+        DecodingError: the encoding needs a package that is not installed.
 
     """
-    if coding in ("gzip", "deflate"):
-        return _Zlib(is_gzip=coding == "gzip")
-    if coding == "br":
+    if encoding in ("gzip", "deflate"):
+        return _Zlib(is_gzip=encoding == "gzip")
+    if encoding == "br":
         module = _module("brotli")
         if module is not None and hasattr(module.Decompressor, "can_accept_more_data"):
             return _Brotli(module)
-        raise ContentError("br needs the package brotli 1.2 or later")
-    if coding == "zstd":
+        raise DecodingError("br needs the package brotli 1.2 or later")
+    if encoding == "zstd":
         module = _module("compression.zstd") or _module("backports.zstd")
         if module is not None:
             return _Zstandard(module)
-        raise ContentError("zstd needs the package backports.zstd")
+        raise DecodingError("zstd needs the package backports.zstd")
     return None
 
 

@@ -1,4 +1,7 @@
-"""Videos out: whole under their own name, or not there."""
+"""Downloader: fetch files with a limited number of concurrent downloads.
+
+A file appears under its name only when it is complete.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,32 @@ import anyio.to_thread
 from yarl import URL
 
 from luma_async.errors import ClientClosedError
-from luma_async.media.fetch import Fetch, Fetched, Limits, Progress, Road
+from luma_async.media.fetch import Fetch, FetchedFile
 from luma_async.media.file_types import suffixes_of
 from luma_async.media.filenames import Destination
-from luma_async.media.links import FAMILIES, Links, What
+from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
 from luma_async.media.requester import Requester
+from luma_async.media.transfer import FetchContext, FetchLimits, ProgressCallback
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
 
 LOWEST_SPEED = 1024.0
-"""Bytes a second that a download must bring."""
+"""Default minimum speed of a download, in bytes per second."""
 
 LARGEST_DOWNLOAD = 2**30
-"""Bytes that a file may have."""
+"""Default maximum size of a downloaded file, in bytes."""
 
 
-class _Place:
-    """One of the places for downloads, given back while its download waits for another try."""
+class _Slot:
+    """Slot of the concurrency limit, released while its download waits before a retry."""
 
-    def __init__(self, places: anyio.Semaphore) -> None:
-        self._places = places
+    def __init__(self, slots: anyio.Semaphore) -> None:
+        self._slots = slots
         self._is_held = False
 
     async def __aenter__(self) -> Self:
-        await self._places.acquire()
+        await self._slots.acquire()
         self._is_held = True
         return self
 
@@ -52,47 +56,49 @@ class _Place:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._is_held:
-            self._places.release()
+        if self._is_held:  # not if the download was cancelled in `pause`
+            self._slots.release()
 
     async def pause(self, seconds: float) -> None:
-        """Wait, and let others have the place meanwhile."""
-        self._places.release()
+        """Release the slot, sleep, and acquire a slot again."""
+        self._slots.release()
         self._is_held = False
         await anyio.sleep(seconds)
-        await self._places.acquire()
+        await self._slots.acquire()
         self._is_held = True
 
 
 class Downloader:
-    """Fetches files, so many at once. Links are relative to `base_url`."""
+    """Fetch files, at most `max_downloads` at a time. Relative links are resolved by `base_url`."""
 
     def __init__(
-        self, requester: Requester, limits: Limits, *, base_url: str, max_downloads: int
+        self, requester: Requester, limits: FetchLimits, *, base_url: str, max_downloads: int
     ) -> None:
         self.max_downloads = max_downloads
         self._requester = requester
         self._limits = limits
         self._base = URL(f"{base_url}/")
         self._threads = anyio.CapacityLimiter(max_downloads)
-        self._places = anyio.Semaphore(max_downloads, fast_acquire=True)
-        self._writers: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._under_way: set[anyio.CancelScope] = set()
+        self._slots = anyio.Semaphore(max_downloads, fast_acquire=True)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._scopes: set[anyio.CancelScope] = set()
         self._is_closed = False
 
-    async def destination(self, path: str | os.PathLike[str], id: str, what: What) -> Destination:
-        """Return where a file goes."""
-        suffixes = suffixes_of(FAMILIES[what])
-        return await self._look(partial(Destination.of, path, id, what, suffixes=suffixes))
+    async def destination(
+        self, path: str | os.PathLike[str], id: str, what: FileKind
+    ) -> Destination:
+        """Return the destination of a file: `path`, or a file in the folder `path`."""
+        suffixes = suffixes_of(TOP_LEVEL_TYPES[what])
+        return await self._in_thread(partial(Destination.of, path, id, what, suffixes=suffixes))
 
     async def existing(self, destination: Destination) -> Path | None:
-        """Return the file that is there already."""
-        return await self._look(destination.existing)
+        """Return the path of a destination's file if it already exists, `None` otherwise."""
+        return await self._in_thread(destination.existing)
 
-    def alone(self, destination: Destination) -> asyncio.Lock:
-        """Return what keeps two downloads of this client from writing one file."""
-        path = os.path.abspath(destination.path)  # noqa: PTH100  links are not followed
-        return self._writers.setdefault(path, asyncio.Lock())
+    def lock_for(self, destination: Destination) -> asyncio.Lock:
+        """Return the lock that allows one download of this client at a time to write a file."""
+        path = os.path.abspath(destination.path)  # noqa: PTH100  symbolic links are not followed
+        return self._locks.setdefault(path, asyncio.Lock())
 
     async def fetch(
         self,
@@ -100,67 +106,71 @@ class Downloader:
         destination: Destination,
         *,
         overwrite: bool,
-        progress: Progress | None = None,
-    ) -> Fetched:
-        """Bring a file here when there is a place for it.
+        progress: ProgressCallback | None = None,
+    ) -> FetchedFile:
+        """Fetch a file as soon as the concurrency limit allows.
 
         Raises:
-            DownloadError: it did not arrive whole, or cannot be written.
+            DownloadError: the file did not arrive whole, or cannot be written.
             ClientClosedError: the client was closed first.
 
         """
-        async with _Place(self._places) as place:
+        async with _Slot(self._slots) as slot:
             if self._is_closed:
-                raise _closed()
-            road = Road(self._requester, self._threads, self._limits, self._base, place.pause)
-            fetch = Fetch(road, links, destination, overwrite=overwrite, progress=progress)
+                raise _closed_error()
+            context = FetchContext(
+                self._requester, self._threads, self._limits, self._base, slot.pause
+            )
+            fetch = Fetch(context, links, destination, overwrite=overwrite, progress=progress)
             fetched = await fetch.run()
-        _say_what_it_is(fetched, links)
+        _log_watermark(fetched, links)
         return fetched
 
     @contextmanager
-    def ended_by_closing(self) -> Iterator[None]:
-        """End what is awaited in here with `ClientClosedError` when the client is closed."""
+    def cancelled_on_close(self) -> Iterator[None]:
+        """Cancel the block when the client is closed, and raise `ClientClosedError` instead."""
         if self._is_closed:
-            raise _closed()
+            raise _closed_error()
         with anyio.CancelScope() as scope:
-            self._under_way.add(scope)
+            self._scopes.add(scope)
             try:
                 yield
             except Exception:
-                if self._is_closed:  # whatever it was, that is why
-                    raise _closed() from None
+                if self._is_closed:  # closing its connections caused the error, whatever it says
+                    raise _closed_error() from None
                 raise
             finally:
-                self._under_way.remove(scope)
+                self._scopes.remove(scope)
         if scope.cancelled_caught:
-            raise _closed()
+            raise _closed_error()
 
     def stop(self) -> None:
-        """End every download; each can be taken up again."""
+        """Cancel all downloads. Their part files stay, so that they can be resumed."""
         self._is_closed = True
-        for scope in self._under_way:  # closing its session does not wake who reads from it
+        for scope in self._scopes:  # closing a session does not wake its readers
             scope.cancel()
 
-    async def _look(self, work: Callable[[], T]) -> T:
-        """Look at the disk, without waiting for it longer than the caller does."""
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run a file system call in a thread, and abandon it on cancellation."""
         return await anyio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)
 
     async def aclose(self) -> None:
-        """End what is under way, and close the sessions that were opened here."""
+        """Cancel all downloads, and close the sessions that the requester opened."""
         self.stop()
         await self._requester.aclose()
 
 
-def _closed() -> ClientClosedError:
-    return ClientClosedError("The client is closed; the download can be taken up again.")
+def _closed_error() -> ClientClosedError:
+    return ClientClosedError("The client is closed; the download can be resumed.")
 
 
-def _say_what_it_is(fetched: Fetched, links: Links) -> None:
+def _log_watermark(fetched: FetchedFile, links: Links) -> None:
     if fetched.watermark_free is None:
         return
-    if links.wants_clean and not fetched.watermark_free:
+    if links.wants_watermark_free and not fetched.watermark_free:
         why = f": {links.problem}" if links.problem else ""
-        logger.warning("%s has a watermark, for there was no link without one%s", fetched.path, why)
+        logger.warning(
+            "%s has a watermark because there was no link without one%s", fetched.path, why
+        )
     else:
         logger.info("%s has %s watermark.", fetched.path, "no" if fetched.watermark_free else "a")

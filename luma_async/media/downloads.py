@@ -1,4 +1,4 @@
-"""Delivery: from a job to its file."""
+"""Downloads: wait for a job, find the links to its file, and save the file."""
 
 from __future__ import annotations
 
@@ -13,38 +13,45 @@ from luma_async.concurrency import to_completion
 from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
 from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
-from luma_async.media.fetch import Progress, exists_already
+from luma_async.media.fetch import already_exists_error
 from luma_async.media.filenames import Destination
-from luma_async.media.links import FAMILIES, Links, What
+from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
+from luma_async.media.transfer import ProgressCallback
 from luma_async.tasks import VideoTask
 from luma_async.tasks.arguments import check_source
 from luma_async.tasks.run_many import Outcome, lazily
 
-Job = VideoTask | Generation | str
-Source = Job | Outcome
+JobLike = VideoTask | Generation | str
+"""A job: its handle, one of its generations, or its id."""
+
+Source = JobLike | Outcome
+Sources = Iterable[Source] | AsyncIterable[Source]
+
+READ_AHEAD = 100
+"""Maximum number of sources that `download_all` reads ahead of its consumer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is wanted of a job."""
+class DownloadOptions:
+    """Options of a download: the kind of file, and how to treat watermarks and existing files."""
 
-    what: What
+    what: FileKind
     watermark_free: bool
     overwrite: bool
 
     def __post_init__(self) -> None:
-        if self.what not in FAMILIES:
+        if self.what not in TOP_LEVEL_TYPES:
             raise InvalidRequestError.of(
-                "what", f"{self.what!r} is not known; allowed: {', '.join(FAMILIES)}"
+                "what", f"must be one of {', '.join(TOP_LEVEL_TYPES)}; got {self.what!r}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """The result of one download: a path or an error, exactly one of the two.
+    """The result of one download: either a path or an error.
 
-    `source` is what was given, `id` the job's if there is one. `watermark_free` is told of videos
-    that were downloaded now.
+    `source` is the item that was passed to `download_all()`, and `id` is the id of its job, if
+    there is one. `watermark_free` is `None` for images, raw videos, and files that already existed.
     """
 
     source: Source
@@ -55,25 +62,25 @@ class Download:
 
     @property
     def ok(self) -> bool:
-        """Whether the file is here."""
+        """`True` if the file was saved, or already existed."""
         return self.error is None
 
 
 @dataclass(frozen=True, slots=True)
-class _Brought:
+class _SavedFile:
     path: Path
     watermark_free: bool | None
-    was_here: bool = False
+    already_existed: bool = False
 
 
-class Delivery:
-    """Waits for a job, finds its links, and has them fetched."""
+class Downloads:
+    """Download the files of jobs, including jobs that are still running."""
 
     def __init__(
         self,
         downloader: Downloader,
         *,
-        finished: Callable[[Job], Awaitable[Generation]],
+        finished: Callable[[JobLike], Awaitable[Generation]],
         get: Callable[[str], Awaitable[Generation]],
         watermark_free_url: Callable[[str], Awaitable[str]],
     ) -> None:
@@ -82,77 +89,86 @@ class Delivery:
         self._get = get
         self._watermark_free_url = watermark_free_url
 
-    async def to(
+    async def to_path(
         self,
         path: str | os.PathLike[str],
         source: Source,
-        order: Order,
-        progress: Progress | None,
+        options: DownloadOptions,
+        progress: ProgressCallback | None,
     ) -> Path:
-        """Bring a file to a place where there is none yet, and return its path.
+        """Save a file under a path, or in a folder, and return its path.
 
         Raises:
-            LumaError: it does not exist, did not arrive, or there is one already.
+            DownloadError: the file does not exist, did not arrive whole, or its name is taken.
+            LumaError: the job failed, or could not be awaited.
 
         """
-        brought = await self._bring(path, source, order, progress)
-        if brought.was_here:
-            raise exists_already(brought.path, _id(source))
-        return brought.path
+        saved = await self._save(path, source, options, progress)
+        if saved.already_existed:
+            raise already_exists_error(saved.path, _id(source))
+        return saved.path
 
-    async def into(self, folder: str | os.PathLike[str], source: Source, order: Order) -> Download:
-        """Bring a file into a folder unless it is there, and return what became of it."""
+    async def to_folder(
+        self, folder: str | os.PathLike[str], source: Source, options: DownloadOptions
+    ) -> Download:
+        """Save a file in a folder unless it already exists, and return the result.
+
+        Errors are part of the result.
+        """
         id: str | None = None
         try:
             check_source(source, outcomes=True)
             id = _id(source)
-            brought = await self._bring(f"{os.fspath(folder)}{os.sep}", source, order, None)
+            saved = await self._save(f"{os.fspath(folder)}{os.sep}", source, options, None)
         except LumaError as error:
             return Download(source, id, error=error)
-        return Download(source, id, brought.path, watermark_free=brought.watermark_free)
+        return Download(source, id, saved.path, watermark_free=saved.watermark_free)
 
-    async def _bring(
+    async def _save(
         self,
         path: str | os.PathLike[str],
         source: Source,
-        order: Order,
-        progress: Progress | None,
-    ) -> _Brought:
+        options: DownloadOptions,
+        progress: ProgressCallback | None,
+    ) -> _SavedFile:
         job = _job(source)
-        with self._downloader.ended_by_closing():
-            place = await self._downloader.destination(path, _id(job) or "", order.what)
-            if (here := await self._here(place, order)) is not None:
-                return here
+        with self._downloader.cancelled_on_close():
+            destination = await self._downloader.destination(path, _id(job) or "", options.what)
+            if (existing := await self._existing(destination, options)) is not None:
+                return existing
             generation = await self._finished(job)
-            async with self._downloader.alone(place):
-                if (here := await self._here(place, order)) is not None:
-                    return here
+            async with self._downloader.lock_for(destination):
+                # Another download of this client may have saved the file in the meantime.
+                if (existing := await self._existing(destination, options)) is not None:
+                    return existing
                 links = Links(
                     generation,
-                    order.what,
-                    watermark_free=order.watermark_free,
+                    options.what,
+                    watermark_free=options.watermark_free,
                     get=self._get,
                     watermark_free_url=self._watermark_free_url,
                 )
                 fetched = await self._downloader.fetch(
-                    links, place, overwrite=order.overwrite, progress=progress
+                    links, destination, overwrite=options.overwrite, progress=progress
                 )
-        return _Brought(fetched.path, fetched.watermark_free)
+        return _SavedFile(fetched.path, fetched.watermark_free)
 
-    async def _here(self, place: Destination, order: Order) -> _Brought | None:
-        path = None if order.overwrite else await self._downloader.existing(place)
-        return _Brought(path, watermark_free=None, was_here=True) if path else None
+    async def _existing(
+        self, destination: Destination, options: DownloadOptions
+    ) -> _SavedFile | None:
+        path = None if options.overwrite else await self._downloader.existing(destination)
+        return _SavedFile(path, watermark_free=None, already_existed=True) if path else None
 
 
 def _id(source: Source) -> str | None:
     return source if isinstance(source, str) else source.id
 
 
-def _job(source: Source) -> Job:
-    """Return what can be waited for.
+def _job(source: Source) -> JobLike:
+    """Return the job of a source.
 
     Raises:
-        LumaError: of an outcome that is one.
+        LumaError: the source is an outcome with this error.
 
     """
     if not isinstance(source, Outcome):
@@ -160,99 +176,98 @@ def _job(source: Source) -> Job:
     if source.error is not None:
         raise source.error
     if source.generation is None:
-        raise DownloadError("There is no job to download from.")
+        raise DownloadError("The outcome has no job to download from.")
     return source.generation
 
 
-READ_AHEAD = 100
-"""Sources that are under way or wait to be taken, before no more are read."""
-
-Sources = Iterable[Source] | AsyncIterable[Source]
-Deliver = Callable[[Source], Awaitable[Download]]
+DownloadOne = Callable[[Source], Awaitable[Download]]
+"""Function that downloads the file of one source, such as `Downloads.to_folder`."""
 
 
-async def download_all(sources: Sources, deliver: Deliver) -> AsyncGenerator[Download, None]:
-    """Deliver the file of each source, and yield what became of it.
+async def download_all(
+    sources: Sources, download_one: DownloadOne
+) -> AsyncGenerator[Download, None]:
+    """Download the file of each source, and yield the results in the order in which they end.
 
-    How many are fetched at once is the business of who delivers them. An error of the sources' own
-    iterator is raised after what it gave before.
+    `download_one` limits the number of concurrent downloads. If the iterator of the sources raises
+    an error, it is raised here after the results of the sources before it.
     """
-    run = _Run(deliver)
+    run = _DownloadRun(download_one)
     reading = asyncio.create_task(run.read(sources), name="luma-async download_all")
     try:
-        while (download := await run.next_download()) is not None:
+        while (download := await run.next_result()) is not None:
             yield download
     finally:
         reading.cancel()
         run.cancel()
-        await to_completion(run.ended(reading))
+        await to_completion(run.wait_closed(reading))
 
 
-class _Run:
-    """The state of one `download_all`: what is under way, and what has ended."""
+class _DownloadRun:
+    """State of one `download_all()`: running downloads, and results not yet yielded."""
 
-    def __init__(self, deliver: Deliver) -> None:
-        self._deliver = deliver
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._ended: deque[Download] = deque()
+    def __init__(self, download_one: DownloadOne) -> None:
+        self._download_one = download_one
+        self._running: set[asyncio.Task[None]] = set()
+        self._results: deque[Download] = deque()
         self._all_read = False
         self._is_closed = False
         self._error: BaseException | None = None
-        self._room = asyncio.Event()
-        self._news = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_news = asyncio.Event()
 
     async def read(self, sources: Sources) -> None:
-        """Take in one source after another until there are no more."""
+        """Start a download for each source, at most `READ_AHEAD` ahead of the consumer."""
         items = lazily(sources)
         try:
             async for source in items:
-                task = asyncio.create_task(self._bring(source), name="luma-async download")
-                self._under_way.add(task)
-                task.add_done_callback(self._is_done)
-                while len(self._under_way) + len(self._ended) >= READ_AHEAD:
-                    self._room.clear()
-                    await self._room.wait()
+                task = asyncio.create_task(self._run(source), name="luma-async download")
+                self._running.add(task)
+                task.add_done_callback(self._on_done)
+                while len(self._running) + len(self._results) >= READ_AHEAD:
+                    self._has_room.clear()
+                    await self._has_room.wait()
                 if self._is_closed:
                     break
         except BaseException as error:
-            self._error = self._error or error  # whoever reads the downloads gets it
+            self._error = self._error or error  # `next_result` raises it
             raise
         finally:
             self._all_read = True
-            self._news.set()
+            self._has_news.set()
             await items.aclose()
 
-    async def next_download(self) -> Download | None:
-        """Return the next file that has ended, `None` after the last."""
-        while not self._ended:
-            if self._all_read and not self._under_way:
+    async def next_result(self) -> Download | None:
+        """Return the result of the next download that ends, `None` after the last one."""
+        while not self._results:
+            if self._all_read and not self._running:
                 if self._error is not None:
                     raise self._error
                 return None
-            self._news.clear()
-            await self._news.wait()
-        self._room.set()
-        return self._ended.popleft()
+            self._has_news.clear()
+            await self._has_news.wait()
+        self._has_room.set()
+        return self._results.popleft()
 
     def cancel(self) -> None:
-        """Let nothing go on that is under way."""
-        for task in self._under_way:
+        """Cancel the running downloads."""
+        for task in self._running:
             task.cancel()
 
-    async def ended(self, reading: asyncio.Task[None]) -> None:
-        """Wait until all of it has ended."""
-        await asyncio.wait([reading, *self._under_way])
+    async def wait_closed(self, reading: asyncio.Task[None]) -> None:
+        """Wait until the reading task and all downloads have ended."""
+        await asyncio.wait([reading, *self._running])
         if not reading.cancelled():
-            reading.exception()  # `next_download` raises it
+            reading.exception()  # counts as retrieved; `next_result` raises it
 
-    async def _bring(self, source: Source) -> None:
-        download = await self._deliver(source)
+    async def _run(self, source: Source) -> None:
+        download = await self._download_one(source)
         self._is_closed = self._is_closed or isinstance(download.error, ClientClosedError)
-        self._ended.append(download)
+        self._results.append(download)
 
-    def _is_done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
         if not task.cancelled():
             self._error = self._error or task.exception()
-        self._room.set()
-        self._news.set()
+        self._has_room.set()
+        self._has_news.set()

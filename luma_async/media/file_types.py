@@ -1,14 +1,18 @@
-"""Signatures: tell the type of a file by its first bytes rather than by its name."""
+"""File types: detect the media type of a file by its content, and detect truncated videos.
+
+Names and `Content-Type` headers are not reliable.
+"""
 
 from __future__ import annotations
 
+import codecs
 import struct
 from typing import IO
 
-HEAD = 512
-"""Bytes that are enough to tell."""
+HEAD_SIZE = 512
+"""Number of bytes at the beginning of a file that are enough for `media_type`."""
 
-_STARTS = {
+_SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF87a": "image/gif",
@@ -30,8 +34,9 @@ _IMAGE_BRANDS = {
     b"mif1": "image/heif",
     b"msf1": "image/heif",
 }
-_OLD_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip")
-_PACKET = 188
+_QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
+_TS_PACKET_SIZE = 188
+"""Size of a packet in an MPEG transport stream, in bytes. Every packet begins with the letter G."""
 
 _SUFFIXES = {
     "video/mp4": ".mp4",
@@ -56,47 +61,58 @@ _SUFFIXES = {
 
 
 def media_type(head: bytes) -> str | None:
-    """Return the media type of the video or image that begins so, `None` if it is neither.
+    """Return the media type of a video or image by its first bytes, `None` if it is neither.
 
     >>> media_type(bytes.fromhex("89504e470d0a1a0a"))
     'image/png'
     """
-    for start, found in _STARTS.items():
-        if head.startswith(start):
-            return found
+    for signature, type in _SIGNATURES.items():
+        if head.startswith(signature):
+            return type
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":  # ISO/IEC 14496-12, 4.3
         brand = head[8:12]
         return _IMAGE_BRANDS.get(brand, "video/quicktime" if brand == b"qt  " else "video/mp4")
-    if head[4:8] in _OLD_QUICKTIME:
+    if head[4:8] in _QUICKTIME_ATOMS:
         return "video/quicktime"
-    if head[:1] == b"G" and head[_PACKET : _PACKET + 1] == b"G":
+    if head[:1] == b"G" and head[_TS_PACKET_SIZE : _TS_PACKET_SIZE + 1] == b"G":
         return "video/mp2t"
     return None
 
 
-def suffixes_of(family: str) -> tuple[str, ...]:
-    """Return every suffix that `suffix_of` gives to the types of a family: `video` or `image`."""
-    return tuple(suffix for type, suffix in _SUFFIXES.items() if type.startswith(f"{family}/"))
+def suffixes_of(top_level_type: str) -> tuple[str, ...]:
+    """Return the suffixes of all known types of `video` or `image`."""
+    prefix = f"{top_level_type}/"
+    return tuple(suffix for type, suffix in _SUFFIXES.items() if type.startswith(prefix))
 
 
 def suffix_of(type: str | None) -> str | None:
-    """Return what the name of a file of such a type ends in, `None` for an unknown one."""
+    """Return the suffix of a media type, such as `.mp4`, or `None` for an unknown type."""
     return _SUFFIXES.get(type or "")
+
+
+def is_text(head: bytes) -> bool:
+    """Return `True` if the first bytes of a file are readable text, such as an error page."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 _BOXES = frozenset(
     b"ftyp styp pdin moov moof mfra mdat imda free skip wide".split()
     + b"meta meco uuid sidx ssix prft emsg".split()
 )
-"""Those that may stand at the top of a file."""
+"""Box types that are allowed at the top level of an MP4 or QuickTime file."""
 
 
-def is_cut_off(file: IO[bytes]) -> bool:
-    """Whether an MP4 or QuickTime file lacks its end, by the sizes of its boxes.
+def is_truncated(file: IO[bytes]) -> bool:
+    """Return `True` if an MP4 or QuickTime file lacks its end, by the sizes of its boxes.
 
-    Boxes are told by ISO/IEC 14496-12, 4.2. What cannot be judged has not been cut off.
+    Boxes are read as in ISO/IEC 14496-12, 4.2. The result is `False` for any other file, and if
+    the last box has no size.
     """
     size = file.seek(0, 2)
     start, kinds = 0, set()
@@ -108,7 +124,7 @@ def is_cut_off(file: IO[bytes]) -> bool:
         kinds.add(kind)
         if length == 1:
             length = int.from_bytes(file.read(8), "big")
-        if length == 0:  # it goes on to the end of the file
+        if length == 0:  # the box extends to the end of the file
             return False
         if length < 8:
             return False
@@ -116,5 +132,5 @@ def is_cut_off(file: IO[bytes]) -> bool:
     if not kinds:
         return False
     file.seek(min(start, size))
-    begins_another = any(file.read(8))
-    return start > size or begins_another or not kinds & {b"moov", b"moof"}
+    has_rest = any(file.read(8))  # zeros may be padding
+    return start > size or has_rest or not kinds & {b"moov", b"moof"}

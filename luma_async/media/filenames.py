@@ -1,4 +1,4 @@
-"""Names of files that are downloaded: safe on every system, however a server names its jobs."""
+"""File names: give downloaded files names that are valid on every system."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from pathlib import Path
 from luma_async.errors import DownloadError
 
 LONGEST_STEM = 100
-"""Characters."""
+"""Maximum length of a stem, in characters."""
 
 _LONGEST_NAME = 255 - len(".part.json")
-"""Bytes, as most file systems have it."""
+"""Maximum length of a name in bytes, so that the names of the part file and its note are within the
+limit of most file systems, 255 bytes."""
 
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
 )
-"""Names that are no files on Windows, whatever follows their first dot."""
+"""Device names of Windows, reserved with any suffix."""
 
 
 def safe_stem(id: str) -> str:
-    """Return a file name, without its suffix, that is good on every system.
+    """Return a file name for a job id, without suffix, that is valid on every system.
 
-    An id that is none as it stands is told from others by its digest.
+    If the id itself is not a valid name, the result is made unique by a digest of the id.
     """
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", id).strip("_")[:LONGEST_STEM]
     if stem.lower() in _DEVICES:
@@ -46,7 +47,11 @@ def _can_be_encoded(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a file goes: under a name of the user's, or one in a folder that its type completes."""
+    """Path of a file to be downloaded.
+
+    The user gave either the full path (`is_complete`) or a folder. In a folder, `path` lacks the
+    suffix, which depends on the type of the content and is one of `suffixes`.
+    """
 
     path: Path
     is_complete: bool
@@ -56,46 +61,46 @@ class Destination:
     def of(
         cls, path: str | os.PathLike[str], id: str, what: str, *, suffixes: tuple[str, ...]
     ) -> Destination:
-        """Return where to put what there is of a job: `path`, or a file in the folder `path`.
+        """Return the destination `path`, or a file named after a job in the folder `path`.
 
-        A folder is what is one, or what is written with a slash at its end. `suffixes` are those
-        that the file may come to have there.
+        The path is a folder if it exists as one or ends with a slash. `suffixes` are the possible
+        suffixes of the file.
 
         Raises:
-            DownloadError: no file can have that name.
+            DownloadError: the path is not a valid file name.
 
         """
         text = os.fspath(path)
         if "\0" in text or not _can_be_encoded(text):
-            raise DownloadError(f"{text!r} cannot be the name of a file.")
-        place = Path(text)
-        if text.endswith(("/", os.sep)) or place.is_dir():
+            raise DownloadError(f"{text!r} is not a valid file name.")
+        target = Path(text)
+        if text.endswith(("/", os.sep)) or target.is_dir():
             stem = safe_stem(id)
-            name = stem if what == "video" else f"{stem}.{what}"  # no stem has a dot
-            return cls(place / name, is_complete=False, suffixes=suffixes)
-        return cls(place, is_complete=True)
+            name = stem if what == "video" else f"{stem}.{what}"  # stems contain no dot
+            return cls(target / name, is_complete=False, suffixes=suffixes)
+        return cls(target, is_complete=True)
 
     @property
     def part(self) -> Path:
-        """The file to write to until all of it is there."""
+        """Path of the part file. It holds the content until the download is complete."""
         name = self.path.name
         if len(os.fsencode(name)) > _LONGEST_NAME:
             name = hashlib.sha256(os.fsencode(name)).hexdigest()
         return self.path.with_name(f"{name}.part")
 
     def named(self, suffix: str) -> Path:
-        """Return the name of a file whose type has this suffix."""
+        """Return the final path of a file whose type has this suffix."""
         return self.path if self.is_complete else self.path.with_name(self.path.name + suffix)
 
     def existing(self) -> Path | None:
-        """Return the file that is there already.
+        """Return the path of the file if it already exists, `None` otherwise.
 
         Raises:
-            DownloadError: what is there is no file.
+            DownloadError: the path exists and is not a file.
 
         """
         names = (self.path,) if self.is_complete else map(self.named, self.suffixes)
         found = next((name for name in names if os.path.lexists(name)), None)
         if found is not None and not found.is_file():
-            raise DownloadError(f"{found} is there already, and is no file.")
+            raise DownloadError(f"{found} already exists and is not a file.")
         return found

@@ -1,4 +1,4 @@
-"""Images in: whatever stands for one becomes an `Image` that was read and checked."""
+"""Image reader: read, check and scale the input images of requests."""
 
 from __future__ import annotations
 
@@ -30,80 +30,82 @@ from luma_async.image_sources import (
     is_pillow_image,
     is_url,
 )
-from luma_async.media.file_types import HEAD, media_type
+from luma_async.media.file_types import HEAD_SIZE, media_type
 from luma_async.requests import ExtendRequest, GenerateRequest
 
 IMAGE_LIMIT = 20 * 2**20
-"""Bytes of an image, before Base64 makes a third more of them."""
+"""Default maximum size of an image in bytes. Base64 adds a third to that in the request."""
 
 Request = TypeVar("Request", GenerateRequest, ExtendRequest)
 
 _FIELDS = ("image", "image_end")
 _STEP = 2**18
-"""Bytes that are handled in one go: a thread that copies many megabytes holds the event loop."""
+"""Bytes copied at a time. A longer copy in a thread would hold the GIL and block the event loop."""
 
 _LOSSLESS_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-"""What PNG can hold as it is."""
+"""Pillow modes that PNG supports without conversion."""
 
 _NEAREST_MODES = {"RGBa": "RGBA", "La": "RGBA", "PA": "RGBA", "I": "I;16"}
+"""Modes to which Pillow converts other modes before PNG; `RGB` for modes that are not listed."""
 
 
-class _Readers:
-    """One lock for each file: two requests may share one, and each reads it from its start."""
+class _FileLocks:
+    """One lock for each open file, because several requests may read the same file at once."""
 
     def __init__(self) -> None:
         self._locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._lock_of_others = threading.Lock()
+        self._shared_lock = threading.Lock()
 
     def of(self, file: Any) -> threading.Lock:
-        """Return the lock of a file."""
+        """Return the lock of an open file."""
         with self._lock:
             try:
                 return self._locks.setdefault(file, threading.Lock())
-            except TypeError:  # it cannot be referred to weakly, or has no hash
-                return self._lock_of_others
+            except TypeError:  # not weakly referenceable, or not hashable
+                return self._shared_lock
 
 
-_readers = _Readers()
+_file_locks = _FileLocks()
 
 
-class _NoImage(Exception):  # noqa: N818  a problem of a field that its reader does not know
-    """What is wrong with a source."""
+class _InvalidImageError(Exception):
+    """Problem with an image; the caller adds the name of the field."""
 
 
 async def image_from(
     source: ImageLike, *, max_side: int | None = None, max_bytes: int = IMAGE_LIMIT
 ) -> Image | str:
-    """Read an image, scaled down where `max_side` asks for that, for `image=` and `image_end=`.
+    """Read, check and optionally scale an image for `image=` or `image_end=`.
 
     >>> first = await image_from("cat.jpg", max_side=1024)        # doctest: +SKIP
     >>> task = await luma.generate("a cat", image=first)          # doctest: +SKIP
 
-    `generate()` and `extend()` take the same sources as they are, so this is for scaling, for
-    checking early, and for an image that is used many times. A URL is returned as it is: it is
-    the server that fetches it. A scaled JPEG is a JPEG again, everything else becomes a PNG, and
-    what an image says of its orientation is applied. One that is small enough is left alone.
+    `generate()` and `extend()` accept the same sources directly. Use this function to scale an
+    image, to check it early, or to read it once for many requests. A URL is returned unchanged,
+    because the server fetches it. An image that is small enough is not changed either. A scaled
+    JPEG stays a JPEG, and other scaled images become PNGs; the orientation in their metadata is
+    applied.
 
     Args:
-        source: what a request's `image` may be.
-        max_side: pixels of the longer side at most. Needs Pillow: `pip install
+        source: a URL, a data URI, a path, bytes, a file opened in binary mode, or a Pillow image.
+        max_side: maximum length of the longer side, in pixels. Needs Pillow: `pip install
             'luma-async[images]'`.
-        max_bytes: the largest image allowed, as it will be sent.
+        max_bytes: maximum size of the image after scaling, in bytes.
 
     Raises:
-        InvalidRequestError: it is no image, is too large, or cannot be read.
-        ConfigurationError: Pillow is needed and not installed.
+        InvalidRequestError: the source is not an image, is too large, or cannot be read.
+        ConfigurationError: scaling needs Pillow, and it is not installed.
 
     """
     if max_side is not None and max_side < 1:
-        raise InvalidRequestError.of("max_side", f"{max_side} is no size; allowed is 1 or more")
+        raise InvalidRequestError.of("max_side", f"must be 1 or more, got {max_side}")
     try:
         source = checked_source(source)
         if not is_url(source):
             return await _in_thread(source, max_bytes, max_side)
-        problem = "is a URL, and what the server fetches cannot be scaled here"
-    except (_NoImage, PydanticCustomError) as error:
+        problem = "is a URL; the server fetches the image, so it cannot be scaled here"
+    except (_InvalidImageError, PydanticCustomError) as error:
         problem = str(error)
     else:
         if max_side is None:
@@ -112,24 +114,24 @@ async def image_from(
 
 
 class ImageReader:
-    """Reads the images of requests, those of so many requests at once.
+    """Read the images of requests, for at most `at_once` requests at a time.
 
-    `urls_only` names the dialect that takes nothing but URLs, if it does.
+    `urls_only` is the name of the dialect if it accepts images only as URLs, `None` otherwise.
     """
 
     def __init__(self, *, max_bytes: int, at_once: int, urls_only: str | None) -> None:
         self._max_bytes = max_bytes
-        self._places = anyio.Semaphore(at_once, fast_acquire=True)
+        self._slots = anyio.Semaphore(at_once, fast_acquire=True)
         self._urls_only = urls_only
 
     @contextlib.asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Request]:
-        """Give the request with each of its images as an `Image`, or the URL of one.
+        """Return a context with the request, in which each image is an `Image` or a URL.
 
-        They stay in memory until the context is left, and others wait for that.
+        The images stay in memory, and count towards `at_once`, until the context is left.
 
         Raises:
-            InvalidRequestError: one of them is no image, is too large, or cannot be read.
+            InvalidRequestError: an image is invalid, too large, or cannot be read.
 
         """
         sources: dict[str, ImageLike] = {
@@ -141,12 +143,12 @@ class ImageReader:
             yield request
         elif self._urls_only is not None:
             problem = (
-                f"is no URL, and {self._urls_only} takes nothing else; put the image where the "
-                "server can fetch it, and give its http(s) URL"
+                f"must be an http(s) URL, because {self._urls_only} accepts nothing else; upload "
+                "the image to a host from which the server can fetch it"
             )
             raise InvalidRequestError(dict.fromkeys(sources, problem))
         else:
-            async with self._places:
+            async with self._slots:
                 yield request.model_copy(update=await self._read(sources))
 
     async def _read(self, sources: Mapping[str, ImageLike]) -> dict[str, Image]:
@@ -155,10 +157,10 @@ class ImageReader:
         for name, source in sources.items():
             try:
                 if isinstance(source, Image):
-                    images[name] = _within(source, self._max_bytes)
+                    images[name] = _check_size(source, self._max_bytes)
                 else:
                     images[name] = await _in_thread(source, self._max_bytes, None)
-            except _NoImage as error:
+            except _InvalidImageError as error:
                 problems[name] = str(error)
         if problems:
             raise InvalidRequestError(problems)
@@ -166,43 +168,45 @@ class ImageReader:
 
 
 async def _in_thread(source: ImageLike, limit: int, max_side: int | None) -> Image:
-    # A pipe that nobody writes to must not outlive the patience of who waits here.
+    # Reading a pipe may never end; the thread is abandoned if the caller is cancelled.
     return await anyio.to_thread.run_sync(_read, source, limit, max_side, abandon_on_cancel=True)
 
 
 def _read(source: ImageLike, limit: int, max_side: int | None) -> Image:
-    """Read, scale and check an image. Takes its time."""
+    """Read, scale and check an image. Blocking, so it runs in a thread."""
     try:
-        # One that will be scaled may be larger before.
+        # Before scaling, an image may be larger.
         data = _content(source, limit if max_side is None else max(limit, 10 * IMAGE_LIMIT))
         if max_side is not None:
             data = _scaled(data, max_side)
-    except (_NoImage, ConfigurationError):
+    except (_InvalidImageError, ConfigurationError):
         raise
-    except Exception as error:  # noqa: BLE001  a caller's file, or Pillow at a damaged image
-        raise _NoImage(f"cannot be read{_named(source)}: {_why(error)}") from None
-    found = media_type(bytes(data[:HEAD]))
+    except Exception as error:  # noqa: BLE001  from a caller's file object, or from Pillow for a damaged image
+        raise _InvalidImageError(f"cannot be read{_named(source)}: {_why(error)}") from None
+    found = media_type(bytes(data[:HEAD_SIZE]))
     if not data:
-        raise _NoImage(f"is empty{_named(source)}")
+        raise _InvalidImageError(f"is empty{_named(source)}")
     if found is None or not found.startswith("image/"):
-        what = f"begins like {found}" if found else "is no image"
-        raise _NoImage(
-            f"{what}{_named(source)}; PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF and HEIC are"
+        but = f", but {found}" if found else ""
+        raise _InvalidImageError(
+            f"is not an image{but}{_named(source)}; supported are PNG, JPEG, WebP, GIF, BMP, "
+            "TIFF, AVIF and HEIC"
         )
     digest = hashlib.sha256(data).hexdigest()
-    return _within(Image(data.toreadonly(), found, digest), limit, _named(source))
+    return _check_size(Image(data.toreadonly(), found, digest), limit, _named(source))
 
 
-def _within(image: Image, limit: int, named: str = "") -> Image:
+def _check_size(image: Image, limit: int, named: str = "") -> Image:
+    """Return the image if it has at most `limit` bytes."""
     if image.size > limit:
         raise _too_large(limit, named, image.size)
     return image
 
 
-def _too_large(limit: int, named: str, size: int | None = None) -> _NoImage:
-    has = f"has {size / 2**20:.1f} MiB" if size is not None else "is larger than allowed"
-    return _NoImage(
-        f"{has}{named}; at most {limit / 2**20:g} MiB are allowed: "
+def _too_large(limit: int, named: str, size: int | None = None) -> _InvalidImageError:
+    got = f"got {size / 2**20:.1f} MiB" if size is not None else "got more"
+    return _InvalidImageError(
+        f"must be at most {limit / 2**20:g} MiB, {got}{named}; "
         "await image_from(..., max_side=2048) makes it smaller"
     )
 
@@ -213,13 +217,13 @@ def _named(source: ImageLike) -> str:
     )
     if not is_path:
         return ""
-    with contextlib.suppress(TypeError):  # it may say that it is a path, and have none
+    with contextlib.suppress(TypeError):  # a broken `__fspath__`
         return f" ({os.fspath(cast('str | os.PathLike[str]', source))!r})"
     return ""
 
 
 def _content(source: ImageLike, limit: int) -> memoryview:
-    """Return the bytes of an image, however it was given."""
+    """Return the bytes of an image from any source."""
     if isinstance(source, Image | bytes):
         return source.data if isinstance(source, Image) else memoryview(source)
     if isinstance(source, bytearray | memoryview):
@@ -227,44 +231,44 @@ def _content(source: ImageLike, limit: int) -> memoryview:
         view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         return _joined(view[start : start + _STEP] for start in range(0, len(view), _STEP))
     if is_pillow_image(source):
-        return _encoded(source)
+        return _from_pillow(source)
     if is_file(source):
         return _from_file(source, limit)
     if is_data_uri(source):
-        return _decoded(source, limit)
+        return _from_data_uri(source, limit)
     return _from_path(Path(cast("str | os.PathLike[str]", source)), limit)
 
 
 def _from_path(path: Path, limit: int) -> memoryview:
     named = f" ({str(path)!r})"
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise _NoImage(f"is no file{named}")
-        if about.st_size > limit:
-            raise _too_large(limit, named, about.st_size)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
+            raise _InvalidImageError(f"not a regular file: {str(path)!r}")
+        if status.st_size > limit:
+            raise _too_large(limit, named, status.st_size)
         with path.open("rb", buffering=0) as file:
             return _joined(_pieces(file, limit, named))
     except FileNotFoundError:
-        hint = "" if "://" in str(path) or path.is_absolute() else f" in {Path.cwd()}"
-        raise _NoImage(f"is no file{named}: there is none{hint}") from None
+        folder = "" if "://" in str(path) or path.is_absolute() else f" in {Path.cwd()}"
+        raise _InvalidImageError(f"file not found: {str(path)!r}{folder}") from None
     except (OSError, ValueError) as error:
-        raise _NoImage(f"cannot be read{named}: {_why(error)}") from None
+        raise _InvalidImageError(f"cannot be read{named}: {_why(error)}") from None
 
 
 def _from_file(file: Any, limit: int) -> memoryview:
-    """Read a file from where it stands, and put it back there if it can be."""
+    """Read an open file from its position, and restore the position if the file is seekable."""
     try:
         if not _is_seekable(file):
             return _joined(_pieces(file, limit, ""))
-        with _readers.of(file):
+        with _file_locks.of(file):
             start = file.tell()
             try:
                 return _joined(_pieces(file, limit, ""))
             finally:
                 file.seek(start)
     except (OSError, ValueError) as error:
-        raise _NoImage(f"cannot be read: {_why(error)}") from None
+        raise _InvalidImageError(f"cannot be read: {_why(error)}") from None
 
 
 def _is_seekable(file: Any) -> bool:
@@ -276,10 +280,10 @@ def _pieces(file: ReadsBytes, limit: int, named: str) -> Iterator[bytes]:
     while piece := file.read(_STEP):
         if not isinstance(piece, bytes):
             if hasattr(piece, "close"):
-                piece.close()  # a coroutine that nobody awaits would complain
-            raise _NoImage(
-                f"is a file whose read() gives {type(piece).__name__}, not bytes; open it for "
-                "reading bytes ('rb'), or give what its read() gives once that is bytes"
+                piece.close()  # a coroutine that is never awaited would cause a warning
+            raise _InvalidImageError(
+                f"must be a file opened in binary mode ('rb'): its read() returned "
+                f"{type(piece).__name__}, not bytes"
             )
         size += len(piece)
         if size > limit:
@@ -287,7 +291,7 @@ def _pieces(file: ReadsBytes, limit: int, named: str) -> Iterator[bytes]:
         yield piece
 
 
-def _decoded(uri: str, limit: int) -> memoryview:
+def _from_data_uri(uri: str, limit: int) -> memoryview:
     start = uri.index(",") + 1
     if (len(uri) - start) * 3 // 4 > limit + 2:
         raise _too_large(limit, "", (len(uri) - start) * 3 // 4)
@@ -298,15 +302,15 @@ def _decoded(uri: str, limit: int) -> memoryview:
         try:
             piece = binascii.a2b_base64(text, strict_mode=True)
         except ValueError as error:  # binascii.Error is one
-            raise _NoImage(f"holds no readable Base64: {_why(error)}") from None
+            raise _InvalidImageError(f"contains invalid Base64: {_why(error)}") from None
         if begin + step < len(uri) and text.endswith("="):
-            raise _NoImage("holds no readable Base64: it goes on after its end")
+            raise _InvalidImageError("contains invalid Base64: characters after the padding")
         pieces.append(piece)
     return _joined(pieces)
 
 
 def _joined(pieces: Iterable[bytes | memoryview]) -> memoryview:
-    """Join pieces without one long copy, during which no other thread could run."""
+    """Join pieces one by one, because a single long copy would block all other threads."""
     pieces = list(pieces)
     whole = bytearray(sum(map(len, pieces)))
     end = 0
@@ -316,23 +320,23 @@ def _joined(pieces: Iterable[bytes | memoryview]) -> memoryview:
     return memoryview(whole)
 
 
-def _encoded(image: SavesItself) -> memoryview:
-    """Encode a Pillow image without losing a pixel."""
+def _from_pillow(image: SavesItself) -> memoryview:
+    """Encode a Pillow image as PNG, without loss if PNG supports its mode."""
     mode = getattr(image, "mode", "RGB")
     if not all(image.size):
-        raise _NoImage("is empty: a Pillow image without a pixel")
+        raise _InvalidImageError("is empty: a Pillow image without pixels")
     if mode not in _LOSSLESS_MODES:
         image = image.convert(_NEAREST_MODES.get(mode, "RGB"))
     file = io.BytesIO()
     try:
         image.save(file, "PNG")
-    except (OSError, ValueError) as error:  # it may be read from a file at this moment
-        raise _NoImage(f"cannot be encoded: {_why(error)}") from None
+    except (OSError, ValueError) as error:  # Pillow reads files lazily, here at the latest
+        raise _InvalidImageError(f"cannot be encoded: {_why(error)}") from None
     return memoryview(file.getvalue())
 
 
 def _scaled(data: memoryview, max_side: int) -> memoryview:
-    """Scale an image down, if it is larger."""
+    """Scale an image down if its longer side exceeds `max_side` pixels."""
     try:
         from PIL import Image as PillowImage  # noqa: PLC0415  only scaling needs the extra
         from PIL import ImageOps  # noqa: PLC0415
@@ -351,12 +355,12 @@ def _scaled(data: memoryview, max_side: int) -> memoryview:
             image = image.convert("RGBA" if "transparency" in image.info else "RGB")
         image.thumbnail((max_side, max_side), PillowImage.Resampling.LANCZOS)
         if not is_jpeg:
-            return _encoded(image)
+            return _from_pillow(image)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=95, icc_profile=profile)
         return memoryview(file.getvalue())
     except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
-        raise _NoImage(f"cannot be scaled: {_why(error)}") from None
+        raise _InvalidImageError(f"cannot be scaled: {_why(error)}") from None
 
 
 def _why(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Link URLs: read links as browsers do, without changing a signature. Pure: no I/O."""
+"""Link URLs: parse links as browsers do, without changing their signatures. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _NOT_IN_URLS = re.compile(r"[^\x21-\x7e]+")
 
 
 def link_url(text: str, base: URL) -> URL | None:
-    r"""Return the URL that a link leads to from the page at `base`, `None` if it is not http(s).
+    r"""Return the URL of a link on the page at `base`, `None` if it is not a valid http(s) URL.
 
-    Blanks around a link and line breaks within it are dropped, other blanks and letters beyond
-    ASCII are quoted (https://url.spec.whatwg.org/#concept-basic-url-parser). The rest stays as it
-    was written, as quoting it again may break a signature.
+    Blanks around a link and line breaks within it are dropped, other blanks and characters beyond
+    ASCII are quoted (https://url.spec.whatwg.org/#concept-basic-url-parser). Everything else stays
+    unchanged, because normalised quoting may break a signature.
 
     >>> link_url(" //cdn/a cat.mp4?sig=a%2Bb\n", URL("https://host/luma/generations/j"))
     URL('https://cdn/a%20cat.mp4?sig=a%2Bb')
@@ -37,7 +37,7 @@ def link_url(text: str, base: URL) -> URL | None:
         query = f"?{_quoted(parts.query)}" if parts.query else ""
         rest = f"{_quoted(parts.path) or '/'}{query}"
         return URL(f"{str(origin).rstrip('/')}{rest}", encoded=True)
-    except ValueError:  # a port or a host that cannot be
+    except ValueError:  # an invalid port or host
         return None
 
 
@@ -46,5 +46,5 @@ def _quoted(text: str) -> str:
 
 
 def _percent(found: re.Match[str]) -> str:
-    data = found[0].encode("utf-8", "surrogateescape")  # as a header that is not UTF-8 is read
+    data = found[0].encode("utf-8", "surrogateescape")  # aiohttp decodes headers so
     return "".join(f"%{byte:02X}" for byte in data)

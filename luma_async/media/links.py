@@ -1,4 +1,4 @@
-"""Links to one file of a job, the best first."""
+"""Links: find the links to a file of a job, the best ones first."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from typing import Literal, NamedTuple
 from luma_async.errors import ClientClosedError, LumaError
 from luma_async.generation import Asset, Generation
 
-What = Literal["video", "raw", "thumbnail", "last_frame"]
+FileKind = Literal["video", "raw", "thumbnail", "last_frame"]
+"""The files of a job."""
 
-
-FAMILIES: dict[What, Literal["video", "image"]] = {
+TOP_LEVEL_TYPES: dict[FileKind, Literal["video", "image"]] = {
     "video": "video",
     "raw": "video",
     "thumbnail": "image",
     "last_frame": "image",
 }
-"""The media types that each file may be of."""
+"""Top-level media type of each file."""
 
 
 class Link(NamedTuple):
-    """A link; whether what it leads to has no watermark is told of videos only."""
+    """Link to a file. `watermark_free` is `None` for raw videos and images."""
 
     url: str
     watermark_free: bool | None = None
 
 
 class Links:
-    """The links to one file of a job.
+    """Asynchronous iterable of the links to one file of a job.
 
-    Those that the generation names come first; then, as they may have expired, a link is asked
-    for (`watermark_free_url`), and then the job itself (`get`). Where a video without a watermark
-    is wanted, it may be at `video.download_url`, `video_raw`, or the link that is asked for; the
-    one with a watermark comes last.
+    The links in the generation come first. They may have expired, so the server is asked next: for
+    a link without a watermark (`watermark_free_url`), then for the job itself (`get`). If a video
+    without a watermark is wanted, links with a watermark come last.
+
+    `problem` is the server's last error, which explains why there are no further links.
     """
 
     def __init__(
         self,
         generation: Generation,
-        what: What,
+        what: FileKind,
         *,
         watermark_free: bool,
         get: Callable[[str], Awaitable[Generation]],
@@ -47,31 +48,30 @@ class Links:
     ) -> None:
         self.generation = generation
         self.what = what
-        self.wants_clean = what == "video" and watermark_free
+        self.wants_watermark_free = what == "video" and watermark_free
         self._get = get
         self._watermark_free_url = watermark_free_url
         self.problem: LumaError | None = None
-        """Why the server did not give a new link, the last time that it did not."""
 
     async def __aiter__(self) -> AsyncIterator[Link]:
-        """Yield them; the server is asked when those before were of no use."""
-        for link in self._named(self.generation, clean=self.wants_clean):
+        """Yield the links. The server is asked only when the consumer needs further links."""
+        for link in self._links_in(self.generation, watermark_free=self.wants_watermark_free):
             yield link
-        if self.wants_clean and (url := await self._asked_for()) is not None:
+        if self.wants_watermark_free and (url := await self._requested_url()) is not None:
             yield Link(url, watermark_free=True)
-        fresh = await self._fresh()
-        for link in self._named(fresh, clean=self.wants_clean):
+        fresh = await self._refreshed()
+        for link in self._links_in(fresh, watermark_free=self.wants_watermark_free):
             yield link
         if self.what == "video":
-            for link in self._named(fresh, clean=not self.wants_clean):
+            for link in self._links_in(fresh, watermark_free=not self.wants_watermark_free):
                 yield link
-            if not self.wants_clean and (url := await self._asked_for()) is not None:
+            if not self.wants_watermark_free and (url := await self._requested_url()) is not None:
                 yield Link(url, watermark_free=True)
 
-    def _named(self, generation: Generation, *, clean: bool) -> Iterator[Link]:
-        """Yield the links that a generation names: of a video, those with a watermark or without.
+    def _links_in(self, generation: Generation, *, watermark_free: bool) -> Iterator[Link]:
+        """Yield the links in a generation; for a video, only those with or without a watermark.
 
-        A video that is the raw one has none, wherever it stands.
+        A link that also is the raw video's leads to a video without a watermark.
         """
         if self.what != "video":
             asset = {
@@ -83,22 +83,22 @@ class Links:
             return
         raw = _urls(generation.video_raw)
         video = generation.video
-        if clean:
+        if watermark_free:
             urls = [video.download_url] if video and video.download_url else []
             yield from (Link(url, watermark_free=True) for url in dict.fromkeys([*urls, *raw]))
         elif video and video.url and video.url not in raw:
             yield Link(video.url, watermark_free=video.url == video.download_url)
 
-    async def _asked_for(self) -> str | None:
+    async def _requested_url(self) -> str | None:
         try:
             return await self._watermark_free_url(self.generation.id)
         except ClientClosedError:
             raise
-        except LumaError as error:  # many gateways do not offer it
+        except LumaError as error:  # many gateways do not offer this call
             self.problem = error
             return None
 
-    async def _fresh(self) -> Generation:
+    async def _refreshed(self) -> Generation:
         try:
             return await self._get(self.generation.id)
         except ClientClosedError:

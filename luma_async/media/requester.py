@@ -1,4 +1,4 @@
-"""Requests for files: the sessions that they travel on, redirects, and where these may lead."""
+"""Requester: send GET requests for files, without the API key, and follow redirects safely."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from luma_async.transport.transport import HEADER_LIMIT
 from luma_async.version import __version__
 
 MAX_REDIRECTS = 10
+"""Maximum number of requests for one file, including the first."""
+
 READ_BUFFER = 2**20
-"""Bytes; with less than a few of the system's reads, reading is paused more often than not."""
+"""Size of aiohttp's read buffer, in bytes. A smaller one would be full after a few reads from the
+socket, and the connection would be paused most of the time."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class RedirectError(Exception):
-    """A redirect that is not followed; a signal within downloads."""
+    """Signal that a redirect is not followed."""
 
 
 class Requester:
-    """Sends requests for files, over sessions that never see the API key.
+    """Send requests for files over sessions that do not have the API key.
 
-    They are the client's own, or the caller's `media_session`, used as it is. If there is only a
-    session of the caller's for the API, its connections, proxy and tracing serve files, too,
-    without its headers and cookies, as those are the gateway's.
+    The caller's `media_session` is used as it is. Without one, the requester opens its own
+    sessions. If the caller gave an `api_session`, its connections, proxy and tracing are used, but
+    neither its headers nor its cookies, because they belong to the gateway.
     """
 
     def __init__(
@@ -51,45 +54,45 @@ class Requester:
         self._trust_env = trust_env
         self._media_session = media_session
         self._api_session = api_session
-        self._own: dict[bool, aiohttp.ClientSession] = {}
+        self._own_sessions: dict[bool, aiohttp.ClientSession] = {}
 
     @asynccontextmanager
     async def get(
         self, url: URL, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, follow redirects, and give the answer.
+        """Send a request, follow redirects, and return a context with the response.
 
         Raises:
-            PrivateAddressError: the link leads into a network that is not public.
-            RedirectError: it leads to no http(s) link, or in a circle.
-            aiohttp.ClientError: there was no answer.
-            TimeoutError: the answer took too long to begin.
+            PrivateAddressError: the link leads into a private network.
+            RedirectError: a redirect leads to an invalid URL, or there are too many.
+            aiohttp.ClientError: there was no response.
+            TimeoutError: the headers of the response took too long.
 
         """
         for _ in range(MAX_REDIRECTS):
-            response = await self._answer(url, headers)
+            response = await self._send(url, headers)
             async with response:
                 if response.status not in _REDIRECTS or not response.headers.get("Location"):
                     yield response
                     return
                 target = link_url(response.headers["Location"], response.url)
             if target is None:
-                raise RedirectError("leads to what is no http(s) link")
+                raise RedirectError("redirects to an invalid http(s) URL")
             url = target
-        raise RedirectError("leads round in a circle")
+        raise RedirectError("redirects too many times")
 
     async def aclose(self) -> None:
-        """Close the sessions that were opened here."""
-        sessions, self._own = list(self._own.values()), {}
+        """Close the sessions that the requester opened."""
+        sessions, self._own_sessions = list(self._own_sessions.values()), {}
         for session in sessions:
             await session.close()
 
-    async def _answer(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        checks_answers = await self._policy.check_host(url.raw_host or "")
+    async def _send(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        must_check = await self._policy.check_host(url.raw_host or "")
         session, proxy = self._session(url)
-        async with asyncio.timeout(2 * self._timeout):  # to connect, and for all of the headers
-            if checks_answers and proxy is None and session is not self._own.get(False):
-                await self._check_answers(session, url)
+        async with asyncio.timeout(2 * self._timeout):  # for the connection, and for the headers
+            if must_check and proxy is None and session is not self._own_sessions.get(False):
+                await self._check_addresses(session, url)
             return await session.get(
                 url,
                 headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
@@ -106,7 +109,7 @@ class Requester:
             )
 
     def _session(self, url: URL) -> tuple[aiohttp.ClientSession, URL | None]:
-        """Return the session for a link, and its proxy.
+        """Return the session for a URL, and its proxy.
 
         Raises:
             ConfigurationError: the caller's session is closed.
@@ -117,53 +120,54 @@ class Requester:
         if proxy is None and (given.trust_env if given is not None else self._trust_env):
             proxy = environment_proxy(url)
         if given is None:
-            return self._opened(resolver=None if proxy else self._resolver), proxy
+            return self._own_session(resolver=None if proxy else self._resolver), proxy
         if given.closed:
             raise ConfigurationError("The aiohttp session given to this client is closed.")
-        return (self._media_session or self._borrowing(given)), proxy
+        return (self._media_session or self._session_on(given)), proxy
 
-    def _opened(self, *, resolver: Any) -> aiohttp.ClientSession:
-        """Return the own session for direct connections, or the one for those through a proxy."""
+    def _own_session(self, *, resolver: Any) -> aiohttp.ClientSession:
+        """Return the requester's session for direct connections, or the one for a proxy."""
         is_proxied = resolver is None
-        if is_proxied not in self._own:
-            self._own[is_proxied] = _without_cookies(
+        if is_proxied not in self._own_sessions:
+            self._own_sessions[is_proxied] = _without_cookies(
                 aiohttp.TCPConnector(limit=0, resolver=resolver() if resolver else None)
             )
-        return self._own[is_proxied]
+        return self._own_sessions[is_proxied]
 
     def _resolver(self) -> CheckingResolver:
         return CheckingResolver(self._policy, DefaultResolver)
 
-    def _borrowing(self, session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-        """Return a session on the connections of the caller's."""
-        if True not in self._own:
-            self._own[True] = _without_cookies(
+    def _session_on(self, session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+        """Return a session that uses the connector of the caller's session."""
+        if True not in self._own_sessions:
+            self._own_sessions[True] = _without_cookies(
                 session.connector, connector_owner=False, trace_configs=session.trace_configs
             )
-        return self._own[True]
+        return self._own_sessions[True]
 
-    async def _check_answers(self, session: aiohttp.ClientSession, url: URL) -> None:
-        """Check the addresses that the connector of a caller's session connects to.
+    async def _check_addresses(self, session: aiohttp.ClientSession, url: URL) -> None:
+        """Check the addresses that the connector of the caller's session will connect to.
 
-        Its own lookup is asked, as it remembers the answers for the connection that follows.
+        This calls the connector's own lookup, because it caches the addresses and uses the same
+        ones for the connection that follows.
         """
         look_up = getattr(session.connector, "_resolve_host", None)
-        if look_up is None:  # not a connector that connects to names
+        if look_up is None:  # the connector does not resolve names
             return
         try:
-            answers = await look_up(url.raw_host, url.port)
-        except OSError:  # the request fails for the same reason, and says so better
+            addresses = await look_up(url.raw_host, url.port)
+        except OSError:  # the request will fail with a better error
             return
-        await self._policy.allowed(url.raw_host or "", answers)
+        await self._policy.allowed(url.raw_host or "", addresses)
 
 
 def _proxy_of(session: aiohttp.ClientSession) -> URL | None:
-    """Return the proxy that a session of the caller's uses for every request."""
-    said = getattr(session, "_default_proxy", None)
-    if said is None:
+    """Return the default proxy of a session, `None` if it has none."""
+    default = getattr(session, "_default_proxy", None)
+    if default is None:
         return None
     login = getattr(session, "_default_proxy_auth", None)
-    proxy = URL(said)
+    proxy = URL(default)
     return proxy if login is None else proxy.with_user(login.login).with_password(login.password)
 
 

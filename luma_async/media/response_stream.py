@@ -1,4 +1,4 @@
-"""The content of an answer as it arrives: decoded if need be, and measured."""
+"""Response stream: the content of a response, decoded if necessary, at a minimum speed."""
 
 from __future__ import annotations
 
@@ -9,57 +9,52 @@ from contextlib import AbstractContextManager
 import aiohttp
 
 from luma_async.media.content_encoding import Decoder
-from luma_async.media.file_types import HEAD
-from luma_async.media.speed import SpeedLimit
+from luma_async.media.file_types import HEAD_SIZE
+from luma_async.media.speed import MinimumSpeed
 from luma_async.transport.response_body import next_chunk
 
 
-class Arriving:
-    """Reads the content of an answer, piece by piece."""
+class ResponseStream:
+    """Read the content of a response piece by piece."""
 
-    def __init__(self, stream: aiohttp.StreamReader, speed: SpeedLimit) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, speed: MinimumSpeed) -> None:
         self._stream = stream
         self._speed = speed
         self._raw = b""
         self._pieces: Iterator[bytes] = iter(())
         self._decoders: Sequence[Decoder] = ()
 
-    @property
-    def is_decoded(self) -> bool:
-        """Whether the content is other than what the host sends."""
-        return bool(self._decoders)
-
-    async def raw_head(self) -> bytes:
-        """Return enough of what arrives first to tell what it is; it is read again later."""
-        while len(self._raw) < HEAD and (chunk := await self._received()):
+    async def peek_raw(self) -> bytes:
+        """Return at least `HEAD_SIZE` undecoded bytes, if there are as many, without using them."""
+        while len(self._raw) < HEAD_SIZE and (chunk := await self._receive()):
             self._raw += chunk
         return self._raw
 
     def decode(self, decoders: Sequence[Decoder]) -> None:
-        """Decode all of it, by one decoder after another."""
+        """Decode the content by these decoders, in their order."""
         self._decoders = decoders
 
     async def head(self) -> bytes:
-        """Return enough of the content to tell what it is; the rest follows it."""
+        """Return at least the first `HEAD_SIZE` bytes of the content, if there are as many."""
         head = b""
-        while len(head) < HEAD and (piece := await self.next_piece()):
+        while len(head) < HEAD_SIZE and (piece := await self.next_piece()):
             head += piece
         return head
 
     async def next_piece(self) -> bytes:
-        """Return some content, nothing at the end.
+        """Return the next piece of the content, `b""` at its end.
 
         Raises:
-            ContentError: it is not of the coding that it is said to be.
-            EOFError: it is coded, and its end is missing.
+            DecodingError: the content is not in the encoding that its header names.
+            EOFError: the encoded content is truncated.
 
         """
         while True:
             if piece := next(self._pieces, b""):
                 if self._decoders:
-                    await asyncio.sleep(0)  # one chunk may be many pieces
+                    await asyncio.sleep(0)  # one chunk may become many pieces
                 return piece
-            raw, self._raw = self._raw or await self._received(), b""
+            raw, self._raw = self._raw or await self._receive(), b""
             if not raw:
                 if not all(each.is_at_end for each in self._decoders):
                     raise EOFError
@@ -69,12 +64,12 @@ class Arriving:
             self._pieces = _decoded(raw, self._decoders)
 
     def paused(self) -> AbstractContextManager[None]:
-        """Measure no speed meanwhile, as nothing is read for reasons of our own."""
+        """Suspend the check of the minimum speed while the client itself does not read."""
         return self._speed.paused()
 
-    async def _received(self) -> bytes:
+    async def _receive(self) -> bytes:
         chunk = await next_chunk(self._stream)
-        self._speed.arrived(len(chunk))
+        self._speed.add(len(chunk))
         return chunk
 
 

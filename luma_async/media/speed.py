@@ -1,4 +1,4 @@
-"""Speed: end a download that comes too slowly, as one silent host must not hold up the others."""
+"""Minimum speed: end a download that is too slow, so that one host does not hold up the others."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-_SHORTEST = 1.0
-"""Seconds between two movements of the deadline, for they cost a little each."""
+_MIN_STEP = 1.0
+"""Minimum number of seconds by which the deadline is moved, because each move costs a little."""
 
 
 class TooSlowError(Exception):
-    """Fewer bytes arrived within a time than a download must bring; a signal within downloads."""
+    """Signal that a download fell below its minimum speed."""
 
 
-class SpeedLimit:
-    """The lowest speed of a download, in bytes a second over `within` seconds.
+class MinimumSpeed:
+    """Watch the speed of a download, and raise `TooSlowError` if it is too low.
 
-    So many bytes must arrive within `within` seconds of the ones before. 0 bytes a second is no
-    limit.
+    At least `bytes_per_second * within` bytes must arrive in every period of `within` seconds. A
+    speed of 0 disables the check.
     """
 
-    def __init__(self, lowest: float, within: float) -> None:
-        self._quota = lowest * within
+    def __init__(self, bytes_per_second: float, within: float) -> None:
+        self._bytes_per_second = bytes_per_second
         self._within = within
-        self._lacks = self._quota
+        self._quota = bytes_per_second * within
+        self._missing = self._quota
         self._timeout: asyncio.Timeout | None = None
 
     async def __aenter__(self) -> Self:
@@ -46,17 +47,19 @@ class SpeedLimit:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            raise TooSlowError from None
+            raise TooSlowError(
+                f"sent fewer than {self._bytes_per_second:g} bytes a second for {self._within:g} s"
+            ) from None
 
-    def arrived(self, count: int) -> None:
-        """Take note of bytes that have arrived."""
-        self._lacks -= count
-        if self._lacks <= 0:
+    def add(self, count: int) -> None:
+        """Count bytes that have arrived."""
+        self._missing -= count
+        if self._missing <= 0:
             self._restart()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Measure nothing meanwhile, as nothing is read for reasons of our own; then anew."""
+        """Suspend the check while the client itself does not read, then start a new period."""
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(None)
         try:
@@ -65,10 +68,10 @@ class SpeedLimit:
             self._restart()
 
     def _restart(self) -> None:
-        self._lacks = self._quota
+        self._missing = self._quota
         if self._timeout is None or self._timeout.expired():
             return
         deadline = asyncio.get_running_loop().time() + self._within
         before = self._timeout.when()
-        if before is None or deadline >= before + min(_SHORTEST, self._within / 10):
+        if before is None or deadline >= before + min(_MIN_STEP, self._within / 10):
             self._timeout.reschedule(deadline)

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from luma_async import ConfigurationError, DownloadError, LumaClient
-from luma_async.media.part_file import Part
-from luma_async.media.speed import SpeedLimit, TooSlowError
+from luma_async.media.part_file import PartFile
+from luma_async.media.speed import MinimumSpeed, TooSlowError
 from tests.clients import until
 from tests.loops import skip
 from tests.media.hosts import MP4, at, host
@@ -115,7 +115,7 @@ async def test_a_file_that_is_too_large_is_not_taken(says_length: bool, tmp_path
 
     async with host(serve) as url, LumaClient("k", base_url=url, max_download_bytes=10**6) as luma:
         async with asyncio.timeout(60):
-            with pytest.raises(DownloadError, match="bytes or more, and max_download_bytes is"):
+            with pytest.raises(DownloadError, match="bytes, and max_download_bytes is"):
                 await luma.download(at(f"{url}/a.mp4"), tmp_path / "a.mp4")
 
     assert list(tmp_path.iterdir()) == []
@@ -136,22 +136,22 @@ async def test_a_file_of_the_largest_size_is_taken(largest: int | None, tmp_path
 async def test_the_speed_is_that_of_the_last_seconds() -> None:
     """Each lot of bytes moves the deadline; no bytes, or too few, do not."""
     with pytest.raises(TooSlowError):
-        async with SpeedLimit(10.0, within=100.0) as speed:
+        async with MinimumSpeed(10.0, within=100.0) as speed:
             for _ in range(3):
                 skip(90.0)
-                speed.arrived(1000)
+                speed.add(1000)
                 await asyncio.sleep(0)
-            speed.arrived(999)
+            speed.add(999)
             skip(101.0)
             await asyncio.sleep(1)
 
 
 async def test_what_is_not_bounded_may_be_as_slow_as_it_likes() -> None:
     """And a pause of our own is nobody's fault."""
-    async with SpeedLimit(0.0, within=1.0):
+    async with MinimumSpeed(0.0, within=1.0):
         skip(100.0)
         await asyncio.sleep(0)
-    async with SpeedLimit(10.0, within=100.0) as speed:
+    async with MinimumSpeed(10.0, within=100.0) as speed:
         for _ in range(3):
             skip(90.0)
             with speed.paused():
@@ -164,10 +164,10 @@ async def test_a_slow_disk_is_no_fault_of_the_hosts(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has arrived is written down, however long that takes, and not asked for again."""
-    is_busy, is_free, work = threading.Event(), threading.Event(), getattr(Part, step)
+    is_busy, is_free, work = threading.Event(), threading.Event(), getattr(PartFile, step)
     asked = 0
 
-    def slowly(part: Part, what: Any) -> None:
+    def slowly(part: PartFile, what: Any) -> None:
         is_busy.set()
         is_free.wait(60)
         work(part, what)
@@ -177,7 +177,7 @@ async def test_a_slow_disk_is_no_fault_of_the_hosts(
         asked += 1
         return web.Response(body=MP4, content_type="video/mp4")
 
-    monkeypatch.setattr(Part, step, slowly)
+    monkeypatch.setattr(PartFile, step, slowly)
     async with (
         host(serve) as url,
         LumaClient("k", base_url=url, timeout=1000.0, max_tries=1) as luma,
@@ -218,7 +218,7 @@ async def test_a_place_comes_back_when_a_pause_is_cancelled(tmp_path: Path) -> N
         return web.Response(status=503, headers={"Retry-After": "100"})
 
     async with host(busy) as url, LumaClient("k", base_url=url, max_downloads=2) as luma:
-        places = luma._downloader._places
+        places = luma._downloader._slots
         download = asyncio.create_task(luma.download(at(f"{url}/a"), tmp_path / "a.mp4"))
         await asked.wait()
         await until(lambda: places.value == 2)

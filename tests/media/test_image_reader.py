@@ -138,32 +138,35 @@ class Later:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "not an image": (lambda _: b"%PDF-1.4 hello", "is no image; PNG, JPEG"),
-    "a page": (lambda _: b"<html>" * 100, "is no image"),
-    "a video": (lambda _: b"\0\0\0\x18ftypisom" + b"\0" * 20, "begins like video/mp4"),
+    "not an image": (lambda _: b"%PDF-1.4 hello", "is not an image; supported are PNG, JPEG"),
+    "a page": (lambda _: b"<html>" * 100, "is not an image"),
+    "a video": (lambda _: b"\0\0\0\x18ftypisom" + b"\0" * 20, "is not an image, but video/mp4"),
     "empty bytes": (lambda _: b"", "is empty"),
     "empty file": (lambda folder: _file(folder, b""), "is empty ("),
     "empty image": (lambda _: PillowImage.new("RGB", (0, 5)), "is empty"),
-    "too large": (lambda _: PNG + b"0" * 50_000, "has 0.0 MiB; at most 0.0"),
+    "too large": (lambda _: PNG + b"0" * 50_000, "at most 0.038147 MiB, got 0.0 MiB"),
     "too large file": (lambda folder: _file(folder, PNG + b"0" * 50_000), "at most 0.0"),
-    "too large stream": (lambda _: io.BytesIO(PNG + b"0" * 50_000), "larger than allowed"),
+    "too large stream": (lambda _: io.BytesIO(PNG + b"0" * 50_000), "MiB, got more"),
     "too large URI": (lambda _: as_data_uri(PNG + b"0" * 50_000), "at most 0.0"),
     "too large image": (lambda _: PillowImage.effect_noise((400, 400), 99), "max_side=2048"),
-    "no such file": (lambda folder: folder / "none.png", "is no file ("),
-    "a folder": (lambda folder: folder, "is no file ("),
-    "a device": (lambda _: Path("/dev/zero"), "is no file ('/dev/zero')"),
+    "no such file": (lambda folder: folder / "none.png", "file not found: '"),
+    "a folder": (lambda folder: folder, "not a regular file: '"),
+    "a device": (lambda _: Path("/dev/zero"), "not a regular file: '/dev/zero'"),
     "a name too long": (lambda folder: folder / ("x" * 300), "cannot be read ("),
-    "text file": (lambda _: io.StringIO("hello"), "gives str, not bytes"),
-    "text": (lambda _: NotBytes(), "gives str, not bytes"),
-    "async file": (lambda _: Later(), "gives coroutine, not bytes"),
-    "bad Base64 far in": (lambda _: as_data_uri(PNG * 60)[:-300] + "!" * 300, "no readable Base64"),
+    "text file": (lambda _: io.StringIO("hello"), "returned str, not bytes"),
+    "text": (lambda _: NotBytes(), "returned str, not bytes"),
+    "async file": (lambda _: Later(), "returned coroutine, not bytes"),
+    "bad Base64 far in": (
+        lambda _: as_data_uri(PNG * 60)[:-300] + "!" * 300,
+        "invalid Base64",
+    ),
     "Base64 that ends early": (
         lambda _: as_data_uri(PNG * 3000)[: 2**18 // 3 * 4 + 20] + "=" * 2**19,
-        "no readable Base64",
+        "invalid Base64",
     ),
     "Base64 after its end": (  # which a whole number of steps is
         lambda _: as_data_uri((PNG * 3000)[: 2**18 - 2]) + "QUJD",
-        "it goes on after its end",
+        "characters after the padding",
     ),
 }
 
@@ -194,11 +197,11 @@ def test_a_file_that_may_not_be_read_is_said() -> None:
     """In a process that is not root's, to whom everything is open."""
     program = (
         "import os, sys\n"
-        "from luma_async.media.image_reader import _from_path, _NoImage\n"
+        "from luma_async.media.image_reader import _from_path, _InvalidImageError\n"
         "from pathlib import Path\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: _from_path(Path(sys.argv[1]), 10**6)\n"
-        "except _NoImage as error: print(error)\n"
+        "except _InvalidImageError as error: print(error)\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -254,7 +257,9 @@ async def test_a_dialect_that_takes_only_urls_says_so() -> None:
     """By its name, and with what to do."""
     async with Simulator() as sim, connect(sim, dialect=OnlyURLs()) as luma:
         await luma.generate("a cat", image="https://host/cat.png")
-        with pytest.raises(InvalidRequestError, match=r"image: is no URL, and OnlyURLs takes"):
+        with pytest.raises(
+            InvalidRequestError, match=r"must be an http\(s\) URL, because OnlyURLs accepts"
+        ):
             await luma.generate("a cat", image=PNG)
 
     assert len(sim.ledger.jobs) == 1
@@ -504,7 +509,7 @@ async def test_one_that_is_too_large_may_be_scaled_below_the_limit() -> None:
 async def test_what_cannot_be_scaled_is_said() -> None:
     """A URL, and an image that is broken."""
     assert await image_from("https://host/cat.png") == "https://host/cat.png"
-    with pytest.raises(InvalidRequestError, match="is a URL, and what the server fetches"):
+    with pytest.raises(InvalidRequestError, match="is a URL; the server fetches"):
         await image_from("https://host/cat.png", max_side=300)
     with pytest.raises(InvalidRequestError, match="cannot be scaled"):
         await image_from(PNG[:60], max_side=30)
@@ -525,7 +530,7 @@ async def test_a_damaged_image_is_scaled_or_refused(changes: list[tuple[int, int
 
 async def test_no_side_is_no_size() -> None:
     """A slip, said at once."""
-    with pytest.raises(InvalidRequestError, match="max_side: 0 is no size"):
+    with pytest.raises(InvalidRequestError, match="max_side: must be 1 or more, got 0"):
         await image_from(PNG, max_side=0)
 
 

@@ -7,7 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async.media.ranges import Answer, Version, place_of, range_headers, read_answer
+from luma_async.media.ranges import (
+    FileVersion,
+    RangeResult,
+    place_of,
+    range_headers,
+    read_range_response,
+)
 
 HERE = "host/video.mp4"
 counts = st.integers(0, 10**15)
@@ -15,7 +21,7 @@ words = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
 etags = words.map(lambda word: f'"{word.replace(chr(34), "")}"')
 dates = st.just("Sat, 21 Nov 2026 12:00:00 GMT")
 versions = st.builds(
-    Version,
+    FileVersion,
     st.just(HERE),
     length=counts | st.none(),
     etag=etags | st.none(),
@@ -39,7 +45,7 @@ headers = st.fixed_dictionaries(
 
 @given(versions | st.none(), counts)
 def test_a_rest_is_asked_for_only_of_what_can_be_told_apart(
-    version: Version | None, have: int
+    version: FileVersion | None, have: int
 ) -> None:
     """With `If-Range` always; with a date or a short `ETag` only where the file was found."""
     here = range_headers(version, have, HERE)
@@ -60,43 +66,43 @@ def test_a_rest_is_asked_for_only_of_what_can_be_told_apart(
 
 @given(st.sampled_from([200, 206, 416]), headers, versions | st.none(), counts)
 def test_whatever_is_said_only_what_fits_is_added(
-    status: int, said: dict[str, str], version: Version | None, have: int
+    status: int, said: dict[str, str], version: FileVersion | None, have: int
 ) -> None:
     """A rest begins where the part ends, and is of the version and the length that it is of."""
-    answer, length = read_answer(status, said, version, have)
+    answer, length = read_range_response(status, said, version, have)
 
-    if answer is Answer.REST:
+    if answer is RangeResult.REST:
         assert status == 206
         assert said["Content-Range"].casefold().startswith(f"bytes {have}-")
         if version is not None and version.length is not None:
             assert length == version.length
-    if answer is Answer.COMPLETE:
+    if answer is RangeResult.COMPLETE:
         assert status == 416
         assert length == have
     if status == 200:
-        assert answer is Answer.WHOLE
+        assert answer is RangeResult.WHOLE
 
 
 @given(versions, counts, counts)
-def test_an_honest_server_is_understood(version: Version, have: int, more: int) -> None:
+def test_an_honest_server_is_understood(version: FileVersion, have: int, more: int) -> None:
     """The rest of a file is the rest of it; where nothing is missing, the file is complete."""
     have, length = have + 1, have + 1 + more
-    known = Version(HERE, length=length, etag=version.etag, last_modified=version.last_modified)
+    known = FileVersion(HERE, length=length, etag=version.etag, last_modified=version.last_modified)
     said = {"Content-Range": f"bytes {have}-{length - 1}/{length}"}
     if version.etag:
         said["ETag"] = version.etag
 
     if more:
-        assert read_answer(206, said, known, have) == (Answer.REST, length)
+        assert read_range_response(206, said, known, have) == (RangeResult.REST, length)
     else:
         nothing = {"Content-Range": f"bytes */{length}"}
-        assert read_answer(416, nothing, known, have) == (Answer.COMPLETE, length)
+        assert read_range_response(416, nothing, known, have) == (RangeResult.COMPLETE, length)
 
 
 @given(versions)
-def test_a_version_that_is_written_down_is_read_again(version: Version) -> None:
+def test_a_version_that_is_written_down_is_read_again(version: FileVersion) -> None:
     """All of it."""
-    assert Version.read(version.written()) == version
+    assert FileVersion.from_document(version.to_document()) == version
 
 
 JSON = st.recursive(
@@ -109,7 +115,7 @@ JSON = st.recursive(
 @given(JSON | st.fixed_dictionaries({"place": JSON, "length": JSON, "etag": JSON}))
 def test_whatever_stands_in_a_note_it_is_read_or_left(document: Any) -> None:
     """What would be sent as a header has nothing in it that ends one."""
-    version = Version.read(document)
+    version = FileVersion.from_document(document)
 
     if version is not None:
         assert version.length is None or version.length >= 0
@@ -120,7 +126,7 @@ def test_whatever_stands_in_a_note_it_is_read_or_left(document: Any) -> None:
 @given(words, headers)
 def test_a_weak_etag_tells_no_versions_apart(word: str, said: dict[str, str]) -> None:
     """Two files of the same look may have it (RFC 9110, 8.8.3.2)."""
-    assert Version.of(HERE, {**said, "ETag": f'W/"{word}"'}, length=None).etag is None
+    assert FileVersion.of(HERE, {**said, "ETag": f'W/"{word}"'}, length=None).etag is None
 
 
 def test_a_place_is_a_link_without_its_signature() -> None:

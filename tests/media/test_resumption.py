@@ -248,7 +248,7 @@ async def test_a_part_of_a_file_of_unknown_length_is_no_file(tmp_path: Path) -> 
         return web.Response(status=206, body=MP4[:1000], headers=headers)
 
     async with host(odd) as url, LumaClient("k", base_url=url) as luma:
-        with pytest.raises(DownloadError, match="a part that was not asked for"):
+        with pytest.raises(DownloadError, match="a range that was not requested"):
             await luma.download(at(url), tmp_path)
 
     assert list(tmp_path.iterdir()) == []
@@ -317,7 +317,7 @@ async def test_a_part_that_contradicts_its_server_is_forgotten(tmp_path: Path) -
     async with small() as sim, connect(sim, max_tries=2) as luma:
         task = await a_video(luma)
         sim.faults.add(media(miscounts=1000))
-        with pytest.raises(DownloadError, match="not as many as it said before"):
+        with pytest.raises(DownloadError, match="but reported another length before"):
             await luma.download(task, tmp_path)
         assert list(tmp_path.iterdir()) == []
 
@@ -341,7 +341,7 @@ async def test_an_etag_that_cannot_be_sent_back_is_none(tmp_path: Path) -> None:
         with pytest.raises(DownloadError) as caught:
             await luma.download(at(url), tmp_path)
 
-    assert "another try goes on there" not in str(caught.value)
+    assert "resumes there" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -586,7 +586,7 @@ async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
         with pytest.raises(DownloadError, match="is being written by another download"):
             await other.download(task.id, tmp_path / "cat.mp4")
         sim.faults.clear()
-        with pytest.raises(DownloadError, match="exists already"):
+        with pytest.raises(DownloadError, match="already exists"):
             await luma.download(task, tmp_path / "cat.mp4")
 
         assert (await first).read_bytes() == whole
