@@ -27,11 +27,18 @@ from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
-from luma_async.media.downloads import Delivery, Download, Order, Source, Sources, download_all
-from luma_async.media.fetch import Limits, Progress
+from luma_async.media.downloads import (
+    Download,
+    DownloadOptions,
+    Downloads,
+    Source,
+    Sources,
+    download_all,
+)
 from luma_async.media.image_reader import IMAGE_LIMIT, ImageReader
-from luma_async.media.links import What
+from luma_async.media.links import FileKind
 from luma_async.media.requester import Requester
+from luma_async.media.transfer import FetchLimits, ProgressCallback
 from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
@@ -215,11 +222,11 @@ class LumaClient:
                 media_session=media_session,
                 api_session=session,
             ),
-            Limits(max_tries, min_download_speed, timeout, max_download_bytes),
+            FetchLimits(max_tries, min_download_speed, timeout, max_download_bytes),
             base_url=self.base_url,
             max_downloads=max_downloads,
         )
-        self._delivery = Delivery(
+        self._downloads = Downloads(
             self._downloader,
             finished=self._finished,
             get=self.get,
@@ -483,9 +490,9 @@ class LumaClient:
         source: Source,
         path: str | os.PathLike[str],
         *,
-        what: What = "video",
+        what: FileKind = "video",
         watermark_free: bool = True,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
         overwrite: bool = False,
     ) -> Path:
         """Write a video to a file, or into a folder under its id, and return the file's path.
@@ -516,8 +523,8 @@ class LumaClient:
 
         """
         check_source(source, outcomes=True)
-        order = Order(what, watermark_free, overwrite)
-        return await self._delivery.to(path, source, order, progress)
+        options = DownloadOptions(what, watermark_free, overwrite)
+        return await self._downloads.to_path(path, source, options, progress)
 
     @overload
     def download_all(  # type: ignore[overload-overlap]
@@ -525,7 +532,7 @@ class LumaClient:
         sources: OneJob,
         folder: str | os.PathLike[str],
         *,
-        what: What = "video",
+        what: FileKind = "video",
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> PassAList: ...
@@ -536,7 +543,7 @@ class LumaClient:
         sources: Sources,
         folder: str | os.PathLike[str],
         *,
-        what: What = "video",
+        what: FileKind = "video",
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> AsyncGenerator[Download, None]: ...
@@ -546,7 +553,7 @@ class LumaClient:
         sources: Sources | OneJob,
         folder: str | os.PathLike[str],
         *,
-        what: What = "video",
+        what: FileKind = "video",
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> AsyncGenerator[Download, None] | PassAList:
@@ -567,8 +574,8 @@ class LumaClient:
 
         """
         many = checked_sources(sources)
-        order = Order(what, watermark_free, overwrite)
-        return download_all(many, lambda source: self._delivery.into(folder, source, order))
+        options = DownloadOptions(what, watermark_free, overwrite)
+        return download_all(many, lambda source: self._downloads.to_folder(folder, source, options))
 
     def stop_submitting(self) -> None:
         """Submit nothing from now on, for a program that is to end without leaving its jobs.

@@ -33,7 +33,7 @@ from luma_async.batch.yaml_table import read_yaml
 from luma_async.errors import InvalidRequestError
 from luma_async.image_sources import is_data_uri, is_url
 from luma_async.journal.fingerprint import checked_key
-from luma_async.media.file_types import HEAD, media_type
+from luma_async.media.file_types import HEAD_SIZE, media_type
 from luma_async.media.filenames import safe_stem
 from luma_async.media.image_reader import IMAGE_LIMIT
 from luma_async.requests import ExtendRequest, GenerateRequest
@@ -309,7 +309,7 @@ def _problem_of_image(path: Path) -> str | None:
     """Return why a file is no image, as far as its beginning tells."""
     try:
         with path.open("rb") as file:
-            found = media_type(file.read(HEAD))
+            found = media_type(file.read(HEAD_SIZE))
             size = os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"

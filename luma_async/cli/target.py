@@ -9,7 +9,7 @@ from pathlib import Path
 from luma_async.errors import ConfigurationError
 from luma_async.media.file_types import suffixes_of
 from luma_async.media.filenames import Destination
-from luma_async.media.links import FAMILIES, What
+from luma_async.media.links import TOP_LEVEL_TYPES, FileKind
 
 DEFAULT_FOLDER = "videos/"
 
@@ -19,7 +19,7 @@ class Output:
     """A file, or a folder: one that exists, ends with a slash, or has a name without a suffix."""
 
     place: str = DEFAULT_FOLDER
-    what: What = "video"
+    what: FileKind = "video"
     watermark_free: bool = True
     overwrite: bool = False
 
@@ -48,7 +48,7 @@ class Output:
         """
         if self.overwrite or not self.is_folder:
             return None
-        suffixes = suffixes_of(FAMILIES[self.what])
+        suffixes = suffixes_of(TOP_LEVEL_TYPES[self.what])
         return Destination.of(self.path, id, self.what, suffixes=suffixes).existing()
 
     def check(self) -> None:

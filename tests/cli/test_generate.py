@@ -135,7 +135,7 @@ def test_a_watermark_that_could_not_be_avoided_is_told(tmp_path: Path) -> None:
 
     path = done.stdout.strip()
     assert done.returncode == 0
-    assert f"{path} has a watermark, for there was no link without one" in done.stderr
+    assert f"{path} has a watermark because there was no link without one" in done.stderr
 
 
 def test_a_failure_is_one_message(tmp_path: Path) -> None:
