@@ -26,7 +26,7 @@ from luma_async import (
     State,
 )
 from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
-from luma_async.tasks import rejected_key
+from luma_async.tasks.rejected_key import KeyRejections
 from luma_async.testing import running_simulator
 from tests.clients import HOUR, KEY, connect, until
 
@@ -374,11 +374,11 @@ def test_one_client_serves_one_event_loop() -> None:
     assert "one LumaClient for each asyncio.run()" in asyncio.run(look())
 
 
-async def test_a_closed_session_of_the_callers_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_session_of_the_callers_is_said_so() -> None:
     """And jobs that were watched over it end, rather than wait for it."""
-    monkeypatch.setattr(rejected_key, "BELIEVED_AFTER", 0.1)
-    async with Simulator(durations=Fixed(60)) as sim:
-        async with aiohttp.ClientSession() as session, connect(sim, session=session) as luma:
+    async with Simulator(durations=Fixed(60)) as sim, aiohttp.ClientSession() as session:
+        rejections = KeyRejections(final_after=0.1)
+        async with connect(sim, session=session, rejections=rejections) as luma:
             task = await luma.generate("a cat")
             await session.close()
 

@@ -1,4 +1,4 @@
-"""Jobs on their way: the handle, and the poller that moves it."""
+"""Watched jobs: their handles, and the poller that keeps the handles up to date."""
 
 from luma_async.tasks.looks import Looks
 from luma_async.tasks.manager import TaskManager

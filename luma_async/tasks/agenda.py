@@ -1,4 +1,4 @@
-"""Agenda: what is due when. Pure: no clock inside."""
+"""Agenda: a priority queue of items by the time when they are due. Pure: it has no clock."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 SLOT = 0.05
-"""Seconds of a slot of later things."""
+"""Length in seconds of one time slot."""
 
-_FAR = 1e12
-"""Seconds; what is due later shares a slot."""
+_LAST_SLOT_STARTS = 1e12
+"""Time in seconds from which on all items share one slot, so that infinity is a valid time."""
 
 
 class Agenda(Generic[Item]):
-    """Things with the moments they are due at: a heap of the next, and slots of time for the rest.
+    """Queue of items by due time: a heap for the current slot, and unsorted slots for the rest.
 
-    A heap of everything would be slow for the memory that it touches where there is very much of
-    it; a slot is a plain list until its time has come (as in a calendar queue: Brown, CACM 31(10),
-    1988). `is_over` tells which of the things need not come up any more; they leave as they are
-    met.
+    With very many items, one heap of them all would be slow, because each operation touches
+    memory all over it. Here a slot is a plain list until its time has come, as in a calendar queue
+    (Brown, CACM 31(10), 1988). Items for which `is_over` is true are dropped when they are reached.
     """
 
     def __init__(self, is_over: Callable[[Item], bool]) -> None:
         self._is_over = is_over
         self._order = itertools.count()
         self._next: list[tuple[float, int, Item]] = []  # a heap
-        self._last_of_next = -1  # the number of the latest slot that is in it
+        self._opened = -1  # number of the latest slot that was moved to the heap
         self._slots: dict[int, list[tuple[float, int, Item]]] = {}
-        self._numbers: list[int] = []  # a heap of the keys of the slots
+        self._numbers: list[int] = []  # a heap of the keys of `_slots`
 
     def add(self, item: Item, due: float) -> None:
-        """Put a thing on the agenda."""
-        entry = (due, next(self._order), item)
-        number = int(due / SLOT) if due < _FAR else int(_FAR)
-        if number <= self._last_of_next:
+        """Add an item that is due at a given time."""
+        entry = (due, next(self._order), item)  # the order decides between equal times
+        number = int(due / SLOT) if due < _LAST_SLOT_STARTS else int(_LAST_SLOT_STARTS)
+        if number <= self._opened:
             heapq.heappush(self._next, entry)
         elif (slot := self._slots.get(number)) is not None:
             slot.append(entry)
@@ -46,7 +45,7 @@ class Agenda(Generic[Item]):
             heapq.heappush(self._numbers, number)
 
     def next_due(self) -> float | None:
-        """Return when the next thing is due; `None` if there is none."""
+        """Return the time at which the next item is due, or `None` if there is no item."""
         while self._next or self._open_slot():
             due, _, item = self._next[0]
             if not self._is_over(item):
@@ -55,7 +54,10 @@ class Agenda(Generic[Item]):
         return None
 
     def take(self, now: float, most: int) -> list[Item]:
-        """Take what is due, and up to `most` what is due soonest; nothing if nothing is due."""
+        """Remove and return up to `most` items in order of their time, if the first one is due.
+
+        The items that follow need not be due: they fill a batch that is sent anyway.
+        """
         taken: list[Item] = []
         pop, is_over = heapq.heappop, self._is_over
         while len(taken) < most and (self._next or self._open_slot()):
@@ -67,16 +69,16 @@ class Agenda(Generic[Item]):
         return taken
 
     def clear(self) -> None:
-        """Strike everything off."""
+        """Remove all items."""
         self._next.clear()
         self._slots.clear()
         self._numbers.clear()
 
     def _open_slot(self) -> bool:
-        """Make the earliest slot the heap; `False` if there is none."""
+        """Move the earliest slot to the empty heap, and return `False` if there is no slot."""
         if not self._numbers:
             return False
-        self._last_of_next = heapq.heappop(self._numbers)
-        self._next = self._slots.pop(self._last_of_next)
+        self._opened = heapq.heappop(self._numbers)
+        self._next = self._slots.pop(self._opened)
         heapq.heapify(self._next)
         return True

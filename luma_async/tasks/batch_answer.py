@@ -1,4 +1,4 @@
-"""BatchReader: turns the answer to a look at many jobs into news of them. Pure."""
+"""BatchReader: reads the answer to a status request for many jobs. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from luma_async.transport import Call
 from luma_async.transport.long_answer import LONG
 
 Known = Mapping[str, Mark | None]
-"""The jobs to look at, each with the mark of what is known of it."""
+"""Ids of the jobs to look at, each with the mark of its latest row."""
 
 
 class Seen(NamedTuple):
-    """News of a job, with the mark that tells whether a later look has any."""
+    """New status of a job, with the mark of its row.
+
+    A later row with the same mark has no news.
+    """
 
     generation: Generation
     mark: Mark | None
@@ -24,7 +27,14 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class BatchAnswer:
-    """News by id, all ids that the answer names, and those that it contradicts itself on."""
+    """Contents of a batch answer.
+
+    Attributes:
+        news: new statuses by id.
+        named: ids of all jobs in the answer.
+        disputed: ids of jobs for which the answer has contradictory rows.
+
+    """
 
     news: dict[str, Seen] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
@@ -32,9 +42,9 @@ class BatchAnswer:
 
 
 class BatchReader:
-    """Reads the answer to one batch call, and keeps nothing of rows that tell what is known.
+    """Reader of the answer to one batch call. It keeps nothing of rows without news.
 
-    `see` makes the news of a job from its id, its row and the mark of that.
+    `see` reads a row: it is given the id of the job, the row and the row's mark.
     """
 
     def __init__(
@@ -51,19 +61,22 @@ class BatchReader:
 
     @property
     def call(self) -> Call[BatchAnswer]:
-        """The call, to be read like that."""
+        """The batch call, read by this reader."""
         made = self._call._asdict()
         return Call(**{**made, "read": self.read, "rows": None, "read_in_steps": self._in_steps})
 
     def read(self, body: bytes) -> BatchAnswer:
-        """Read an answer at once."""
+        """Read a whole answer."""
         answer = BatchAnswer()
         for id, row in self._call.read(body).items():
             self._take(answer, id, row)
         return answer
 
     def _in_steps(self, body: bytes) -> Generator[int, None, BatchAnswer]:
-        """Read an answer row by row if it is long, and yield how many bytes each of them had."""
+        """Read a long answer row by row, and yield the size of each row in bytes.
+
+        Between two rows the event loop can do other work. Short answers are read at once.
+        """
         if self._call.rows is None or len(body) < LONG:
             return self.read(body)
         answer = BatchAnswer()
@@ -71,7 +84,7 @@ class BatchReader:
             for id, row, source in self._call.rows(body):
                 self._take(answer, id, row, source)
                 yield len(source)
-        except ValueError:  # it is written in an odd way, or is no JSON
+        except ValueError:  # an unusual layout, or invalid JSON
             return self.read(body)
         return answer
 
@@ -85,9 +98,9 @@ class BatchReader:
         known, mark = self._known[id], self._mark_of(row)
         if known is not None and known == mark:
             return
-        if not row:
+        if not row:  # the dialect returns an empty row if the answer contradicts itself
             answer.disputed.add(id)
             return
         answer.news[id] = seen = self._see(id, row, mark)
         if source is not None:
-            pack(seen.generation, source)  # before the next row is read
+            pack(seen.generation, source)  # now: unpacked rows of a whole batch take much memory

@@ -1,9 +1,8 @@
-"""Looking at several jobs: many with one request where the gateway can, one by one where not."""
+"""Looks: request the statuses of jobs, many in one request if the gateway offers that."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import TypeVar
 
@@ -11,7 +10,6 @@ import anyio
 
 from luma_async.dialects import Dialect, JSONObject, Mark
 from luma_async.errors import (
-    APIError,
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
@@ -21,36 +19,31 @@ from luma_async.errors import (
 )
 from luma_async.generation import Generation, State
 from luma_async.tasks.batch_answer import BatchReader, Known, Seen
+from luma_async.tasks.batch_size import BatchSize
 from luma_async.tasks.foreign_ids import ForeignIds
 from luma_async.transport import Call, Transport
 
-logger = logging.getLogger("luma_async")
 Item = TypeVar("Item")
 
 News = dict[str, Seen | LumaError]
-"""What a look told of jobs that was not known."""
+"""Results of a look by job id: new statuses and errors. Jobs without news are absent."""
 
-_OF_NO_ONE_CALL = (AuthenticationError, ClientClosedError, ConfigurationError)
-"""Errors that a single look would meet just the same."""
+_CLIENT_ERRORS = (AuthenticationError, ClientClosedError, ConfigurationError)
+"""Errors that concern the client, so that a single look would fail with the same error."""
 
-_BROKEN_BATCHES = 3
-"""So many failed batches in a row, with single looks that succeed, put the call aside."""
-
-_ASIDE_FOR = (60.0, 3600.0)
-"""Seconds that it stays aside at first and at most, twice as long each time."""
-
-_MOST_MARKS = 1000
-"""So many marks are kept to be shared; with more, they are no few."""
-
-_GOOD_BATCHES = 50
-"""So many good batches earn twice the size after it was made smaller; twice as many each time."""
+MAX_MARKS = 1000
+"""Maximum number of distinct marks to intern; beyond this, sharing saves no memory."""
 
 
 class Looks:
-    """Asks the server how jobs stand, and remembers what the server cannot do.
+    """Requests for the statuses of jobs.
 
-    `batch_size` is how many ids go into one request, `concurrency` how many requests one question
-    may have under way.
+    Args:
+        transport: the transport for all requests.
+        dialect: the format of the server.
+        batch_size: maximum number of ids in one request.
+        concurrency: maximum number of requests in flight for one call of a method.
+
     """
 
     def __init__(
@@ -58,32 +51,18 @@ class Looks:
     ) -> None:
         self._transport = transport
         self._dialect = dialect
-        self._largest_batch = batch_size if dialect.supports_batch else 1
-        self._batch_size = self._largest_batch
         self._concurrency = concurrency
         self._marks: dict[Mark, Mark] = {}
         self._foreign_ids = ForeignIds()
-        self._good_batches = 0
-        self._good_enough = _GOOD_BATCHES
-        self._broken_batches = 0
-        self._aside_until = 0.0
-        self._aside_for = _ASIDE_FOR[0]
-
-    @property
-    def batch_size(self) -> int:
-        """How many jobs one request can look at now."""
-        return self.batch_size_at(asyncio.get_running_loop().time())
-
-    def batch_size_at(self, now: float) -> int:
-        """Return how many jobs one request can look at, at this moment of the event loop's."""
-        return 1 if now < self._aside_until else self._batch_size
+        self.batch_size = BatchSize(batch_size if dialect.supports_batch else 1)
+        """Number of jobs that one request can contain at a time."""
 
     async def one(self, id: str) -> Generation:
-        """Look at one job.
+        """Return the status of one job.
 
         Raises:
-            NotFoundError: the server does not know it.
-            LumaError: there was no usable answer.
+            NotFoundError: the server does not know the job.
+            LumaError: the server gave no usable answer.
 
         """
         seen = await self._one(id)
@@ -92,23 +71,24 @@ class Looks:
         return seen
 
     async def begin(self, id: str) -> Generation:
-        """Look at one job that is to be watched; where another one is shown, it counts as pending.
+        """Return the status of one job that is about to be watched.
 
-        Later looks will tell, and `Generation.raw` is empty until then.
+        If the answer is about another job, the status is pending with an empty `Generation.raw`,
+        and later looks will find the true status.
 
         Raises:
-            NotFoundError: the server does not know it.
-            LumaError: there was no usable answer.
+            NotFoundError: the server does not know the job.
+            LumaError: the server gave no usable answer.
 
         """
         seen = await self._one(id)
         return seen if isinstance(seen, Generation) else Generation(id=id, state=State.PENDING)
 
     async def many(self, ids: Iterable[str]) -> dict[str, Generation]:
-        """Look at any number of jobs; those that the server does not know are absent.
+        """Return the statuses of any number of jobs by id, without the jobs that are not found.
 
         Raises:
-            LumaError: some look got no usable answer.
+            LumaError: the server gave no usable answer to one of the requests.
 
         """
         found: dict[str, Generation] = {}
@@ -121,19 +101,18 @@ class Looks:
                     raise seen
 
         unique = list(dict.fromkeys(ids))
-        size = self._batch_size
+        size = self.batch_size.limit
         await self._concurrently(
             look, [unique[start : start + size] for start in range(0, len(unique), size)]
         )
         return found
 
-    async def closely(self, known: Known, watched: Container[str] = ()) -> News:
-        """Look at one batch of jobs, then singly at each that its answer leaves open.
+    async def poll(self, known: Known, watched: Container[str] = ()) -> News:
+        """Look at one batch of jobs, then one by one at jobs that the answer leaves open.
 
-        Open are jobs that it leaves out, and completed ones whose video it does not name (a row
-        may be ahead of the task that it wraps). What a look ends in for one job, be it an error,
-        spoils no other's. Jobs of which the server says what is known are not in the news.
-        `watched` has the ids of all jobs that the client watches.
+        A job is left open if the answer does not contain it, or calls it completed without a link
+        to its video (the row may be newer than the task that it wraps). An error for one job does
+        not affect the others. `watched` contains the ids of all jobs that the client watches.
         """
         news: News = {}
         if len(known) == 1:
@@ -147,40 +126,42 @@ class Looks:
             await self._singly([*left_out, *without_video], known, news, watched)
         return news
 
-    def _see(self, id: str, row: JSONObject, mark: Mark) -> Seen:
-        return Seen(_under(id, self._dialect.generation(row)), self._shared(mark))
+    def _read(self, id: str, row: JSONObject, mark: Mark) -> Seen:
+        return Seen(_with_id(id, self._dialect.generation(row)), self._interned(mark))
 
-    def _shared(self, mark: Mark) -> Mark | None:
-        if len(self._marks) > _MOST_MARKS:
+    def _interned(self, mark: Mark) -> Mark | None:
+        """Return the shared copy of a mark. Most jobs have one of a few marks."""
+        if len(self._marks) > MAX_MARKS:
             self._marks.clear()
         try:
-            return self._marks.setdefault(mark, mark)  # most jobs have the same few
-        except TypeError:  # something in it has no hash
+            return self._marks.setdefault(mark, mark)
+        except TypeError:  # a value in it is not hashable
             return None
 
     async def _batch(
         self, known: Known, left_out: list[str] | None = None, watched: Container[str] = ()
     ) -> News:
-        """Look with one request where the gateway can, else singly.
+        """Look at jobs with one request if the gateway offers that, else one by one.
 
-        A batch that fails tells nothing of the jobs in it. Where a single look succeeds it is the
-        call that is at fault: it is made smaller, or given up. Jobs that the answer does not name
-        are added to `left_out`; those of which it contradicts itself are looked at singly.
+        A failed batch says nothing about its jobs. If a single look succeeds then, the batch
+        request is at fault, and is made smaller or paused. Jobs that are missing in the answer
+        are added to `left_out`. Jobs with contradictory rows are looked at one by one.
         """
         ids = list(known)
         news: News = {}
-        if len(ids) < 2 or self.batch_size < 2:
+        now = asyncio.get_running_loop().time
+        if len(ids) < 2 or self.batch_size.at(now()) < 2:
             await self._singly(ids, known, news, watched)
             return news
-        reader = BatchReader(self._dialect.get_many(ids), self._dialect, known, self._see)
+        reader = BatchReader(self._dialect.get_many(ids), self._dialect, known, self._read)
         try:
             answer = await self._transport.call(reader.call)
-        except _OF_NO_ONE_CALL as error:
+        except _CLIENT_ERRORS as error:
             return dict.fromkeys(ids, error)
         except LumaError as error:
             batch_error = error
         else:
-            self._praise_batch()
+            self.batch_size.succeeded()
             if left_out is not None:
                 left_out += [id for id in ids if id not in answer.named]
             news.update(answer.news)
@@ -188,24 +169,25 @@ class Looks:
                 await self._singly(list(answer.disputed), known, news, watched)
             return news
         if await self._single(ids[0], {}, news, watched):
-            self._blame_batch(batch_error, len(ids))
+            self.batch_size.failed(batch_error, len(ids), now())
         elif not isinstance(news[ids[0]], NotFoundError):
-            return dict.fromkeys(ids, news[ids[0]])  # a 404 of the batch call is of no job
+            # A 404 is not passed on, because it may concern the batch request and not the jobs.
+            return dict.fromkeys(ids, news[ids[0]])
         await self._singly(ids[1:], known, news, watched)
         return news
 
     async def _one(self, id: str) -> Generation | ResponseError:
         call = self._dialect.get(id)
-        return self._told(id, await self._transport.call(call), call)
+        return self._identified(id, await self._transport.call(call), call)
 
-    def _told(
+    def _identified(
         self, id: str, row: JSONObject, call: Call[JSONObject], watched: Container[str] = ()
     ) -> Generation | ResponseError:
-        """Read the answer to a look at one job; an error, if it is about another one."""
+        """Read the answer to a look at one job. Return an error if it is about another job."""
         seen = self._dialect.generation(row)
         if seen.id == id or id in self._dialect.ids(row):
-            self._foreign_ids.named(id)
-            return _under(id, seen)
+            self._foreign_ids.saw_own_id(id)
+            return _with_id(id, seen)
         is_same_job = self._foreign_ids.is_same_job(
             id,
             seen.id,
@@ -214,37 +196,11 @@ class Looks:
             now=asyncio.get_running_loop().time(),
         )
         if is_same_job:
-            return _under(id, seen)
+            return _with_id(id, seen)
         return ResponseError(
             f"{call} was answered with another job ({seen.id[:80]!r}). "
             "The answer was not used; look again."
         )
-
-    def _praise_batch(self) -> None:
-        self._broken_batches = 0
-        self._aside_for = _ASIDE_FOR[0]
-        self._good_batches += 1
-        if self._good_batches >= self._good_enough:
-            self._good_batches = 0
-            self._batch_size = min(self._batch_size * 2, self._largest_batch)
-
-    def _blame_batch(self, error: LumaError, size: int) -> None:
-        """Remember that a batch failed where a single look succeeds."""
-        status = error.status if isinstance(error, APIError) else None
-        self._good_batches = 0
-        if status in (400, 413, 414, 422) and size > 2:
-            self._batch_size = min(self._batch_size, size // 2)
-            self._good_enough *= 2
-            logger.info("This gateway refuses %d jobs in one look: asking for less.", size)
-            return
-        self._broken_batches += 1
-        is_missing = status in (404, 405, 501)
-        now = asyncio.get_running_loop().time()
-        if self.batch_size_at(now) > 1 and (is_missing or self._broken_batches >= _BROKEN_BATCHES):
-            self._aside_until = now + self._aside_for
-            if self._aside_for == _ASIDE_FOR[0]:
-                logger.info("No looks at many jobs at once here; looking one by one. (%s)", error)
-            self._aside_for = min(self._aside_for * 2, _ASIDE_FOR[1])
 
     async def _singly(
         self, ids: Sequence[str], known: Known, news: News, watched: Container[str]
@@ -255,7 +211,7 @@ class Looks:
         await self._concurrently(look, ids)
 
     async def _single(self, id: str, known: Known, news: News, watched: Container[str]) -> bool:
-        """Look at one job, and return whether the server answered, be it with another one."""
+        """Look at one job, and return `True` if the server answered, even about another job."""
         try:
             call = self._dialect.get(id)
             row = await self._transport.call(call)
@@ -265,17 +221,17 @@ class Looks:
             return False
         known_mark, mark = known.get(id), self._dialect.mark(row)
         if known_mark is None or known_mark != mark:
-            told = self._told(id, row, call, watched)
-            if isinstance(told, Generation):
-                news[id] = Seen(told, self._shared(mark))
+            seen = self._identified(id, row, call, watched)
+            if isinstance(seen, Generation):
+                news[id] = Seen(seen, self._interned(mark))
             else:
-                news[id] = told
+                news[id] = seen
         return True
 
     async def _concurrently(
         self, look: Callable[[Item], Awaitable[None]], items: Sequence[Item]
     ) -> None:
-        """Run looks side by side; the first error ends the others, and is raised as it is."""
+        """Run looks concurrently. The first error cancels the others and is raised unchanged."""
         first_error: LumaError | None = None
         left = iter(items)
 
@@ -298,11 +254,11 @@ class Looks:
             raise first_error
 
 
-def _under(id: str, seen: Generation) -> Generation:
-    """Return a generation under the id that its job was submitted under."""
+def _with_id(id: str, seen: Generation) -> Generation:
+    """Return a generation with the id under which its job was submitted."""
     if seen.id != id:
         return seen.model_copy(update={"id": id})
-    vars(seen)["id"] = id  # an equal text: all looks at a job share the one that is kept anyway
+    vars(seen)["id"] = id  # an equal string: all generations of a job share one copy
     return seen
 
 

@@ -1,4 +1,4 @@
-"""TaskManager: one poller for all jobs of a client."""
+"""TaskManager: the poller of all jobs that a client watches."""
 
 from __future__ import annotations
 
@@ -23,53 +23,65 @@ from luma_async.errors import (
 )
 from luma_async.generation import Generation, State
 from luma_async.schedules.schedule import PollSchedule
-from luma_async.tasks import rejected_key
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.batch_answer import Seen
 from luma_async.tasks.looks import Looks, News
-from luma_async.tasks.rejected_key import Refusals
+from luma_async.tasks.rejected_key import KeyRejections
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import SHORTEST_HURRY, Timing, hurried
-from luma_async.tasks.watched_job import Watch
+from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import AccountLimit
 
 logger = logging.getLogger("luma_async")
 
 LOST_AFTER = 60.0
 """Seconds of nothing but 404 after which a job counts as lost. Servers answer 404 for jobs that
-they have just taken, and while they move."""
+they have just accepted, and during migrations."""
 
 LINK_TIMEOUT = 120.0
-"""Seconds that a job which is completed without a link to its video is still looked at."""
+"""Seconds that a completed job without a link to its video stays watched."""
 
 LAST_LOOK = 5.0
-"""Seconds that a look may go on when the time of a job in it is up."""
+"""Seconds that a look may take beyond the `task_timeout` of a job in it."""
 
 QUIET = 60.0
-"""Seconds between two warnings that looks fail."""
+"""Seconds between two warnings about failing looks."""
 
-MOST_HURRIED = 1000
-"""Number of jobs that are looked at sooner when a submission begins to wait for one to end."""
+MAX_HURRIED = 1000
+"""Maximum number of jobs that are rescheduled when a submission begins to wait for one to end. More
+would block the event loop."""
 
 RESTART_DELAY = 1.0
-"""Seconds until a poller that broke off starts again."""
+"""Seconds until a poller that failed starts again."""
 
 
 class TaskManager:
-    """Watches jobs until they end.
+    """Poller that looks at jobs until they end, and updates their handles.
 
-    One asyncio task does it for all of them, alive only while something is watched. It keeps an
-    agenda of when to look at which job; each look takes what is due and fills the rest of its
-    batch with what is due soonest. At most `max_looks` looks run at once. A look takes at most
-    `longest_look` seconds by itself, so that only one that has less is timed. `on_end` is called
-    with each handle when it is done.
+    One asyncio task looks at all jobs, and exists only while there are any. It takes batches of
+    jobs from an agenda. A batch begins with the jobs that are due, and is filled up with the jobs
+    that are due next.
 
-    A watch ends with its job, when its time is up, when the server has not known the job for
-    `lost_after` seconds, or when a refusal of the API key is believed; with no other error.
+    Watching a job ends when the job ends, after `task_timeout`, when the server has not known the
+    job for `lost_after`, or when the server has rejected the API key for good. No other error ends
+    it.
 
-    The ends of jobs are told to `account`, for a submission may wait for one. While one does, a
-    schedule that adapts is hurried: the first looks at a job are half a second apart, later ones
-    a tenth of its age.
+    The end of each job is reported to `account`, because a submission may wait for it. While one
+    waits, a schedule that can adapt is hurried: the first looks at a job are half a second apart,
+    later ones a tenth of its age.
+
+    Args:
+        looks: the status requests.
+        schedule: the poll schedule.
+        max_looks: maximum number of looks in flight.
+        task_timeout: seconds after which an unfinished job is no longer watched.
+        link_timeout: seconds that a completed job without a link to its video stays watched.
+        longest_look: seconds that a look can take by itself. Only if a job has less time left, the
+            look is given a timeout of its own.
+        lost_after: seconds of "not found" after which a job counts as lost.
+        account: the account in which submissions wait for jobs to end.
+        on_end: called with each handle when it is done.
+
     """
 
     def __init__(
@@ -95,24 +107,24 @@ class TaskManager:
         self._account = account or AccountLimit()
         if self._timing.may_hurry:
             self._account.on_wait = self._hurry_up
-        self._watches: dict[str, Watch] = {}
-        self._agenda: Agenda[Watch] = Agenda(attrgetter("task.done"))
-        self._missing: dict[str, float] = {}  # since when the server does not know a job
-        self._refusals = Refusals()
+        self._watched: dict[str, WatchedJob] = {}
+        self._agenda: Agenda[WatchedJob] = Agenda(attrgetter("task.done"))
+        self._missing: dict[str, float] = {}  # time since which a job is not found
+        self._rejections = KeyRejections()
         self._looking = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
-        self._told = on_end
-        self._on_end = self._let_go  # one bound method for all tasks
+        self._callback = on_end
+        self._on_end = self._forget  # one bound method for all tasks saves memory
         self._failing = False
         self._quiet_until = 0.0
 
     def find(self, id: str) -> VideoTask | None:
-        """Return the handle of a job that is being watched."""
-        watch = self._watches.get(id)
-        return watch.task if watch is not None else None
+        """Return the handle of a job, or `None` if the job is not watched."""
+        job = self._watched.get(id)
+        return job.task if job is not None else None
 
     def add(
         self,
@@ -123,12 +135,20 @@ class TaskManager:
         key: str | None = None,
         look_now: bool = False,
     ) -> VideoTask:
-        """Watch a job, and return its handle: the one that it has already, if it is watched.
+        """Watch a job and return its handle. A job that is already watched keeps its handle.
 
-        A job that was submitted here, just now, teaches the schedule how long jobs of its kind
-        take. One that is said to be completed, but has no video, is watched for a while: "success"
-        may be said of the submission, and the link may come later. `look_now` is for one that is
-        known by hearsay only.
+        A completed job without a video is watched for `link_timeout`, because "success" may mean
+        the submission, and the link may come later.
+
+        Args:
+            generation: the status of the job.
+            submitted_here: `True` if the job was submitted just now. The schedule learns from it
+                how long jobs of its kind take.
+            kind: the kind of request, for the schedule.
+            key: the job key.
+            look_now: `True` to look at the job at once, because its status did not come from the
+                server.
+
         """
         lacks_video = _lacks_video(generation)
         if lacks_video:
@@ -140,17 +160,17 @@ class TaskManager:
             return known
         task = VideoTask(generation, self._on_end, key=key)
         if task.done:
-            self._let_go(task)
+            self._forget(task)
         elif self._closed:
             task.abandon(_closed(task))
         else:
             now = self._now()
             born = now if submitted_here else now - self._age(generation)
-            watch = Watch(task, now, born=born, kind=kind, submitted_here=submitted_here)
+            job = WatchedJob(task, now, born=born, kind=kind, submitted_here=submitted_here)
             if lacks_video and not submitted_here:
-                watch.without_video_since = now
-            self._watches[task.id] = watch
-            self._put_on_agenda([watch], now, look_now=look_now)
+                job.without_video_since = now
+            self._watched[task.id] = job
+            self._put_on_agenda([job], now, look_now=look_now)
             self._ensure_poller()
         return task
 
@@ -187,9 +207,10 @@ class TaskManager:
         return await (await self.watch(source) if isinstance(source, str) else source)
 
     def _age(self, generation: Generation) -> float:
-        """Return how old a job is that was submitted elsewhere, by the server's clock and ours.
+        """Return the age in seconds of a job that was submitted elsewhere.
 
-        It only tells when to look, so clocks that differ cost no more than that.
+        It compares the server's clock with the local one. The age only affects the times of looks,
+        so clocks that differ do little harm.
         """
         if generation.created_at is None:
             return 0.0
@@ -197,23 +218,23 @@ class TaskManager:
         return age if 0.0 < age < self._task_timeout else 0.0
 
     async def aclose(self) -> None:
-        """End every watch with `ClientClosedError`, at once, and stop the poller."""
+        """Stop watching all jobs with a `ClientClosedError`, and stop the poller."""
         self._closed = True
         self._abandon_all()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])
 
-    def _let_go(self, task: VideoTask) -> None:
-        self._watches.pop(task.id, None)
+    def _forget(self, task: VideoTask) -> None:
+        self._watched.pop(task.id, None)
         self._missing.pop(task.id, None)
-        if not self._watches:
-            self._wake.set()  # the poller has nothing to live for
-        if self._told is not None:
-            self._told(task)
+        if not self._watched:
+            self._wake.set()  # so that the poller ends
+        if self._callback is not None:
+            self._callback(task)
 
     def _ensure_poller(self) -> None:
-        if self._poller is None and self._watches and not self._closed:
+        if self._poller is None and self._watched and not self._closed:
             self._poller = asyncio.create_task(self._poll(), name="luma-async poller")
             self._poller.add_done_callback(self._poller_ended)
 
@@ -221,45 +242,45 @@ class TaskManager:
         self._poller = None
         self._looking = 0
         if poller.cancelled():
-            self._abandon_all()  # by aclose(), or by somebody who ends the whole program
+            self._abandon_all()  # by aclose(), or by a program that cancels all tasks at its end
             return
         if (error := poller.exception()) is not None:
-            logger.error("The poller broke off; it starts again.", exc_info=error)
+            logger.error("The poller failed; it starts again.", exc_info=error)
             self._agenda.clear()
-            self._put_on_agenda(list(self._watches.values()), self._now())
+            self._put_on_agenda(list(self._watched.values()), self._now())
             poller.get_loop().call_later(RESTART_DELAY, self._ensure_poller)
             return
         self._ensure_poller()
 
     def _abandon_all(self) -> None:
-        watches, self._watches = self._watches, {}
+        watched, self._watched = self._watched, {}
         self._agenda.clear()
-        for watch in watches.values():
-            watch.task.abandon(_closed(watch.task))
+        for job in watched.values():
+            job.task.abandon(_closed(job.task))
 
     async def _poll(self) -> None:
         async with anyio.create_task_group() as looks:
-            while self._watches or self._looking:
+            while self._watched or self._looking:
                 self._wake.clear()
                 now = self._now()
                 while self._looking < self._max_looks and (batch := self._take(now)):
                     self._looking += 1
-                    looks.start_soon(self._look_on, batch)
+                    looks.start_soon(self._look_while_due, batch)
                 self._sleeps_until = self._next_look()
                 with anyio.CancelScope(deadline=self._sleeps_until):
                     await self._wake.wait()
 
-    def _take(self, now: float) -> list[Watch]:
-        return self._agenda.take(now, self._looks.batch_size_at(now))
+    def _take(self, now: float) -> list[WatchedJob]:
+        return self._agenda.take(now, self._looks.batch_size.at(now))
 
     def _next_look(self) -> float:
-        """Return when the poller begins the next look; never, if one must end first."""
+        """Return the time of the next look, or infinity if another look must end before."""
         next_due = self._agenda.next_due()
         return math.inf if next_due is None or self._looking >= self._max_looks else next_due
 
-    async def _look_on(self, batch: list[Watch]) -> None:
-        """Make one look after another while something is due."""
-        clock = asyncio.get_running_loop().time  # to ask for the loop costs a call of the system
+    async def _look_while_due(self, batch: list[WatchedJob]) -> None:
+        """Look at one batch after another while jobs are due."""
+        clock = asyncio.get_running_loop().time  # getting the loop each time takes a system call
         try:
             while batch:
                 batch = self._take(await self._look(batch, clock))
@@ -267,128 +288,131 @@ class TaskManager:
             self._looking -= 1
             self._wake.set()
 
-    async def _look(self, batch: list[Watch], clock: Callable[[], float]) -> float:
-        """Look at a batch of jobs, and return when that ended."""
+    async def _look(self, batch: list[WatchedJob], clock: Callable[[], float]) -> float:
+        """Look at a batch of jobs, and return the time at the end of the look."""
         began = clock()
-        time_is_up = min([watch.since for watch in batch]) + self._task_timeout
-        known = {watch.id: watch.mark for watch in batch}
+        time_is_up = min([job.since for job in batch]) + self._task_timeout
+        known = {job.id: job.mark for job in batch}
         news: News | None = None
         again_in = math.inf
         try:
             if time_is_up - began > self._longest_look:
-                news = await self._looks.closely(known, self._watches)
+                news = await self._looks.poll(known, self._watched)
             else:
                 with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
-                    news = await self._looks.closely(known, self._watches)
-            is_in_trouble = self._missing or self._failing or self._refusals.is_open
+                    news = await self._looks.poll(known, self._watched)
+            # After a good look without news, only these three states need to be reset.
+            is_in_trouble = self._missing or self._failing or self._rejections.last_was_rejected
             if news or (is_in_trouble and news is not None):
-                again_in = self._take_in(batch, news, clock())
+                again_in = self._process(batch, news, clock())
         except Exception:
-            logger.exception("A look at %d jobs broke; they stay watched.", len(batch))
+            logger.exception("A look at %d jobs failed; they stay watched.", len(batch))
         now = clock()
-        self._carry_on(batch, began, now, again_in)
+        self._reschedule(batch, began, now, again_in)
         return now
 
-    def _take_in(self, batch: list[Watch], news: News, now: float) -> float:
-        """Take in what a look told; of jobs that are not in the news all is as it was.
-
-        Return in how many seconds to look again at the latest.
-        """
+    def _process(self, batch: list[WatchedJob], news: News, now: float) -> float:
+        """Process the results of a look, and return the maximum delay until the next one."""
         if self._missing:
             for known in batch:
                 if not isinstance(news.get(known.id), NotFoundError):
                     self._missing.pop(known.id, None)
-        if (refusal := _refusal(batch, news)) is not None:
-            return self._refused(refusal, news, now)
-        self._refusals.clear()
+        if (rejection := _rejection(batch, news)) is not None:
+            return self._process_rejection(rejection, news, now)
+        self._rejections.reset()
         for id, seen in news.items():
-            watch = self._watches.get(id)
-            if watch is None:
-                continue  # it was let go meanwhile
+            job = self._watched.get(id)
+            if job is None:
+                continue  # no longer watched
             if isinstance(seen, Seen):
-                self._observe(watch, seen, now)
+                self._observe(job, seen, now)
             elif isinstance(seen, NotFoundError):
-                self._miss(watch, seen, now)
+                self._miss(job, seen, now)
         self._report(news)
         return math.inf
 
-    def _refused(self, refusal: LumaError, news: News, now: float) -> float:
-        """Take in a look that was refused: look again soon, or end the watches if it lasts."""
-        if not self._refusals.add(now):
+    def _process_rejection(self, rejection: LumaError, news: News, now: float) -> float:
+        """Process a rejection of the API key: look again soon, or stop watching if it is final."""
+        if not self._rejections.add(now):
             self._report(news)
-            pause = self._refusals.probe_in(now)
+            pause = self._rejections.probe_in(now)
             return math.inf if pause is None else pause
-        self._refusals.clear()
+        self._rejections.reset()
         self._failing = False
-        error = _lasting(refusal, rejected_key.BELIEVED_AFTER)
-        watches = list(self._watches.values())
+        error = _lasting(rejection, self._rejections.final_after)
+        jobs = list(self._watched.values())
         logger.warning(
             "%s %d jobs are no longer watched; LumaClient.watch(id) takes them up again.",
             error,
-            len(watches),
+            len(jobs),
         )
-        for watch in watches:
-            watch.task.abandon(error)
+        for job in jobs:
+            job.task.abandon(error)
         return math.inf
 
-    def _observe(self, watch: Watch, seen: Seen, now: float) -> None:
-        if seen.generation.state.terminal and watch.without_video_since is None:
+    def _observe(self, job: WatchedJob, seen: Seen, now: float) -> None:
+        if seen.generation.state.terminal and job.without_video_since is None:
             self._account.job_ended(now)
-        settled = self._settled(watch, seen.generation, now)
-        watch.mark = seen.mark if settled is seen.generation else None
-        watch.task.observe(settled)
-        if watch.submitted_here and watch.task.state is State.COMPLETED:
-            completed = now if watch.without_video_since is None else watch.without_video_since
-            self._timing.learn(watch.kind, completed - watch.since)
+        generation = self._without_early_completion(job, seen.generation, now)
+        # A completion that was held back must be read again, though its row may be the same.
+        job.mark = seen.mark if generation is seen.generation else None
+        job.task.observe(generation)
+        if job.submitted_here and job.task.state is State.COMPLETED:
+            completed = now if job.without_video_since is None else job.without_video_since
+            self._timing.learn(job.kind, completed - job.since)
 
-    def _settled(self, watch: Watch, seen: Generation, now: float) -> Generation:
-        """Hold back a completion without a link to the video for a while: it may be on its way."""
+    def _without_early_completion(
+        self, job: WatchedJob, seen: Generation, now: float
+    ) -> Generation:
+        """Return a completed job without a video as running, until `link_timeout` is over."""
         if not seen.state.terminal:
-            watch.without_video_since = None
+            job.without_video_since = None
         if not _lacks_video(seen):
             return seen
-        if watch.without_video_since is None:
-            watch.without_video_since = now
-        if now - watch.without_video_since < self._link_timeout:
+        if job.without_video_since is None:
+            job.without_video_since = now
+        if now - job.without_video_since < self._link_timeout:
             return _as_running(seen)
         logger.warning(
-            "Task %s is completed, but the server has named no link to its video for %g s. "
-            "It may come later: LumaClient.watch(%r) looks for it again.",
+            "Task %s is completed, but the server has sent no link to its video for %g s. "
+            "The link may come later: LumaClient.watch(%r) looks for it again.",
             seen.id,
             self._link_timeout,
             seen.id,
         )
         return seen
 
-    def _miss(self, watch: Watch, error: NotFoundError, now: float) -> None:
-        if now - self._missing.setdefault(watch.id, now) >= self._lost_after:
-            watch.task.abandon(_lasting(error, self._lost_after))
+    def _miss(self, job: WatchedJob, error: NotFoundError, now: float) -> None:
+        if now - self._missing.setdefault(job.id, now) >= self._lost_after:
+            job.task.abandon(_lasting(error, self._lost_after))
 
     def _report(self, news: News) -> None:
-        """Say that looks fail, at most once a minute, and then that they work again."""
+        """Log that looks fail, at most once a minute, and later that they work again."""
         error = next((look for look in news.values() if isinstance(look, LumaError)), None)
         if error is None or isinstance(error, NotFoundError):
             if self._failing and error is None:
                 self._failing = False
-                logger.warning("The server answers again; %d jobs are watched.", len(self._watches))
+                logger.warning("The server answers again; %d jobs are watched.", len(self._watched))
         elif not self._closed and self._now() >= self._quiet_until:
             self._failing = True
             self._quiet_until = self._now() + QUIET
-            logger.warning("%s %d jobs stay watched.", error, len(self._watches))
+            logger.warning("%s %d jobs stay watched.", error, len(self._watched))
 
-    def _carry_on(self, batch: list[Watch], began: float, now: float, again_in: float) -> None:
-        """Put jobs back on the agenda, but for those that have ended or whose time is up.
+    def _reschedule(
+        self, batch: list[WatchedJob], began: float, now: float, again_in: float
+    ) -> None:
+        """Put the jobs of a look back on the agenda, and stop watching those whose time is up.
 
-        They are due in `again_in` seconds at the latest.
+        The next look is in `again_in` seconds at the latest.
         """
         latest = now - self._task_timeout
-        for watch in batch:
-            if watch.due <= began:
-                watch.looks += 1
-            if watch.since <= latest:
-                watch.task.abandon(self._timed_out(watch.task))
+        for job in batch:
+            if job.due <= began:
+                job.looks += 1
+            if job.since <= latest:
+                job.task.abandon(self._timed_out(job.task))
         if not self._closed:
-            running = [watch for watch in batch if not watch.task.done]
+            running = [job for job in batch if not job.task.done]
             self._put_on_agenda(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
@@ -400,21 +424,21 @@ class TaskManager:
 
     def _put_on_agenda(
         self,
-        watches: list[Watch],
+        jobs: list[WatchedJob],
         now: float,
         *,
         look_now: bool = False,
         again_in: float = math.inf,
     ) -> None:
         if look_now:
-            for watch in watches:
-                watch.due = now
-                self._agenda.add(watch, now)
+            for job in jobs:
+                job.due = now
+                self._agenda.add(job, now)
         else:
-            sharing = max(min(len(self._watches), self._looks.batch_size_at(now)), 1)
+            sharing = max(min(len(self._watched), self._looks.batch_size.at(now)), 1)
             hurry = self._hurry(now) if self._account.needs_job_ends else None
             self._timing.put(
-                watches, self._agenda, now=now, sharing=sharing, at_most=again_in, hurry=hurry
+                jobs, self._agenda, now=now, sharing=sharing, at_most=again_in, hurry=hurry
             )
         self._wake_for_next_look()
 
@@ -423,20 +447,20 @@ class TaskManager:
             self._wake.set()
 
     def _hurry(self, now: float) -> float | None:
-        """Return how many seconds a job may be left alone while a submission waits for its end."""
+        """Return the maximum delay of a look while a submission waits for a job to end."""
         if not self._timing.may_hurry:
             return None
-        return SHORTEST_HURRY * math.ceil(len(self._watches) / self._looks.batch_size_at(now))
+        return SHORTEST_HURRY * math.ceil(len(self._watched) / self._looks.batch_size.at(now))
 
     def _hurry_up(self) -> None:
-        """Look sooner at the jobs that are due next, as a submission waits for one to end."""
+        """Reschedule the next jobs, because a submission began to wait for one to end."""
         now = self._now()
         hurry = self._hurry(now)
         if hurry is None or self._closed:
             return
-        for watch in self._agenda.take(math.inf, MOST_HURRIED):
-            watch.due = min(watch.due, now + hurried(watch, now, hurry))
-            self._agenda.add(watch, watch.due)
+        for job in self._agenda.take(math.inf, MAX_HURRIED):
+            job.due = min(job.due, now + hurried(job, now, hurry))
+            self._agenda.add(job, job.due)
         self._wake_for_next_look()
 
     @staticmethod
@@ -448,19 +472,19 @@ def _lacks_video(generation: Generation) -> bool:
     return generation.state is State.COMPLETED and generation.video is None
 
 
-def _refusal(batch: list[Watch], news: News) -> LumaError | None:
-    """Return the error of a look that was refused as a whole, `None` if it was not."""
-    refused: LumaError | None = None
-    for watch in batch:
-        seen = news.get(watch.id)
+def _rejection(batch: list[WatchedJob], news: News) -> LumaError | None:
+    """Return the error of a look in which all jobs were rejected, else `None`."""
+    rejection: LumaError | None = None
+    for job in batch:
+        seen = news.get(job.id)
         if not isinstance(seen, AuthenticationError | ConfigurationError):
             return None
-        refused = seen
-    return refused
+        rejection = seen
+    return rejection
 
 
 def _lasting(error: LumaError, seconds: float) -> LumaError:
-    """Return an error that also says for how long there was nothing else."""
+    """Return a copy of an error that tells how long it has lasted."""
     if not isinstance(error, APIError):
         return error
     return type(error)(

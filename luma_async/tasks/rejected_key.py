@@ -1,55 +1,59 @@
-"""Refused key: when a refusal of the API key is believed. Pure."""
+"""Rejected API keys: the rule for treating a rejection as final. Pure."""
 
 from __future__ import annotations
 
-BELIEVED_AFTER = 10.0
-"""Seconds of nothing but refusals after which the API key counts as refused for good. Proxies and
-databases of gateways stumble for less, and nobody should wait for a key that was revoked."""
+FINAL_AFTER = 10.0
+"""Seconds of consecutive rejections after which an API key counts as rejected for good. Proxies and
+databases of gateways fail for a shorter time, and nobody should wait long for a revoked key."""
 
-LOOKS = 3
-"""So many refused looks in a row it must be at least."""
+MIN_REJECTIONS = 3
+"""Minimum number of consecutive rejections before an API key counts as rejected for good."""
 
-PAUSE = 2.0
-"""Seconds until a look that was refused is made again, whatever the schedule says."""
+PROBE_INTERVAL = 2.0
+"""Seconds until a rejected look is repeated, regardless of the poll schedule."""
 
 
-class Refusals:
-    """Counts looks that were refused in a row.
+class KeyRejections:
+    """Count of consecutive looks that were rejected because of the API key.
 
-    A refusal is about the client rather than a job: its API key, or how it was set up. So one
-    count serves all jobs, and any look that ends otherwise begins it anew.
+    A rejection concerns the client and not a single job: its API key, or its session. So there is
+    one count for all jobs, and a look with any other result resets it.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, final_after: float = FINAL_AFTER, probe_interval: float = PROBE_INTERVAL
+    ) -> None:
+        self.final_after = final_after
+        self._probe_interval = probe_interval
         self._since = 0.0
-        self._times = 0
+        self._count = 0
         self._next_probe = 0.0
 
     @property
-    def is_open(self) -> bool:
-        """Whether the last look was refused."""
-        return self._times > 0
+    def last_was_rejected(self) -> bool:
+        """`True` if the latest look was rejected."""
+        return self._count > 0
 
-    def clear(self) -> None:
-        """Note a look that ended otherwise."""
-        self._times = 0
+    def reset(self) -> None:
+        """Record a look that was not rejected."""
+        self._count = 0
         self._next_probe = 0.0
 
     def add(self, now: float) -> bool:
-        """Note a look that was refused, and return whether the refusal is believed."""
-        if not self._times:
+        """Record a rejected look, and return `True` if the rejection is now final."""
+        if not self._count:
             self._since = now
-        self._times += 1
-        return self._times >= LOOKS and now - self._since >= BELIEVED_AFTER
+        self._count += 1
+        return self._count >= MIN_REJECTIONS and now - self._since >= self.final_after
 
     def probe_in(self, now: float) -> float | None:
-        """Return in how many seconds to make a refused look again; `None` where another one is.
+        """Return the seconds until the rejected look is repeated; `None` if another look will be.
 
-        One look at a time is enough: thousands of jobs would only make the same question louder.
+        One probe at a time is enough. With thousands of jobs, a probe for each would only add load.
         """
         if now < self._next_probe:
             return None
-        left = self._since + BELIEVED_AFTER - now
-        pause = min(PAUSE, left) if left > 0 else PAUSE
+        left = self._since + self.final_after - now
+        pause = min(self._probe_interval, left) if left > 0 else self._probe_interval
         self._next_probe = now + pause
         return pause

@@ -15,14 +15,15 @@ _RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED
 
 
 class VideoTask:
-    """A job at the server that can be awaited.
+    """Handle on a job at the server, to await its result or to follow its progress.
 
     >>> video = await task                        # doctest: +SKIP
     >>> async for generation in task.updates():   # doctest: +SKIP
     ...     print(generation.state, generation.progress)
 
-    Awaiting it any number of times, from any number of asyncio tasks, gives the same result;
-    cancelling one wait disturbs no other. It is made by the client, never by hand.
+    A task can be awaited any number of times, from any number of asyncio tasks, always with the
+    same result. Cancelling one wait does not affect the others. Tasks are created by the client,
+    never by hand.
     """
 
     __slots__ = (
@@ -44,46 +45,46 @@ class VideoTask:
         key: str | None = None,
     ) -> None:
         self.key = key
-        """Its name in the journal; `None` if it is in none."""
+        """Job key; `None` if the job is not in a journal."""
         self._generation = generation
         self._on_end = on_end
         self._error: LumaError | None = None
         self._done = generation.state.terminal
         if not self._done:
             pack(generation)
-        # Tuples, for most tasks have none of these, and so many empty lists are not free.
+        # Tuples, because most tasks have none of these, and an empty tuple takes no memory.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._updates: tuple[_Updates, ...] = ()
         self._callbacks: tuple[Callable[[VideoTask], object], ...] = ()
 
     @classmethod
     def finished(cls, generation: Generation, *, key: str | None = None) -> VideoTask:
-        """Return the handle on a job that has ended, which needs no poller."""
+        """Return the handle on a job that has already ended and needs no poller."""
         return cls(generation, lambda _: None, key=key)
 
     @property
     def id(self) -> str:
-        """The server's id of the job."""
+        """Id that the server gave to the job."""
         return self._generation.id
 
     @property
     def generation(self) -> Generation:
-        """The newest look at the job."""
+        """Latest known status of the job."""
         return self._generation
 
     @property
     def state(self) -> State:
-        """Where the job stands, as far as it has been seen."""
+        """Latest known state of the job."""
         return self._generation.state
 
     @property
     def done(self) -> bool:
-        """Whether awaiting it returns or raises at once."""
+        """`True` if awaiting the task returns or raises immediately."""
         return self._done
 
     @property
     def error(self) -> LumaError | None:
-        """What awaiting it raises; `None` while it is not done, and when it is completed."""
+        """Error that awaiting the task raises; `None` if it is not done, or is completed."""
         if self._error is None and self.state is State.FAILED:
             return GenerationFailedError(self._generation)
         return self._error
@@ -99,10 +100,10 @@ class VideoTask:
         """Return the finished generation, waiting at most `timeout` seconds.
 
         Raises:
-            GenerationFailedError: the server gave up on the job.
-            TaskTimeoutError: not finished in time; it is still watched, so wait again.
-            NotFoundError: the server has not known the job for a minute.
-            AuthenticationError: the server has refused the API key for ten seconds.
+            GenerationFailedError: the job failed at the server.
+            TaskTimeoutError: the job did not finish in time. It is still watched: wait again.
+            NotFoundError: the server has answered "not found" for a minute.
+            AuthenticationError: the server has rejected the API key for ten seconds.
             TaskForgottenError: `forget()` was called.
             ClientClosedError: the client was closed.
 
@@ -121,13 +122,13 @@ class VideoTask:
         try:
             raise error.with_traceback(None)
         finally:
-            del error  # an error that its own traceback leads to lives until collected
+            del error  # otherwise its traceback would refer to it: a reference cycle
 
     async def updates(self) -> AsyncGenerator[Generation, None]:
-        """Yield the job as it stands now, then at every change of state or progress until the end.
+        """Yield the current status, then every change of state or progress until the job ends.
 
         Raises:
-            LumaError: as `wait()`, where the watch ended without the job being completed or failed.
+            LumaError: as in `wait()`, if watching ended before the job was completed or failed.
 
         """
         updates = _Updates(self._generation, ended=self.done)
@@ -141,14 +142,17 @@ class VideoTask:
             raise self._error.with_traceback(None)
 
     def add_done_callback(self, fn: Callable[[VideoTask], object]) -> None:
-        """Have the event loop call `fn(task)` once the task is done, soon if it is already."""
+        """Call `fn(task)` from the event loop once the task is done, or soon if it already is."""
         if self.done:
             asyncio.get_running_loop().call_soon(fn, self)
         else:
             self._callbacks += (fn,)
 
     def forget(self) -> None:
-        """Stop watching. Whoever awaits gets `TaskForgottenError`; the server has no cancel."""
+        """Stop watching the job, and raise `TaskForgottenError` where the task is awaited.
+
+        The job itself goes on, because servers have no call to cancel it.
+        """
         if not self.done:
             self.abandon(
                 TaskForgottenError(
@@ -158,10 +162,11 @@ class VideoTask:
             )
 
     def observe(self, generation: Generation) -> None:
-        """Take in a look at the job. The one place where its state changes, and only forward.
+        """Update the handle from a new status. Called by the poller only.
 
-        For the poller's use. Looks can come late and out of order: a completed or failed job stays
-        so, and within a state progress does not fall.
+        This is the only place where the state changes, and it changes forward only. Answers may
+        arrive late and out of order, so a completed or failed job stays so, and progress does not
+        fall within a state.
         """
         if self.done or _is_behind(generation, self._generation):
             return
@@ -179,7 +184,7 @@ class VideoTask:
             pack(generation)
 
     def abandon(self, error: LumaError) -> None:
-        """End the watch without a result; whoever awaits gets `error`. For the poller's use."""
+        """Stop watching, and raise `error` where the task is awaited. Called by the poller only."""
         if not self.done:
             self._error = error
             self._end()
@@ -200,7 +205,7 @@ class VideoTask:
         for updates in self._updates:
             updates.end()
         for waiter in self._waiters:
-            if not waiter.done():  # a cancelled one is, until its task has run
+            if not waiter.done():  # a cancelled waiter stays in the list until its task has run
                 waiter.set_result(None)
         callbacks, self._callbacks = self._callbacks, ()
         if callbacks:
@@ -210,7 +215,7 @@ class VideoTask:
 
 
 class _Updates:
-    """What one reader of `updates()` has yet to see."""
+    """Queue of the statuses that one reader of `updates()` has not seen yet."""
 
     def __init__(self, generation: Generation, *, ended: bool) -> None:
         self._unseen = deque([generation])

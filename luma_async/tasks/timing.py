@@ -1,4 +1,4 @@
-"""Timing: when a watched job is due, from what the schedule says of it."""
+"""Timing: compute the time of the next look at each watched job, from the poll schedule."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from dataclasses import dataclass
 
 from luma_async.schedules.schedule import PollSchedule, ScheduleByKind
 from luma_async.tasks.agenda import Agenda
-from luma_async.tasks.watched_job import Watch
+from luma_async.tasks.watched_job import WatchedJob
 
 logger = logging.getLogger("luma_async")
 
 SHORTEST_DELAY = 0.01
-"""Seconds between two looks at a job, whatever the schedule says."""
+"""Minimum delay in seconds between two looks at a job, even if the schedule returns less."""
 
 JITTER = 0.05
-"""The part of a delay by which it is longer or shorter than the schedule says, at most: clients
-that were started together shall not look together for ever."""
+"""Maximum random change of a delay, as a fraction of it. Otherwise clients that were started
+together would send their requests together forever."""
 
 LONGEST_ESTIMATE = 300.0
-"""Seconds; a server's estimate of more moves the first look to here."""
+"""Maximum delay in seconds that a server's estimate can cause."""
 
 ESTIMATED_LOOKS = 3
-"""A server's estimate moves the first look, and so many in all to sooner than the schedule's: an
-estimate that never changes is none."""
+"""Number of looks at a job that use the server's estimate. The estimate replaces the first delay
+and can shorten the others. It is not used for longer, because some servers never change theirs."""
 
 HURRY = 0.1
-"""The part of its age by which a job grows older until the next look at it, at most, while a
-submission waits for it to end."""
+"""Maximum delay of a look while a submission waits for a job to end, as a fraction of the job's
+age."""
 
 SHORTEST_HURRY = 0.5
-"""Seconds between two requests with such looks: as long for each job where one request looks at
-all of them."""
+"""Minimum delay in seconds between two requests while a submission waits for a job to end."""
 
 BROKEN_SCHEDULE_DELAY = 10.0
-"""Seconds between two looks where the schedule raises: a slip in it costs no paid job its watch."""
+"""Delay in seconds if the schedule raises an error. Paid jobs stay watched despite a bug in a
+user's schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSchedule:
-    """When to look at a job that is completed and has no link to its video yet.
+    """Poll schedule for jobs that are completed without a link to their video.
 
-    The link mostly comes within seconds, so the looks begin soon; then each waits half as long
-    again as the job has waited, and the last one is when its time is up.
+    The link usually appears within seconds, so the first looks come soon. Each delay is half of
+    the time that the job has waited, and the last look is at the end of `timeout`.
 
     >>> links = LinkSchedule(timeout=120.0)
     >>> [links.next_delay(waited) for waited in (0, 1, 2, 8, 60, 118)]
@@ -57,73 +57,83 @@ class LinkSchedule:
     longest: float = 10.0
 
     def next_delay(self, waited: float) -> float:
-        """Return how long to wait for the next look, `waited` seconds after the completion."""
+        """Return the delay in seconds until the next look, `waited` seconds after completion."""
         shortest = min(self.shortest, self.timeout / 100)
         longest = min(self.longest, self.timeout / 10)
         return min(max(waited / 2, shortest), longest, max(self.timeout - waited, 0.0))
 
 
 class Timing:
-    """Asks the schedule, and tells it what happened."""
+    """Due times of watched jobs, and the only caller of the user's schedule.
+
+    Errors of the schedule are logged and never end the watching of a job.
+    """
 
     def __init__(self, schedule: PollSchedule, *, task_timeout: float, link_timeout: float) -> None:
         self._schedule = schedule
         self._links = LinkSchedule(link_timeout)
         self._by_kind = schedule if isinstance(schedule, ScheduleByKind) else None
         self._sharing = 1
-        self._schedules: dict[str, PollSchedule] = {}  # by kind, for so many sharing
+        self._schedules: dict[str, PollSchedule] = {}  # by kind, for the current `_sharing`
         self._task_timeout = task_timeout
-        self._broke = False
+        self._has_complained = False
 
     def put(
         self,
-        watches: Iterable[Watch],
-        agenda: Agenda[Watch],
+        jobs: Iterable[WatchedJob],
+        agenda: Agenda[WatchedJob],
         *,
         now: float,
         sharing: int,
         at_most: float = math.inf,
         hurry: float | None = None,
     ) -> None:
-        """Put jobs on the agenda for their next look, `sharing` of which go into one request.
+        """Put jobs on the agenda for their next look.
 
-        That is in `at_most` so many seconds, whatever the schedule says. `hurry` is the seconds
-        until the next look at most while a submission waits for a job to end, more for old jobs.
+        Args:
+            jobs: the jobs to put on the agenda.
+            agenda: the agenda.
+            now: the current time on the clock of the event loop.
+            sharing: number of jobs in one request.
+            at_most: maximum delay in seconds.
+            hurry: maximum delay in seconds while a submission waits for a job to end (longer for
+                old jobs), `None` if none waits.
+
         """
         if sharing != self._sharing:
             self._sharing = sharing
             self._schedules.clear()
-        for watch in watches:
-            if watch.without_video_since is not None:
-                delay = self._links.next_delay(now - watch.without_video_since)
+        for job in jobs:
+            if job.without_video_since is not None:
+                delay = self._links.next_delay(now - job.without_video_since)
             else:
                 try:
-                    schedule = self._schedules.get(watch.kind) or self._schedule_of(watch.kind)
-                    delay = float(schedule.next_delay(now - watch.born, watch.looks))
-                except Exception as error:  # noqa: BLE001  of the user's, and logged
+                    schedule = self._schedules.get(job.kind) or self._schedule_of(job.kind)
+                    delay = float(schedule.next_delay(now - job.born, job.looks))
+                except Exception as error:  # noqa: BLE001  the user's code; logged
                     delay = BROKEN_SCHEDULE_DELAY
                     self._complain(error)
                 delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
-                if watch.looks < ESTIMATED_LOOKS:
-                    delay = _by_estimate(watch, delay)
+                if job.looks < ESTIMATED_LOOKS:
+                    delay = _by_estimate(job, delay)
                 if hurry is not None:
-                    delay = min(delay, hurried(watch, now, hurry))
-            # In this order, "not a number" comes out as the shortest delay, too.
+                    delay = min(delay, hurried(job, now, hurry))
+            # The order of the arguments matters: NaN becomes the shortest delay.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
-            watch.due = min(due, watch.since + self._task_timeout)
-            agenda.add(watch, watch.due)
+            job.due = min(due, job.since + self._task_timeout)
+            agenda.add(job, job.due)
 
     @property
     def may_hurry(self) -> bool:
-        """Whether looks may come sooner than the schedule says: those of a fixed one may not."""
+        """`True` if looks may come sooner than scheduled. A fixed schedule is kept as it is."""
         return self._by_kind is not None
 
     def learn(self, kind: str, duration: float) -> None:
-        """Tell the schedule that a job of this kind took so many seconds."""
+        """Tell the schedule the duration in seconds of a job of a given kind."""
         try:
             self._schedule_of(kind).observe(duration)
         except Exception:
-            logger.exception("The schedule could not learn that a job took %.1f s.", duration)
+            logger.exception("The poll schedule failed to learn a duration of %.1f s.", duration)
 
     def _schedule_of(self, kind: str) -> PollSchedule:
         schedule = self._schedule
@@ -133,20 +143,21 @@ class Timing:
         return schedule
 
     def _complain(self, error: Exception) -> None:
-        if not self._broke:
-            self._broke = True
-            text = "The schedule broke; looks follow each %g s."
+        if not self._has_complained:
+            self._has_complained = True
+            text = "The poll schedule failed; each delay without it is %g s."
             logger.error(text, BROKEN_SCHEDULE_DELAY, exc_info=error)
 
 
-def hurried(watch: Watch, now: float, hurry: float) -> float:
-    """Return the longest delay until the next look while a submission waits for a job to end."""
-    return max(hurry, HURRY * (now - watch.born))
+def hurried(job: WatchedJob, now: float, hurry: float) -> float:
+    """Return the maximum delay in seconds while a submission waits for a job to end."""
+    return max(hurry, HURRY * (now - job.born))
 
 
-def _by_estimate(watch: Watch, delay: float) -> float:
-    estimate = watch.task.generation.estimate_wait_seconds
+def _by_estimate(job: WatchedJob, delay: float) -> float:
+    estimate = job.task.generation.estimate_wait_seconds
     if not estimate:
         return delay
+    # The jitter only adds: a look before the estimated end would be wasted.
     estimate = min(estimate, LONGEST_ESTIMATE) * (1.0 + JITTER * random.random())
-    return min(estimate, delay) if watch.looks else estimate
+    return min(estimate, delay) if job.looks else estimate

@@ -1,4 +1,4 @@
-"""Watch: what the poller knows of one job beside its handle."""
+"""WatchedJob: the poller's state of one job."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from luma_async.dialects import Mark
 from luma_async.tasks.task import VideoTask
 
 
-class Watch:
-    """A job that is being watched. Moments are seconds of the event loop's clock.
+class WatchedJob:
+    """A job that the poller looks at. All times are seconds on the clock of the event loop.
 
     Attributes:
-        task: its handle.
-        id: its id.
-        kind: the kind of request that it was, empty if it was not submitted here.
-        submitted_here: whether its age is known to the moment.
-        since: when the watch began.
-        born: when the job was submitted.
-        mark: what its row was told by when it was seen last; `None` if it is to be read anew.
-        due: when it is to be looked at next.
-        looks: how many looks it had that were due.
-        without_video_since: since when it is said to be completed, but has no video.
+        task: the handle.
+        id: the id of the job.
+        kind: the kind of request, for the schedule. Empty if the job was not submitted here.
+        submitted_here: `True` if the job was submitted by this client just now, so that its age
+            is exact.
+        since: time when watching began.
+        born: time when the job was submitted.
+        mark: the dialect's mark of the latest row. A later row with the same mark has no news and
+            is not read. `None` to read the next row in any case.
+        due: time of the next look.
+        looks: number of looks that were made because the job was due.
+        without_video_since: time since which the server calls the job completed without naming
+            its video, if it does.
 
     """
 

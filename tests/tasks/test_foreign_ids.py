@@ -14,8 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from luma_async import FixedSchedule, Generation, ResponseError
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from luma_async.tasks import foreign_ids
-from luma_async.tasks.foreign_ids import LOOKS, SURE_AFTER, ForeignIds
+from luma_async.tasks.foreign_ids import ASSIGN_AFTER, MIN_LOOKS, ForeignIds
 from tests.clients import HOUR, connect, looks_after, until
 from tests.loops import skip
 
@@ -75,19 +74,17 @@ async def test_one_row_for_all_jobs_ends_none_of_them() -> None:
             for state in ("processing", "completed"):
                 sim.faults.clear()
                 sim.faults.add(answer(state))
-                for _ in range(LOOKS + 2):
+                for _ in range(MIN_LOOKS + 2):
                     await looks_after(11.0, luma, sim)
 
-            assert sim.ledger.requests["get"] >= 2 * 5 * (LOOKS + 2)
+            assert sim.ledger.requests["get"] >= 2 * 5 * (MIN_LOOKS + 2)
             assert not any(task.done for task in tasks)
 
 
-async def test_the_row_of_another_job_of_ours_is_never_this_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_row_of_another_job_of_ours_is_never_this_ones() -> None:
     """However often it is answered, and also when that one has ended."""
-    monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.2)
-    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+    ids = ForeignIds(assign_after=0.2)
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, foreign_ids=ids) as luma:
         mine, other = await luma.generate("a cat"), await luma.generate("a dog")
         sim.faults.add(Fault.page(405, on=["tasks"]))
         body = f'{{"id": "{other.id}", "state": "completed", "video": "https://host/v.mp4"}}'
@@ -119,14 +116,11 @@ async def test_a_gateway_that_passes_on_its_upstreams_ids_works(jobs: int, shape
             assert own_video(await luma.get(tasks[0].id))  # what was learned holds for all looks
 
 
-async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works() -> None:
     """Its rows tell the end, and only the look at one job names the video."""
-    monkeypatch.setattr(foreign_ids, "SURE_AFTER", 0.5)
     variant = Variant(batch="rows", row_data="null", upstream_ids=True)
     async with Simulator(durations=Fixed(0.3), variant=variant, same_films=True) as sim:
-        async with connect(sim) as luma:
+        async with connect(sim, foreign_ids=ForeignIds(assign_after=0.5)) as luma:
             tasks = [await luma.generate(f"cat {n}") for n in range(12)]
 
             videos = await asyncio.wait_for(asyncio.gather(*tasks), 60)
@@ -147,9 +141,9 @@ async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
         async with connect(sim, journal=journal) as luma:
             [task] = await luma.resume() if again == "resume" else [await luma.watch(id)]
             looks = sim.ledger.requests["get"]
-            await until(lambda: sim.ledger.requests["get"] > looks + LOOKS)
+            await until(lambda: sim.ledger.requests["get"] > looks + MIN_LOOKS)
             assert not task.done
-            skip(SURE_AFTER)
+            skip(ASSIGN_AFTER)
 
             assert own_video(await asyncio.wait_for(task.wait(), 60))
 
@@ -237,10 +231,10 @@ def test_an_upstream_that_gives_a_job_another_id_is_followed() -> None:
 def test_a_gateway_that_answers_by_id_is_believed_after_a_minute_only() -> None:
     """Of nothing but the same foreign id."""
     ids = ForeignIds()
-    ids.named("b")
+    ids.saw_own_id("b")
 
     assert not any(judged(ids, *["f"] * 60))
-    assert ids.is_same_job("a", "f", running=True, is_another=False, now=SURE_AFTER)
+    assert ids.is_same_job("a", "f", running=True, is_another=False, now=ASSIGN_AFTER)
 
 
 def test_its_own_id_in_between_begins_the_minute_anew() -> None:
@@ -249,7 +243,7 @@ def test_its_own_id_in_between_begins_the_minute_anew() -> None:
     for ids in (by_itself, by_another):
         judged(ids, *["f"] * 30, running=False)
 
-    by_itself.named("a")
+    by_itself.saw_own_id("a")
     by_another.is_same_job("a", "b", running=True, is_another=True, now=59.0)
 
     for ids in (by_itself, by_another):
@@ -265,26 +259,25 @@ def test_a_job_that_had_ended_before_is_believed_after_a_minute_only() -> None:
 def test_a_gateway_that_was_believed_once_is_believed_sooner() -> None:
     """Jobs that had ended before take some looks then, unless it answers by id after all."""
     ids = ForeignIds()
-    for now in range(LOOKS):
+    for now in range(MIN_LOOKS):
         ids.is_same_job("b", "g", running=True, is_another=False, now=float(now))
 
-    assert judged(ids, *["f"] * LOOKS, running=False) == [False, False, True]
-    ids.named("c")
-    assert judged(ids, *["h"] * LOOKS, running=False) == [False, False, False]
+    assert judged(ids, *["f"] * MIN_LOOKS, running=False) == [False, False, True]
+    ids.saw_own_id("c")
+    assert judged(ids, *["h"] * MIN_LOOKS, running=False) == [False, False, False]
 
 
-def test_jobs_are_forgotten_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_forgotten_before_they_fill_the_memory() -> None:
     """The oldest first, and their foreign ids with them."""
-    monkeypatch.setattr(foreign_ids, "_MOST_JOBS", 10)
-    ids = ForeignIds()
+    ids = ForeignIds(max_jobs=10)
     for n in range(100):
-        for now in range(LOOKS):
+        for now in range(MIN_LOOKS):
             ids.is_same_job(f"{n}", f"f{n}", running=True, is_another=False, now=now)
     for n in range(200, 300):
-        ids.named(f"{n}")
+        ids.saw_own_id(f"{n}")
 
     assert len(ids._own) == 10
-    assert len(ids._sightings) == len(ids._claims) == 10
+    assert len(ids._sightings) == len(ids._job_of) == 10
     assert ids.is_same_job("99", "f99", running=True, is_another=False, now=9.0)
     assert not ids.is_same_job("0", "f0", running=True, is_another=False, now=9.0)
 
@@ -306,7 +299,7 @@ class AnyAnswersForAnyJobs(RuleBasedStateMachine):
         foreign=st.sampled_from(["f", "g", "a"]),
         running=st.booleans(),
         passed=st.sampled_from([0.1, 70.0]),
-        times=st.integers(1, LOOKS),
+        times=st.integers(1, MIN_LOOKS),
     )
     def answers_come(self, id: str, foreign: str, running: bool, passed: float, times: int) -> None:
         for _ in range(0 if foreign == id else times):
@@ -319,23 +312,23 @@ class AnyAnswersForAnyJobs(RuleBasedStateMachine):
 
             seen = self.answered.setdefault(id, [])
             assert not (same and is_another)
-            assert not same or seen.count(foreign) >= LOOKS - 1
+            assert not same or seen.count(foreign) >= MIN_LOOKS - 1
             seen.append(foreign)
 
     @rule(id=JOBS)
     def its_own_id_is_answered(self, id: str) -> None:
-        self.ids.named(id)
+        self.ids.saw_own_id(id)
 
     @invariant()
     def no_foreign_id_is_that_of_two_jobs(self) -> None:
-        believed = [each.believed for each in self.ids._sightings.values() if each.believed]
+        believed = [each.assigned for each in self.ids._sightings.values() if each.assigned]
         assert len(believed) == len(set(believed))
 
     @invariant()
     def every_claim_has_its_job(self) -> None:
-        for foreign, id in self.ids._claims.items():
+        for foreign, id in self.ids._job_of.items():
             sighting = self.ids._sightings[id]
-            assert foreign in (sighting.believed, sighting.candidate)
+            assert foreign in (sighting.assigned, sighting.candidate)
 
 
 TestAnyAnswersForAnyJobs = AnyAnswersForAnyJobs.TestCase

@@ -27,7 +27,7 @@ from luma_async.journal.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
 from luma_async.tasks.batch_answer import Seen
-from luma_async.tasks.watched_job import Watch
+from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import Transport
 from tests.clients import HOUR, KEY, connect, looks_after, until
 from tests.loops import skip
@@ -202,7 +202,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
             looks, FixedSchedule(), max_looks=1, task_timeout=1e6, link_timeout=120.0
         )
         self.task = VideoTask(Generation(id="job-1", state=State.PENDING), lambda _: None)
-        self.watch = Watch(self.task, 0.0, born=0.0, kind="", submitted_here=True)
+        self.job = WatchedJob(self.task, 0.0, born=0.0, kind="", submitted_here=True)
         self.now = 0.0
         self.without_link_since: float | None = None
         self.ranks = [0]
@@ -221,7 +221,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
             self.without_link_since = self.now
 
         seen = Generation(id="job-1", state=state, video=video)
-        self.manager._observe(self.watch, Seen(seen, None), self.now)
+        self.manager._observe(self.job, Seen(seen, None), self.now)
 
         self.ranks.append(list(State).index(self.task.state))
         if not was_done and state is State.COMPLETED and video is None:

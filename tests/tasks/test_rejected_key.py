@@ -12,8 +12,12 @@ import pytest
 
 from luma_async import AuthenticationError, ConfigurationError, FixedSchedule, State
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from luma_async.tasks import rejected_key
-from luma_async.tasks.rejected_key import BELIEVED_AFTER, LOOKS, PAUSE, Refusals
+from luma_async.tasks.rejected_key import (
+    FINAL_AFTER,
+    MIN_REJECTIONS,
+    PROBE_INTERVAL,
+    KeyRejections,
+)
 from tests.clients import HOUR, connect, looks_after, until
 from tests.loops import skip
 
@@ -21,11 +25,9 @@ POLLS = ["get", "tasks"]
 REFUSED = b'{"error": {"message": "token is invalid"}}'
 
 
-@pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a refusal believed after half a second in place of ten."""
-    monkeypatch.setattr(rejected_key, "BELIEVED_AFTER", 0.5)
-    monkeypatch.setattr(rejected_key, "PAUSE", 0.1)
+def quickly() -> KeyRejections:
+    """Return a count by which a rejection is final after half a second in place of ten."""
+    return KeyRejections(final_after=0.5, probe_interval=0.1)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -76,9 +78,9 @@ async def test_a_key_that_is_revoked_ends_every_wait(
         tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(1, jobs)))
         tasks += [await luma.generate("a cat", model="soon")]
         sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS))
-        await until(lambda: sim.ledger.statuses[401] >= LOOKS)
+        await until(lambda: sim.ledger.statuses[401] >= MIN_REJECTIONS)
         assert not any(task.done for task in tasks)
-        skip(BELIEVED_AFTER)
+        skip(FINAL_AFTER)
 
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
 
@@ -101,11 +103,10 @@ class OnceSoon:
 
 
 @pytest.mark.parametrize("jobs", [1, 15])
-async def test_a_refused_look_is_made_again_soon_whatever_the_schedule_says(
-    quickly: None, jobs: int
-) -> None:
+async def test_a_refused_look_is_made_again_soon_whatever_the_schedule_says(jobs: int) -> None:
     """Nobody waits for a revoked key until the next look is due; a passing 401 costs one look."""
     settings: dict[str, Any] = {"schedule": OnceSoon(), "batch_size": 10}
+    settings["rejections"] = quickly()
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, **settings) as luma:
         sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS))
         task = await luma.generate("a cat")
@@ -193,7 +194,7 @@ async def test_a_key_that_may_not_look_leaves_its_jobs_watched() -> None:
         sim.faults.add(Fault.answer(b'{"detail": "not you"}', status=403, on=POLLS))
         for _ in range(2):
             refused = sim.ledger.statuses[403]
-            await until(lambda refused=refused: sim.ledger.statuses[403] > refused + LOOKS)  # type: ignore[misc]
+            await until(lambda refused=refused: sim.ledger.statuses[403] > refused + MIN_REJECTIONS)  # type: ignore[misc]
             skip(60.0)
         assert not task.done
         sim.faults.clear()
@@ -201,10 +202,10 @@ async def test_a_key_that_may_not_look_leaves_its_jobs_watched() -> None:
         assert (await task).state is State.COMPLETED
 
 
-async def test_a_session_that_was_closed_is_told_like_a_refused_key(quickly: None) -> None:
+async def test_a_session_that_was_closed_is_told_like_a_refused_key() -> None:
     """It never opens again, and nobody waits for it an hour."""
     async with Simulator(durations=Fixed(60)) as sim, aiohttp.ClientSession() as session:
-        async with connect(sim, session=session) as luma:
+        async with connect(sim, session=session, rejections=quickly()) as luma:
             task = await luma.generate("a cat")
             start = time.monotonic()
             await session.close()
@@ -225,15 +226,15 @@ async def test_looks_by_hand_raise_at_once() -> None:
                 await call
 
 
-async def test_a_good_key_is_watched_again_after_a_refused_one(quickly: None) -> None:
+async def test_a_good_key_is_watched_again_after_a_refused_one() -> None:
     """The next job begins without a count."""
-    async with Simulator(durations=Fixed(0.2)) as sim, connect(sim) as luma:
+    async with Simulator(durations=Fixed(0.2)) as sim, connect(sim, rejections=quickly()) as luma:
         task = await luma.generate("a cat")
         sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS))
         with pytest.raises(AuthenticationError):
             await task
         sim.faults.clear()
-        sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS, times=LOOKS - 1))
+        sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS, times=MIN_REJECTIONS - 1))
 
         again = await luma.watch((await luma.generate("a dog")).id)
 
@@ -242,27 +243,27 @@ async def test_a_good_key_is_watched_again_after_a_refused_one(quickly: None) ->
 
 def test_a_refusal_is_believed_by_number_and_by_time() -> None:
     """Both must be enough: neither three in a second nor two in a minute."""
-    many, late, both = Refusals(), Refusals(), Refusals()
+    many, late, both = KeyRejections(), KeyRejections(), KeyRejections()
 
     assert not any(many.add(now / 10) for now in range(20))
-    assert [late.add(now) for now in (0.0, 60.0)] == [False] * (LOOKS - 1)
-    assert [both.add(now) for now in (0.0, 5.0, BELIEVED_AFTER)] == [False, False, True]
+    assert [late.add(now) for now in (0.0, 60.0)] == [False] * (MIN_REJECTIONS - 1)
+    assert [both.add(now) for now in (0.0, 5.0, FINAL_AFTER)] == [False, False, True]
 
 
 def test_one_refused_look_at_a_time_is_made_again() -> None:
     """The last one when the refusal can be believed."""
-    refused = Refusals()
+    refused = KeyRejections()
     refused.add(100.0)
 
-    assert [refused.probe_in(100.0), refused.probe_in(100.5)] == [PAUSE, None]
+    assert [refused.probe_in(100.0), refused.probe_in(100.5)] == [PROBE_INTERVAL, None]
     refused.add(102.0)
-    assert refused.probe_in(102.0) == PAUSE
+    assert refused.probe_in(102.0) == PROBE_INTERVAL
     refused.add(109.5)
     assert refused.probe_in(109.5) == pytest.approx(0.5)
-    assert refused.probe_in(110.1) == PAUSE
+    assert refused.probe_in(110.1) == PROBE_INTERVAL
 
 
 def test_enough_looks_are_made_before_a_refusal_is_believed() -> None:
     """The pause is short enough for the number, and all of it for 15 seconds."""
-    assert BELIEVED_AFTER / PAUSE >= LOOKS
-    assert BELIEVED_AFTER + PAUSE < 15.0
+    assert FINAL_AFTER / PROBE_INTERVAL >= MIN_REJECTIONS
+    assert FINAL_AFTER + PROBE_INTERVAL < 15.0

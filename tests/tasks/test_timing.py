@@ -10,14 +10,14 @@ import pytest
 from luma_async import FixedSchedule, Generation, PollSchedule, State, VideoTask
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.timing import JITTER, LONGEST_ESTIMATE, LinkSchedule, Timing
-from luma_async.tasks.watched_job import Watch
+from luma_async.tasks.watched_job import WatchedJob
 
 NOW = 1000.0
 
 
-def watch(estimate: float | None = None, looks: int = 0, since: float = NOW) -> Watch:
+def watch(estimate: float | None = None, looks: int = 0, since: float = NOW) -> WatchedJob:
     generation = Generation(id="job-1", state=State.PENDING, estimate_wait_seconds=estimate)
-    watch = Watch(
+    watch = WatchedJob(
         VideoTask(generation, lambda _: None), since, born=since, kind="", submitted_here=True
     )
     watch.looks = looks
@@ -25,9 +25,9 @@ def watch(estimate: float | None = None, looks: int = 0, since: float = NOW) -> 
 
 
 def delay(
-    watch: Watch, schedule: PollSchedule | None = None, *, at_most: float = math.inf
+    watch: WatchedJob, schedule: PollSchedule | None = None, *, at_most: float = math.inf
 ) -> float:
-    agenda: Agenda[Watch] = Agenda(lambda _: False)
+    agenda: Agenda[WatchedJob] = Agenda(lambda _: False)
     timing = Timing(schedule or FixedSchedule(10.0), task_timeout=3600.0, link_timeout=120.0)
     timing.put([watch], agenda, now=NOW, sharing=1, at_most=at_most)
     assert agenda.next_due() == watch.due
