@@ -1,4 +1,4 @@
-"""Poll schedules: when to look at a job. Pure: no clock and no randomness in here."""
+"""Poll schedules: the delays between looks at a job. Pure: no clock and no randomness."""
 
 from luma_async.schedules.adaptive import AdaptiveSchedule
 from luma_async.schedules.schedule import ExponentialSchedule, FixedSchedule, PollSchedule

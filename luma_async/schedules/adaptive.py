@@ -1,4 +1,4 @@
-"""AdaptiveSchedule: looks where jobs end, as learnt from those that have ended. Pure."""
+"""AdaptiveSchedule: a poll schedule that learns how long jobs take. Pure."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from luma_async.schedules.timetable import Timetable
 
 logger = logging.getLogger("luma_async")
 
-MOST_KINDS = 200
-"""Kinds of request that are learnt apart; further ones are taken together."""
+MAX_KINDS = 200
+"""Maximum number of kinds of request that are learned separately. Further kinds share one state,
+because the names of models may come from anywhere."""
 
-SHARE_OF_ITS_OWN = 0.01
-"""What a job adds to the cost of the request that it shares: its row is written, sent and read."""
+COST_OF_A_ROW = 0.01
+"""Cost of one more job in a status request, as a fraction of the request's cost."""
 
-ALIKE = 0.01
-"""Jobs whose ages differ by no more than this part of a delay are given the same delay."""
+TOLERANCE = 0.01
+"""Difference of ages, as a fraction of the delay, up to which jobs are given the same delay. The
+jobs of a batch have about the same age, and so the delay is computed only once."""
 
 EVERY_KIND = ""
-"""The kind that every job teaches."""
+"""Name of the kind that learns from all jobs."""
 
 
 class AdaptiveSchedule:
-    """Learns how long jobs take, and looks most where they are most likely to end.
+    """Poll schedule that learns how long jobs take, and looks most often when they are due to end.
 
     >>> schedule = AdaptiveSchedule(look_cost=0.25)
     >>> for duration in (55, 60, 65, 58, 61, 70, 52, 63):
     ...     schedule.observe(duration)
-    >>> 30 < schedule.next_delay(age=0, looks=0) < 60    # nothing to be seen before
+    >>> 30 < schedule.next_delay(age=0, looks=0) < 60    # no job ends before
     True
     >>> schedule.next_delay(age=60, looks=2) < 10
     True
 
     Args:
-        look_cost: how many seconds of lateness one request is worth. With half of it the lateness
-            is about 0.7 times what it was, and the requests 1.4 times.
-        shortest, longest: seconds between two looks at a job, whatever was learnt.
-        expected: seconds that half of the jobs take less than, until something was learnt.
-        learned: what `learned()` of an earlier schedule returned.
+        look_cost: cost of one request, in seconds of lateness. Half of it gives about 0.7 times
+            the lateness and 1.4 times the requests.
+        shortest, longest: minimum and maximum delay between two looks at a job, in seconds.
+        expected: expected median duration of jobs in seconds, until durations are learned.
+        learned: state that `learned()` of an earlier schedule returned.
 
     Raises:
-        ConfigurationError: a setting makes no sense, or `learned` is no such thing.
+        ConfigurationError: a setting is out of range, or `learned` is not a valid state.
 
     """
 
@@ -60,11 +62,13 @@ class AdaptiveSchedule:
     ) -> None:
         if not (0 < look_cost < math.inf and 0 < shortest <= longest < math.inf):
             raise ConfigurationError(
-                "AdaptiveSchedule: look_cost, shortest and longest must be seconds above 0, and "
-                "shortest at most longest."
+                "AdaptiveSchedule: look_cost, shortest and longest must be more than 0 seconds, and "
+                f"shortest at most longest, got {look_cost!r}, {shortest!r} and {longest!r}."
             )
         if not 1e-3 <= expected <= 1e6:
-            raise ConfigurationError("AdaptiveSchedule: expected must be seconds above 0.")
+            raise ConfigurationError(
+                f"AdaptiveSchedule: expected must be 0.001 to 1,000,000 seconds, got {expected!r}."
+            )
         self.look_cost = look_cost
         self.shortest = shortest
         self.longest = longest
@@ -83,41 +87,41 @@ class AdaptiveSchedule:
         )
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
-        """Return how long to wait for the next look at a job of unknown kind, looked at alone."""
+        """Return the delay before the next look at a single job of unknown kind."""
         return self.for_jobs(EVERY_KIND, 1).next_delay(age, 0)
 
     def observe(self, duration: float) -> None:
-        """Learn that a job of unknown kind took this long."""
+        """Learn the duration of a job of unknown kind."""
         self._kinds[EVERY_KIND].observe(duration)
 
     def for_jobs(self, kind: str, sharing: int) -> ScheduleOfKind:
-        """Return the schedule of jobs of one kind, `sharing` of which are in each request.
+        """Return the schedule of jobs of one kind, with `sharing` jobs in each status request.
 
-        A kind that has not been seen begins with what all kinds together have taught.
+        A new kind begins with the durations that were learned from all kinds.
         """
         return ScheduleOfKind(self, self._kind(kind), sharing)
 
     def learned(self) -> dict[str, dict[str, float]]:
-        """Return what was learnt, as JSON can carry it, for `learned` of a later schedule."""
+        """Return the learned state as a JSON object, for the argument `learned`."""
         return {name: kind.lifetime.state() for name, kind in self._kinds.items()}
 
     def recall(self, learned: Mapping[str, Any]) -> None:
-        """Take in what `learned()` of an earlier schedule returned, of kinds new to this one.
+        """Restore the state that `learned()` of an earlier schedule returned.
 
-        What is no such thing is passed over.
+        Kinds that this schedule has already learned are not changed. Invalid states are ignored.
         """
         for name, state in learned.items():
             try:
                 lifetime = Lifetime.from_state(state)
             except ValueError:
-                logger.warning("What was learned of %r is no lifetime: learning it anew.", name)
+                logger.warning("The state of %r is not a valid lifetime; it is learned anew.", name)
             else:
                 self._kind(name).recall(lifetime)
 
     def _kind(self, name: str) -> _Kind:
         found = self._kinds.get(name)
         if found is None:
-            if len(self._kinds) >= MOST_KINDS:
+            if len(self._kinds) >= MAX_KINDS:
                 return self._kinds[EVERY_KIND]
             known = self._kinds[EVERY_KIND].lifetime
             expected = Lifetime.expecting(known.median, max(known.spread, PRIOR_SPREAD))
@@ -134,56 +138,59 @@ class AdaptiveSchedule:
 
 
 class ScheduleOfKind:
-    """An `AdaptiveSchedule` as it is for some jobs."""
+    """Part of an `AdaptiveSchedule` for jobs of one kind that share their status requests."""
 
     __slots__ = ("_age", "_delay", "_kind", "_schedule", "_step", "_timetable")
 
     def __init__(self, schedule: AdaptiveSchedule, kind: _Kind, sharing: int) -> None:
         self._schedule = schedule
         self._kind = kind
-        self._step = math.sqrt((1.0 - SHARE_OF_ITS_OWN) / sharing + SHARE_OF_ITS_OWN)
+        self._step = math.sqrt((1.0 - COST_OF_A_ROW) / sharing + COST_OF_A_ROW)
         self._timetable: Timetable | None = None
         self._age = self._delay = 0.0
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
-        """Return how long to wait for the next look."""
+        """Return the delay before the next look."""
         timetable = self._kind.timetable
-        if timetable is self._timetable and abs(age - self._age) <= ALIKE * self._delay:
+        if timetable is self._timetable and abs(age - self._age) <= TOLERANCE * self._delay:
             return self._delay
         self._timetable, self._age = timetable, age
         self._delay = timetable.next_delay(age, self._step)
         return self._delay
 
     def observe(self, duration: float) -> None:
-        """Learn that one of these jobs took this long."""
+        """Learn the duration of one of these jobs."""
         self._schedule._observe(self._kind, duration)  # noqa: SLF001
 
 
 class _Kind:
-    """What was learnt of one kind of request, and the timetable that follows from it."""
+    """Learned durations of one kind of request, and the timetable that follows from them."""
 
-    __slots__ = ("_basis", "_is_taught", "_settings", "lifetime", "timetable")
+    __slots__ = ("_basis", "_has_learned", "_settings", "lifetime", "timetable")
 
     def __init__(self, lifetime: Lifetime, *settings: float) -> None:
         self.lifetime = lifetime
-        self._is_taught = False
+        self._has_learned = False
         self._settings = settings
-        self._draw_up()
+        self._update_timetable()
 
     def recall(self, lifetime: Lifetime) -> None:
-        if not self._is_taught:
+        if not self._has_learned:
             self.lifetime = lifetime
-            self._is_taught = True
-            self._draw_up()
+            self._has_learned = True
+            self._update_timetable()
 
     def observe(self, duration: float) -> None:
         self.lifetime.observe(duration)
-        self._is_taught = True
-        if self._has_moved():
-            self._draw_up()
+        self._has_learned = True
+        if self._is_outdated():
+            self._update_timetable()
 
-    def _has_moved(self) -> bool:
-        """Whether a new timetable would be another one; drawing it up takes a while."""
+    def _is_outdated(self) -> bool:
+        """Return `True` if the timetable is out of date.
+
+        Small changes of the durations are ignored, because computing a timetable is slow.
+        """
         mean_log, spread, memoryless = self._basis
         now = self.lifetime
         return (
@@ -192,7 +199,7 @@ class _Kind:
             or abs(now.memoryless - memoryless) > 0.05
         )
 
-    def _draw_up(self) -> None:
+    def _update_timetable(self) -> None:
         now = self.lifetime
         self._basis = (now.mean_log, now.spread, now.memoryless)
         self.timetable = Timetable(now, *self._settings)

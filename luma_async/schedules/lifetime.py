@@ -1,4 +1,4 @@
-"""Lifetime: how long jobs of one kind take, as learnt from those that have ended. Pure."""
+"""Lifetime: the distribution of job durations, learned from finished jobs. Pure."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 MEMORY = 40
-"""Jobs: what was seen this many jobs ago counts 1/e of what was seen just now, so that a server
-that has become slower or quicker is believed after some dozens of jobs."""
+"""Number of jobs after which an observation has 1/e of its first weight. So a change of the
+server's speed is learned from some dozens of jobs."""
 
 PRIOR_JOBS = 2.0
-"""How many jobs the expectation counts that a lifetime begins with."""
+"""Weight of the initial expectation, as a number of jobs."""
 
 PRIOR_SPREAD = 1.0
-LEAST_SPREAD = 0.05
-"""Standard deviations of the logarithm of a duration: expected at first, and believed at least."""
+MIN_SPREAD = 0.05
+"""Standard deviation of the logarithm of a duration: the initial value, and the minimum. With a
+smaller one, a few equal durations would leave no looks for a job that takes longer."""
 
 _PRIOR_EVIDENCE = 2.0
-_MOST_EVIDENCE_OF_ONE_JOB = 10.0
-_FAR = 6.0
-"""Standard deviations from which on the tail of the normal distribution is taken as its series."""
+"""Initial evidence for the log-normal distribution, as a natural logarithm of odds."""
+
+_MAX_EVIDENCE_PER_JOB = 10.0
+"""Maximum change of the evidence by one job, so that an outlier does not decide for good."""
+
+_TAIL = 6.0
+"""Standard deviations from which on an asymptotic series gives the hazard."""
 
 
 @dataclass(slots=True)
 class Lifetime:
-    """A distribution of durations in seconds: log-normal, or memoryless where that fits better.
+    """Distribution of durations in seconds: a mixture of a log-normal and an exponential one.
 
-    Rendering takes about as long each time, give or take a factor, which is log-normal. A server
-    whose jobs wait for a place rather than for work forgets how long they have waited. The two are
-    weighed by how well each has foretold the durations so far (prequential likelihood, Dawid,
-    "Present position and potential developments", JRSS A 147(2), 1984); old jobs fade.
+    Rendering times are about log-normal. If jobs mostly wait in a queue, their durations are about
+    exponential: memoryless. The two are weighted by how well each has predicted the durations so
+    far (prequential likelihood: Dawid, "Present position and potential developments", JRSS A
+    147(2), 1984). The weight of old jobs decays.
 
     >>> Lifetime.expecting(60.0).median
     60.0
@@ -41,11 +46,11 @@ class Lifetime:
     squares: float
     total: float
     evidence: float = 0.0
-    """Log of how much better the log-normal has foretold than the memoryless distribution."""
+    """Logarithm of the likelihood ratio of the log-normal and the memoryless distribution."""
 
     @classmethod
     def expecting(cls, median: float, spread: float = PRIOR_SPREAD) -> Self:
-        """Return what is believed before anything is seen."""
+        """Return the initial expectation, from a median in seconds."""
         mean = median * math.exp(spread**2 / 2)
         return cls(
             PRIOR_JOBS, math.log(median), PRIOR_JOBS * spread**2, PRIOR_JOBS * mean, evidence=0.0
@@ -53,56 +58,56 @@ class Lifetime:
 
     @classmethod
     def from_state(cls, state: Any) -> Self:
-        """Return the lifetime that `state()` described.
+        """Return the lifetime with a state that `state()` returned.
 
         Raises:
-            ValueError: it describes none.
+            ValueError: the state is not valid.
 
         """
         names = [field.name for field in fields(cls)]
         try:
             values = {name: float(state[name]) for name in names}
         except (TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"no lifetime: {error!r}") from None
+            raise ValueError(f"not a valid lifetime: {error!r}") from None
         positive = (values["weight"], values["total"])
         if not all(map(math.isfinite, values.values())) or min(positive) <= 0:
-            raise ValueError("no lifetime: a number is out of range")
+            raise ValueError("not a valid lifetime: a number is out of range")
         if values["squares"] < 0 or abs(values["mean_log"]) > 100:
-            raise ValueError("no lifetime: a number is out of range")
+            raise ValueError("not a valid lifetime: a number is out of range")
         return cls(**values)
 
     def state(self) -> dict[str, float]:
-        """Return all of it as JSON can carry it."""
+        """Return the state as a JSON object, for `from_state()`."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def median(self) -> float:
-        """Seconds that half of the jobs take less than."""
+        """Median duration in seconds."""
         return math.exp(self.mean_log)
 
     @property
     def spread(self) -> float:
         """Standard deviation of the logarithm of a duration."""
-        return max(math.sqrt(self.squares / self.weight), LEAST_SPREAD)
+        return max(math.sqrt(self.squares / self.weight), MIN_SPREAD)
 
     @property
     def mean(self) -> float:
-        """Seconds that a job takes on average."""
+        """Mean duration in seconds."""
         return self.total / self.weight
 
     @property
     def memoryless(self) -> float:
-        """How far, from 0 to 1, the memoryless distribution is believed in."""
+        """Weight of the memoryless distribution, from 0 to 1."""
         return 1.0 / (1.0 + math.exp(self.evidence + _PRIOR_EVIDENCE))
 
     def observe(self, duration: float) -> None:
-        """Learn that a job took this many seconds; what is no duration teaches nothing."""
+        """Learn the duration of a job in seconds. A value that is not a duration is ignored."""
         if not 0.0 < duration < math.inf:
             return
         keep = 1.0 - 1.0 / MEMORY
         log = math.log(duration)
         better = self._log_density(log) - _log_memoryless(duration, self.mean)
-        most = _MOST_EVIDENCE_OF_ONE_JOB
+        most = _MAX_EVIDENCE_PER_JOB
         self.evidence = keep * self.evidence + min(max(better, -most), most)
         # West's weighted form of Welford's algorithm (CACM 22(9), 1979).
         self.weight = self.weight * keep + 1.0
@@ -112,7 +117,7 @@ class Lifetime:
         self.total = self.total * keep + duration
 
     def hazard(self, age: float) -> float:
-        """Return the chance a second that a job ends which has not ended by `age` seconds."""
+        """Return the hazard rate per second at an age in seconds, of a job that has not ended."""
         if age <= 0.0:
             return self.memoryless / self.mean
         spread = self.spread
@@ -121,7 +126,7 @@ class Lifetime:
         alive = (1.0 - self.memoryless) * _normal_survival(deviations)
         alive_memoryless = self.memoryless * math.exp(-age / self.mean)
         if alive + alive_memoryless <= 0.0:
-            return rate
+            return rate  # both have underflowed, and only the log-normal rate is defined
         return (alive * rate + alive_memoryless / self.mean) / (alive + alive_memoryless)
 
     def _log_density(self, log: float) -> float:
@@ -139,8 +144,8 @@ def _normal_survival(deviations: float) -> float:
 
 
 def _normal_hazard(deviations: float) -> float:
-    """Return density over survival of the standard normal distribution."""
-    if deviations > _FAR:  # both underflow; Mills' ratio to its third term
+    """Return the hazard rate of the standard normal distribution: density over survival."""
+    if deviations > _TAIL:  # both underflow there: Mills' ratio to its third term
         return deviations + 1 / deviations - 2 / deviations**3
     density = math.exp(-0.5 * deviations**2) / math.sqrt(2 * math.pi)
     return density / _normal_survival(deviations)

@@ -1,4 +1,4 @@
-"""When to look at a job next. Pure: no clock and no randomness in here."""
+"""Poll schedule protocols, and two simple schedules. Pure: no clock and no randomness."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from luma_async.errors import ConfigurationError
 
 
 class PollSchedule(Protocol):
-    """What decides how long to wait before the next look at a job.
+    """Protocol of objects that compute the delay before the next look at a job.
 
-    One schedule serves every job of a client. All times are seconds. The poller adds a jitter of
-    a few percent. A schedule that tells jobs apart is a `ScheduleByKind` as well.
+    One schedule serves all jobs of a client. All times are in seconds. The poller adds a random
+    change of a few percent. A schedule can also be a `ScheduleByKind`, and treat jobs differently.
     """
 
     def next_delay(self, age: float, looks: int) -> float:
-        """Return how long to wait, given a job's age and how many looks it has had."""
+        """Return the delay before the next look, given a job's age and its number of looks."""
 
     def observe(self, duration: float) -> None:
-        """Learn that a job took this long from submission to being seen completed."""
+        """Learn the duration of a job, from its submission until it was seen completed."""
 
 
 @runtime_checkable
 class ScheduleByKind(PollSchedule, Protocol):
-    """A schedule that tells kinds of request apart, and knows what a shared request is worth."""
+    """Protocol of schedules that treat kinds of request differently.
+
+    They also know how many jobs share one status request.
+    """
 
     def for_jobs(self, kind: str, sharing: int) -> PollSchedule:
-        """Return the schedule of jobs of one kind, `sharing` of which are in each request."""
+        """Return the schedule of jobs of one kind, with `sharing` jobs in each status request."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedSchedule:
-    """Looks at a job every `interval` seconds.
+    """Poll schedule with a look every `interval` seconds.
 
     >>> FixedSchedule(3.0).next_delay(age=60.0, looks=20)
     3.0
@@ -42,18 +45,20 @@ class FixedSchedule:
 
     def __post_init__(self) -> None:
         if not 0 < self.interval < float("inf"):
-            raise ConfigurationError("FixedSchedule: interval must be seconds above 0.")
+            raise ConfigurationError("FixedSchedule: interval must be more than 0 seconds.")
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
         return self.interval
 
     def observe(self, duration: float) -> None:
-        """Nothing to learn."""
+        """Do nothing: this schedule does not learn."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExponentialSchedule:
-    """Waits longer each time: `first` seconds, then `factor` times as long, up to `longest`.
+    """Poll schedule with exponential delays: `first` seconds, then `factor` times longer each time.
+
+    No delay is longer than `longest`.
 
     >>> [ExponentialSchedule(2.0, 2.0, 10.0).next_delay(age=0.0, looks=n) for n in range(4)]
     [2.0, 4.0, 8.0, 10.0]
@@ -66,7 +71,7 @@ class ExponentialSchedule:
     def __post_init__(self) -> None:
         if not (0 < self.first <= self.longest < float("inf") and self.factor >= 1):
             raise ConfigurationError(
-                "ExponentialSchedule: first and longest must be seconds above 0, first at most "
+                "ExponentialSchedule: first and longest must be more than 0 seconds, first at most "
                 "longest, and factor at least 1."
             )
 
@@ -77,4 +82,4 @@ class ExponentialSchedule:
             return self.longest
 
     def observe(self, duration: float) -> None:
-        """Nothing to learn."""
+        """Do nothing: this schedule does not learn."""

@@ -1,4 +1,4 @@
-"""Timetable: at which ages a job is looked at, from how long jobs take. Pure."""
+"""Timetable: the ages at which to look at a job, given the distribution of durations. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from itertools import pairwise
 from luma_async.schedules.lifetime import Lifetime
 
 POINTS = 128
-"""Ages at which the density is computed; between them it is taken as even."""
+"""Number of ages at which the density of looks is computed. Between them it is interpolated."""
 
 
 class Timetable:
-    """Looks placed so that lateness and looks together cost the least.
+    """Looks at the ages that minimise the sum of lateness and cost of requests.
 
-    A job's end is noticed at the next look. If one look is worth `look_cost` seconds of lateness,
-    looks at the density n(t) = √(h(t) / 2·look_cost) a second are the best in the limit of many,
-    h being the hazard rate (Keller, "Optimum checking schedules for systems subject to random
-    failure", Management Science 21(3), 1974); the next look is where its integral has grown by 1.
-    A job that has to pay for a part p of its request only is looked at where the integral has
-    grown by √p. `shortest` and `longest` are the bounds of a delay in seconds.
+    The end of a job is noticed at the next look. If one look costs as much as `look_cost` seconds
+    of lateness, the optimal density of looks per second, in the limit of many looks, is
+    n(t) = √(h(t) / 2·look_cost), where h is the hazard rate (Keller, "Optimum checking schedules
+    for systems subject to random failure", Management Science 21(3), 1974). The next look is at the
+    age where the integral of n has grown by 1. If a job pays for a fraction p of its request only,
+    the next look is where the integral has grown by √p.
+
+    `shortest` and `longest` are the bounds of a delay in seconds.
     """
 
     __slots__ = ("_ages", "_density", "_longest", "_looks", "_shortest")
@@ -34,6 +36,7 @@ class Timetable:
         def density(age: float) -> float:
             return math.sqrt(lifetime.hazard(age) / (2.0 * look_cost))
 
+        # Ages in a geometric series that covers the whole distribution. A memoryless one is wider.
         spread = max(lifetime.spread, 1.0 if lifetime.memoryless > 0.01 else 0.0)
         low = lifetime.median * math.exp(-5.0 * spread)
         ratio = math.exp(9.0 * spread / (POINTS - 2))
@@ -47,9 +50,9 @@ class Timetable:
         self._density = densities[-1]
 
     def next_delay(self, age: float, step: float = 1.0) -> float:
-        """Return seconds until the integral of the density has grown by `step`."""
+        """Return the seconds until the integral of the density has grown by `step`."""
         delay = self._delay(age, step)
-        if delay < self._shortest:
+        if delay < self._shortest:  # quicker than `max()` on this hot way
             return self._shortest
         return min(delay, self._longest)
 

@@ -130,7 +130,7 @@ async def test_what_was_learned_and_cannot_be_read_is_learned_anew(
         async with connect(sim, journal=journal, schedule=schedule):
             assert schedule.learned() == AdaptiveSchedule().learned()
 
-    assert "'generate' is no lifetime" in caplog.text
+    assert "'generate' is not a valid lifetime" in caplog.text
 
 
 async def test_an_entry_shows_what_it_is(place: str) -> None:

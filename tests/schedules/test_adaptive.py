@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import AdaptiveSchedule, ConfigurationError, PollSchedule
-from luma_async.schedules.adaptive import MOST_KINDS
+from luma_async.schedules.adaptive import MAX_KINDS
 from luma_async.schedules.schedule import ScheduleByKind
 
 FREE: dict[str, Any] = {"shortest": 1e-3, "longest": 1e6}
@@ -107,10 +107,10 @@ def test_a_new_kind_begins_with_what_all_kinds_taught() -> None:
 def test_kinds_without_end_do_not_fill_the_memory() -> None:
     """A model name may be anything."""
     schedule = AdaptiveSchedule()
-    for number in range(MOST_KINDS + 50):
+    for number in range(MAX_KINDS + 50):
         schedule.for_jobs(f"kind {number}", 1).observe(60.0)
 
-    assert len(schedule.learned()) == MOST_KINDS
+    assert len(schedule.learned()) == MAX_KINDS
 
 
 def test_what_was_learnt_can_be_kept() -> None:

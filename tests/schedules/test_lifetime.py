@@ -100,7 +100,7 @@ def test_its_state_goes_through_json(durations: list[float]) -> None:
 )
 def test_a_state_that_is_none_is_refused(change: dict[str, Any]) -> None:
     """A file of another program's, or half a file."""
-    with pytest.raises(ValueError, match="no lifetime"):
+    with pytest.raises(ValueError, match="not a valid lifetime"):
         Lifetime.from_state({**Lifetime.expecting(60.0).state(), **change})
-    with pytest.raises(ValueError, match="no lifetime"):
+    with pytest.raises(ValueError, match="not a valid lifetime"):
         Lifetime.from_state(None)
