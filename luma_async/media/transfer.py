@@ -36,7 +36,7 @@ from luma_async.media.ranges import (
 from luma_async.media.requester import Requester
 from luma_async.media.response_stream import ResponseStream
 from luma_async.media.speed import MinimumSpeed
-from luma_async.web_url import shown_link
+from luma_async.text_values import shown_link
 
 T = TypeVar("T")
 

@@ -62,8 +62,8 @@ class AdaptiveSchedule:
     ) -> None:
         if not (0 < look_cost < math.inf and 0 < shortest <= longest < math.inf):
             raise ConfigurationError(
-                "AdaptiveSchedule: look_cost, shortest and longest must be more than 0 seconds, and "
-                f"shortest at most longest, got {look_cost!r}, {shortest!r} and {longest!r}."
+                "AdaptiveSchedule: look_cost, shortest and longest must be more than 0 seconds, "
+                f"and shortest at most longest, got {look_cost!r}, {shortest!r} and {longest!r}."
             )
         if not 1e-3 <= expected <= 1e6:
             raise ConfigurationError(
