@@ -18,7 +18,7 @@ LumaError
  ├─ ResponseError               an answer that nobody can read
  ├─ JournalError                the journal cannot be read or written
  ├─ KeyConflictError            the key names another job in the journal
- ├─ SubmissionUncertainError    the job may have been accepted and billed; nobody here can know
+ ├─ SubmissionUncertainError    the job may have been taken and billed; nobody here can know
  ├─ GenerationFailedError       the server worked on the job, and failed
  ├─ TaskTimeoutError            not finished in time; the job may go on (also a TimeoutError)
  ├─ TaskForgottenError          somebody called forget() on the handle
@@ -203,7 +203,7 @@ class KeyConflictError(LumaError):
 class SubmissionUncertainError(LumaError):
     """The request had left, and no answer told what became of it.
 
-    The job may have been accepted, and billed. It is not sent again unless `retry_uncertain=True`
+    The job may have been taken, and billed. It is not sent again unless `retry_uncertain=True`
     asked for that. `request` is what was asked for, `cause` is how the answer was lost, `times` is
     how often it was sent; for an extension, `source_id` is the id of the extended job. With a
     journal, `key` is the name to settle it under. `request_id` went with it as `Idempotency-Key`

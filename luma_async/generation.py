@@ -20,7 +20,7 @@ from luma_async.text_values import shown_link
 
 
 class State(StrEnum):
-    """Where a job stands. It moves down this list only."""
+    """State of a job. A job moves down this list, and never up."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -29,19 +29,22 @@ class State(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing can follow."""
+        """`True` if the state is final."""
         return self in (State.COMPLETED, State.FAILED)
 
 
 class FrozenModel(BaseModel):
+    """Base of all models. Instances cannot be changed."""
+
     model_config = ConfigDict(frozen=True)
 
     @classmethod
     def of_checked(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the model with these fields, all of them, whose values need no second check.
+        """Return the model with these fields, without validation. All fields must be given.
 
-        It takes half the memory of one that pydantic makes: what is set one by one shares its names
-        with all others of its class, and the set of names that were set is one for all.
+        The model takes half the memory of one that pydantic makes. Attributes that are set one by
+        one share their names with all instances of the class, and all instances share one set of
+        the names that were set.
         """
         model = cls.__new__(cls)
         put = object.__setattr__
@@ -54,9 +57,9 @@ class FrozenModel(BaseModel):
 
 
 class Asset(FrozenModel):
-    """One file that the server made. Sizes are in pixels, `duration` in seconds.
+    """Output file of a job. Sizes are in pixels, `duration` in seconds.
 
-    `download_url`, where the server gives one, is the same file without a watermark.
+    `download_url` is the same file without a watermark, if the server offers it.
     """
 
     url: str | None = None
@@ -67,7 +70,7 @@ class Asset(FrozenModel):
     media_type: str | None = None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show links without what they are signed with: whoever reads that could fetch the file."""
+        """Show links without signatures, so that readers of a log cannot fetch the file."""
         for name, value in super().__repr_args__():
             is_link = name in ("url", "download_url") and isinstance(value, str)
             yield name, shown_link(value) if is_link else value
@@ -77,15 +80,15 @@ def _unpacked(value: Any) -> Any:
     return value.unpacked() if type(value) is PackedRow else value
 
 
-# Without types, it is written and described as the mapping that it wraps.
+# The serializer has no types, so that the schema remains that of a mapping.
 Row = Annotated[Mapping[str, Any], WrapSerializer(lambda row, write: write(_unpacked(row)))]
 
 
 class Generation(FrozenModel):
-    """One look at a job: what the server said of it at one moment.
+    """Status of a job at one moment, as the server reported it.
 
-    `progress` runs from 0 to 1. `estimate_wait_seconds` is the server's own guess of the time
-    left. `raw` is the server's object as it came, unknown fields included.
+    `progress` is between 0 and 1. `estimate_wait_seconds` is the server's own estimate of the
+    remaining time. `raw` is the server's unchanged JSON object, including unknown fields.
     """
 
     id: str
@@ -119,9 +122,10 @@ def _names_of(model: type[BaseModel]) -> set[str]:
 
 
 class _Raw:
-    """`Generation.raw`, made from the packed row each time that it is asked for.
+    """Descriptor that unpacks the row of a generation at each access to `raw`.
 
-    The class itself has no such attribute, as with other fields, so that it can be inherited from.
+    On the class it raises `AttributeError`, as other fields of pydantic do. Subclasses of
+    `Generation` depend on this.
     """
 
     def __get__(self, generation: Generation | None, _: type[Generation]) -> Mapping[str, Any]:
@@ -134,14 +138,15 @@ class _Raw:
         vars(generation)["raw"] = raw
 
 
-setattr(Generation, "raw", _Raw())  # noqa: B010  a type checker knows the field, and no more
+setattr(Generation, "raw", _Raw())  # noqa: B010  a type checker must see the field only
 
 
 def pack(generation: Generation, source: bytes | None = None) -> None:
-    """Keep the row of a generation as compressed JSON, with nothing else changed.
+    """Compress the row of a generation, so that a job that is watched takes less memory.
 
-    The objects and texts of a row take five times the memory, and nearly nobody reads them of a
-    job that waits. `source` is the JSON that the row was read from, if that is at hand.
+    A row as dictionaries and texts takes five times the memory, and is rarely read before the job
+    has ended. `source` is the JSON from which the row was parsed, if it is known. The value of
+    `Generation.raw` does not change.
     """
     fields = vars(generation)
     raw = fields["raw"]

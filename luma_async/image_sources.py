@@ -1,4 +1,4 @@
-"""Images that go in: what may stand for one, and one that is ready to be sent."""
+"""Image sources: the types that may be given as an image, and the image that is sent."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from yarl import URL
 from luma_async.text_values import is_web_url, shown_link, unwrapped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-"""How a URL begins. A single letter is a drive."""
+"""Start of a URL. A single letter before the colon is a drive of Windows."""
 
 
 class ReadsBytes(Protocol):
-    """A file that is open for reading bytes."""
+    """File that is open for reading bytes."""
 
     def read(self, size: int = ..., /) -> bytes: ...
 
 
 class SavesItself(Protocol):
-    """A Pillow image, which need not be installed to be spoken of."""
+    """Pillow image, as a protocol, because Pillow need not be installed."""
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -39,9 +39,10 @@ class SavesItself(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """An image that was read and checked; `luma_async.media.image_from` makes them.
+    """Image that was read and checked. `image_from` makes one.
 
-    `data` are its bytes as they will be sent, `media_type` is such as `image/png`, by content.
+    `data` are the bytes that will be sent. `media_type` is the type by content, such as
+    `image/png`.
     """
 
     data: memoryview = field(repr=False)
@@ -50,7 +51,7 @@ class Image:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return len(self.data)
 
     def __bytes__(self) -> bytes:
@@ -84,34 +85,35 @@ ImageLike = (
     | SavesItself
     | Image
 )
-"""A web URL, a data URI, a path, bytes, a file, a Pillow image, or an image that was read."""
+"""Web URL, data URI, path, bytes, file, Pillow image, or an image that was read before."""
 
 
 def is_file(source: object) -> TypeGuard[ReadsBytes]:
-    """Whether it can be read from."""
+    """Return `True` if a source is a file, or behaves like one."""
     return callable(getattr(source, "read", None))
 
 
 def is_pillow_image(source: object) -> TypeGuard[SavesItself]:
-    """Whether it is an image of Pillow's, or one that behaves like it."""
+    """Return `True` if a source is a Pillow image, or behaves like one."""
     wanted: Sequence[str] = ("save", "convert")
     return hasattr(source, "size") and all(callable(getattr(source, name, None)) for name in wanted)
 
 
 def is_data_uri(source: object) -> TypeGuard[str]:
-    """Whether it is a data URI."""
+    """Return `True` if a source is a data URI."""
     return isinstance(source, str) and source[:5].lower() == "data:"
 
 
 def is_url(source: object) -> TypeGuard[str]:
-    """Whether it is a URL of the web; one that `checked_source` lets pass."""
+    """Return `True` if a source is a web URL. The source must have passed `checked_source()`."""
     return isinstance(source, str) and _SCHEME.match(source) is not None and not is_data_uri(source)
 
 
 def checked_source(source: Any) -> Any:
-    """Check what can be checked without reading anything.
+    """Check a source without reading a file.
 
-    What is no URL is taken for a path: whether there is an image shows when it is read.
+    A text that is not a URL is a path. A path to a file that is not an image is an error only when
+    the file is read.
     """
     source = unwrapped(source)
     if isinstance(source, str):
@@ -138,7 +140,7 @@ def _check_text(source: str) -> None:
             {"url": repr(shown_link(source))},
         )
     elif not source.strip() or "\0" in source:
-        raise PydanticCustomError("image", "{path} is no path", {"path": repr(source[:80])})
+        raise PydanticCustomError("image", "{path} is not a path", {"path": repr(source[:80])})
 
 
 def _check_data_uri(source: str) -> None:
@@ -148,14 +150,14 @@ def _check_data_uri(source: str) -> None:
         raise PydanticCustomError(
             "image", "is not an image's data URI; allowed is data:image/...;base64,..."
         )
-    # The head is enough to tell an image from a slip; megabytes of it would stall the event loop.
+    # Only the beginning is decoded, because megabytes would block the event loop.
     try:
         decoded = base64.b64decode(source[end + 1 : end + 1 + 4096], validate=True)
     except (binascii.Error, ValueError):
         decoded = b""
     if not decoded:
-        raise PydanticCustomError("image", "holds no readable Base64 after the comma")
+        raise PydanticCustomError("image", "contains no valid Base64 after the comma")
 
 
 ImageField = Annotated[ImageLike, PlainValidator(checked_source)]
-"""An image as a field of a request."""
+"""Type of an image as a field of a request."""

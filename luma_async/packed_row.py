@@ -1,4 +1,4 @@
-"""PackedRow: a row of a server's as compressed JSON, for the many jobs that wait. Pure."""
+"""Packed row: the JSON of a job, compressed while the job is watched. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, cast
 from pydantic_core import from_json, to_json
 
 _LEVEL = 1
-"""The quickest compression, 10 µs for a row of 1.5 KB; others make it hardly smaller."""
+"""Fastest compression, 10 µs for a row of 1.5 KB. Higher levels save hardly any memory."""
 
-_TYPICAL = (
+_DICTIONARY = (
     b'"video_raw":{"url":"https://","width":1360,"height":752,"duration":5.041667,"palette":null,'
     b'"media_type":"video"},"thumbnail":{"url":"https://","width":1360,"height":752,'
     b'"media_type":"image"},"artifact":{"created_at":"0001-01-01T00:00:00Z","state":"processing",'
@@ -25,24 +25,24 @@ _TYPICAL = (
     b'"image_url":null,"image_end_url":null,"expand_prompt":true,"loop":false,'
     b'"model_name":"ray-v2","resolution":"720p","duration":"5s","notify_hook":null}},"prompt":"'
 )
-"""Texts of rows as servers send them, which compression refers to in place of repeating them: that
-halves what is left. Packed rows never leave the process, so this may change at any time."""
+"""Preset dictionary of zlib, from typical rows. It halves the compressed size. Packed rows never
+leave the process, so it may be changed at any time."""
 
 
 class PackedRow(bytes):
-    """A row that takes a tenth of the memory of the same row as dictionaries and texts.
+    """Compressed row. It takes a tenth of the memory of the row as dictionaries and texts.
 
-    It equals the row. Unpacking it makes the row anew each time.
+    A packed row equals its row. Each call of `unpacked()` makes new objects.
     """
 
     __slots__ = ()
 
     @classmethod
     def of(cls, row: dict[str, Any], source: bytes | None = None) -> PackedRow | None:
-        """Return a row packed; `None` if it would not be the same after unpacking.
+        """Return the packed row; `None` if unpacking would not return an equal row.
 
-        That is so where a dialect has put into it things that JSON cannot carry. `source` is the
-        JSON that the row was read from, if that is at hand.
+        This is the case if a dialect has added values that JSON cannot represent. `source` is the
+        JSON from which the row was parsed, if it is known.
         """
         if source is None:
             try:
@@ -52,12 +52,12 @@ class PackedRow(bytes):
                 return None
             if not is_same:
                 return None
-        packing = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS, zdict=_TYPICAL)
+        packing = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS, zdict=_DICTIONARY)
         return cls(packing.compress(source) + packing.flush())
 
     def unpacked(self) -> dict[str, Any]:
         """Return the row."""
-        source = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_TYPICAL).decompress(self)
+        source = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_DICTIONARY).decompress(self)
         return cast("dict[str, Any]", from_json(source, cache_strings="keys"))
 
     def __eq__(self, other: object) -> bool:
@@ -65,7 +65,7 @@ class PackedRow(bytes):
             return bytes(self) == bytes(other) or self.unpacked() == other.unpacked()
         return self.unpacked() == other if isinstance(other, Mapping) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as that of the row
+    __hash__ = None  # type: ignore[assignment]  # as for the row itself
 
     def __repr__(self) -> str:
         return repr(self.unpacked())

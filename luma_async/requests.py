@@ -1,4 +1,4 @@
-"""Requests of new jobs and extensions: frozen, and checked before anything is sent."""
+"""Requests for new jobs and extensions: frozen, and validated before anything is sent."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from luma_async.image_sources import ImageField, ImageLike
 from luma_async.text_values import has_lone_surrogate, is_web_url, shown_link, unwrapped
 
 PROMPT_LIMIT = 5000
-"""The longest prompt in characters, as the official service states it."""
+"""Maximum characters of a prompt, as documented by the official service."""
 
 AspectRatio = Literal["1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21"]
 
 
 def _check_prompt(prompt: str) -> str:
     if not prompt.strip():
-        raise PydanticCustomError("prompt", "is empty; say what the video shall show")
+        raise PydanticCustomError("prompt", "is empty; it must describe the video")
     if len(prompt) > PROMPT_LIMIT:
         raise PydanticCustomError(
             "prompt",
@@ -57,7 +57,7 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
         to_json(dict(extra))
     except ValueError as error:
         raise PydanticCustomError(
-            "extra", "cannot be written as JSON: {why}", {"why": str(error)}
+            "extra", "cannot be written as JSON: {reason}", {"reason": str(error)}
         ) from None
     return dict(extra)
 
@@ -69,7 +69,7 @@ Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
 
 
 class ExtendFields(TypedDict, total=False):
-    """The keyword arguments of `extend()`, as `ExtendRequest` documents them."""
+    """Keyword arguments of `extend()`, as documented in `ExtendRequest`."""
 
     image: ImageLike | None
     image_end: ImageLike | None
@@ -83,7 +83,7 @@ class ExtendFields(TypedDict, total=False):
 
 
 class GenerateFields(ExtendFields, total=False):
-    """The keyword arguments of `generate()`, as `GenerateRequest` documents them."""
+    """Keyword arguments of `generate()`, as documented in `GenerateRequest`."""
 
     loop: bool | None
 
@@ -94,24 +94,24 @@ class _Request(FrozenModel):
     prompt: Prompt
     image: ImageField | None = None
     """First frame: an http(s) URL, a data URI, a path, bytes, a file that is open for reading
-    bytes, a Pillow image, or what `luma_async.media.image_from` made of one of them. It is read
-    when the job is submitted. A text that is no URL is a path, so check it if a stranger wrote it.
+    bytes, a Pillow image, or an `Image` that `image_from` made of one of them. It is read when the
+    job is submitted. A text that is not a URL is a path, so check texts from untrusted users.
     """
     image_end: ImageField | None = None
-    """Last frame, in the same forms."""
+    """Last frame, in the same forms as `image`."""
     aspect_ratio: AspectRatio | None = None
     expand_prompt: bool | None = None
     """Let the server improve the prompt."""
     model: Word | None = None
-    """Such as `ray-v2`, where the gateway offers a choice."""
+    """Model, such as `ray-v2`, if the gateway offers a choice."""
     resolution: Word | None = None
-    """Such as `720p`, where the gateway offers a choice."""
+    """Resolution, such as `720p`, if the gateway offers a choice."""
     duration: Word | None = None
-    """Such as `5s`, where the gateway offers a choice."""
+    """Duration, such as `5s`, if the gateway offers a choice."""
     notify_hook: WebURL | None = None
-    """A URL of yours that the gateway calls when the job moves."""
+    """URL that the gateway calls when the state of the job changes."""
     extra: Extra = Field(default={})
-    """More fields for the body, sent as they are; they win over the named ones."""
+    """Further fields for the body. They are sent unchanged, and override the other fields."""
 
     def _set(self, fields: Mapping[str, Any]) -> None:
         try:
@@ -124,23 +124,28 @@ class _Request(FrozenModel):
 
     @classmethod
     def of(cls, prompt: str | Self, **fields: Any) -> Self:
-        """Return the request that `prompt` is or begins, with `fields` set on top."""
+        """Return a request from a prompt or from another request, with `fields` set on top."""
         if not isinstance(prompt, cls):
             return cls.from_mapping({"prompt": prompt, **fields})
         return cls.from_mapping({**dict(prompt), **fields}) if fields else prompt
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the request with these fields, a missing prompt being an `InvalidRequestError`."""
+        """Return the request with these fields.
+
+        Raises:
+            InvalidRequestError: a field breaks a rule, or the prompt is missing.
+
+        """
         request = cls.__new__(cls)
-        request._set(fields)  # noqa: SLF001  of its own class
+        request._set(fields)  # noqa: SLF001  an instance of this class
         return request
 
     def __hash__(self) -> int:
         return hash((type(self), self.prompt))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show what is set, and no image's whole Base64."""
+        """Show the fields that are set, and shorten images."""
         for name, value in dict(self).items():
             if value is not None and value != {}:
                 if isinstance(value, str) and len(value) > 200:
@@ -151,20 +156,21 @@ class _Request(FrozenModel):
 
 
 class GenerateRequest(_Request):
-    """What a new video shall show.
+    """Request for a new video.
 
     >>> GenerateRequest("a cat dances", aspect_ratio="16:9", loop=True).loop
     True
 
-    Only the prompt is required; what is not set is not sent, and the server decides.
+    Only the prompt is required. Fields that are not set are not sent, and the server decides.
 
     Raises:
-        InvalidRequestError: a field breaks a rule; the text says which, and what is allowed.
+        InvalidRequestError: a field breaks a rule. The error names the field and the allowed
+            values.
 
     """
 
     loop: bool | None = None
-    """Make the last frame meet the first. Not together with `image_end`."""
+    """Make a video whose end leads to its beginning. Not allowed together with `image_end`."""
 
     def __init__(self, prompt: str, **fields: Unpack[GenerateFields]) -> None:
         self._set({"prompt": prompt, **fields})
@@ -173,18 +179,19 @@ class GenerateRequest(_Request):
     def _loop_has_no_end(self) -> Self:
         if self.loop and self.image_end is not None:
             raise PydanticCustomError(
-                "loop", "a loop ends where it begins; allowed is loop or image_end, not both"
+                "loop", "a loop ends with its first frame; allowed is loop or image_end, not both"
             )
         return self
 
 
 class ExtendRequest(_Request):
-    """What the next five seconds of a finished video shall show.
+    """Request to extend a completed video by about five seconds.
 
-    Only the prompt is required; what is not set is not sent, and the server decides.
+    Only the prompt is required. Fields that are not set are not sent, and the server decides.
 
     Raises:
-        InvalidRequestError: a field breaks a rule; the text says which, and what is allowed.
+        InvalidRequestError: a field breaks a rule. The error names the field and the allowed
+            values.
 
     """
 
@@ -204,9 +211,9 @@ def _problem(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "literal_error":
             allowed = detail.get("ctx", {}).get("expected", "").replace("'", "")
-            return f"{detail['input']!r} is not known; allowed: {allowed.replace(' or ', ', ')}"
+            return f"{detail['input']!r} is not valid; allowed: {allowed.replace(' or ', ', ')}"
         case "extra_forbidden":
-            return "is not a field of this request; what is not known here goes into extra={...}"
+            return "is not a field of this request; pass unknown fields in extra={...}"
         case "missing":
             return "is required"
         case _:

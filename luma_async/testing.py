@@ -1,10 +1,10 @@
-"""For the tests of those who build on this: the simulator as a pytest fixture.
+"""Test helpers for applications: the simulator as a pytest fixture.
 
 In a `conftest.py`:
 
 >>> pytest_plugins = ["luma_async.testing"]
 
-Then, whichever way the tests run their event loops:
+The fixture works with any way to run event loops in tests:
 
 >>> async def test_bot(luma_simulator):                       # doctest: +SKIP
 ...     await my_bot.answer("/video a cat dances")
@@ -28,7 +28,7 @@ from luma_async.simulator import Fixed, Simulator, Variant
 def running_simulator(**settings: Any) -> Iterator[Simulator]:
     """Run a `Simulator` in a thread of its own, for code that runs its own event loop.
 
-    Its jobs say how long they still take, so that a client need not learn how quick they are.
+    The jobs report their remaining time, so that a client does not have to learn their durations.
     """
     settings.setdefault("variant", Variant(estimates=True))
     loop = asyncio.new_event_loop()
@@ -54,7 +54,7 @@ def running_simulator(**settings: Any) -> Iterator[Simulator]:
 
 @pytest.fixture
 def luma_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """Run a gateway that a `LumaClient()` without arguments finds; its jobs take a second."""
+    """Run a gateway that a `LumaClient()` without arguments uses. Its jobs take one second."""
     with running_simulator(durations=Fixed(1.0), short_side=180) as simulator:
         monkeypatch.setenv("LUMA_BASE_URL", simulator.url)
         monkeypatch.setenv("LUMA_API_KEY", "sk-simulated")

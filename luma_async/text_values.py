@@ -10,20 +10,22 @@ from pydantic import AnyUrl, SecretBytes, SecretStr
 from yarl import URL
 
 SecretLike: TypeAlias = str | bytes | SecretStr | SecretBytes
-"""A secret, plain or as pydantic hides it."""
+"""Secret, as a plain text or in a type of pydantic."""
 
 URLLike: TypeAlias = str | bytes | URL | AnyUrl | SecretStr
-"""A URL as a text, or as yarl and pydantic (`HttpUrl` and the like) have it."""
+"""URL, as a text or in a type of yarl or pydantic (such as `HttpUrl`)."""
 
-_LONGEST_SHOWN = 80
-_HALF = re.compile("[\ud800-\udfff]")
+_MAX_SHOWN = 80
+"""Maximum characters of a link in a message."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def unwrapped(value: Any) -> Any:
-    """Return the content of a secret and the text of a URL, and anything else as it is.
+    """Return the text of a secret or of a URL. Other values are returned unchanged.
 
-    Most types are told by their methods: pydantic's URLs have no public base in common, and the
-    text of SQLAlchemy's URL would hide the password.
+    Most types are recognised by their methods, because the URL types of pydantic have no common
+    public base. The password of an SQLAlchemy URL is kept.
     """
     if callable(getattr(value, "get_secret_value", None)):
         return unwrapped(value.get_secret_value())
@@ -34,7 +36,7 @@ def unwrapped(value: Any) -> Any:
 
 
 def unwrapped_text(value: Any) -> str | None:
-    """Return the text in a value, which may be in bytes; `None` if there is none."""
+    """Return the text of a value, also if it is bytes; `None` for other types."""
     found = unwrapped(value)
     if isinstance(found, bytes | bytearray):
         return found.decode("utf-8", "replace")
@@ -42,13 +44,13 @@ def unwrapped_text(value: Any) -> str | None:
 
 
 def is_web_url(text: str) -> bool:
-    """Whether a text is `http(s)://host/...`, with nothing in it that no URL has.
+    """Return `True` if a text is a valid URL of the form `http(s)://host/...`.
 
     >>> is_web_url("https://host/cat.png"), is_web_url("cat.png"), is_web_url("file:///cat.png")
     (True, False, False)
     """
     try:
-        text.encode()  # half a character has no place in a URL
+        text.encode()  # raises UnicodeEncodeError for a lone surrogate
         parts = urlsplit(text)
         well_formed = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
@@ -57,20 +59,20 @@ def is_web_url(text: str) -> bool:
 
 
 def shown_link(text: str) -> str:
-    """Return a link for messages, without its query, as what it is signed with is a secret.
+    """Return a link for messages, without secrets: user, query and fragment are removed.
 
     >>> shown_link("ftp://user:password@host/cat.mp4?signature=secret")
     'ftp://host/cat.mp4'
     """
     plain = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
     plain = re.sub(r"//[^/]*@", "//", plain)
-    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}..."
+    return plain if len(plain) <= _MAX_SHOWN else f"{plain[:_MAX_SHOWN]}..."
 
 
 def has_lone_surrogate(text: str) -> bool:
-    r"""Return whether a text cannot be encoded.
+    r"""Return `True` if a text contains half a character, and so cannot be encoded.
 
     >>> has_lone_surrogate("\ud83d"), has_lone_surrogate("\N{CAT}")
     (True, False)
     """
-    return not text.isascii() and _HALF.search(text) is not None
+    return not text.isascii() and _SURROGATE.search(text) is not None

@@ -1,4 +1,4 @@
-"""One server's words, turned into our models and back. Pure: data in, data out."""
+"""Dialects: convert requests and answers between the models and the format of a server. Pure."""
 
 from luma_async.dialects.dialect import Dialect, Mark
 from luma_async.dialects.fields import JSONObject

@@ -1,4 +1,4 @@
-"""Accepted submissions: the answers that name exactly one job, whatever they wrap it in. Pure."""
+"""Accepted submissions: find the one job that an answer names, in any wrapper. Pure."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from luma_async.transport.error_bodies import SUCCESS_CODES
 
 _ID_NAMES = ("task_id", "taskId", "id")
 _WRAPPERS = frozenset({"data", "result", "response", "task", "job", "generation", "output"})
-"""Names under which a job is found, also where nothing but its `id` is said of it."""
+"""Fields that contain a job, even if the job has no other field than `id`."""
 
 _ID_LISTS = frozenset({"ids", "task_ids", "taskIds"})
 _JOB_FIELDS = frozenset({"state", "status", "task_status", "created_at", "prompt", "video"})
-"""Fields of a job, beside one of which an `id` is a job's under any name."""
+"""Fields of a job. An object with one of them and an `id` is a job, in any field."""
 
-_NO_JOBS = frozenset({"error", "user", "account", "owner", "request"})
-"""Names under which an `id` is never a job's."""
+_NOT_JOBS = frozenset({"error", "user", "account", "owner", "request"})
+"""Fields whose `id` is never the id of a job."""
 
 _STATE_FIELDS = frozenset({"state", "task_status"})
-_WORDS_OF_SUCCESS = ("code", "status", "success", "message", "msg")
+_FIELDS_OF_SUCCESS = ("code", "status", "success", "message", "msg")
 _BARE_ID = re.compile(r"[A-Za-z0-9_.:-]{4,128}")
 
-_LEVELS = 3
-"""Levels of objects that are looked at: the answer, an envelope's content, and a row's task."""
+_MAX_DEPTH = 3
+"""Maximum nested levels that are searched: the answer, an envelope's content, and a row's task."""
 
 
 def accepted_job(documents: Iterable[Any]) -> JSONObject:
-    """Return the object that names the one job of an answer to a submission.
+    """Return the object of the one job in an answer to a submission.
 
-    Arrays of one, wrappers such as `{"gen_api_response": {...}}` and envelopes are seen through.
-    The outermost level that names a job counts.
+    The job may be in an array of one, in a wrapper such as `{"gen_api_response": {...}}`, or in an
+    envelope. The outermost level with a job counts.
 
     Raises:
-        ResponseError: no job is named, or more than one.
+        ResponseError: the answer names no job, or several.
 
     """
     objects = list(_objects(documents))
     named = {id: object for object in objects if (id := _own_id(object)) is not None}
-    if not any(map(_is_surely_a_job, named.values())):  # its `id` may be the envelope's own
+    if not any(map(_is_certainly_job, named.values())):  # the `id` may be that of the envelope
         inner = {id: job for object in objects for id, job in _inside(object)}
-        named = {id: job for id, job in inner.items() if _is_surely_a_job(job)} or named
-    for _ in range(_LEVELS - 1):
+        named = {id: job for id, job in inner.items() if _is_certainly_job(job)} or named
+    for _ in range(_MAX_DEPTH - 1):
         if named:
             break
         named = {id: inner for object in objects for id, inner in _inside(object)}
         objects = list(_objects(value for object in objects for value in object.values()))
     if len(named) > 1:
-        raise ResponseError("it names several tasks")
+        raise ResponseError("it names several jobs")
     for object in named.values():
         return object
-    raise ResponseError("it names no task")
+    raise ResponseError("it names no job")
 
 
 def _objects(values: Iterable[Any]) -> Iterator[JSONObject]:
@@ -66,33 +66,33 @@ def _objects(values: Iterable[Any]) -> Iterator[JSONObject]:
 
 
 def _own_id(object: JSONObject) -> str | None:
-    """Return the id of the job that the outermost object of an answer is.
+    """Return the id of an outermost object of an answer, if the object is a job.
 
-    Beside a word of failure, or an error, an `id` is that of a request.
+    With an error or a code of failure, an `id` is the id of a request.
     """
-    is_refusal = bool(object.get("error")) or not _is_well(object.get("code", "success"))
+    is_error = bool(object.get("error")) or not _is_success(object.get("code", "success"))
     is_job = not _STATE_FIELDS.isdisjoint(object)
-    return _named_id(object, counts_id=not is_refusal or (is_job and "code" not in object))
+    return _named_id(object, counts_id=not is_error or (is_job and "code" not in object))
 
 
-def _is_surely_a_job(object: JSONObject) -> bool:
-    """Return whether an object says of itself that it is a job, beside having an `id`."""
+def _is_certainly_job(object: JSONObject) -> bool:
+    """Return `True` if an object has a task id, or the state of a job."""
     has_task_id = any(as_text(object.get(name)) for name in _ID_NAMES[:2])
     return has_task_id or not _STATE_FIELDS.isdisjoint(object)
 
 
 def _inside(object: JSONObject) -> Iterator[tuple[str, JSONObject]]:
-    """Yield the jobs in the values of an object, each with its id."""
-    is_refusal = not _is_well(object.get("code", "success"))
+    """Yield the jobs in the fields of an object, each with its id."""
+    is_error = not _is_success(object.get("code", "success"))
     for name, value in object.items():
-        if name in _NO_JOBS:
+        if name in _NOT_JOBS:
             continue
-        if name in _WRAPPERS and _says_well(object):
+        if name in _WRAPPERS and _reports_success(object):
             yield from ((id, {"id": id}) for id in _bare_ids([value]))
-        if name in _ID_LISTS and isinstance(value, list) and not is_refusal:
+        if name in _ID_LISTS and isinstance(value, list) and not is_error:
             yield from ((id, {"id": id}) for id in _bare_ids(value))
         for inner in _objects([value]):
-            is_wrapped = name in _WRAPPERS and not is_refusal
+            is_wrapped = name in _WRAPPERS and not is_error
             counts_id = is_wrapped or not _JOB_FIELDS.isdisjoint(inner)
             if (id := _named_id(inner, counts_id=counts_id)) is not None:
                 yield id, inner
@@ -116,13 +116,13 @@ def _is_counted_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**40
 
 
-def _says_well(object: JSONObject) -> bool:
-    """Return whether an envelope says that all is well, in whichever of its fields."""
-    said = [object[name] for name in _WORDS_OF_SUCCESS if object.get(name) not in (None, "")]
+def _reports_success(object: JSONObject) -> bool:
+    """Return `True` if an envelope reports success in one of its fields."""
+    said = [object[name] for name in _FIELDS_OF_SUCCESS if object.get(name) not in (None, "")]
     return bool(said) and (
-        _is_well(object["code"]) if "code" in object else any(map(_is_well, said))
+        _is_success(object["code"]) if "code" in object else any(map(_is_success, said))
     )
 
 
-def _is_well(word: Any) -> bool:
+def _is_success(word: Any) -> bool:
     return isinstance(word, str | int) and f"{word}".lower() in SUCCESS_CODES

@@ -1,4 +1,4 @@
-"""What the rest of the house expects of a dialect."""
+"""Dialect: the interface of a server format."""
 
 from __future__ import annotations
 
@@ -11,49 +11,54 @@ from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.transport.call import Call
 
 Mark = tuple[object, ...]
+"""Comparable summary of a row. See `Dialect.mark()`."""
 
 
 class Dialect(Protocol):
-    """Builds each call as data. What a dialect cannot say raises `ConfigurationError`."""
+    """Server format: builds each call as data, and parses the answers.
+
+    A method for a call that the server does not have raises `ConfigurationError`.
+    """
 
     @property
     def default_base_url(self) -> str:
-        """Where this dialect is spoken when the user names no place."""
+        """Base URL that is used if the user sets none."""
 
     @property
     def supports_batch(self) -> bool:
-        """Whether one call can ask for many jobs."""
+        """`True` if one call can poll many jobs."""
 
     @property
     def takes_image_data(self) -> bool:
-        """Whether an image may come with a request, as a data URI; else only its URL may."""
+        """`True` if an image may be sent as a data URI, `False` if it must be a URL."""
 
     def generate(self, request: GenerateRequest) -> Call[Generation]:
-        """Submit a new job."""
+        """Build the call that submits a new job."""
 
     def extend(self, source_id: str, request: ExtendRequest) -> Call[Generation]:
-        """Submit a job that continues a finished one."""
+        """Build the call that submits a job to extend a completed one."""
 
     def get(self, id: str) -> Call[JSONObject]:
-        """Look at one job, as the row that tells of it."""
+        """Build the call that polls one job. Its result is a row: the JSON object of the job."""
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
-        """Look at many jobs, as rows by id; those that the server leaves out are absent.
+        """Build the call that polls many jobs. Its result maps ids to rows.
 
-        A row is empty where the answer contradicts itself: it names a job twice, and differently.
+        Jobs that are not in the answer are not in the result. A job that is in the answer twice,
+        with different rows, has an empty row.
         """
 
     def generation(self, row: JSONObject) -> Generation:
-        """Read what a row says; it becomes `Generation.raw`. Never raises.
+        """Parse a row. The row becomes `Generation.raw`. Never raises.
 
-        Apart from the looks themselves, for a row that has not changed need not be read again.
+        Parsing is apart from polling, because an unchanged row need not be parsed again.
         """
 
     def ids(self, row: JSONObject) -> Sequence[str]:
-        """Return every id that a row names its job by. Never raises."""
+        """Return all ids of the job in a row. Never raises."""
 
     def mark(self, row: JSONObject) -> Mark:
-        """Return what of a row tells how far a running job is: equal marks, no news. Cheap."""
+        """Return a summary of a row. It changes whenever the job has made progress. Cheap."""
 
     def watermark_free_url(self, id: str) -> Call[str]:
-        """Ask for a link to the video without a watermark."""
+        """Build the call for a link to the video without a watermark."""

@@ -1,7 +1,7 @@
-"""Single fields of an answer, read leniently.
+"""Fields of an answer: lenient conversion of times, numbers, states and assets.
 
-Servers differ in how they write a time, a number or an asset, and a job that was paid for is
-never given up over one of them: what cannot be read is `None`.
+Servers write these in different ways. An invalid field is `None`, and never an error, because the
+job was paid for.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ _WORDS = {
 }
 _STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 _STATES |= {word.replace("_", ""): state for word, state in _STATES.items()}
-_BETWEEN_WORDS = re.compile(r"[\s_-]+")
+_SEPARATORS = re.compile(r"[\s_-]+")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECONDS_FROM = 1e11
-"""An epoch time above this is in milliseconds: as seconds it would lie beyond the year 5000."""
+_MIN_MILLISECONDS = 1e11
+"""Minimum epoch time that is in milliseconds. As seconds it would be after the year 5000."""
 
 
 def as_object(value: Any) -> JSONObject:
-    """Return a JSON object, an empty one for anything else."""
+    """Return a JSON object; any other value becomes an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str | None:
-    """Return a string that says something."""
+    """Return a string that is not blank."""
     return value if isinstance(value, str) and value.strip() else None
 
 
 def as_word(value: Any) -> str | None:
-    """Return a string that says something, as the one that stands for all equal ones."""
+    """Return a string that is not blank, interned so that equal strings share their memory."""
     text = as_text(value)
     return sys.intern(text) if type(text) is str else text
 
 
 def as_state(word: str) -> State | None:
-    """Return the state that a server's word stands for, `None` for a word that is not known.
+    """Return the state for a server's word, `None` for an unknown word.
 
-    Case does not matter, nor does the way in which two words are joined: `IN_PROGRESS`,
-    `in progress`, `In-Progress` and `inProgress` are one.
+    Case and separators do not matter: `IN_PROGRESS`, `in progress`, `In-Progress` and `inProgress`
+    are the same.
     """
     word = word.strip().lower()
-    return _STATES.get(word) or _STATES.get(_BETWEEN_WORDS.sub("", word))
+    return _STATES.get(word) or _STATES.get(_SEPARATORS.sub("", word))
 
 
 def as_link(value: Any) -> str | None:
-    """Return a link of the web, written in a place where a text may be as well."""
+    """Return an http(s) link from a field that may also contain a plain text."""
     text = value.strip() if isinstance(value, str) else ""
     return text if text[:8].lower().startswith(("http://", "https://")) else None
 
 
 def as_reason(value: Any) -> str | None:
-    """Return a text that says something, and is no link."""
+    """Return a text that is not blank, and not a link."""
     return None if as_link(value) else as_text(value)
 
 
@@ -88,7 +88,7 @@ def as_count(value: Any) -> int | None:
 
 
 def as_seconds(value: Any) -> float | None:
-    """Return a length of time that is not negative."""
+    """Return a duration that is not negative."""
     number = as_number(value)
     return number if number is not None and number >= 0 else None
 
@@ -104,22 +104,22 @@ def as_fraction(value: Any) -> float | None:
 
 
 def as_time(value: Any) -> datetime | None:
-    """Return a moment, written as RFC 3339 (UTC where no zone is given) or epoch (milli)seconds.
+    """Return a time from RFC 3339 (UTC if it has no zone) or from epoch (milli)seconds.
 
-    The zero time of a server written in Go, `0001-01-01T00:00:00Z`, and 0 are no time.
+    0 and the zero time of servers written in Go, `0001-01-01T00:00:00Z`, become `None`.
     """
     if isinstance(value, str) and not value.strip().lstrip("-").replace(".", "", 1).isdigit():
-        return _written_time(value.strip())
+        return _parse_time(value.strip())
     number = as_number(value)
     if number is None or number <= 0:
         return None
     try:
-        return _EPOCH + timedelta(seconds=number / 1000 if number > _MILLISECONDS_FROM else number)
+        return _EPOCH + timedelta(seconds=number / 1000 if number > _MIN_MILLISECONDS else number)
     except OverflowError:
         return None
 
 
-def _written_time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.upper())
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -128,12 +128,12 @@ def _written_time(text: str) -> datetime | None:
     return moment if moment.year > 1 else None
 
 
-def asset(places: Iterable[JSONObject], name: str) -> Asset | None:
-    """Return an asset from its copies: the first wins, the others fill its gaps.
+def asset(objects: Iterable[JSONObject], name: str) -> Asset | None:
+    """Return an asset from its copies in some objects. Later copies fill gaps of earlier ones.
 
-    A copy is an object, or the bare URL. An asset without any link is none.
+    A copy is an object or a bare URL. The result is `None` if no copy has a link.
     """
-    values = (value for place in places if (value := place.get(name)))
+    values = (value for object in objects if (value := object.get(name)))
     copies = [{"url": value} if isinstance(value, str) else as_object(value) for value in values]
     if not copies:
         return None
@@ -151,12 +151,12 @@ def asset(places: Iterable[JSONObject], name: str) -> Asset | None:
 
 
 def first(
-    places: Iterable[JSONObject], read: Callable[[Any], Value | None], *names: str
+    objects: Iterable[JSONObject], read: Callable[[Any], Value | None], *names: str
 ) -> Value | None:
-    """Return the first readable value under any of the names, place by place."""
-    for place in places:
+    """Return the first valid value under any of the names, from one object after another."""
+    for object in objects:
         for name in names:
-            value = read(place.get(name))
+            value = read(object.get(name))
             if value is not None:
                 return value
     return None

@@ -1,4 +1,4 @@
-"""The gateway's own format: `/luma/generations` and `/luma/tasks`, with every variant known."""
+"""Gateway dialect: `/luma/generations` and `/luma/tasks`, in all known variants."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from luma_async.transport.rejections import checked_codes
 
 logger = logging.getLogger("luma_async")
 
-_NAMES_ON_THE_WIRE = {
+_WIRE_NAMES = {
     "prompt": "user_prompt",
     "image": "image_url",
     "image_end": "image_end_url",
@@ -52,18 +52,18 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class GatewayDialect:
-    """The format that API gateways sell Luma in.
+    """Format of the API gateways that offer Luma.
 
     >>> GatewayDialect(rejection_codes={"busy_try_again"}).default_base_url
     'https://api.gpt.ge'
 
     Args:
-        rejection_codes: error codes that your gateway gives only where it made no job and handed
-            nothing on. A submission that is refused with one of them is certain not to have been
-            accepted; by default only a few codes that all gateways share are.
+        rejection_codes: error codes that your gateway sends only if it made no job and passed
+            nothing on. A submission with such an error is rejected for certain, in addition to a
+            few codes that all gateways share.
 
     Raises:
-        ConfigurationError: a code is empty, or they are a single text.
+        ConfigurationError: a code is empty, or the collection is a single text.
 
     """
 
@@ -73,10 +73,10 @@ class GatewayDialect:
 
     def __init__(self, *, rejection_codes: Collection[str] = ()) -> None:
         self._rejection_codes = checked_codes(rejection_codes)
-        self._strange_words: set[str] = set()
+        self._unknown_words: set[str] = set()
 
     def generate(self, request: GenerateRequest) -> Call[Generation]:
-        """Submit a new job: `POST /luma/generations`."""
+        """Build the call that submits a new job: `POST /luma/generations`."""
         return Call(
             "POST",
             "/luma/generations",
@@ -88,7 +88,10 @@ class GatewayDialect:
         )
 
     def extend(self, source_id: str, request: ExtendRequest) -> Call[Generation]:
-        """Add about five seconds to a finished video: `POST /luma/generations/{id}/extend`."""
+        """Build the call that adds about five seconds to a completed video.
+
+        `POST /luma/generations/{id}/extend`.
+        """
         return Call(
             "POST",
             f"/luma/generations/{_escaped(source_id)}/extend",
@@ -96,15 +99,15 @@ class GatewayDialect:
             body=_body(request),
             submits=True,
             rejection_codes=self._rejection_codes,
-            missing="Either it does not know the job, or this gateway no longer offers extend",
+            missing="Either the job does not exist, or this gateway no longer offers extend",
         )
 
     def get(self, id: str) -> Call[JSONObject]:
-        """Look at one job: `GET /luma/generations/{id}`."""
+        """Build the call that polls one job: `GET /luma/generations/{id}`."""
         return Call("GET", f"/luma/generations/{_escaped(id)}", _read_row, looks=True)
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
-        """Look at many jobs: `POST /luma/tasks`, which only reads in spite of its verb."""
+        """Build the call that polls many jobs: `POST /luma/tasks`, a read in spite of its verb."""
         return Call(
             "POST",
             "/luma/tasks",
@@ -116,13 +119,14 @@ class GatewayDialect:
         )
 
     def watermark_free_url(self, id: str) -> Call[str]:
-        """Ask for a signed link: `GET /luma/generations/{id}/download_video_url`."""
+        """Build the call for a signed link: `GET /luma/generations/{id}/download_video_url`."""
         return Call("GET", f"/luma/generations/{_escaped(id)}/download_video_url", _read_link)
 
     def generation(self, row: JSONObject) -> Generation:
-        """Read a task object, or a row that wraps one.
+        """Parse a task object, or a row that wraps one.
 
-        Some gateways name the video of a completed job where the reason of a failure would stand.
+        Some gateways put the link to the video of a completed job into the field for the reason of
+        a failure.
         """
         inner = as_object(row.get("data"))
         tasks = (inner, row) if inner else (row,)
@@ -137,7 +141,7 @@ class GatewayDialect:
         if is_completed and link:
             video = Asset(url=link)
         of_video = [as_object(place.get("video")) for place in places]
-        # What the readers return needs no second check.
+        # The conversions above return valid values, so they are not validated again.
         return Generation.of_checked(
             {
                 "id": _id_of_row(row) or "",
@@ -159,7 +163,7 @@ class GatewayDialect:
         )
 
     def mark(self, row: JSONObject) -> Mark:
-        """Return what of a row, and of the task that it wraps, tells how far a job is."""
+        """Return the fields of a row, and of the task that it wraps, that change with progress."""
         get = row.get
         inner = get("data")
         mark = (
@@ -172,11 +176,11 @@ class GatewayDialect:
         )
         if not isinstance(inner, dict):
             return mark
-        # A task may be finished, and get its video, while the row around it still says "running".
+        # A task may be completed and get its video while the row around it is still "running".
         return (*mark, *self.mark(inner), bool(inner.get("video")))
 
     def ids(self, row: JSONObject) -> Sequence[str]:
-        """Return every id that a row, and the task that it wraps, goes by."""
+        """Return all ids of a row, and of the task that it wraps."""
         values = (
             place.get(name) for place in (row, as_object(row.get("data"))) for name in _ID_NAMES
         )
@@ -186,33 +190,32 @@ class GatewayDialect:
         return self.generation(accepted_job(_parse_all(body)))
 
     def _state(self, row: JSONObject, inner: JSONObject, *, has_video: bool) -> State:
-        """Return where a job stands.
+        """Return the state of a job.
 
-        A row decides over the task it wraps, which may be stale, unless that one is there already:
-        finished with its video while the row has yet to be told.
+        The state of the row counts, because the task that it wraps may be out of date. There is one
+        exception: if the task is completed and has its video, the row is out of date.
         """
         words = [first((place,), as_text, *_STATE_NAMES) for place in (row, inner)]
-        of_row, of_inner = (self._said(word) if word else None for word in words)
+        of_row, of_inner = (self._known_state(word) if word else None for word in words)
         if of_inner is State.COMPLETED and has_video and not (of_row and of_row.terminal):
             return of_inner
         return of_row or of_inner or (State.PROCESSING if any(words) else State.PENDING)
 
-    def _said(self, word: str) -> State | None:
+    def _known_state(self, word: str) -> State | None:
+        """Return the state for a word, and log an unknown word once."""
         word = word.strip().lower()
         state = as_state(word)
-        if state is None and word not in self._strange_words and len(self._strange_words) < 99:
-            self._strange_words.add(word)
-            logger.warning("The server says %.60r of a job: taken as still running.", word)
+        if state is None and word not in self._unknown_words and len(self._unknown_words) < 99:
+            self._unknown_words.add(word)
+            logger.warning("Unknown job state %.60r: the job counts as still running.", word)
         return state
 
 
 def _body(request: GenerateRequest | ExtendRequest) -> bytes | Body:
-    fields = {**request.__dict__}  # a third of the time of dict(request)
+    fields = {**request.__dict__}  # takes a third of the time of dict(request)
     extra = fields.pop("extra")
     named = {
-        _NAMES_ON_THE_WIRE.get(name, name): value
-        for name, value in fields.items()
-        if value is not None
+        _WIRE_NAMES.get(name, name): value for name, value in fields.items() if value is not None
     }
     body = {**named, **extra}
     if any(isinstance(value, Image) for value in body.values()):
@@ -226,7 +229,7 @@ def _escaped(id: str) -> str:
     if has_lone_surrogate(id):
         raise InvalidRequestError.of("id", f"{id!r} holds half a character (a lone surrogate)")
     if not id.strip("."):
-        raise InvalidRequestError.of("id", f"{id!r} names no task")
+        raise InvalidRequestError.of("id", f"{id!r} is not the id of a job")
     return quote(id, safe="")
 
 
@@ -238,28 +241,28 @@ def _parse_all(body: bytes) -> list[Any]:
     try:
         return read_documents(body)
     except ValueError:
-        raise ResponseError("it is no JSON") from None
+        raise ResponseError("it is not JSON") from None
 
 
-def _says_well(answer: JSONObject) -> bool:
-    """Return whether an envelope's code, if it has one, is one of success."""
+def _reports_success(answer: JSONObject) -> bool:
+    """Return `True` if an envelope has no code, or a code of success."""
     code = answer.get("code", "success")
     return isinstance(code, str | int) and f"{code}".lower() in SUCCESS_CODES
 
 
 def _unwrapped(document: Any) -> JSONObject:
-    """Return the task object or row of an answer, out of its envelope if it has one.
+    """Return the task object or row of an answer, without its envelope.
 
-    An envelope may hold a bare id in place of an object. With a code of failure only what names
-    itself a task is one: an `id` there is a request's, and a text the failure's.
+    An envelope may contain a bare id instead of an object. With a code of failure, an `id` is the
+    id of a request and a text is a message, so only an object with a task id counts.
     """
     answer = as_object(document)
     if "code" not in answer:
         return answer
-    well, data = _says_well(answer), answer.get("data")
-    if first((answer,), as_text, "task_id", "taskId") or (well and _id(answer) is not None):
+    is_success, data = _reports_success(answer), answer.get("data")
+    if first((answer,), as_text, "task_id", "taskId") or (is_success and _id(answer) is not None):
         return answer
-    return {"id": data} if well and isinstance(data, str) else as_object(data)
+    return {"id": data} if is_success and isinstance(data, str) else as_object(data)
 
 
 def _rows(document: Any) -> Iterator[Any]:
@@ -267,22 +270,22 @@ def _rows(document: Any) -> Iterator[Any]:
     if isinstance(document, list):
         return iter(document)
     answer = as_object(document)
-    if _says_well(answer) and "data" in answer and answer["data"] is None:
+    if _reports_success(answer) and "data" in answer and answer["data"] is None:
         return iter(())
     if not isinstance(answer.get("data"), list):
-        raise ResponseError("it lists no tasks")
+        raise ResponseError("it lists no jobs")
     return iter(answer["data"])
 
 
 def _read_row(body: bytes) -> JSONObject:
     documents = _parse_all(body)
     row = _unwrapped(documents[0])
-    # Out of an array or a wrapper that no rows come in, but answers to submissions do.
+    # Answers to submissions have more kinds of wrappers than rows, so these are tried last.
     return row if _id_of_row(row) is not None else accepted_job(documents)
 
 
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
-    """Return rows by id, an empty one where two rows of a job contradict each other."""
+    """Return rows by id. The row is empty if two rows of a job differ."""
     found: dict[str, JSONObject] = {}
     for row in _rows(_parse(body)):
         if isinstance(row, dict) and (id := _id_of_row(row)) is not None:
@@ -291,9 +294,10 @@ def _read_rows(body: bytes) -> dict[str, JSONObject]:
 
 
 def _rows_one_by_one(body: bytes) -> Iterator[tuple[str, JSONObject, bytes]]:
-    """Yield the rows of a long answer as `_read_rows` has them, each with its id and its JSON.
+    """Yield the rows of a long answer one by one, each with its id and its JSON.
 
-    An id may come again, with an empty row, if a later row contradicts an earlier one.
+    The rows are those of `_read_rows`. If a later row of a job differs from an earlier one, the id
+    is yielded again with an empty row.
     """
     sources: dict[str, bytes] = {}
     answer = LongAnswer(body)
@@ -307,19 +311,19 @@ def _rows_one_by_one(body: bytes) -> Iterator[tuple[str, JSONObject, bytes]]:
         elif earlier != source and from_json(earlier) != row:
             yield id, {}, source
     for _ in _rows(answer.envelope):
-        raise ValueError("there are more rows in it")
+        raise ValueError("it contains more rows")
 
 
 def _id_of_row(row: JSONObject) -> str | None:
-    """Return the id of the task that a row is or wraps."""
+    """Return the id of a row, or of the task that it wraps."""
     return _id(row) or _id(as_object(row.get("data")))
 
 
 def _id(place: JSONObject) -> str | None:
-    """Return the task's id: text before numbers, for a row counts itself in an integer `id`."""
+    """Return the id of a task. Texts count before integers, as those may number the rows."""
     id = place.get("task_id") or place.get("id")
     if isinstance(id, str) and not id.isspace() and "taskId" not in place:
-        return id  # as nearly all are
+        return id  # the most common form, and the fastest check
     for name in _ID_NAMES:
         if (text := as_text(place.get(name))) is not None:
             return text
@@ -338,5 +342,5 @@ def _read_link(body: bytes) -> str:
     if link is None and isinstance(answer.get("data"), str):
         link = as_text(answer["data"])
     if link is None or not link.lower().startswith(("http://", "https://")):
-        raise ResponseError("it holds no link")
+        raise ResponseError("it contains no link")
     return link

@@ -155,7 +155,7 @@ class ConnectionChoice:
         asyncio.get_running_loop().call_soon(self._put_back, key, kept)
 
     def _newest(self, kept: deque[tuple[Any, float]]) -> tuple[Any, float] | None:
-        """Return the open connection that was used last, and the time since which it is idle."""
+        """Return the open connection that was used last, and the time when it became idle."""
         for protocol, idle_since in reversed(kept):
             if protocol.is_connected():
                 return protocol, idle_since

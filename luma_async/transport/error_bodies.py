@@ -22,7 +22,7 @@ SUCCESS_CODES = frozenset(
 """Values of `code` in the envelope of a success, in lower case."""
 
 UNKNOWN_JOB_CODES = frozenset({"task_not_exist", "task_not_found"})
-"""Error codes for a job that does not exist, whatever the status."""
+"""Error codes for a job that does not exist. They count with any status."""
 
 _BY_STATUS: dict[int, type[errors.APIError]] = {
     401: errors.AuthenticationError,

@@ -102,7 +102,7 @@ _UPSTREAM = re.compile(
     r"upstream|provider returned|backend|bad response status|origin server|上游|后端|渠道返回"
     r"|vorgelagert|gegenstelle"
 )
-"""Texts about a server behind the gateway, which may have the job, unless the status is 429."""
+"""Texts about a server behind the gateway. It may have the job, unless the status is 429."""
 
 
 def rejection_rule(

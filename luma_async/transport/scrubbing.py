@@ -1,4 +1,4 @@
-"""Scrubbing: remove the API key from texts of a server's, however they escape it. Pure."""
+"""Scrubbing: remove the API key from texts of a server, in all usual forms of escaping. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from itertools import groupby
 
 MASK = "***"
 
-SHORTEST_SECRET = 12
-"""Characters. A shorter API key is a stand-in, and part of many a word."""
+MIN_SECRET = 12
+"""Minimum characters of a real API key. A shorter one is a placeholder, and may be part of common
+words."""
 
-_SHORTEST_CORE = 12
-"""Characters of Base64 that tell a key by themselves, whatever is encoded before and after it."""
+_MIN_BASE64 = 12
+"""Minimum characters of Base64 that identify an API key. Shorter ones may occur by chance."""
 
-_NESTING = 4
-"""Backslashes before an escaped character, at most: JSON within JSON doubles them."""
+_BACKSLASHES = 4
+"""Maximum backslashes before an escaped character. JSON within JSON doubles them."""
 
 _BACKSLASH = r"(?:\\|%(?:25)*5[Cc])"
 _PERCENT = r"(?:%|\\{1,4}u0025)(?:25)*"
@@ -27,31 +28,30 @@ _NUMBER_SIGN = r"(?:#|\\{1,4}u0023|%(?:25)*23)"
 _SEMICOLON = r"(?:;|%(?:25)*3[Bb])?"
 
 _CODE_OF_WORD = r"(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])"
-"""A letter or a digit in hexadecimal."""
+"""The hexadecimal code of a letter or a digit."""
 
 _ESCAPED_WORD = (
     (b"\\", re.compile(rf"\\(?:u00(?:{_CODE_OF_WORD}|23)|x{_CODE_OF_WORD})".encode())),
     (b"%", re.compile(rf"%(?:25)*(?:{_CODE_OF_WORD}|5[Cc]|23[xX\d])".encode())),
     (b"#", re.compile(rf"#(?:[xX]0*{_CODE_OF_WORD}|0*(?:[4-9]\d|1[0-2]\d))[;%\\]".encode())),
 )
-"""Letters and digits that are escaped though nothing asks for it, maybe within another escape, each
-with the byte that is looked for first."""
+"""Patterns for letters and digits that are escaped without need, maybe within another escape. Each
+comes with the byte that is searched first, because this is faster."""
 
 
 class Scrubber:
-    r"""Masks one API key.
+    r"""Mask for one API key.
 
-    The key is found as it is, with any of its characters escaped as in JSON (`\/`, `\u002d`), in
-    HTML (`&amp;`, `&#45;`, `&#x2d;`) or in a URL (`%2D`), one escape within another, and in Base64.
+    The API key is found as it is, in Base64, and with any of its characters escaped as in JSON
+    (`\/`, `\u002d`), HTML (`&amp;`, `&#45;`, `&#x2d;`) or a URL (`%2D`), also with nested escapes.
 
-    A key of fewer than `SHORTEST_SECRET` characters is masked in `text()` only, only where no
-    letter or digit stands beside it, and not in Base64: "k" is left alone in "ask" and masked in
-    "the key k", "k-1" and "key=k".
+    An API key of fewer than `MIN_SECRET` characters is masked in `text()` only, only as a whole
+    word, and not in Base64: "k" is kept in "ask", and masked in "the key k", "k-1" and "key=k".
     """
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._is_long = len(key) >= SHORTEST_SECRET
+        self._is_long = len(key) >= MIN_SECRET
         self._as_bytes = key.encode()
         words = re.findall(r"[A-Za-z0-9]+", key)
         self._longest_word = max(words, key=len, default="").encode()
@@ -60,13 +60,14 @@ class Scrubber:
         return "<Scrubber>"
 
     def text(self, text: str) -> str:
-        """Return a text for people without the key."""
+        """Return a text for users without the API key."""
         return self._in_text.sub(MASK, text) if text else text
 
     def body(self, body: bytes) -> bytes:
-        """Return a body without a long key: for programs, so JSON stays as valid as it was.
+        """Return a body for parsers without the API key. Valid JSON remains valid.
 
-        Base64 is left to `text()`.
+        An API key in Base64, or of fewer than `MIN_SECRET` characters, is kept here; texts for
+        users pass through `text()` as well.
         """
         if not self._is_long:
             return body
@@ -77,10 +78,10 @@ class Scrubber:
         return self._in_body.sub(_masked, body) if self._may_be_in(body) else body
 
     def _may_be_in(self, body: bytes) -> bool:
-        """Return whether a search for the key is worth its time. Fast, for megabytes."""
+        """Return `False` if the body certainly does not contain the API key. Fast for megabytes."""
         if self._longest_word in body:
             return True
-        for sign, escape in _ESCAPED_WORD:  # noqa: SIM110  any() takes thrice as long if it is short
+        for sign, escape in _ESCAPED_WORD:  # noqa: SIM110  any() takes three times as long for a short body
             if sign in body and escape.search(body):
                 return True
         return False
@@ -103,10 +104,10 @@ class Scrubber:
 
 
 def _masked(match: re.Match[bytes]) -> bytes:
-    r"""Return the mask, so that a backslash before it does not break JSON.
+    r"""Return the mask for a match, preceded by as much of the match as keeps JSON valid.
 
-    An odd one makes an escape of the first letter (`\n`, `\u0041`), which stays, or is the half of
-    one of its own, which is completed.
+    With an odd number of backslashes before the match, its first characters belong to an escape
+    (`\n`, `\u0041`), and must be kept.
     """
     found = match[0]
     before = match.string[max(match.start() - 64, 0) : match.start()]
@@ -117,12 +118,12 @@ def _masked(match: re.Match[bytes]) -> bytes:
 
 
 def _escapable(text: str) -> str:
-    """Return the pattern of a text in which any character may be escaped."""
+    """Return a pattern for a text in which any character may be escaped."""
     parts = []
     for character, run in groupby(text):
         count = len(list(run))
-        if character == "\\":  # one loop for all of them: each in its own would try for ever
-            parts.append(rf"(?:{_character(character)}){{{count},{_NESTING * count}}}")
+        if character == "\\":  # one loop for all of them: nested loops would backtrack for ever
+            parts.append(rf"(?:{_character(character)}){{{count},{_BACKSLASHES * count}}}")
         else:
             parts += [_character(character)] * count
     return "".join(parts)
@@ -130,24 +131,26 @@ def _escapable(text: str) -> str:
 
 @cache
 def _character(character: str) -> str:
-    """Return the pattern of a character, as it is or escaped; the longest form comes first."""
+    """Return a pattern for a character, as it is or escaped. The longest form comes first."""
     code = ord(character)
     digits = (f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
     number = "".join(digits)
     forms = [
         rf"{_PERCENT}{number}",
-        rf"{_BACKSLASH}{{1,{_NESTING}}}(?:u00{number}|U000000{number}|x{number})",
+        rf"{_BACKSLASH}{{1,{_BACKSLASHES}}}(?:u00{number}|U000000{number}|x{number})",
         rf"{_AMPERSAND}{_NUMBER_SIGN}(?:[xX]0{{0,6}}{number}|0{{0,6}}{code}){_SEMICOLON}",
         *(rf"{_AMPERSAND}{name}{_SEMICOLON}" for name in _names().get(character, ())),
         re.escape(character),
     ]
-    before = "" if character.isalnum() or character == "\\" else rf"{_BACKSLASH}{{0,{_NESTING}}}"
+    before = (
+        "" if character.isalnum() or character == "\\" else rf"{_BACKSLASH}{{0,{_BACKSLASHES}}}"
+    )
     return f"{before}(?:{'|'.join(forms)})"
 
 
 @cache
 def _names() -> dict[str, list[str]]:
-    """Return the names that HTML has for characters of ASCII."""
+    """Return the HTML entities of ASCII characters."""
     names: dict[str, list[str]] = {}
     for name, character in html5.items():
         if name.endswith(";") and len(character) == 1 and character.isascii():
@@ -156,13 +159,14 @@ def _names() -> dict[str, list[str]]:
 
 
 def _in_base64(key: str) -> Iterator[str]:
-    """Yield the texts, one of which any Base64 holds that encodes the key among other things.
+    """Yield the texts of which Base64 contains one if the encoded data contain the API key.
 
-    What is encoded before and after it shares the characters at its edges, so those are left out.
+    There are three, one for each offset in a group of three bytes. The characters at the edges also
+    depend on the neighbouring bytes, so they are left out.
     """
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + key.encode()).decode()
         whole = (offset + len(key)) // 3 * 4
         core = encoded[(0, 2, 3)[offset] : whole]
-        if len(core) >= _SHORTEST_CORE:
+        if len(core) >= _MIN_BASE64:
             yield from dict.fromkeys([core, core.translate(str.maketrans("+/", "-_"))])

@@ -363,7 +363,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         "prompt,aspect_ratio,loop,extra,image\n,,,,\n ,7:7,maybe,{,nowhere.png\n",
         [
             "rows.csv:3:1: prompt: is required; write one, or delete the row",
-            "rows.csv:3:2: aspect_ratio: '7:7' is not known; allowed: 1:1,",
+            "rows.csv:3:2: aspect_ratio: '7:7' is not valid; allowed: 1:1,",
             "rows.csv:3:3: loop: 'maybe' is neither true nor false",
             "rows.csv:3:4: extra: is no JSON object: ",
             "rows.csv:3:5: image: 'nowhere.png' cannot be read: No such file or directory",

@@ -470,7 +470,7 @@ def test_every_problem_of_a_file_is_a_line_and_an_object(tmp_path: Path) -> None
     assert done.returncode == 2
     assert [line.partition("; ")[0] for line in lines] == [
         "rows.csv:2:2: loop: 'maybe' is neither true nor false",
-        "rows.csv:2:3: aspect_ratio: '7:7' is not known",
+        "rows.csv:2:3: aspect_ratio: '7:7' is not valid",
         "rows.csv:3:1: prompt: is required",
     ]
     objects = [json.loads(line) for line in done.stdout.splitlines()]

@@ -86,7 +86,7 @@ def test_a_prompt_may_look_like_an_option_for_a_key(tmp_path: Path) -> None:
 
 
 BAD_USAGE = [
-    (["generate", "a cat", "--aspect-ratio", "5:4"], "aspect_ratio: '5:4' is not known"),
+    (["generate", "a cat", "--aspect-ratio", "5:4"], "aspect_ratio: '5:4' is not valid"),
     (["generate", "a cat", "--extra", "[7]"], "extra: is no JSON object"),
     (
         ["generate", "a cat", "--base-url", "gateway"],

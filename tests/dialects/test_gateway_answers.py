@@ -235,7 +235,7 @@ def test_a_look_that_names_several_jobs_is_no_answer() -> None:
 
 
 def test_one_bad_row_spoils_no_other() -> None:
-    """What names no task is passed over."""
+    """A row without an id is skipped."""
     assert list(read_many([None, 7, "x", {}, {"id": None}, [], SUBMITTED])) == [ID]
 
 
@@ -534,7 +534,7 @@ def test_waiting_is_told() -> None:
 )
 def test_an_answer_that_names_no_task_is_no_answer(document: Any) -> None:
     """`ResponseError`, and nothing else."""
-    with pytest.raises(ResponseError, match="names no task"):
+    with pytest.raises(ResponseError, match="names no job"):
         read_one(document)
 
 
@@ -573,7 +573,7 @@ def test_what_is_no_json_is_no_answer(body: bytes) -> None:
 )
 def test_a_batch_answer_without_a_list_is_no_answer(document: Any) -> None:
     """Jobs are not taken for unknown because an envelope is broken."""
-    with pytest.raises(ResponseError, match="lists no tasks"):
+    with pytest.raises(ResponseError, match="lists no jobs"):
         read_many(document)
 
 
@@ -595,5 +595,5 @@ def test_the_watermark_free_link_is_read(document: Any) -> None:
 @pytest.mark.parametrize("document", [{}, [], {"url": ""}, {"url": "file:///etc/passwd"}])
 def test_what_is_no_link_is_no_answer(document: Any) -> None:
     """Only http(s) links are links."""
-    with pytest.raises(ResponseError, match="holds no link"):
+    with pytest.raises(ResponseError, match="contains no link"):
         GatewayDialect().watermark_free_url(ID).read(json.dumps(document).encode())

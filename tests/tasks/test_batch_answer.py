@@ -141,7 +141,7 @@ async def test_a_long_answer_that_lists_no_tasks_is_an_error() -> None:
     """It is the same one as of a short answer."""
     call = reader({"a": None})
 
-    with pytest.raises(ResponseError, match="lists no tasks"):
+    with pytest.raises(ResponseError, match="lists no jobs"):
         await read(call, {"code": "busy", "data": {"padding": PADDING * 20}})
     with pytest.raises(ResponseError, match="JSON"):
         assert call.read_in_steps is not None

@@ -58,7 +58,7 @@ def test_every_family_of_error_bodies_is_read(body: Any, refusal: ErrorBody | No
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"Bad Gateway", b"\xff\xfe"])
 def test_a_page_explains_nothing(body: bytes) -> None:
-    """What is no JSON is no explanation."""
+    """A body that is not JSON has no explanation."""
     assert read_error_body(body, status=502) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from luma_async.transport.scrubbing import MASK, SHORTEST_SECRET, Scrubber
+from luma_async.transport.scrubbing import MASK, MIN_SECRET, Scrubber
 
 KEY = "sk-a/b+c&d<e>f=g'h\"i.j_k~l"
 SPECIALS = "-_/+=&<>'\"%.;:#~\\"
@@ -128,7 +128,7 @@ def test_base64_does_not_hide_the_key(encode: Callable[[bytes], bytes], before: 
 )
 def test_a_short_key_is_masked_where_it_is_a_word(key: str, said: str, shown: str) -> None:
     """No letter and no digit stands beside it; else it would be masked within other words."""
-    assert len(key) < SHORTEST_SECRET
+    assert len(key) < MIN_SECRET
     assert Scrubber(key).text(said) == shown
 
 
