@@ -1,4 +1,4 @@
-"""Media hosts, their videos, and what they sent."""
+"""Media hosts for tests, the videos that they serve, and the bytes that they sent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def media(**fields: Any) -> Fault:
 
 
 async def reference(luma: LumaClient, task: VideoTask, folder: Path) -> bytes:
-    """Return the video as it is where nothing goes wrong."""
+    """Return the video as it arrives when nothing goes wrong."""
     path = await luma.download(task, folder / "reference" / "cat.mp4")
     data = path.read_bytes()
     path.unlink()
@@ -51,7 +51,7 @@ async def reference(luma: LumaClient, task: VideoTask, folder: Path) -> bytes:
 
 
 def sent(sim: Simulator, name: str = "clean.mp4") -> list[tuple[int, int]]:
-    """Return which bytes of a file were sent, in order."""
+    """Return the ranges of a file that were sent, in order."""
     return [
         each for key, ranges in sim.ledger.sent.items() if key.endswith(name) for each in ranges
     ]
@@ -65,7 +65,7 @@ async def no_gateway(request: web.Request) -> web.Response:
 async def host(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> AsyncIterator[str]:
-    """Run a media host of a test's own, beside a gateway that knows nothing."""
+    """Run a media host with a test's own handler, beside a gateway that knows no jobs."""
     app = web.Application()
     app.router.add_route("*", "/luma/{tail:.*}", no_gateway)
     app.router.add_route("*", "/{tail:.*}", handler)
@@ -80,7 +80,7 @@ async def host(
 
 
 def at(url: str, **fields: Any) -> Generation:
-    """Return a finished job whose video is at a link."""
+    """Return a completed generation with a video at a link."""
     asset = Asset(url=url, download_url=url)
     return Generation(id="job-1", state=State.COMPLETED, video=asset, **fields)
 

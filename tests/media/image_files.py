@@ -1,4 +1,4 @@
-"""Real images to send."""
+"""Images to send in tests."""
 
 from __future__ import annotations
 

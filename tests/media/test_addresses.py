@@ -1,4 +1,4 @@
-"""No link leads into a private network, unless the gateway is in it or the user allows it."""
+"""Links into private networks are rejected, unless the gateway is in such a network."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ from tests.media.hosts import MP4, at, host
         ("255.255.255.255", Network.RESERVED),
     ],
 )
-def test_each_address_is_in_one_kind_of_network(text: str, network: Network | None) -> None:
-    """Addresses of IPv4 within IPv6 are those of IPv4."""
+def test_every_address_has_one_kind_of_network(text: str, network: Network | None) -> None:
+    """IPv4 addresses within IPv6 addresses are treated as IPv4 addresses."""
     assert network_of(ipaddress.ip_address(text)) is network
 
 
 @given(st.ip_addresses())
-def test_what_is_not_global_is_not_public(address: Any) -> None:
-    """As the registries of IANA have it."""
+def test_addresses_that_are_not_global_are_not_public(address: Any) -> None:
+    """The kinds agree with the registries of IANA."""
     if not address.is_global and getattr(address, "ipv4_mapped", None) is None:
         embedded = getattr(address, "sixtofour", None)
         assert network_of(address) is not None or embedded is not None
@@ -69,13 +69,13 @@ def test_what_is_not_global_is_not_public(address: Any) -> None:
 @pytest.mark.parametrize(
     "host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost", "a.localhost."]
 )
-def test_every_way_to_write_this_machine_is_known(host: str) -> None:
-    """As systems and browsers read hosts."""
+def test_every_notation_of_loopback_is_recognised(host: str) -> None:
+    """Hosts are read as systems and browsers read them."""
     assert literal_address(host) == ipaddress.ip_address("127.0.0.1")
 
 
 class Names(AbstractResolver):
-    """Answers for names of a test's own."""
+    """Resolver with a test's own addresses."""
 
     def __init__(self, **hosts: str) -> None:
         self.hosts = {"localhost": "127.0.0.1"} | {
@@ -98,7 +98,7 @@ class Names(AbstractResolver):
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let names have addresses for whoever looks them up."""
+    """Return a function that gives addresses to names, for every kind of lookup."""
 
     def have(**hosts: str) -> None:
         resolver = Names(**hosts)
@@ -115,7 +115,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @asynccontextmanager
 async def a_media_host(location: str | None = None) -> AsyncIterator[tuple[str, list[str]]]:
-    """Run a media host on loopback, and list what is asked of it."""
+    """Run a media host on loopback, and list the paths that were requested."""
     asked: list[str] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -136,10 +136,10 @@ PUBLIC = "http://gateway.example"
     ["http://127.0.0.1:{port}/a", "http://localhost:{port}/a", "http://cdn.example:{port}/a"],
 )
 @pytest.mark.parametrize("way", ["own session", "media_session", "session"])
-async def test_a_public_gateway_leads_nobody_to_a_private_address(
+async def test_a_public_gateway_cannot_link_to_a_private_address(
     link: str, way: str, tmp_path: Path, names: Callable[..., None]
 ) -> None:
-    """Written as such or answered for a name, in any session: nothing is asked of it."""
+    """An address or a name that resolves to one is rejected in any session, and not requested."""
     names(gateway_example="8.8.8.8", cdn_example="127.0.0.1")
     connector = aiohttp.TCPConnector(resolver=Names(cdn_example="127.0.0.1"))
     async with a_media_host() as (url, asked), aiohttp.ClientSession(connector=connector) as mine:
@@ -160,10 +160,10 @@ async def test_a_public_gateway_leads_nobody_to_a_private_address(
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.2:9/x", "//localhost:9/x", "http://[::1]:9/x"])
-async def test_a_redirect_does_not_lead_there_either(
+async def test_a_redirect_to_a_private_address_is_rejected(
     target: str, tmp_path: Path, names: Callable[..., None]
 ) -> None:
-    """From a host that is the gateway's own."""
+    """A redirect by the gateway's own host is rejected, too."""
     names(gateway_example="8.8.8.8")
     resolver = Names(gateway_example="127.0.0.1")  # where the simulated public host is
     connector = aiohttp.TCPConnector(resolver=resolver)
@@ -193,7 +193,7 @@ async def test_a_redirect_does_not_lead_there_either(
 async def test_links_may_lead_to_the_kind_of_network_that_the_gateway_is_in(
     gateway: str, media: str, is_allowed: bool, names: Callable[..., None]
 ) -> None:
-    """A gateway at home has its files at home, and none at the metadata service of a cloud."""
+    """A gateway at home may link to files at home, but not to a cloud's metadata service."""
     names(gateway_example=gateway, cdn_example=media)
     async with LumaClient("k", base_url=PUBLIC) as luma:
         resolver = luma._downloader._requester._resolver()

@@ -1,4 +1,4 @@
-"""Files that come in a coding which nobody asked for, or whose header only says so."""
+"""Files with a `Content-Encoding` that was not requested are decoded."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("coding", CODERS)
-async def test_a_file_is_the_same_in_any_coding(coding: str, tmp_path: Path) -> None:
-    """Those that are known are undone; a header that is wrong hides no file."""
+async def test_a_file_is_the_same_in_any_encoding(coding: str, tmp_path: Path) -> None:
+    """Known encodings are decoded, and a wrong header does not prevent the download."""
     asked: list[str] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -66,8 +66,8 @@ async def test_a_file_is_the_same_in_any_coding(coding: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
-async def test_a_coded_file_that_is_cut_off_is_not_taken(coding: str, tmp_path: Path) -> None:
-    """Its end is missing, though all that was announced has arrived; no part of it is kept."""
+async def test_a_truncated_encoded_file_is_rejected(coding: str, tmp_path: Path) -> None:
+    """No part of it is kept, although all announced bytes have arrived."""
     content = CODERS[coding](MP4)
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -82,8 +82,8 @@ async def test_a_coded_file_that_is_cut_off_is_not_taken(coding: str, tmp_path: 
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
-async def test_a_coded_file_has_a_largest_size_too(coding: str, tmp_path: Path) -> None:
-    """A few bytes do not fill the disk."""
+async def test_the_maximum_size_holds_for_decoded_content(coding: str, tmp_path: Path) -> None:
+    """A few encoded bytes cannot fill the disk."""
     content = CODERS[coding](MP4 + bytes(8 * PIECE_SIZE))
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -102,8 +102,8 @@ async def test_a_coded_file_has_a_largest_size_too(coding: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 @given(data=st.data())
-def test_a_decoder_gives_back_what_was_coded(coding: str, data: st.DataObject) -> None:
-    """However it is cut into chunks, and no more than a piece at once."""
+def test_a_decoder_restores_the_content(coding: str, data: st.DataObject) -> None:
+    """Any split into chunks gives the same content, and no piece exceeds the maximum size."""
     content = data.draw(st.binary(max_size=200)) * data.draw(st.sampled_from([1, 20_000]))
     coded = CODERS[coding](content)
     size = data.draw(st.integers(1, max(1, len(coded))))
@@ -123,8 +123,8 @@ def test_a_decoder_gives_back_what_was_coded(coding: str, data: st.DataObject) -
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 @given(content=st.binary(min_size=1, max_size=100))
-def test_anything_can_be_decoded_or_is_an_error(coding: str, content: bytes) -> None:
-    """There is no other exception, and no end to wait for."""
+def test_invalid_content_raises_a_decoding_error(coding: str, content: bytes) -> None:
+    """There is no other exception, and decoding always ends."""
     one = decoder_for(coding)
     assert one is not None
     try:
@@ -134,8 +134,8 @@ def test_anything_can_be_decoded_or_is_an_error(coding: str, content: bytes) -> 
         pass
 
 
-def test_a_header_names_codings() -> None:
-    """In the order in which they were applied."""
+def test_a_header_names_encodings() -> None:
+    """Encodings are returned in the order in which they were applied."""
     assert content_encodings(" GZip;q=1,BR ,identity") == ("gzip", "br")
     assert content_encodings("") == ()
     assert decoder_for("utf-8") is None

@@ -1,4 +1,4 @@
-"""download_all: many files, as they finish, with one failure spoiling no other."""
+"""download_all: many files are downloaded, and one failure does not affect the others."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ async def every(luma: LumaClient, sources: Sources, folder: Path, **how: Any) ->
     return [each async for each in luma.download_all(sources, folder, **how)]
 
 
-async def test_every_kind_of_source_is_taken(tmp_path: Path) -> None:
-    """Handles on their way, generations, outcomes and ids, from any iterable."""
+async def test_every_kind_of_source_is_accepted(tmp_path: Path) -> None:
+    """Handles of running jobs, generations, outcomes and ids are accepted in any iterable."""
     async with small() as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}", aspect_ratio="1:1") for n in range(3)]
         generation = await tasks[1]
@@ -54,8 +54,8 @@ async def test_every_kind_of_source_is_taken(tmp_path: Path) -> None:
     assert {type(each.source) for each in files} == {type(tasks[0]), Generation, Outcome, str}
 
 
-async def test_a_whole_run_is_downloaded_as_it_ends(tmp_path: Path) -> None:
-    """`run_many` goes straight in; files come while other jobs are still running."""
+async def test_the_outcomes_of_run_many_are_downloaded_as_they_end(tmp_path: Path) -> None:
+    """Files arrive while other jobs are still running."""
     settings = {"durations": Fixed(HOUR), "same_films": True, "link_lifetime": math.inf}
     async with small(**settings) as sim, connect(sim) as luma:
         prompts = [f"cat {n}" for n in range(30)]
@@ -76,8 +76,8 @@ async def test_a_whole_run_is_downloaded_as_it_ends(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.mp4"))) == 30
 
 
-async def test_one_failure_spoils_no_other(tmp_path: Path) -> None:
-    """Failed jobs, unknown ids, requests that were refused: each with its reason."""
+async def test_one_failure_does_not_affect_the_others(tmp_path: Path) -> None:
+    """Failed jobs, unknown ids and rejected requests are each reported with their reason."""
     async with small(failure_rate=0.5) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}", aspect_ratio="1:1") for n in range(12)]
         refused = Outcome(request="", error=InvalidRequestError({"prompt": "is empty"}))
@@ -93,8 +93,8 @@ async def test_one_failure_spoils_no_other(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 12 - len(failed)
 
 
-async def test_jobs_on_their_way_keep_no_others_waiting(tmp_path: Path) -> None:
-    """More of them than places, and what is done comes at once."""
+async def test_running_jobs_do_not_block_finished_ones(tmp_path: Path) -> None:
+    """Finished jobs are downloaded although more running jobs than slots come before them."""
     durations = InTurn(0.1, HOUR)
     async with small(durations=durations) as sim, connect(sim, max_downloads=2) as luma:
         done = await a_video(luma)
@@ -106,8 +106,8 @@ async def test_jobs_on_their_way_keep_no_others_waiting(tmp_path: Path) -> None:
     assert first.id == done.id
 
 
-async def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    """The same call after a crash brings what was missing; `overwrite=True` brings all."""
+async def test_existing_files_are_not_downloaded_again(tmp_path: Path) -> None:
+    """Repeating a call downloads only missing files, and `overwrite=True` downloads all."""
     async with small() as sim, connect(sim) as luma:
         ids = [(await a_video(luma)).id for _ in range(3)]
         there = tmp_path / f"{ids[1]}.mp4"
@@ -123,7 +123,7 @@ async def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 
 
 async def test_the_same_job_twice_is_one_file(tmp_path: Path) -> None:
-    """Nobody is told that somebody else is writing it."""
+    """The second download is not an error, although the first one is writing the file."""
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
 
@@ -135,7 +135,7 @@ async def test_the_same_job_twice_is_one_file(tmp_path: Path) -> None:
 
 
 async def test_sources_are_read_as_they_are_needed(tmp_path: Path) -> None:
-    """A reader that takes its time, and a list without an end."""
+    """A slow consumer slows down the reading of an endless list."""
     read = 0
 
     async with small() as sim, connect(sim, max_downloads=2) as luma:
@@ -157,7 +157,7 @@ async def test_sources_are_read_as_they_are_needed(tmp_path: Path) -> None:
 
 
 async def test_stopping_early_leaves_nothing_behind(tmp_path: Path) -> None:
-    """No task goes on, what was coming can be taken up again, and the source is closed."""
+    """All tasks end, unfinished downloads can be resumed, and the iterator of sources is closed."""
     closed = False
 
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
@@ -190,8 +190,8 @@ async def test_stopping_early_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 6
 
 
-async def test_a_source_that_breaks_is_raised_after_what_it_gave(tmp_path: Path) -> None:
-    """What was read before arrives all the same."""
+async def test_an_error_of_the_sources_is_raised_after_their_results(tmp_path: Path) -> None:
+    """Sources that were read before the error are still downloaded."""
     files: list[Download] = []
     async with small() as sim, connect(sim) as luma:
         id = (await a_video(luma)).id
@@ -207,8 +207,8 @@ async def test_a_source_that_breaks_is_raised_after_what_it_gave(tmp_path: Path)
     assert [each.ok for each in files] == [True]
 
 
-async def test_a_source_that_is_cancelled_is_raised_too(tmp_path: Path) -> None:
-    """It must not look like the end of the list."""
+async def test_a_cancellation_within_the_sources_is_raised(tmp_path: Path) -> None:
+    """The cancellation is not mistaken for the end of the list."""
     async with small() as sim, connect(sim) as luma:
 
         async def cancelled() -> AsyncIterator[str]:
@@ -221,8 +221,8 @@ async def test_a_source_that_is_cancelled_is_raised_too(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-async def test_a_closed_client_ends_a_list_without_an_end(tmp_path: Path) -> None:
-    """It says so once for each that was read, not for ever."""
+async def test_a_closed_client_ends_an_endless_list(tmp_path: Path) -> None:
+    """Each source that was read ends with `ClientClosedError`, and no others are read."""
     async with small() as sim, connect(sim) as luma:
         id = (await a_video(luma)).id
     files = await every(luma, itertools.repeat(id), tmp_path)
@@ -231,8 +231,8 @@ async def test_a_closed_client_ends_a_list_without_an_end(tmp_path: Path) -> Non
     assert {type(each.error) for each in files} == {ClientClosedError}
 
 
-async def test_a_client_that_closes_ends_them_all(tmp_path: Path) -> None:
-    """Whether they were coming, or their jobs were still running."""
+async def test_closing_the_client_ends_all_downloads(tmp_path: Path) -> None:
+    """Running downloads end, and downloads that wait for their jobs end, too."""
     async with small(video_bytes=MEGABYTE, durations=InTurn(0.1, HOUR)) as sim:
         luma = connect(sim)
         coming = await a_video(luma)
@@ -250,8 +250,8 @@ async def test_a_client_that_closes_ends_them_all(tmp_path: Path) -> None:
     }
 
 
-async def test_other_files_come_into_folders_too(tmp_path: Path) -> None:
-    """Thumbnails of all of them, each told from the others."""
+async def test_other_files_are_saved_in_folders_too(tmp_path: Path) -> None:
+    """Each thumbnail has a name of its own."""
     async with small() as sim, connect(sim) as luma:
         ids = [(await a_video(luma)).id for _ in range(2)]
 
@@ -261,8 +261,8 @@ async def test_other_files_come_into_folders_too(tmp_path: Path) -> None:
     assert {each.watermark_free for each in files} == {None}
 
 
-async def test_a_disk_that_is_full_is_said_of_each(tmp_path: Path) -> None:
-    """Not raised in the middle of the others."""
+async def test_a_full_disk_is_reported_for_each_file(tmp_path: Path) -> None:
+    """The error is part of each result, and is not raised."""
     (tmp_path / "file").write_text("not a folder")
     async with small() as sim, connect(sim) as luma:
         ids = [(await a_video(luma)).id for _ in range(2)]

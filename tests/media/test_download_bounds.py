@@ -1,4 +1,4 @@
-"""A download has a lowest speed and a largest size, so that no host holds up or fills anything."""
+"""A download has a minimum speed and a maximum size, so that no host blocks others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.media.hosts import MP4, at, host
 
 
 async def _dribble(request: web.Request) -> web.StreamResponse:
-    """Send the beginning of a video, then a byte every now and then."""
+    """Send the beginning of a video, then single bytes at intervals."""
     if request.path == "/good":
         return web.Response(body=MP4, content_type="video/mp4")
     response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
@@ -34,7 +34,7 @@ async def _dribble(request: web.Request) -> web.StreamResponse:
 
 
 async def test_a_slow_host_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    """What is too slow is tried again later, and lends its place to others until then."""
+    """A download that is too slow releases its slot, and is retried later."""
     told = asyncio.Event()
 
     async with (
@@ -58,7 +58,7 @@ async def test_a_slow_host_does_not_hold_up_the_others(tmp_path: Path) -> None:
 
 
 async def test_a_download_that_is_always_too_slow_fails(tmp_path: Path) -> None:
-    """After `max_tries`; the error says how slow it was."""
+    """After `max_tries` the error reports the speed."""
 
     def let_time_pass(done: int, _: int | None) -> None:
         if done > 1005:  # some bytes after the first ones, so that it has not fallen silent
@@ -73,8 +73,8 @@ async def test_a_download_that_is_always_too_slow_fails(tmp_path: Path) -> None:
             await luma.download(at(f"{url}/slow"), tmp_path / "slow.mp4", progress=let_time_pass)
 
 
-async def test_headers_that_come_letter_by_letter_have_an_end(tmp_path: Path) -> None:
-    """They are no sign of life for longer than twice the `timeout`."""
+async def test_headers_must_be_complete_within_twice_the_timeout(tmp_path: Path) -> None:
+    """Single letters of a header do not extend the time limit."""
     being_served: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,8 +99,8 @@ async def test_headers_that_come_letter_by_letter_have_an_end(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("says_length", [True, False])
-async def test_a_file_that_is_too_large_is_not_taken(says_length: bool, tmp_path: Path) -> None:
-    """Before it is read if its length is said, else when there is too much of it."""
+async def test_a_file_that_is_too_large_is_rejected(says_length: bool, tmp_path: Path) -> None:
+    """The length in the header is checked first, and the received bytes are counted."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
@@ -122,8 +122,8 @@ async def test_a_file_that_is_too_large_is_not_taken(says_length: bool, tmp_path
 
 
 @pytest.mark.parametrize("largest", [len(MP4), None])
-async def test_a_file_of_the_largest_size_is_taken(largest: int | None, tmp_path: Path) -> None:
-    """`None` is no bound."""
+async def test_a_file_of_the_maximum_size_is_accepted(largest: int | None, tmp_path: Path) -> None:
+    """`None` disables the limit."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         return web.Response(body=MP4, content_type="video/mp4")
@@ -134,7 +134,7 @@ async def test_a_file_of_the_largest_size_is_taken(largest: int | None, tmp_path
 
 
 async def test_the_speed_is_that_of_the_last_seconds() -> None:
-    """Each lot of bytes moves the deadline; no bytes, or too few, do not."""
+    """Enough bytes move the deadline; too few do not."""
     with pytest.raises(TooSlowError):
         async with MinimumSpeed(10.0, within=100.0) as speed:
             for _ in range(3):
@@ -146,8 +146,8 @@ async def test_the_speed_is_that_of_the_last_seconds() -> None:
             await asyncio.sleep(1)
 
 
-async def test_what_is_not_bounded_may_be_as_slow_as_it_likes() -> None:
-    """And a pause of our own is nobody's fault."""
+async def test_without_a_limit_any_speed_is_accepted() -> None:
+    """Time in which the client itself does not read is not counted."""
     async with MinimumSpeed(0.0, within=1.0):
         skip(100.0)
         await asyncio.sleep(0)
@@ -160,10 +160,10 @@ async def test_what_is_not_bounded_may_be_as_slow_as_it_likes() -> None:
 
 
 @pytest.mark.parametrize("step", ["begin", "write"])
-async def test_a_slow_disk_is_no_fault_of_the_hosts(
+async def test_a_slow_disk_does_not_count_as_a_slow_host(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has arrived is written down, however long that takes, and not asked for again."""
+    """Received bytes are written without a time limit, and not requested again."""
     is_busy, is_free, work = threading.Event(), threading.Event(), getattr(PartFile, step)
     asked = 0
 
@@ -203,14 +203,14 @@ async def test_a_slow_disk_is_no_fault_of_the_hosts(
         {"max_download_bytes": 0},
     ],
 )
-def test_bounds_that_make_no_sense_are_refused(setting: dict[str, Any]) -> None:
-    """By name."""
+def test_invalid_limits_are_rejected(setting: dict[str, Any]) -> None:
+    """The error names the argument."""
     with pytest.raises(ConfigurationError, match=next(iter(setting))):
         LumaClient("k", base_url="http://h", **setting)
 
 
-async def test_a_place_comes_back_when_a_pause_is_cancelled(tmp_path: Path) -> None:
-    """No more downloads run at once after it than before."""
+async def test_a_cancelled_pause_does_not_release_a_slot_twice(tmp_path: Path) -> None:
+    """The concurrency limit is the same afterwards."""
     asked = asyncio.Event()
 
     async def busy(request: web.Request) -> web.StreamResponse:

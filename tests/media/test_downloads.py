@@ -1,4 +1,4 @@
-"""Downloads: a file that is whole, or not there."""
+"""Downloads: a file appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.media.hosts import MEGABYTE, MP4, a_video, at, host, media, reference
 
 
 async def test_any_source_can_be_downloaded(tmp_path: Path) -> None:
-    """A handle on its way, a generation or an id; folders that do not exist are made."""
+    """Handles of running jobs, generations and ids are accepted. Missing folders are created."""
     async with small() as sim, connect(sim) as luma:
         task = await luma.generate("a cat dances", aspect_ratio="1:1")
 
@@ -51,8 +51,8 @@ async def test_any_source_can_be_downloaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["raw", "thumbnail", "last_frame"])
-async def test_the_other_files_of_a_job_can_be_had(what: Any, tmp_path: Path) -> None:
-    """Each under its own name."""
+async def test_the_other_files_of_a_job_can_be_downloaded(what: Any, tmp_path: Path) -> None:
+    """Each kind of file has a name of its own."""
     async with small() as sim, connect(sim) as luma:
         path = await luma.download(await a_video(luma), tmp_path, what=what)
 
@@ -65,7 +65,7 @@ async def test_the_other_files_of_a_job_can_be_had(what: Any, tmp_path: Path) ->
 async def test_the_video_without_a_watermark_is_preferred(
     video: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Wherever the link is: in the video, the raw one, or at its own call. The log says which."""
+    """The link may be in the video, the raw video, or its own call. The log reports the result."""
     caplog.set_level(logging.INFO, "luma_async")
     async with small(variant=Variant(video=video)) as sim, connect(sim) as luma:
         task = await a_video(luma)
@@ -77,10 +77,10 @@ async def test_the_video_without_a_watermark_is_preferred(
     assert (f"{marked} has a watermark" in caplog.text) is (video != "raw")
 
 
-async def test_a_watermark_that_could_not_be_avoided_is_said(
+async def test_an_unavoidable_watermark_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A gateway with neither the fields nor the call: the video comes all the same."""
+    """A gateway with neither the fields nor the call still delivers the video."""
     async with small(variant=Variant(video="text")) as sim, connect(sim) as luma:
         task = await a_video(luma)
         sim.faults.add(Fault.explained(404, on=["link"]))
@@ -95,8 +95,8 @@ async def test_a_watermark_that_could_not_be_avoided_is_said(
     )
 
 
-async def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
-    """So many so far, so many in all."""
+async def test_progress_is_reported_in_bytes(tmp_path: Path) -> None:
+    """The callback gets the bytes so far and the bytes in all."""
     told: list[tuple[int, int | None]] = []
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
         path = await luma.download(
@@ -108,8 +108,8 @@ async def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
     assert [done for done, _ in told] == sorted({done for done, _ in told})
 
 
-async def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
-    """At no moment before does its name hold anything; the part has a name of its own."""
+async def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    """Until then, its name does not exist; the part file has another name."""
     target = tmp_path / "cat.mp4"
     seen: list[list[str]] = []
 
@@ -125,8 +125,8 @@ async def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-async def test_what_says_no_length_is_whole_where_it_ends(tmp_path: Path) -> None:
-    """Sent in chunks, with an end that is marked."""
+async def test_a_chunked_response_without_length_is_accepted(tmp_path: Path) -> None:
+    """The end of the chunks marks the end of the file."""
 
     async def chunked(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
@@ -141,7 +141,7 @@ async def test_what_says_no_length_is_whole_where_it_ends(tmp_path: Path) -> Non
 
 
 async def test_the_suffix_is_that_of_the_content(tmp_path: Path) -> None:
-    """In a folder the name is made of the id and of what arrived."""
+    """In a folder, the name consists of the id and the suffix of the received content."""
     webm = b"\x1aE\xdf\xa3" + b"0" * 100
 
     async def other(request: web.Request) -> web.StreamResponse:
@@ -156,8 +156,8 @@ async def test_the_suffix_is_that_of_the_content(tmp_path: Path) -> None:
     assert (known.name, unknown.name) == ("job-1.webm", "job-1.mkv")
 
 
-async def test_no_file_is_replaced_unless_that_is_asked_for(tmp_path: Path) -> None:
-    """It is said before the job is waited for, and nothing is requested."""
+async def test_an_existing_file_is_not_replaced_by_default(tmp_path: Path) -> None:
+    """The error comes before the job is awaited, and nothing is requested."""
     taken = tmp_path / "cat.mp4"
     taken.write_bytes(b"mine")
     async with small(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
@@ -177,8 +177,8 @@ async def test_no_file_is_replaced_unless_that_is_asked_for(tmp_path: Path) -> N
     assert taken.stat().st_size > 1000
 
 
-async def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    """Not even at the last moment."""
+async def test_a_file_created_during_the_download_is_not_replaced(tmp_path: Path) -> None:
+    """The name is checked atomically when the part file is renamed."""
     target = tmp_path / "cat.mp4"
     async with small() as sim, connect(sim) as luma:
         task = await a_video(luma)
@@ -192,7 +192,7 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> 
 async def test_a_download_that_had_hardly_begun_leaves_nothing_when_cancelled(
     tmp_path: Path,
 ) -> None:
-    """No empty part."""
+    """An empty part file is removed."""
     async with small() as sim, connect(sim) as luma:
         task = await a_video(luma)
         sim.faults.add(Fault.slow(math.inf, on=["media"]))
@@ -206,8 +206,8 @@ async def test_a_download_that_had_hardly_begun_leaves_nothing_when_cancelled(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_error_of_the_progress_callback_is_the_callers(tmp_path: Path) -> None:
-    """Even one that a server's silence has as well: it is raised as it is, at once."""
+async def test_an_error_of_the_progress_callback_is_raised_unchanged(tmp_path: Path) -> None:
+    """Even `TimeoutError` is not mistaken for an error of the host, and there is no retry."""
 
     def slow(*_: object) -> None:
         raise TimeoutError
@@ -227,7 +227,7 @@ async def test_an_error_of_the_progress_callback_is_the_callers(tmp_path: Path) 
 
 
 async def test_downloads_end_at_once_when_the_client_closes(tmp_path: Path) -> None:
-    """At whatever moment, with `ClientClosedError` and nothing else; submissions are no reason."""
+    """At any moment the error is `ClientClosedError`, and submissions do not delay it."""
     ended: list[object] = []
     async with small(video_bytes=MEGABYTE // 2) as sim:
         async with connect(sim) as luma:
@@ -256,7 +256,7 @@ async def test_downloads_end_at_once_when_the_client_closes(tmp_path: Path) -> N
 
 
 async def test_a_closed_client_downloads_no_more(tmp_path: Path) -> None:
-    """Those on their way end with `ClientClosedError`, those that wait for a place, too."""
+    """Running downloads, and downloads that wait for a slot, end with `ClientClosedError`."""
     part = tmp_path / "0.mp4.part"
     async with small(video_bytes=2 * MEGABYTE) as sim:
         luma = connect(sim, max_downloads=1)
@@ -278,10 +278,10 @@ async def test_a_closed_client_downloads_no_more(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.mp4.part", "0.mp4.part.json"]
 
 
-async def test_downloads_wait_for_a_place_and_keep_nobody_else_from_working(
+async def test_downloads_wait_for_a_slot_and_do_not_block_polling(
     tmp_path: Path,
 ) -> None:
-    """No more than `max_downloads` files come at once, and looks go on beside them."""
+    """At most `max_downloads` files are downloaded at once, and polls continue beside them."""
     most = 0
 
     def count(*_: object) -> None:
@@ -308,10 +308,10 @@ async def test_downloads_wait_for_a_place_and_keep_nobody_else_from_working(
     assert len(list(tmp_path.glob("*.mp4"))) == 8
 
 
-async def test_a_full_disk_is_said_and_the_download_goes_on_when_there_is_room(
+async def test_a_download_resumes_after_the_disk_was_full(
     tmp_path: Path,
 ) -> None:
-    """The error names the disk's trouble and the file."""
+    """The error names the file and the reason."""
     with small_disk(tmp_path / "disk", kilobytes=600) as disk:
         async with small(video_bytes=MEGABYTE // 2) as sim, connect(sim) as luma:
             task = await a_video(luma)
@@ -327,8 +327,8 @@ async def test_a_full_disk_is_said_and_the_download_goes_on_when_there_is_room(
         assert path.read_bytes() == whole
 
 
-async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """A file where a folder should be."""
+async def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
+    """The folder of the path is a file."""
     (tmp_path / "file").write_text("x")
     async with small() as sim, connect(sim) as luma:
         with pytest.raises(DownloadError, match=r"cannot be written to .*cat\.mp4\.part: "):
@@ -337,7 +337,7 @@ async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [240, 246, 255])
 async def test_a_name_may_be_as_long_as_the_disk_allows(length: int, tmp_path: Path) -> None:
-    """Those of the part are shorter, if need be."""
+    """The names of the part file and its note are shortened if necessary."""
     path = tmp_path / ("n" * (length - 4) + ".mp4")
     async with small() as sim, connect(sim) as luma:
         assert await luma.download(await a_video(luma), path) == path
@@ -345,8 +345,8 @@ async def test_a_name_may_be_as_long_as_the_disk_allows(length: int, tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
-async def test_what_cannot_be_a_name_or_a_file_of_a_job_is_said(tmp_path: Path) -> None:
-    """Before the job is waited for."""
+async def test_an_invalid_name_or_kind_of_file_is_an_error(tmp_path: Path) -> None:
+    """The error comes before the job is awaited."""
     async with small(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat", aspect_ratio="1:1")
 
@@ -360,8 +360,8 @@ async def test_what_cannot_be_a_name_or_a_file_of_a_job_is_said(tmp_path: Path) 
         assert not task.done
 
 
-async def test_other_files_of_the_same_stem_are_other_files(tmp_path: Path) -> None:
-    """An image of the user's that is called like the job."""
+async def test_files_with_the_same_stem_are_not_taken_for_the_video(tmp_path: Path) -> None:
+    """The user has an image with the name of the job."""
     async with small() as sim, connect(sim) as luma:
         task = await a_video(luma)
         (tmp_path / f"{task.id}.jpg").write_text("an image")
@@ -370,14 +370,14 @@ async def test_other_files_of_the_same_stem_are_other_files(tmp_path: Path) -> N
 
 
 async def test_a_failed_job_has_nothing_to_download(tmp_path: Path) -> None:
-    """The failure is raised, not a missing file."""
+    """The job's failure is raised, not a missing file."""
     async with small(failure_rate=1.0) as sim, connect(sim) as luma:
         with pytest.raises(GenerationFailedError):
             await luma.download(await luma.generate("a cat"), tmp_path)
 
 
-async def test_a_missing_part_is_said(tmp_path: Path) -> None:
-    """Not every gateway gives every file."""
+async def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """Not every gateway provides every file."""
     async with small(variant=Variant(video="text")) as sim, connect(sim) as luma:
         task = await a_video(luma)
 
@@ -400,8 +400,8 @@ IDS = [
 
 
 @pytest.mark.parametrize("id", IDS, ids=repr)
-async def test_no_name_leaves_its_folder(id: str, tmp_path: Path) -> None:
-    """Whatever a server calls its jobs, and whatever its headers say."""
+async def test_no_name_points_outside_its_folder(id: str, tmp_path: Path) -> None:
+    """Job ids and headers of any content are safe."""
 
     async def rude(request: web.Request) -> web.StreamResponse:
         headers = {"Content-Disposition": 'attachment; filename="../../evil.sh"'}

@@ -1,4 +1,4 @@
-"""Whether a film has its end."""
+"""Truncated MP4 and QuickTime files are detected."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def film(parts: list[tuple[bytes, bytes, bool]]) -> bytes:
 
 
 @given(boxes)
-def test_a_whole_film_is_not_cut_off(parts: list[tuple[bytes, bytes, bool]]) -> None:
-    """Whatever boxes it has; and not when the last one goes on to the end of the file."""
+def test_a_complete_video_is_not_truncated(parts: list[tuple[bytes, bytes, bool]]) -> None:
+    """Any boxes are accepted, and the last box may have no size."""
     data = film(parts)
 
     assert not is_truncated(io.BytesIO(data))
@@ -39,10 +39,10 @@ def test_a_whole_film_is_not_cut_off(parts: list[tuple[bytes, bytes, bool]]) -> 
 
 
 @given(boxes, st.binary(min_size=1, max_size=40), st.data())
-def test_a_film_that_lacks_its_end_is_cut_off(
+def test_a_video_without_its_end_is_truncated(
     parts: list[tuple[bytes, bytes, bool]], content: bytes, data: st.DataObject
 ) -> None:
-    """Wherever in its last box it ends."""
+    """The end may be missing at any position in the last box."""
     whole = film([*parts, (b"mdat", content, False)])
     lacking = data.draw(st.integers(1, len(content)))
 
@@ -50,18 +50,18 @@ def test_a_film_that_lacks_its_end_is_cut_off(
 
 
 @given(boxes, st.sampled_from([b"mdat", b"free"]), st.integers(1, 7))
-def test_a_film_that_ends_within_the_head_of_a_box_is_cut_off(
+def test_a_video_that_ends_within_a_box_header_is_truncated(
     parts: list[tuple[bytes, bytes, bool]], kind: bytes, bytes_left: int
 ) -> None:
-    """Too little is left of it to tell its size, yet something follows."""
+    """The size of the last box is unknown, but its header has begun."""
     head = struct.pack(">I4s", 0x01020304, kind)
 
     assert is_truncated(io.BytesIO(film(parts) + head[:bytes_left]))
     assert not is_truncated(io.BytesIO(film(parts) + bytes(bytes_left)))
 
 
-def test_a_film_without_an_index_is_cut_off() -> None:
-    """No player can tell its frames apart (`moov`, or `moof` where it comes in fragments)."""
+def test_a_video_without_an_index_is_truncated() -> None:
+    """Players need `moov`, or `moof` in a fragmented file."""
     data = struct.pack(">I4s", 16, b"ftyp") + b"isom\0\0\2\0" + struct.pack(">I4s", 8, b"mdat")
 
     assert is_truncated(io.BytesIO(data))
@@ -69,8 +69,8 @@ def test_a_film_without_an_index_is_cut_off() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_what_is_no_film_is_left_alone(data: bytes) -> None:
-    """Other kinds of file are not judged, and none of them makes this fail or go on for ever."""
+def test_other_files_are_never_truncated(data: bytes) -> None:
+    """Files of other types are not judged. The check never fails and always ends."""
     if data[4:8] != b"ftyp":
         is_truncated(io.BytesIO(data))
         assert not is_truncated(io.BytesIO(b"\x1aE\xdf\xa3\x01\x00\x00\x00" + data))

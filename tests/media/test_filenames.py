@@ -1,4 +1,4 @@
-"""File names that are good on every system, whatever a server calls its jobs."""
+"""File names are valid on every system, for job ids with any characters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from luma_async.media.filenames import LONGEST_STEM, safe_stem
 
 
 @given(st.text(max_size=400))
-def test_a_name_is_good_on_every_system(id: str) -> None:
-    """Letters, digits, hyphens and underscores, not too many, and no device."""
+def test_a_name_is_valid_on_every_system(id: str) -> None:
+    """Names consist of letters, digits, hyphens and underscores, and are not device names."""
     stem = safe_stem(id)
 
     assert 0 < len(stem) <= LONGEST_STEM + 10
@@ -23,7 +23,7 @@ def test_a_name_is_good_on_every_system(id: str) -> None:
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_two_ids_have_two_names(one: str, other: str) -> None:
-    """Also where letters of either case, or forms of one letter, are the same to the system."""
+    """Names differ even if a system ignores case or normalises Unicode."""
     if one != other:
         names = [unicodedata.normalize("NFC", safe_stem(id)).casefold() for id in (one, other)]
         assert names[0] != names[1] or one.casefold() == other.casefold()

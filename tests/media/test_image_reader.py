@@ -1,4 +1,4 @@
-"""Images in: whatever stands for one arrives as the same image, or nothing is sent."""
+"""Image reader: an image from any source is sent unchanged, or nothing is sent."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ SOURCES: dict[str, Callable[[Path], ImageLike]] = {
 
 @pytest.mark.parametrize("kind", SOURCES)
 async def test_any_source_arrives_byte_for_byte(kind: str, tmp_path: Path) -> None:
-    """As first frame and as last, of a new video and of an extension; named by its content."""
+    """First and last frames of videos and extensions keep their bytes and get their media type."""
     path = tmp_path / "cat.txt"
     path.write_bytes(PNG)
     source = SOURCES[kind](path)
@@ -81,8 +81,8 @@ async def test_any_source_arrives_byte_for_byte(kind: str, tmp_path: Path) -> No
         source.close()
 
 
-async def test_a_url_is_passed_on() -> None:
-    """It is the server that fetches it."""
+async def test_a_url_is_sent_unchanged() -> None:
+    """The server fetches the image."""
     url = "https://host/cat.png?a=b"
     async with Simulator() as sim, connect(sim) as luma:
         await luma.generate("a cat", image=url, image_end=url)
@@ -93,7 +93,7 @@ async def test_a_url_is_passed_on() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "CMYK", "YCbCr"])
 async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
-    """As a PNG; what PNG cannot hold is what Pillow makes of it."""
+    """The image is sent as PNG, after Pillow's conversion if PNG does not support its mode."""
     image: PillowImage.Image = PillowImage.open(io.BytesIO(PNG))
     image = image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)
     async with Simulator() as sim, connect(sim) as luma:
@@ -119,8 +119,8 @@ async def test_a_pillow_image_arrives_pixel_for_pixel(mode: str) -> None:
         ("AVIF", "image/avif"),
     ],
 )
-async def test_the_type_is_found_in_the_content(form: str, named: str) -> None:
-    """Every format that Pillow writes here, under the name of its media type."""
+async def test_the_media_type_is_detected_by_the_content(form: str, named: str) -> None:
+    """Every format that Pillow can write here is detected."""
     async with Simulator() as sim, connect(sim) as luma:
         await luma.generate("a cat", image=an_image(form))
 
@@ -178,10 +178,10 @@ def _file(folder: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_what_is_no_image_is_refused_before_anything_is_sent(
+async def test_an_invalid_image_is_rejected_before_anything_is_sent(
     kind: str, tmp_path: Path
 ) -> None:
-    """The error names the field, and what is wrong with it."""
+    """The error names the field and the problem."""
     make, problem = REFUSED[kind]
     limit = 10**6 if "Base64" in kind else 40_000
     async with Simulator() as sim, connect(sim, max_image_bytes=limit) as luma:
@@ -193,8 +193,8 @@ async def test_what_is_no_image_is_refused_before_anything_is_sent(
     assert sim.ledger.connections == 0
 
 
-def test_a_file_that_may_not_be_read_is_said() -> None:
-    """In a process that is not root's, to whom everything is open."""
+def test_an_unreadable_file_is_an_error() -> None:
+    """The check runs in a process without root's permissions."""
     program = (
         "import os, sys\n"
         "from luma_async.media.image_reader import _from_path, _InvalidImageError\n"
@@ -229,8 +229,8 @@ def test_a_file_that_may_not_be_read_is_said() -> None:
     ],
     ids=repr,
 )
-async def test_what_cannot_stand_for_an_image_is_no_request(source: Any, problem: str) -> None:
-    """Neither a request nor `image_from` takes it."""
+async def test_an_invalid_source_is_rejected(source: Any, problem: str) -> None:
+    """Requests and `image_from` raise the same error."""
     with pytest.raises(InvalidRequestError) as caught:
         GenerateRequest("a cat", image=source)
     assert problem in str(caught.value)
@@ -240,8 +240,8 @@ async def test_what_cannot_stand_for_an_image_is_no_request(source: Any, problem
     assert problem in str(caught.value)
 
 
-async def test_all_that_is_wrong_with_the_images_is_said_at_once(tmp_path: Path) -> None:
-    """Both fields, in one error."""
+async def test_the_problems_of_all_images_are_reported_at_once(tmp_path: Path) -> None:
+    """One error names both fields."""
     async with Simulator() as sim, connect(sim) as luma:
         with pytest.raises(InvalidRequestError) as caught:
             await luma.generate("a cat", image=tmp_path / "none.png", image_end=b"text")
@@ -253,8 +253,8 @@ class OnlyURLs(GatewayDialect):
     takes_image_data = False
 
 
-async def test_a_dialect_that_takes_only_urls_says_so() -> None:
-    """By its name, and with what to do."""
+async def test_a_dialect_that_accepts_only_urls_says_so() -> None:
+    """The error names the dialect and the remedy."""
     async with Simulator() as sim, connect(sim, dialect=OnlyURLs()) as luma:
         await luma.generate("a cat", image="https://host/cat.png")
         with pytest.raises(
@@ -266,7 +266,7 @@ async def test_a_dialect_that_takes_only_urls_says_so() -> None:
 
 
 async def test_requests_of_run_many_are_read_when_their_turn_comes(tmp_path: Path) -> None:
-    """A path in a row is a path in its outcome; a bad one spoils no other."""
+    """The outcome has the request's path, and an invalid image does not affect other requests."""
     path = _file(tmp_path, PNG)
     rows: list[dict[str, Any]] = [
         {"prompt": "good", "image": path},
@@ -282,7 +282,7 @@ async def test_requests_of_run_many_are_read_when_their_turn_comes(tmp_path: Pat
 
 
 async def test_as_many_images_are_in_memory_as_requests_may_be_in_flight() -> None:
-    """A thousand jobs with an image each, asked for at once, do not read a thousand of them."""
+    """A thousand jobs with images at once do not read a thousand images."""
     held = most = 0
 
     class Counted(io.BytesIO):
@@ -311,7 +311,7 @@ async def test_as_many_images_are_in_memory_as_requests_may_be_in_flight() -> No
 
 
 async def test_one_file_serves_many_requests() -> None:
-    """Read at the same time, from where it stood, and left there."""
+    """Concurrent requests read a file from its position, and the position is restored."""
     file = io.BytesIO(b"skipped" + PNG)
     file.seek(7)
     async with Simulator() as sim, connect(sim) as luma:
@@ -322,7 +322,7 @@ async def test_one_file_serves_many_requests() -> None:
 
 
 async def test_a_file_that_is_read_slowly_is_read_by_one_request_at_a_time() -> None:
-    """None gets an image that lacks what another one has read."""
+    """Every request gets the whole image."""
 
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -337,7 +337,7 @@ async def test_a_file_that_is_read_slowly_is_read_by_one_request_at_a_time() -> 
 
 
 async def test_a_pipe_is_read_to_its_end() -> None:
-    """What cannot be read twice is read once."""
+    """A source that cannot be read twice is read once."""
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -353,7 +353,7 @@ async def test_a_pipe_is_read_to_its_end() -> None:
 
 
 async def test_waiting_for_a_pipe_can_be_cancelled() -> None:
-    """Nobody is held by a file that never comes to its end."""
+    """Cancellation does not wait for a file that never ends."""
     reading, writing = os.pipe()
     begun, let_go = threading.Event(), threading.Event()
 
@@ -378,7 +378,7 @@ async def test_waiting_for_a_pipe_can_be_cancelled() -> None:
 
 
 async def test_a_large_image_has_time_to_be_sent() -> None:
-    """The timeout begins when the image has left: a slow line makes no job uncertain."""
+    """The timeout begins after the image was sent: a slow line makes no job uncertain."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -401,7 +401,7 @@ async def test_a_large_image_has_time_to_be_sent() -> None:
 
 
 async def test_an_image_that_was_not_sent_whole_is_sent_again() -> None:
-    """No server can have read half a request: it is repeated, and the job is paid for once."""
+    """Half a request cannot be accepted, so it is repeated, and the job is paid for once."""
     cut = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -427,8 +427,8 @@ async def test_an_image_that_was_not_sent_whole_is_sent_again() -> None:
     assert (task.id, cut) == ("one", 1)
 
 
-async def test_an_image_that_was_not_sent_whole_stays_once_submitting_was_stopped() -> None:
-    """The rest is not sent: what no server has read whole is not accepted."""
+async def test_a_partly_sent_image_is_not_sent_again_after_stop_submitting() -> None:
+    """The rest is not sent either: a server cannot accept half a request."""
     came = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -453,16 +453,16 @@ async def test_an_image_that_was_not_sent_whole_stays_once_submitting_was_stoppe
     assert came < len(image)
 
 
-async def test_an_image_that_the_gateway_finds_too_large_is_said_with_a_way_out() -> None:
-    """413 comes with how to make it smaller."""
+async def test_the_error_of_http_413_tells_how_to_scale_the_image() -> None:
+    """The error mentions `image_from`."""
     async with Simulator() as sim, connect(sim) as luma:
         sim.faults.add(Fault.page(413))
         with pytest.raises(Exception, match=r"Make the image smaller: image_from"):
             await luma.generate("a cat", image=PNG)
 
 
-async def test_an_image_is_scaled_where_that_is_asked_for() -> None:
-    """The longer side is what was allowed, the shape stays; a JPEG stays one."""
+async def test_an_image_is_scaled_on_request() -> None:
+    """The longer side is at most `max_side`, the aspect ratio is kept, and a JPEG stays a JPEG."""
     small = await image_from(an_image("JPEG", (90, 60)), max_side=30)
     png = await image_from(an_image("GIF", (60, 90)), max_side=30)
 
@@ -473,8 +473,8 @@ async def test_an_image_is_scaled_where_that_is_asked_for() -> None:
     assert PillowImage.open(io.BytesIO(bytes(png))).size == (20, 30)
 
 
-async def test_an_image_that_is_small_enough_is_left_alone() -> None:
-    """Not a byte is changed."""
+async def test_an_image_that_is_small_enough_is_not_changed() -> None:
+    """The bytes stay the same."""
     image = await image_from(PNG, max_side=60)
 
     assert isinstance(image, Image)
@@ -483,7 +483,7 @@ async def test_an_image_that_is_small_enough_is_left_alone() -> None:
 
 
 async def test_a_scaled_image_stands_upright() -> None:
-    """What its metadata says of its orientation is applied, for it is lost on the way."""
+    """The orientation in the metadata is applied, because scaling drops the metadata."""
     exif = PillowImage.Exif()
     exif[0x0112] = 6  # turned by a quarter
     turned = an_image("JPEG", (90, 60), exif=exif)
@@ -494,8 +494,8 @@ async def test_a_scaled_image_stands_upright() -> None:
     assert PillowImage.open(io.BytesIO(bytes(image))).size == (20, 30)
 
 
-async def test_one_that_is_too_large_may_be_scaled_below_the_limit() -> None:
-    """What counts is what will be sent."""
+async def test_a_large_image_may_be_scaled_below_the_limit() -> None:
+    """The limit holds for the image that is sent."""
     noise = PillowImage.effect_noise((1200, 1200), 99)
     with pytest.raises(InvalidRequestError, match="max_side=2048"):
         await image_from(noise, max_bytes=200_000)
@@ -506,8 +506,8 @@ async def test_one_that_is_too_large_may_be_scaled_below_the_limit() -> None:
     assert image.size < 200_000
 
 
-async def test_what_cannot_be_scaled_is_said() -> None:
-    """A URL, and an image that is broken."""
+async def test_an_image_that_cannot_be_scaled_is_an_error() -> None:
+    """URLs and damaged images cannot be scaled."""
     assert await image_from("https://host/cat.png") == "https://host/cat.png"
     with pytest.raises(InvalidRequestError, match="is a URL; the server fetches"):
         await image_from("https://host/cat.png", max_side=300)
@@ -518,8 +518,8 @@ async def test_what_cannot_be_scaled_is_said() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, len(PNG) - 1), st.integers(0, 255)), min_size=1, max_size=6)
 )
-async def test_a_damaged_image_is_scaled_or_refused(changes: list[tuple[int, int]]) -> None:
-    """Whatever Pillow makes of it."""
+async def test_a_damaged_image_is_scaled_or_rejected(changes: list[tuple[int, int]]) -> None:
+    """Pillow's exceptions become `InvalidRequestError`."""
     data = bytearray(PNG)
     for place, value in changes:
         data[place] = value
@@ -528,14 +528,14 @@ async def test_a_damaged_image_is_scaled_or_refused(changes: list[tuple[int, int
         assert isinstance(await image_from(data, max_side=16), Image)
 
 
-async def test_no_side_is_no_size() -> None:
-    """A slip, said at once."""
+async def test_the_maximum_side_must_be_positive() -> None:
+    """A `max_side` of 0 is rejected."""
     with pytest.raises(InvalidRequestError, match="max_side: must be 1 or more, got 0"):
         await image_from(PNG, max_side=0)
 
 
-async def test_a_file_that_hangs_keeps_no_other_waiting() -> None:
-    """Not even when nobody waits for it any more."""
+async def test_a_file_that_hangs_does_not_block_others() -> None:
+    """Other files are read meanwhile."""
     hangs, let_go = threading.Event(), threading.Event()
 
     class Hanging(io.BytesIO):
@@ -567,21 +567,21 @@ STRANGE["released"].release()
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-async def test_what_breaks_when_it_is_read_is_refused(kind: str) -> None:
-    """With the reason, and not with whatever it raises."""
+async def test_an_exception_of_a_source_is_reported(kind: str) -> None:
+    """The error is an `InvalidRequestError` with the reason."""
     with pytest.raises(InvalidRequestError, match="cannot be read"):
         await image_from(STRANGE[kind])
 
 
-async def test_every_other_byte_of_something_is_an_image_too() -> None:
-    """A view that is not in one piece."""
+async def test_a_view_that_is_not_contiguous_is_accepted() -> None:
+    """The image is every other byte of a buffer."""
     doubled = bytes(byte for byte in PNG for _ in range(2))
 
     assert bytes(cast("Image", await image_from(memoryview(doubled)[::2]))) == PNG
 
 
-async def test_an_image_that_was_read_is_a_value(tmp_path: Path) -> None:
-    """It can be used many times, compared, copied and pickled, and its `repr` is short."""
+async def test_an_image_is_a_value(tmp_path: Path) -> None:
+    """Images can be reused, compared, copied and pickled, and their `repr` is short."""
     path = _file(tmp_path, PNG)
     image = await image_from(path)
     path.unlink()
@@ -596,7 +596,7 @@ async def test_an_image_that_was_read_is_a_value(tmp_path: Path) -> None:
 
 
 async def test_scaling_without_pillow_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The base installation has no Pillow."""
+    """The base installation does not include Pillow."""
     monkeypatch.setitem(sys.modules, "PIL", None)
 
     with pytest.raises(Exception, match=r"pip install 'luma-async\[images\]'"):
@@ -604,8 +604,8 @@ async def test_scaling_without_pillow_names_the_extra(monkeypatch: pytest.Monkey
 
 
 @given(st.binary(max_size=600))
-def test_no_bytes_are_too_strange_to_be_told(data: bytes) -> None:
-    """A media type, or none."""
+def test_the_media_type_of_any_bytes_is_a_type_or_none(data: bytes) -> None:
+    """The detection never raises."""
     found = media_type(data)
 
     assert found is None or found.split("/")[0] in ("image", "video")
@@ -616,10 +616,10 @@ def test_no_bytes_are_too_strange_to_be_told(data: bytes) -> None:
     fields=st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers() | st.text('aé"\\')),
     first=st.booleans(),
 )
-def test_a_body_is_the_json_that_its_images_would_make(
+def test_a_streamed_body_is_the_same_json(
     size: int, fields: dict[str, Any], *, first: bool
 ) -> None:
-    """Piece by piece, wherever the image stands, and as long as it says."""
+    """The pieces of a body with images are its JSON, with the announced length."""
     data = bytes(range(256)) * (size // 256) + bytes(size % 256)
     image = Image(memoryview(data), "image/png", "")
     named: dict[str, Any] = {"image": image, **fields} if first else {**fields, "image": image}
@@ -634,8 +634,8 @@ def test_a_body_is_the_json_that_its_images_would_make(
     }
 
 
-async def test_an_image_holds_on_to_no_file_in_memory() -> None:
-    """One that is collected while somebody looks at its bytes complains on stderr."""
+async def test_an_image_does_not_reference_a_file_in_memory() -> None:
+    """A collected `BytesIO` with an exported buffer would print a warning to stderr."""
     opened = PillowImage.open(io.BytesIO(PNG))
 
     images = [await image_from(opened), await image_from(PNG, max_side=8)]

@@ -1,4 +1,4 @@
-"""Links are read as browsers read them, and what they are signed with stays as it is."""
+"""Links are parsed as browsers do, and their signatures are not changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BASE = URL("https://gateway.example/prefix/")
     ],
 )
 def test_a_link_leads_where_a_browser_would_go(link: str, url: str | None) -> None:
-    """Blanks are dropped or quoted, the rest is taken as it was signed, but for a fragment."""
+    """Blanks are dropped or quoted, fragments are dropped, and the rest stays as it was signed."""
     expected = url or link.partition("#")[0]
 
     assert str(link_url(link, BASE)) == expected
@@ -61,14 +61,14 @@ def test_a_link_leads_where_a_browser_would_go(link: str, url: str | None) -> No
         "http://[",
     ],
 )
-def test_what_is_no_web_link_leads_nowhere(link: str) -> None:
-    """Other schemes, and hosts and ports that cannot be."""
+def test_an_invalid_link_is_rejected(link: str) -> None:
+    """Other schemes, and invalid hosts and ports, have no URL."""
     assert link_url(link, BASE) is None
 
 
 @given(st.text())
 def test_any_text_is_a_link_or_none(text: str) -> None:
-    """Whatever a server writes there, nothing is raised, and a URL is one to be requested."""
+    """No text raises an exception, and every URL can be requested."""
     url = link_url(text, BASE)
 
     assert url is None or (url.scheme in ("http", "https") and url.host and str(url).isascii())
@@ -77,7 +77,7 @@ def test_any_text_is_a_link_or_none(text: str) -> None:
 async def test_links_are_relative_to_the_gateway_and_redirects_to_their_own_host(
     tmp_path: Path,
 ) -> None:
-    """`/path` of an answer is at the gateway; a redirect may have raw blanks in its target."""
+    """`/path` in a response is at the gateway, and the target of a redirect may have blanks."""
     seen: list[str] = []
 
     async def there(request: web.Request) -> web.StreamResponse:
@@ -94,8 +94,8 @@ async def test_links_are_relative_to_the_gateway_and_redirects_to_their_own_host
     assert seen == ["/v.mp4", "/moved", "/a%20cat.mp4?sig=a%2Bb"]
 
 
-async def test_no_error_shows_what_a_link_is_signed_with(tmp_path: Path) -> None:
-    """Of a link that is none, of a redirect, and of an answer whose headers are too long."""
+async def test_no_error_contains_a_signature(tmp_path: Path) -> None:
+    """Invalid links, redirects and responses with too long headers are tested."""
 
     async def bad(request: web.Request) -> web.StreamResponse:
         where = {"/r": "ftp://h/a?quite-secret", "/long": f"/v?quite-secret{'a' * 70_000}"}
@@ -110,8 +110,8 @@ async def test_no_error_shows_what_a_link_is_signed_with(tmp_path: Path) -> None
             assert "u:p" not in str(caught.value)
 
 
-def test_no_repr_shows_what_a_link_is_signed_with() -> None:
-    """A log of generations is no list of keys to their files."""
+def test_no_repr_contains_a_signature() -> None:
+    """A log of generations does not give access to their files."""
     job = at("https://user:pass@cdn.example/cat.mp4?signature=quite-secret")
 
     assert repr(job.video).startswith("Asset(url='https://cdn.example/cat.mp4', ")
@@ -122,6 +122,6 @@ def test_no_repr_shows_what_a_link_is_signed_with() -> None:
 
 
 def test_a_link_is_shown_as_scheme_host_and_path() -> None:
-    """Cut where it is long."""
+    """A long link is shortened."""
     assert shown_link("https://u:p@h/a?b#c") == "https://h/a"
     assert len(shown_link("x" * 1000)) < 100

@@ -1,4 +1,4 @@
-"""Links that have expired, lead elsewhere, or lead to what is no video."""
+"""Links may have expired, redirect elsewhere, or not lead to a video."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.clients import KEY, connect
 from tests.media.hosts import MP4, a_video, at, host, small
 
 
-async def test_links_of_a_job_that_is_long_done_have_expired(tmp_path: Path) -> None:
+async def test_expired_links_are_replaced_by_new_ones(tmp_path: Path) -> None:
     """A generation that was kept for a day still leads to its video."""
     async with small(link_lifetime=0.0) as sim, connect(sim) as luma:
         video = await (await a_video(luma))
@@ -32,8 +32,8 @@ async def test_links_of_a_job_that_is_long_done_have_expired(tmp_path: Path) -> 
         assert clean.stat().st_size > 1000
 
 
-async def test_where_every_link_is_refused_the_error_says_what_was_tried(tmp_path: Path) -> None:
-    """With which job it is about, and nothing that a link is signed with."""
+async def test_the_error_lists_the_problem_of_every_link(tmp_path: Path) -> None:
+    """The error names the job, and contains no signature."""
     async with small() as sim, connect(sim) as luma:
         task = await a_video(luma)
         sim.faults.add(Fault.page(403, on=["media"]))
@@ -48,8 +48,8 @@ async def test_where_every_link_is_refused_the_error_says_what_was_tried(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_link_that_was_refused_is_not_followed_again(tmp_path: Path) -> None:
-    """The gateway may name it as often as it likes."""
+async def test_a_useless_link_is_not_requested_again(tmp_path: Path) -> None:
+    """The gateway may return the same link any number of times."""
     followed = 0
 
     async def stubborn(request: web.Request) -> web.StreamResponse:
@@ -69,8 +69,8 @@ async def test_a_link_that_was_refused_is_not_followed_again(tmp_path: Path) -> 
     assert followed == 1
 
 
-async def test_that_no_other_link_was_to_be_had_is_said(tmp_path: Path) -> None:
-    """A key that is no longer good, say: the reason is the gateway's, not the media host's."""
+async def test_the_error_tells_why_there_is_no_new_link(tmp_path: Path) -> None:
+    """An invalid API key is the gateway's reason, not the media host's."""
     async with small(api_key=KEY) as sim, connect(sim) as luma:
         video = await (await a_video(luma))
         sim.faults.add(Fault.page(403, on=["media"]))
@@ -184,8 +184,8 @@ BAD_FILES: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
-async def test_what_is_no_whole_video_leaves_nothing(kind: str, tmp_path: Path) -> None:
-    """No file under the name, none beside it, and what stood there before stays."""
+async def test_an_incomplete_or_wrong_file_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    """Neither a file nor a part file is left, and an existing file stays."""
     fault, problem = BAD_FILES[kind]
     target = tmp_path / "cat.mp4"
     target.write_bytes(b"the one before")
@@ -204,8 +204,8 @@ async def test_what_is_no_whole_video_leaves_nothing(kind: str, tmp_path: Path) 
         assert list(tmp_path.iterdir()) == [target]
 
 
-async def test_a_busy_host_is_asked_again_when_it_says(tmp_path: Path) -> None:
-    """Not before its `Retry-After`."""
+async def test_the_retry_after_of_a_busy_host_is_respected(tmp_path: Path) -> None:
+    """There is no request before the time in `Retry-After`."""
     async with small() as sim, connect(sim) as luma:
         task = await a_video(luma)
         sim.faults.add(Fault.rate_limited(retry_after=1, on=["media"], times=1))
@@ -218,7 +218,7 @@ async def test_a_busy_host_is_asked_again_when_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("times", [1, 9])
 async def test_a_redirect_is_followed(times: int, tmp_path: Path) -> None:
-    """To another host, too; what its address is signed with arrives as it was written."""
+    """A redirect to another host is followed, and its signature is sent unchanged."""
     left = times
 
     async def here(request: web.Request) -> web.StreamResponse:
@@ -236,7 +236,7 @@ async def test_a_redirect_is_followed(times: int, tmp_path: Path) -> None:
     assert path.read_bytes() == MP4
 
 
-async def test_a_long_header_hides_no_file(tmp_path: Path) -> None:
+async def test_long_headers_are_accepted(tmp_path: Path) -> None:
     """Policies, cookies and signed redirects may have many kilobytes."""
 
     async def here(request: web.Request) -> web.StreamResponse:
@@ -249,8 +249,8 @@ async def test_a_long_header_hides_no_file(tmp_path: Path) -> None:
     assert path.read_bytes() == MP4
 
 
-async def test_a_signed_link_is_followed_as_it_was_signed(tmp_path: Path) -> None:
-    """Not a character of it is quoted in another way."""
+async def test_a_signed_link_is_requested_unchanged(tmp_path: Path) -> None:
+    """No character is quoted differently."""
     seen: list[str] = []
     signed = "/a%2Fb%7E/c.mp4?X-Amz-Signature=ab%2Bc%3d&x=%20y+z"
 
@@ -264,10 +264,10 @@ async def test_a_signed_link_is_followed_as_it_was_signed(tmp_path: Path) -> Non
     assert seen == [signed]
 
 
-async def test_what_a_link_is_signed_with_is_not_said_of_a_broken_answer(
+async def test_the_error_of_an_invalid_response_contains_no_signature(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither in the error nor in the log: whoever reads it could fetch the video."""
+    """Neither the error nor the log allows a reader to fetch the video."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -286,8 +286,8 @@ async def test_what_a_link_is_signed_with_is_not_said_of_a_broken_answer(
     assert "quite-secret" not in str(caught.value) + caplog.text
 
 
-async def test_no_media_host_ever_sees_the_key(tmp_path: Path) -> None:
-    """Whatever it is asked for, redirects included, and even on the gateway's own host."""
+async def test_no_media_host_gets_the_api_key(tmp_path: Path) -> None:
+    """The API key is not sent in any request, including redirects and the gateway's own host."""
     seen: list[str] = []
 
     async def record(request: web.Request) -> web.StreamResponse:
@@ -316,8 +316,8 @@ async def test_no_media_host_ever_sees_the_key(tmp_path: Path) -> None:
         "http://host:99999/c",
     ],
 )
-async def test_what_is_no_web_link_is_not_followed(link: str, tmp_path: Path) -> None:
-    """Whatever a server says where its video is."""
+async def test_an_invalid_link_is_not_requested(link: str, tmp_path: Path) -> None:
+    """Links of any text are handled."""
     async with small() as sim, connect(sim) as luma:
         with pytest.raises(DownloadError, match=r"is not a valid http|to an invalid http"):
             await luma.download(at(link), tmp_path)

@@ -1,4 +1,4 @@
-"""What is asked for and what answers mean, whatever a server says: pure logic."""
+"""Range requests and the meaning of their responses, for any headers: pure logic."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ headers = st.fixed_dictionaries(
 
 
 @given(versions | st.none(), counts)
-def test_a_rest_is_asked_for_only_of_what_can_be_told_apart(
+def test_a_range_is_requested_only_of_an_identified_version(
     version: FileVersion | None, have: int
 ) -> None:
-    """With `If-Range` always; with a date or a short `ETag` only where the file was found."""
+    """`If-Range` is always sent; a date or a short `ETag` only to the place of the file."""
     here = range_headers(version, have, HERE)
     elsewhere = range_headers(version, have, "another/video.mp4")
 
@@ -65,10 +65,10 @@ def test_a_rest_is_asked_for_only_of_what_can_be_told_apart(
 
 
 @given(st.sampled_from([200, 206, 416]), headers, versions | st.none(), counts)
-def test_whatever_is_said_only_what_fits_is_added(
+def test_only_a_matching_range_is_appended(
     status: int, said: dict[str, str], version: FileVersion | None, have: int
 ) -> None:
-    """A rest begins where the part ends, and is of the version and the length that it is of."""
+    """A range must begin at the end of the part file and have the same version and length."""
     answer, length = read_range_response(status, said, version, have)
 
     if answer is RangeResult.REST:
@@ -84,8 +84,8 @@ def test_whatever_is_said_only_what_fits_is_added(
 
 
 @given(versions, counts, counts)
-def test_an_honest_server_is_understood(version: FileVersion, have: int, more: int) -> None:
-    """The rest of a file is the rest of it; where nothing is missing, the file is complete."""
+def test_correct_responses_are_understood(version: FileVersion, have: int, more: int) -> None:
+    """The rest of a file is appended; where no bytes are missing, the file is complete."""
     have, length = have + 1, have + 1 + more
     known = FileVersion(HERE, length=length, etag=version.etag, last_modified=version.last_modified)
     said = {"Content-Range": f"bytes {have}-{length - 1}/{length}"}
@@ -100,8 +100,8 @@ def test_an_honest_server_is_understood(version: FileVersion, have: int, more: i
 
 
 @given(versions)
-def test_a_version_that_is_written_down_is_read_again(version: FileVersion) -> None:
-    """All of it."""
+def test_a_version_survives_its_document(version: FileVersion) -> None:
+    """All fields are restored."""
     assert FileVersion.from_document(version.to_document()) == version
 
 
@@ -113,8 +113,8 @@ JSON = st.recursive(
 
 
 @given(JSON | st.fixed_dictionaries({"place": JSON, "length": JSON, "etag": JSON}))
-def test_whatever_stands_in_a_note_it_is_read_or_left(document: Any) -> None:
-    """What would be sent as a header has nothing in it that ends one."""
+def test_any_document_is_a_version_or_none(document: Any) -> None:
+    """Values that would become headers contain no line breaks."""
     version = FileVersion.from_document(document)
 
     if version is not None:
@@ -124,11 +124,11 @@ def test_whatever_stands_in_a_note_it_is_read_or_left(document: Any) -> None:
 
 
 @given(words, headers)
-def test_a_weak_etag_tells_no_versions_apart(word: str, said: dict[str, str]) -> None:
-    """Two files of the same look may have it (RFC 9110, 8.8.3.2)."""
+def test_a_weak_etag_does_not_identify_a_version(word: str, said: dict[str, str]) -> None:
+    """Two versions that look the same may share it (RFC 9110, 8.8.3.2)."""
     assert FileVersion.of(HERE, {**said, "ETag": f'W/"{word}"'}, length=None).etag is None
 
 
 def test_a_place_is_a_link_without_its_signature() -> None:
-    """Which is nobody's business, and another one each time."""
+    """The signature is a secret, and differs each time."""
     assert place_of("https://user:secret@host:8080/a/b.mp4?sig=x#y") == "host/a/b.mp4"

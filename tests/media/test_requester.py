@@ -1,4 +1,4 @@
-"""Sessions of the caller's carry downloads: their proxy, connections and tracing hold for files."""
+"""Sessions of the caller are used for downloads, with their proxies, connections and tracing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.transport.proxies import running_proxy
 
 
 @pytest.mark.parametrize("which", ["session", "media_session"])
-async def test_downloads_take_the_proxy_of_a_session(which: str, tmp_path: Path) -> None:
-    """It may be the only way out."""
+async def test_downloads_use_the_proxy_of_a_session(which: str, tmp_path: Path) -> None:
+    """The proxy may be the only way to the internet."""
     async with running_proxy() as proxy, aiohttp.ClientSession(proxy=proxy.url) as mine:
         api: dict[str, Any] = {
             "session": mine,
@@ -32,8 +32,10 @@ async def test_downloads_take_the_proxy_of_a_session(which: str, tmp_path: Path)
     assert "Authorization" not in proxy.headers[1]
 
 
-async def test_a_session_for_the_api_tells_media_hosts_nothing(tmp_path: Path) -> None:
-    """Its headers and cookies are the gateway's; its connections and tracing serve files, too."""
+async def test_headers_and_cookies_of_an_api_session_are_not_sent_to_media_hosts(
+    tmp_path: Path,
+) -> None:
+    """Only its connections and tracing are used."""
     seen: list[dict[str, str]] = []
     traced: list[str] = []
 
@@ -66,7 +68,7 @@ async def test_a_session_for_the_api_tells_media_hosts_nothing(tmp_path: Path) -
 
 
 async def test_a_session_for_downloads_is_used_as_it_is(tmp_path: Path) -> None:
-    """With its headers, whatever it makes of statuses and codings."""
+    """Its headers are sent, and its handling of statuses and encodings does not matter."""
     seen: list[dict[str, str]] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -88,8 +90,8 @@ async def test_a_session_for_downloads_is_used_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["session", "media_session"])
-async def test_a_closed_session_is_said_to_be(which: str, tmp_path: Path) -> None:
-    """Nothing is opened in its place, which might be another way out."""
+async def test_a_closed_session_is_an_error(which: str, tmp_path: Path) -> None:
+    """No other session is opened, because it might bypass the proxy."""
     mine = aiohttp.ClientSession()
     await mine.close()
     sessions: dict[str, Any] = {"session": None, "media_session": None, which: mine}

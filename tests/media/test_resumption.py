@@ -1,4 +1,4 @@
-"""What was cut off goes on where it was, if it still is the same file."""
+"""Interrupted downloads are resumed if the server still has the same version."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.loops import skip
 from tests.media.hosts import MEGABYTE, MP4, a_video, at, host, media, reference, sent, sha, small
 
 
-async def test_a_server_that_cuts_sends_each_byte_once(tmp_path: Path) -> None:
-    """Every megabyte the connection ends: the rest is asked for, and nothing twice."""
+async def test_each_byte_is_sent_once_despite_lost_connections(tmp_path: Path) -> None:
+    """The connection ends after every megabyte, and only the rest is requested."""
     async with small(video_bytes=4_500_000) as sim, connect(sim) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -46,10 +46,10 @@ async def test_a_server_that_cuts_sends_each_byte_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "fault", [{"ranges": False}, {"validators": False}], ids=["no ranges", "no version"]
 )
-async def test_a_server_that_cannot_go_on_starts_over(
+async def test_a_server_without_ranges_sends_the_whole_file_again(
     fault: dict[str, bool], tmp_path: Path
 ) -> None:
-    """Without ranges, or without a word on which version it sends: the same file in the end."""
+    """The file is the same without ranges, and without headers that identify its version."""
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -63,7 +63,7 @@ async def test_a_server_that_cannot_go_on_starts_over(
 
 
 async def test_another_version_starts_over(tmp_path: Path) -> None:
-    """The file changed while it came: nothing of the first version is in the result."""
+    """If the file changes during the download, no bytes of the first version are in the result."""
     other = MP4 + struct.pack(">I4s", 8 + 2_100_000, b"free") + b"another" * 300_000
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
@@ -87,8 +87,8 @@ async def test_another_version_starts_over(tmp_path: Path) -> None:
     assert sent(sim) == [(0, MEGABYTE), (0, len(other))]
 
 
-async def test_a_link_that_expires_on_the_way_is_asked_for_again(tmp_path: Path) -> None:
-    """The new one leads to the same file, so the download goes on where it was."""
+async def test_a_link_that_expires_during_the_download_is_replaced(tmp_path: Path) -> None:
+    """The new link leads to the same file, so the download is resumed."""
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -109,8 +109,8 @@ async def test_a_link_that_expires_on_the_way_is_asked_for_again(tmp_path: Path)
     assert sent(sim) == [(0, MEGABYTE), (MEGABYTE, len(whole))]
 
 
-async def test_a_link_may_expire_more_often_than_there_are_others(tmp_path: Path) -> None:
-    """As long as each brings something, there is a next one."""
+async def test_links_may_expire_any_number_of_times(tmp_path: Path) -> None:
+    """New links are requested as long as there is progress."""
     async with small(video_bytes=4 * MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -124,8 +124,8 @@ async def test_a_link_may_expire_more_often_than_there_are_others(tmp_path: Path
     assert [start for start, _ in sent(sim)] == list(range(0, len(whole), 300_000))
 
 
-async def test_a_host_that_falls_silent_is_asked_again(tmp_path: Path) -> None:
-    """After `timeout` seconds without a byte; the rest comes from where it was."""
+async def test_a_silent_host_is_requested_again(tmp_path: Path) -> None:
+    """After `timeout` seconds without a byte, the download is resumed."""
     calls: list[str] = []
 
     async def silent(request: web.Request) -> web.StreamResponse:
@@ -167,8 +167,8 @@ STRANGE: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-async def test_a_part_that_was_not_asked_for_is_not_taken(kind: str, tmp_path: Path) -> None:
-    """All of the file is asked for instead."""
+async def test_a_wrong_range_is_rejected(kind: str, tmp_path: Path) -> None:
+    """The whole file is requested instead."""
     assert len(MP4) == 4128
     calls: list[str] = []
 
@@ -191,8 +191,8 @@ async def test_a_part_that_was_not_asked_for_is_not_taken(kind: str, tmp_path: P
     assert calls == ["", "bytes=1000-", ""]
 
 
-async def test_a_server_may_send_less_than_was_asked_for(tmp_path: Path) -> None:
-    """A part of the rest is a part of the file; the next request asks for what is still missing."""
+async def test_a_server_may_send_a_shorter_range(tmp_path: Path) -> None:
+    """The next request asks for the bytes that are still missing."""
 
     async def thrifty(request: web.Request) -> web.StreamResponse:
         start = int(request.headers.get("Range", "bytes=0-")[6:-1])
@@ -214,10 +214,8 @@ RANGES: dict[str, tuple[str, int]] = {
 
 
 @pytest.mark.parametrize("kind", RANGES)
-async def test_a_rest_that_does_not_end_where_the_file_does_makes_no_file(
-    kind: str, tmp_path: Path
-) -> None:
-    """Too much, or nobody knows how much: it is refused, or all of the file is asked for."""
+async def test_a_range_with_a_wrong_end_is_rejected(kind: str, tmp_path: Path) -> None:
+    """Too many bytes are an error; if the end is unknown, the whole file is requested."""
     said, size = RANGES[kind]
 
     async def odd(request: web.Request) -> web.StreamResponse:
@@ -240,8 +238,8 @@ async def test_a_rest_that_does_not_end_where_the_file_does_makes_no_file(
     assert not list(tmp_path.glob("*.mp4"))
 
 
-async def test_a_part_of_a_file_of_unknown_length_is_no_file(tmp_path: Path) -> None:
-    """A server that sends a part though all was asked for, and does not say of how much."""
+async def test_a_range_of_unknown_length_is_rejected(tmp_path: Path) -> None:
+    """The server sends a range that was not requested, without the length of the file."""
 
     async def odd(request: web.Request) -> web.StreamResponse:
         headers = {"Content-Range": "bytes 0-999/*", "Content-Type": "video/mp4"}
@@ -254,8 +252,8 @@ async def test_a_part_of_a_file_of_unknown_length_is_no_file(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_date_that_is_another_tells_another_version(tmp_path: Path) -> None:
-    """Even if the server has not read `If-Range`."""
+async def test_another_date_means_another_version(tmp_path: Path) -> None:
+    """The server does not support `If-Range`."""
     dates = ["Sat, 21 Nov 2026 12:00:00 GMT", "Sat, 21 Nov 2026 13:00:00 GMT"]
     calls: list[str] = []
     other = MP4[:1000] + (b"other" * 626)[:3128]
@@ -281,8 +279,8 @@ async def test_a_date_that_is_another_tells_another_version(tmp_path: Path) -> N
     assert calls == ["", "bytes=1000-", ""]
 
 
-async def test_a_video_with_a_watermark_does_not_go_on_with_one_without(tmp_path: Path) -> None:
-    """Of the same length and date though they are, and at the same place."""
+async def test_videos_with_and_without_a_watermark_are_not_mixed(tmp_path: Path) -> None:
+    """Both have the same length, date and place."""
     date = {"Last-Modified": "Sat, 21 Nov 2026 12:00:00 GMT", "Content-Type": "video/mp4"}
     marked = MP4[:1000] + (b"marks" * 626)[:3128]
     calls: list[str] = []
@@ -312,8 +310,8 @@ async def test_a_video_with_a_watermark_does_not_go_on_with_one_without(tmp_path
     assert "marked " in calls
 
 
-async def test_a_part_that_contradicts_its_server_is_forgotten(tmp_path: Path) -> None:
-    """Where the server said a wrong length, the next call begins anew."""
+async def test_a_part_file_that_contradicts_the_server_is_dropped(tmp_path: Path) -> None:
+    """After a wrong length, the next call starts from the beginning."""
     async with small() as sim, connect(sim, max_tries=2) as luma:
         task = await a_video(luma)
         sim.faults.add(media(miscounts=1000))
@@ -325,8 +323,8 @@ async def test_a_part_that_contradicts_its_server_is_forgotten(tmp_path: Path) -
         assert (await luma.download(task, tmp_path)).stat().st_size > 1000
 
 
-async def test_an_etag_that_cannot_be_sent_back_is_none(tmp_path: Path) -> None:
-    """Nothing is promised that a header cannot carry."""
+async def test_an_etag_that_cannot_be_sent_back_is_ignored(tmp_path: Path) -> None:
+    """The error does not promise that the download can be resumed."""
 
     async def latin(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"ETag": '"caf\u00e9"', "Content-Type": "video/mp4"})
@@ -345,8 +343,8 @@ async def test_an_etag_that_cannot_be_sent_back_is_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_part_that_somebody_removed_gets_no_name(tmp_path: Path) -> None:
-    """Nor does the one that another download has begun in its place."""
+async def test_a_removed_part_file_is_not_renamed(tmp_path: Path) -> None:
+    """A part file of another program in its place is not renamed either."""
     target, part = tmp_path / "cat.mp4", tmp_path / "cat.mp4.part"
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
@@ -364,8 +362,10 @@ async def test_a_part_that_somebody_removed_gets_no_name(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("dangling", [False, True])
-async def test_a_part_that_is_a_link_is_not_followed(dangling: bool, tmp_path: Path) -> None:
-    """What it leads to is somebody's."""
+async def test_a_part_file_that_is_a_symbolic_link_is_not_followed(
+    dangling: bool, tmp_path: Path
+) -> None:
+    """The target of the link is not changed."""
     (tmp_path / "videos").mkdir()
     precious = tmp_path / "precious.txt"
     if not dangling:
@@ -379,10 +379,10 @@ async def test_a_part_that_is_a_link_is_not_followed(dangling: bool, tmp_path: P
     assert dangling or precious.read_text() == "precious"
 
 
-async def test_a_part_of_somebody_else_stays_until_there_is_something_better(
+async def test_a_foreign_part_file_stays_until_content_arrives(
     tmp_path: Path,
 ) -> None:
-    """Another program's, or of another job: a download that gets nothing takes nothing."""
+    """A download without content does not remove the part file of another program or job."""
     part = tmp_path / "cat.mp4.part"
     part.write_bytes(b"half of something")
     async with small() as sim, connect(sim) as luma:
@@ -397,10 +397,10 @@ async def test_a_part_of_somebody_else_stays_until_there_is_something_better(
 
 @pytest.mark.parametrize("name", ["cat.mp4.part", "cat.mp4.part.json"])
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "device"])
-async def test_a_part_or_note_that_is_no_file_is_refused(
+async def test_a_part_file_or_note_that_is_not_regular_is_rejected(
     kind: str, name: str, tmp_path: Path
 ) -> None:
-    """At once, and what is there stays as it is."""
+    """The error comes at once, and nothing is changed."""
     place, precious = tmp_path / name, tmp_path / "precious.txt"
     precious.write_text("{}")
     match kind:
@@ -421,8 +421,8 @@ async def test_a_part_or_note_that_is_no_file_is_refused(
     assert {path.name for path in tmp_path.iterdir()} == {name, "precious.txt"}
 
 
-async def test_a_cancelled_download_takes_its_lock_along(tmp_path: Path) -> None:
-    """However often it is cancelled, and at whatever moment: the next one begins at once."""
+async def test_a_cancelled_download_releases_its_lock(tmp_path: Path) -> None:
+    """After any number of cancellations at any moment, the next download begins at once."""
     async with small(video_bytes=MEGABYTE // 2) as sim, connect(sim) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -441,8 +441,8 @@ async def test_a_cancelled_download_takes_its_lock_along(tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.part*"))
 
 
-async def test_a_cancelled_download_is_taken_up_again(tmp_path: Path) -> None:
-    """Cancellation is a normal path: what arrived stays, and nothing is left open."""
+async def test_a_cancelled_download_is_resumed(tmp_path: Path) -> None:
+    """Received bytes are kept, and no file stays open."""
     part = tmp_path / "cat.mp4.part"
     async with small(video_bytes=2 * MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
@@ -464,8 +464,8 @@ async def test_a_cancelled_download_is_taken_up_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_download_is_taken_up_again(tmp_path: Path) -> None:
-    """SIGKILL in the middle, then the same again: the rest is asked for, and the file is whole."""
+def test_a_killed_download_is_resumed(tmp_path: Path) -> None:
+    """After SIGKILL, the same call requests the rest, and the file is complete."""
     part, target = tmp_path / "cat.mp4.part", tmp_path / "cat.mp4"
     settings: dict[str, Any] = {"durations": Fixed(0.1), "video_bytes": 3 * MEGABYTE}
 
@@ -498,8 +498,8 @@ def test_a_killed_download_is_taken_up_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.mp4", "reference.mp4"]
 
 
-async def test_what_was_killed_before_it_got_its_name_only_gets_it(tmp_path: Path) -> None:
-    """Not a byte is asked for that is there."""
+async def test_a_complete_part_file_is_only_renamed(tmp_path: Path) -> None:
+    """The process was killed before the rename, and no byte is requested again."""
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
         sim.faults.add(media(times=1, cut_after=MEGABYTE // 2))
@@ -536,10 +536,8 @@ LEFT_OVERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", LEFT_OVERS)
-async def test_a_part_that_nothing_is_known_of_is_not_gone_on_with(
-    kind: str, tmp_path: Path
-) -> None:
-    """Whatever lies there, the file is what the server has."""
+async def test_a_part_file_without_a_valid_note_is_not_resumed(kind: str, tmp_path: Path) -> None:
+    """The result is the server's file, for any content of the part file and note."""
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -558,8 +556,8 @@ async def test_a_part_that_nothing_is_known_of_is_not_gone_on_with(
     assert list(tmp_path.iterdir()) == [path]
 
 
-async def test_a_part_that_got_its_name_and_kept_its_own_is_not_written_to(tmp_path: Path) -> None:
-    """Killed between the two steps of naming it: the file that is whole stays so."""
+async def test_a_part_file_with_both_names_is_not_written_to(tmp_path: Path) -> None:
+    """The process was killed during the rename, and the complete file stays unchanged."""
     target, part = tmp_path / "cat.mp4", tmp_path / "cat.mp4.part"
     async with small() as sim, connect(sim, max_tries=1) as luma:
         task = await a_video(luma)
@@ -575,7 +573,7 @@ async def test_a_part_that_got_its_name_and_kept_its_own_is_not_written_to(tmp_p
 
 
 async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
-    """The next one of this client finds it there; that of another client is refused."""
+    """A second download of the same client finds the file; one of another client is rejected."""
     async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma, connect(sim) as other:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
@@ -593,8 +591,8 @@ async def test_one_file_is_written_by_one_download(tmp_path: Path) -> None:
     assert len(sent(sim)) == 2
 
 
-async def test_a_page_does_not_take_the_place_of_what_is_here(tmp_path: Path) -> None:
-    """A hotel's login page in the middle: what had arrived is there for the next time."""
+async def test_a_login_page_does_not_replace_received_bytes(tmp_path: Path) -> None:
+    """The bytes are kept for the next download."""
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim, max_tries=1) as luma:
         task = await a_video(luma)
         whole = await reference(luma, task, tmp_path)
