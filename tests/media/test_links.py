@@ -42,7 +42,7 @@ async def test_the_error_lists_the_problem_of_every_link(tmp_path: Path) -> None
             await luma.download(task, tmp_path / "cat.mp4")
 
     told = str(caught.value)
-    assert told.startswith(f"The video of generation {task.id} did not arrive: 127.0.0.1/media/")
+    assert told.startswith(f"The video of job {task.id} did not arrive: 127.0.0.1/media/")
     assert "answered HTTP 403; the link may have expired" in told
     assert "Expires" not in told
     assert list(tmp_path.iterdir()) == []
