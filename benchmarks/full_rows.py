@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
+
+from benchmarks.servers import serve, server_process
 
 _PROMPT = (
     "An orange tabby cat dances on a moonlit roof above a quiet harbour town, the camera circling "
@@ -84,13 +85,8 @@ def row(id: str, number: int = 13917, padding: int = 0) -> dict[str, Any]:
 @contextmanager
 def full_rows(padding: int = 0) -> Iterator[str]:
     """Run the gateway, and yield its URL."""
-    command = [sys.executable, "-m", "benchmarks.full_rows", str(padding)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+    with server_process("benchmarks.full_rows", str(padding)) as server:
+        yield server.url
 
 
 async def _serve(padding: int) -> None:
@@ -111,14 +107,7 @@ async def _serve(padding: int) -> None:
     app = web.Application()
     app.router.add_get("/luma/generations/{id}", one)
     app.router.add_post("/luma/tasks", many)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None  # noqa: SLF001  nothing else tells the port
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # noqa: SLF001
-    print(f"http://127.0.0.1:{port}", flush=True)
-    await asyncio.Event().wait()
+    await serve(app)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import ssl
-import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -20,6 +19,7 @@ from typing import Any
 
 import trustme
 
+from benchmarks.servers import server_process
 from luma_async.simulator import Fault, LogNormal, Simulator, Variant
 
 
@@ -92,15 +92,9 @@ def gateway(
         "refused": refused,
     }
     with _certificate() if tls else nullcontext() as certificate:
-        command = [sys.executable, "-m", "benchmarks.gateway", json.dumps(settings)]
-        if certificate is not None:
-            command.append(str(certificate))
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            try:
-                yield GatewayProcess(process.stdout.readline().strip(), process.send_signal)
-            finally:
-                process.terminate()
+        arguments = [json.dumps(settings), *([str(certificate)] if certificate else [])]
+        with server_process("benchmarks.gateway", *arguments) as server:
+            yield GatewayProcess(server.url, server.signal)
 
 
 @functools.cache

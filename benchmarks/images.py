@@ -1,6 +1,6 @@
-"""A program that sends one large image and notes how long its event loop was held.
+"""Program that sends one large image and measures how long its event loop was blocked.
 
-It is run as a process of its own, `python -m benchmarks.images URL KIND`, and prints seconds.
+`python -m benchmarks.images URL KIND` runs it, and prints seconds.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from luma_async.image_sources import ImageLike
 
 KINDS = ("path", "bytes", "file object", "PIL image")
 SIZE = 19 * 2**20
+"""Size of the image in bytes."""
+
 SIDE = 2575
-"""Of a square of noise that is as large as a PNG."""
+"""Side in pixels of a square of random pixels. As a PNG, it has about `SIZE` bytes."""
 
 
 async def send(url: str, source: ImageLike) -> float:
-    """Send an image three times and return the longest time that the loop was held."""
+    """Send an image three times, and return the longest time that the event loop was blocked."""
     heartbeat = Heartbeat()
     async with LumaClient("benchmark-key", base_url=url) as luma:
-        await luma.generate("a cat")  # what is done once is done
+        await luma.generate("a cat")  # warm up: connections, imports, caches
         gc.collect()
         gc.freeze()
         beating = asyncio.create_task(heartbeat.beat())
@@ -43,13 +45,13 @@ async def send(url: str, source: ImageLike) -> float:
 
 
 def measure(url: str, kind: str) -> float:
-    """Run the program in a process of its own and return what it measured."""
+    """Run the program in a process of its own, and return its measurement in seconds."""
     command = [sys.executable, "-m", "benchmarks.images", url, kind]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main(url: str, kind: str) -> None:
-    """Make the image, send it, and print seconds."""
+    """Make an image of a kind, send it, and print the seconds."""
     if kind == "PIL image":
         noise = PillowImage.frombytes("RGB", (SIDE, SIDE), os.urandom(SIDE * SIDE * 3))
         print(asyncio.run(send(url, noise)))

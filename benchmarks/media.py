@@ -1,4 +1,4 @@
-"""Images in and videos out: how long the loop is held, how fast files come, in what memory."""
+"""Benchmarks of media: time that images block the event loop, and speed and memory of downloads."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.downloads import Measured, measure, served
+from benchmarks.downloads import Measurement, measure, served
 from benchmarks.gateway import gateway
 from benchmarks.images import KINDS
 from benchmarks.images import measure as measure_stall
 from benchmarks.row import Row
 
 REPETITIONS = 10
+"""Number of downloads by each program."""
+
 VIDEO_SIZE = 500 * 10**6
+"""Size of the video in bytes."""
 
 
 def rows() -> Iterator[Row]:
-    """Send a large image of each kind, and download a large video beside curl."""
+    """Send a large image of each kind, and compare the download of a large video with curl."""
     yield from _images()
     yield from _downloads()
 
@@ -33,7 +36,7 @@ def _images() -> Iterator[Row]:
         with gateway(median=60) as server:
             stall = min(measure_stall(server.url, kind) for _ in range(3))
         yield Row(
-            f"longest time the loop was held while 19 MiB were sent, given as {kind} (best of 3)",
+            f"longest time the loop was blocked by an image of 19 MiB, given as {kind} (best of 3)",
             f"{stall * 1000:.0f} ms",
             "at most 20 ms",
             stall <= 0.02,
@@ -41,7 +44,7 @@ def _images() -> Iterator[Row]:
 
 
 def _downloads() -> Iterator[Row]:
-    ours: list[Measured] = []
+    ours: list[Measurement] = []
     curls: list[float] = []
     same = True
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +52,7 @@ def _downloads() -> Iterator[Row]:
         _make_video(source)
         with served(source) as url:
             for number in range(2 * REPETITIONS):
-                if number % 4 in (0, 3):  # neither always comes after the other
+                if number % 4 in (0, 3):  # alternate who comes first
                     ours.append(measure(url, target))
                 else:
                     curls.append(_curl(url, target))
@@ -58,7 +61,7 @@ def _downloads() -> Iterator[Row]:
     ratio = statistics.median(curls) / statistics.median(each.seconds for each in ours)
     megabytes = VIDEO_SIZE / 10**6
     yield Row(
-        f"speed of a download of 500 MB, curl's being 1 (medians of {REPETITIONS})",
+        f"speed of a download of 500 MB relative to curl (medians of {REPETITIONS})",
         f"{ratio:.2f} ({megabytes / statistics.median(m.seconds for m in ours):,.0f} MB/s; curl: "
         f"{megabytes / statistics.median(curls):,.0f} MB/s)",
         "at least 0.8",
@@ -72,14 +75,15 @@ def _downloads() -> Iterator[Row]:
         memory <= 64 * 10**6,
     )
     yield Row(
-        "the file is the one that was served",
-        "same SHA-256" if same else "another",
-        "the same",
+        "the downloaded file equals the served one",
+        "same SHA-256" if same else "different SHA-256",
+        "same SHA-256",
         same,
     )
 
 
 def _make_video(path: Path) -> None:
+    """Write a file that looks like an MP4, of random bytes so that nothing can compress it."""
     chance = random.Random(1)
     with path.open("wb") as file:
         file.write(struct.pack(">I4s", 16, b"ftyp") + b"isomisom")
@@ -90,9 +94,9 @@ def _make_video(path: Path) -> None:
 
 
 def _curl(url: str, path: Path) -> float:
-    """Return the seconds that curl says it took."""
+    """Download a file with curl, and return the seconds that curl reports."""
     program = shutil.which("curl")
-    assert program is not None, "curl is what this is compared with"
+    assert program is not None, "curl must be installed for the comparison"
     command = [program, "--silent", "--fail", "--output", str(path), "--write-out", "%{time_total}"]
     done = subprocess.run([*command, url], check=True, capture_output=True, text=True)
     return float(done.stdout)
