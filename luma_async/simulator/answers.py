@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
-from luma_async.simulator.simulated_jobs import Clock, Job
+from luma_async.simulator.clock import Clock
+from luma_async.simulator.simulated_jobs import Job
 from luma_async.simulator.variant import Variant
 
 _WORDS = {

@@ -9,7 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from luma_async.simulator.simulated_jobs import Clock, Job
+from luma_async.simulator.clock import Clock
+from luma_async.simulator.simulated_jobs import Job
 
 logger = logging.getLogger("luma_async.simulator")
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from luma_async.simulator.bell import Bell
+from luma_async.simulator.clock import Bell
 
 CallName = Literal["generate", "extend", "get", "tasks", "link", "media"]
 SUBMISSIONS: tuple[CallName, ...] = ("generate", "extend")

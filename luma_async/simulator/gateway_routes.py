@@ -10,8 +10,9 @@ from aiohttp import web
 
 from luma_async.simulator.answers import Answers
 from luma_async.simulator.callbacks import Callbacks
+from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.simulated_jobs import Clock, Job, JobMaker, is_known_ratio
+from luma_async.simulator.simulated_jobs import Job, JobMaker, is_known_ratio
 from luma_async.simulator.variant import Variant
 
 PROMPT_LIMIT = 5000

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from luma_async.simulator.simulated_jobs import Clock, Job
+from luma_async.simulator.clock import Clock
+from luma_async.simulator.simulated_jobs import Job
 
 
 class Ledger:

@@ -9,9 +9,10 @@ from pathlib import Path
 from aiohttp import web
 
 from luma_async.simulator.answers import Links
+from luma_async.simulator.clock import Clock
 from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.simulated_jobs import Clock, Job
+from luma_async.simulator.simulated_jobs import Job
 
 NAMES = ("video.mp4", "clean.mp4", "thumbnail.jpg", "last.jpg")
 """The files of a job: the video with and without a watermark, its first and its last frame."""

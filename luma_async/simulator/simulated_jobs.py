@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from luma_async.simulator.bell import Bell
+from luma_async.simulator.clock import Clock
 from luma_async.simulator.durations import Durations
 
 Phase = Literal["pending", "processing", "completed", "failed"]
@@ -26,35 +25,6 @@ _RATIOS = {
     "21:9": (21, 9),
     "9:21": (9, 21),
 }
-
-
-class Clock:
-    """Simulated time: `speed` seconds pass in each real one, and more where it is put forward."""
-
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-        self._start = time.monotonic()
-        self._epoch = time.time()
-        self._ahead = 0.0
-        self._put_forward = Bell()
-
-    def now(self) -> float:
-        """Return simulated seconds since the start."""
-        return (time.monotonic() - self._start) * self.speed + self._ahead
-
-    def advance(self, seconds: float) -> None:
-        """Put the clock forward by simulated seconds."""
-        self._ahead += seconds
-        self._put_forward.ring()
-
-    async def sleep_until(self, moment: float) -> None:
-        """Return once a simulated moment has come."""
-        while (left := moment - self.now()) > 0:
-            await self._put_forward.wait(left / self.speed)
-
-    def real(self, moment: float) -> float:
-        """Return when a simulated moment is, in seconds of the Unix epoch."""
-        return self._epoch + moment / self.speed
 
 
 @dataclass(frozen=True, slots=True)

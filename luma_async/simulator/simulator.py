@@ -16,6 +16,7 @@ from aiohttp import web
 
 from luma_async.simulator.answers import Answers, Links
 from luma_async.simulator.callbacks import Callbacks
+from luma_async.simulator.clock import Clock
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
@@ -23,7 +24,7 @@ from luma_async.simulator.gateway_routes import Gateway
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media_host import Media
 from luma_async.simulator.rate_limit import RateLimit
-from luma_async.simulator.simulated_jobs import Clock, JobMaker
+from luma_async.simulator.simulated_jobs import JobMaker
 from luma_async.simulator.variant import Variant
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice

@@ -14,8 +14,8 @@ from PIL import Image, ImageChops, ImageStat
 
 from luma_async.simulator import Exponential, Fault, Fixed, LogNormal, Simulator, Variant
 from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.clock import Clock
 from luma_async.simulator.rate_limit import RateLimit
-from luma_async.simulator.simulated_jobs import Clock
 from luma_async.testing import running_simulator
 from tests.clients import HOUR, until
 

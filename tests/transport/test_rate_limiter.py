@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from luma_async.simulator import Variant
 from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.clock import Clock
 from luma_async.simulator.rate_limit import RateLimit
-from luma_async.simulator.simulated_jobs import Clock
 from luma_async.transport.rate_limiter import (
     DECREASE,
     DOUBT,

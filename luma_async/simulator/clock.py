@@ -4,8 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from functools import partial
+
+
+class Clock:
+    """Simulated time: `speed` seconds pass in each real one, and more where it is put forward."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._start = time.monotonic()
+        self._epoch = time.time()
+        self._ahead = 0.0
+        self._put_forward = Bell()
+
+    def now(self) -> float:
+        """Return simulated seconds since the start."""
+        return (time.monotonic() - self._start) * self.speed + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward by simulated seconds."""
+        self._ahead += seconds
+        self._put_forward.ring()
+
+    async def sleep_until(self, moment: float) -> None:
+        """Return once a simulated moment has come."""
+        while (left := moment - self.now()) > 0:
+            await self._put_forward.wait(left / self.speed)
+
+    def real(self, moment: float) -> float:
+        """Return when a simulated moment is, in seconds of the Unix epoch."""
+        return self._epoch + moment / self.speed
 
 
 class Bell:
