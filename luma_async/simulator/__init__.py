@@ -1,12 +1,12 @@
-"""A whole gateway on loopback: every call, every variant, faults on demand, real videos.
+"""Simulator: a whole gateway on loopback, with all variants, faults on demand and real videos.
 
 >>> async with Simulator(speed=20) as sim:                        # doctest: +SKIP
 ...     async with LumaClient("any key", base_url=sim.url) as luma:
 ...         video = await (await luma.generate("a cat dances"))
 ...     assert len(sim.ledger.jobs) == 1
 
-It takes no key and no network, and bills nobody. It knows the wire only and shares no code with
-the client that reads it, so that the two can disagree.
+It needs no API key and no network, and costs nothing. It implements the wire format on its own and
+shares no code with the client, so that an error in one of them is not repeated in the other.
 """
 
 from luma_async.simulator.durations import Durations, Exponential, Fixed, LogNormal

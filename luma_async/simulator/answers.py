@@ -1,4 +1,4 @@
-"""Jobs in the server's words, in each of the variants."""
+"""Answers: the JSON bodies of the gateway about jobs, in each of its variants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from luma_async.simulator.clock import Clock
-from luma_async.simulator.simulated_jobs import Job
+from luma_async.simulator.simulated_jobs import SimulatedJob
 from luma_async.simulator.variant import Variant
 
 _WORDS = {
@@ -24,14 +24,14 @@ _PHASES = ("pending", "processing", "completed", "failed")
 
 
 class Answers:
-    """Writes answers as one variant of the gateway does."""
+    """Writer of answers in the format of one variant of the gateway."""
 
-    def __init__(self, variant: Variant, clock: Clock, links: Links) -> None:
+    def __init__(self, variant: Variant, clock: Clock, links: SignedLinks) -> None:
         self._variant = variant
         self._clock = clock
         self.links = links
 
-    def taken(self, job: Job) -> Any:
+    def accepted(self, job: SimulatedJob) -> Any:
         """Return the answer to a submission."""
         moment = self._time(job.taken_at)
         match self._variant.submission:
@@ -66,7 +66,7 @@ class Answers:
                 return {"gen_api_response": task, "gen_api_status": 201}
         return task
 
-    def one(self, job: Job) -> Any:
+    def one(self, job: SimulatedJob) -> Any:
         """Return the answer to "get one"."""
         if self._variant.one == "row":
             row = self.row(job)
@@ -82,7 +82,7 @@ class Answers:
                 return {"data": task}
         return task
 
-    def many(self, jobs: list[Job]) -> Any:
+    def many(self, jobs: list[SimulatedJob]) -> Any:
         """Return the answer to "get many"."""
         if self._variant.batch == "rows":
             return {"code": "success", "message": "", "data": [self.row(job) for job in jobs]}
@@ -91,8 +91,8 @@ class Answers:
             return {"data": tasks}
         return tasks
 
-    def task(self, job: Job) -> dict[str, Any]:
-        """Return the task object as it stands now."""
+    def task(self, job: SimulatedJob) -> dict[str, Any]:
+        """Return the current task object."""
         now = self._clock.now()
         phase = job.phase(now)
         task: dict[str, Any] = {
@@ -111,8 +111,8 @@ class Answers:
             task |= self._assets(job)
         return task
 
-    def row(self, job: Job) -> dict[str, Any]:
-        """Return the row that wraps the task object."""
+    def row(self, job: SimulatedJob) -> dict[str, Any]:
+        """Return the current row around the task object."""
         now = self._clock.now()
         phase = job.phase(now)
         data: Mapping[str, Any] | None = self.task(job)
@@ -138,20 +138,20 @@ class Answers:
             "data": data,
         }
 
-    def _by_upstream(self, task: dict[str, Any], job: Job) -> dict[str, Any]:
+    def _by_upstream(self, task: dict[str, Any], job: SimulatedJob) -> dict[str, Any]:
         if not self._variant.upstream_ids:
             return task
         return {**task, self._variant.id_name: _upstream_id(job)}
 
-    def _has_link(self, job: Job, now: float) -> bool:
+    def _has_link(self, job: SimulatedJob, now: float) -> bool:
         return job.phase(now) == "completed" and now >= job.ends_at + self._variant.link_delay
 
-    def _reason(self, job: Job, now: float) -> str | None:
+    def _reason(self, job: SimulatedJob, now: float) -> str | None:
         if self._variant.video == "reason" and self._has_link(job, now):
             return self.links.to(job, "video.mp4")
         return job.failure if job.phase(now) == "failed" else None
 
-    def _assets(self, job: Job) -> dict[str, Any]:
+    def _assets(self, job: SimulatedJob) -> dict[str, Any]:
         size = {"width": job.width, "height": job.height}
         clean = self.links.to(job, "clean.mp4")
         video = {"url": self.links.to(job, "video.mp4"), **size, "download_url": clean}
@@ -173,7 +173,7 @@ class Answers:
                 return {}
         return {"video": video, "video_raw": raw, "thumbnail": thumbnail, "last_frame": last}
 
-    def _estimate(self, job: Job) -> float | None:
+    def _estimate(self, job: SimulatedJob) -> float | None:
         left = (job.ends_at - self._clock.now()) / self._clock.speed
         return round(left, 3) if self._variant.estimates and left > 0 else None
 
@@ -197,7 +197,7 @@ class Answers:
         return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def refusal(self, status: int, code: str, message: str) -> web.Response:
-        """Return an error in the family's form."""
+        """Return an error answer in the variant's format."""
         match self._variant.errors:
             case "task":
                 body: Any = {"code": code, "message": message, "data": None}
@@ -219,14 +219,15 @@ class Answers:
 
 
 _HOST: ContextVar[str] = ContextVar("host")
-"""What the client of the request that is being answered calls this server."""
+"""Base URL by which the current request's client reached this server."""
 
 
-class Links:
-    """Signed links to the files of a job, which expire.
+class SignedLinks:
+    """Signed links to the files of jobs, with an expiry time.
 
-    They lead to the host that the request was sent to: one that listens on all addresses is called
-    something else by each of its clients. Those in a callback are as the submission's would be.
+    Links begin with the base URL of the current request, because a server on all addresses is
+    reached by a different name by each of its clients. Links in a callback begin with the base URL
+    of the job's submission.
     """
 
     def __init__(self, clock: Clock, *, lifetime: float) -> None:
@@ -235,24 +236,24 @@ class Links:
         self.host = ""
 
     def use_host(self, host: str) -> None:
-        """Let links in the answer to the current request lead to a host."""
+        """Set the base URL of links in the answer to the current request."""
         _HOST.set(host)
 
-    def to(self, job: Job, name: str) -> str:
-        """Return a link that is good from now on for its lifetime, in simulated seconds."""
+    def to(self, job: SimulatedJob, name: str) -> str:
+        """Return a link to a file of a job that is valid from now on for the lifetime."""
         until = self._clock.now() + self._lifetime
         host = _HOST.get(self.host)
         return f"{host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.3f}"
 
-    def is_good(self, until: str) -> bool:
-        """Return whether a link has not expired."""
+    def is_valid(self, until: str) -> bool:
+        """Return `True` if a link has not expired."""
         try:
             return float(until) >= self._clock.now()
         except ValueError:
             return False
 
 
-def _upstream_id(job: Job) -> str:
+def _upstream_id(job: SimulatedJob) -> str:
     return f"upstream-{job.number}"
 
 

@@ -1,4 +1,4 @@
-"""Calls to the `notify_hook` of a job when it moves."""
+"""Callbacks: requests to the `notify_hook` of a job when its state changes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any
 import aiohttp
 
 from luma_async.simulator.clock import Clock
-from luma_async.simulator.simulated_jobs import Job
+from luma_async.simulator.simulated_jobs import SimulatedJob
 
 logger = logging.getLogger("luma_async.simulator")
 
 
 class Callbacks:
-    """Posts what became of a job: when it starts and when it ends, 3 tries each, 100 ms apart."""
+    """Sender of callbacks when a job starts and ends, with three tries each, 100 ms apart."""
 
-    def __init__(self, clock: Clock, describe: Callable[[Job], Any]) -> None:
+    def __init__(self, clock: Clock, describe: Callable[[SimulatedJob], Any]) -> None:
         self._clock = clock
         self._describe = describe
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, job: Job) -> None:
-        """Call the job's hook, if it has one."""
+    def follow(self, job: SimulatedJob) -> None:
+        """Send the callbacks of a job, if it has a hook."""
         url = job.request.get("notify_hook")
         if url:
-            task = asyncio.create_task(self._tell(job, str(url)))
+            task = asyncio.create_task(self._send(job, str(url)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Call nobody any more."""
+        """Stop sending callbacks."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _tell(self, job: Job, url: str) -> None:
+    async def _send(self, job: SimulatedJob, url: str) -> None:
         timeout = aiohttp.ClientTimeout(total=5)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             for moment in (job.starts_at, job.ends_at):

@@ -1,4 +1,4 @@
-"""Bell: wakes whoever waits in an event loop, rung from any thread."""
+"""Clock: simulated time, and waits that end early when the time is advanced."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from functools import partial
 
 
 class Clock:
-    """Simulated time: `speed` seconds pass in each real one, and more where it is put forward."""
+    """Simulated time: runs `speed` times as fast as real time, and can be advanced."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
         self._start = time.monotonic()
         self._epoch = time.time()
         self._ahead = 0.0
-        self._put_forward = Bell()
+        self._advanced = Notifier()
 
     def now(self) -> float:
-        """Return simulated seconds since the start."""
+        """Return the simulated seconds since the start."""
         return (time.monotonic() - self._start) * self.speed + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward by simulated seconds."""
+        """Advance the clock by simulated seconds."""
         self._ahead += seconds
-        self._put_forward.ring()
+        self._advanced.notify_all()
 
     async def sleep_until(self, moment: float) -> None:
-        """Return once a simulated moment has come."""
+        """Sleep until a simulated time."""
         while (left := moment - self.now()) > 0:
-            await self._put_forward.wait(left / self.speed)
+            await self._advanced.wait(left / self.speed)
 
     def real(self, moment: float) -> float:
-        """Return when a simulated moment is, in seconds of the Unix epoch."""
+        """Return a simulated time as seconds of the Unix epoch."""
         return self._epoch + moment / self.speed
 
 
-class Bell:
-    """An event that is over at once: those who wait when it rings wake, later ones wait anew.
+class Notifier:
+    """Event that wakes all current waiters and is not set afterwards.
 
-    Tests ring it, and may run in another thread than the simulator.
+    It can be notified from any thread, because tests may run in another thread than the simulator.
     """
 
     def __init__(self) -> None:
         self._waiting: set[Callable[[], object]] = set()
 
-    def ring(self) -> None:
-        """Wake those who wait."""
+    def notify_all(self) -> None:
+        """Wake all waiters."""
         for wake in tuple(self._waiting):
             wake()
 
     async def wait(self, seconds: float) -> None:
-        """Return when it rings, or after so many seconds."""
+        """Wait for `notify_all()`, for a number of seconds at most."""
         loop = asyncio.get_running_loop()
-        rung = asyncio.Event()
-        wake = partial(loop.call_soon_threadsafe, rung.set)
-        timer = loop.call_later(seconds, rung.set) if seconds < math.inf else None
+        notified = asyncio.Event()
+        wake = partial(loop.call_soon_threadsafe, notified.set)
+        timer = loop.call_later(seconds, notified.set) if seconds < math.inf else None
         self._waiting.add(wake)
         try:
-            await rung.wait()
+            await notified.wait()
         finally:
             self._waiting.discard(wake)
             if timer is not None:

@@ -1,4 +1,4 @@
-"""How long jobs take."""
+"""Durations: probability distributions of the time that simulated jobs take."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Protocol
 
 
 class Durations(Protocol):
-    """A distribution of job durations in simulated seconds."""
+    """Protocol of distributions of job durations in simulated seconds."""
 
     def draw(self, chance: random.Random) -> float:
-        """Return how long one job takes."""
+        """Return the duration of one job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Every job takes this long."""
+    """Fixed duration in seconds: each job takes equally long."""
 
     seconds: float
 
@@ -27,7 +27,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """Half of the jobs take less than `median` seconds; `sigma` is the spread of the logarithm."""
+    """Log-normal distribution; `sigma` is the standard deviation of the logarithm."""
 
     median: float = 60.0
     sigma: float = 0.35
@@ -38,7 +38,7 @@ class LogNormal:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Memoryless: however long a job has run, it takes `mean` seconds more on average."""
+    """Exponential distribution: a running job takes `mean` more seconds at any age."""
 
     mean: float = 60.0
 

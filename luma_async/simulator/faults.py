@@ -1,4 +1,4 @@
-"""What goes wrong on demand."""
+"""Faults: errors of the server, the proxy or the network, on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from luma_async.simulator.clock import Bell
+from luma_async.simulator.clock import Notifier
 
 CallName = Literal["generate", "extend", "get", "tasks", "link", "media"]
 SUBMISSIONS: tuple[CallName, ...] = ("generate", "extend")
@@ -22,28 +22,29 @@ _REASONS = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong with some calls; the class methods make the usual ones.
+    """Fault that affects some calls. The class methods create the usual ones.
 
-    >>> Fault.cut(after=True, times=10)           # takes the job, then cuts the connection
+    >>> Fault.cut(after=True, times=10)           # accepts the job, then cuts the connection
     ... # doctest: +SKIP
     >>> Fault.rate_limited(retry_after=1, share=0.1)   # doctest: +SKIP
 
     Args:
-        on: the calls it befalls.
-        after: whether the server does its part first: takes the job, then fails to say so.
-        times: how often it happens, always if `None`.
-        share: the part of the calls that it befalls while it lasts.
-        delay: real seconds to wait first, or until the faults are cleared; `math.inf` holds calls
-            for as long as a test wants.
-        reused: only where the connection has carried a request before.
-        drop: close the connection without an answer.
-        closes: close the connection right after the answer, without a `Connection: close`.
-        status, body, headers: the answer instead of the proper one.
-        cut_after: on media, the bytes of each answer after which the connection is cut.
-        bytes_per_second: on media, how slowly the file comes.
-        ranges: on media, whether a part of a file can be asked for.
-        validators: on media, whether the answer says which version of the file it is.
-        miscounts: on media, the bytes by which the length that is said is too long.
+        on: names of the affected calls.
+        after: `True` if the fault occurs after the server has processed the call, so that the job
+            is accepted without an answer.
+        times: number of times that the fault occurs; `None` for no limit.
+        share: fraction of the calls that are affected.
+        delay: real seconds by which the call is delayed. The delay ends early when the faults are
+            cleared, so `math.inf` holds calls for as long as a test wants.
+        reused: `True` if only requests on a reused connection are affected.
+        drop: `True` to close the connection without an answer.
+        closes: `True` to close the connection after the answer, without `Connection: close`.
+        status, body, headers: an answer in place of the right one.
+        cut_after: for files: number of bytes of each answer after which the connection is cut.
+        bytes_per_second: for files: download speed.
+        ranges: for files: `False` to ignore the header `Range`.
+        validators: for files: `False` to leave out `ETag` and `Last-Modified`.
+        miscounts: for files: number of bytes by which `Content-Length` is too large.
 
     """
 
@@ -66,29 +67,29 @@ class Fault:
 
     @classmethod
     def cut(cls, **where: Any) -> Self:
-        """Cut the connection instead of an answer."""
+        """Cut the connection in place of an answer."""
         return cls(drop=True, **where)
 
     @classmethod
     def closing(cls, **where: Any) -> Self:
-        """Answer rightly, and close the connection then, without having said so."""
+        """Answer correctly, then close the connection without `Connection: close`."""
         return cls(closes=True, **where)
 
     @classmethod
     def slow(cls, seconds: float, **where: Any) -> Self:
-        """Answer rightly, and late."""
+        """Answer correctly after a delay in seconds."""
         return cls(delay=seconds, **where)
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = None, **where: Any) -> Self:
-        """Answer 429, with `Retry-After` if given (seconds or an HTTP date)."""
+        """Answer 429, with a `Retry-After` if given (seconds or an HTTP date)."""
         headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
         body = b'{"error": {"message": "too many requests", "type": "rate_limit", "code": "429"}}'
         return cls(status=429, body=body, headers=headers, **where)
 
     @classmethod
     def page(cls, status: int = 502, **where: Any) -> Self:
-        """Answer with an HTML page of the proxy in front."""
+        """Answer with the HTML page of a reverse proxy."""
         text = _PAGE.format(status=status, reason=_REASONS.get(status, "Error"))
         return cls(
             status=status, body=text.encode(), headers=(("Content-Type", "text/html"),), **where
@@ -96,48 +97,48 @@ class Fault:
 
     @classmethod
     def explained(cls, status: int = 500, **where: Any) -> Self:
-        """Refuse, and explain it in JSON."""
+        """Answer with an error in JSON."""
         upstream = b'{"error": {"message": "upstream is overloaded", "code": "upstream_error"}}'
         gateway = b'{"error": {"message": "this is refused", "code": "refused"}}'
         return cls(status=status, body=upstream if status >= 500 else gateway, **where)
 
     @classmethod
     def answer(cls, body: bytes, *, status: int = 200, **where: Any) -> Self:
-        """Answer with any bytes, such as `{}`."""
+        """Answer with a given body, such as `{}`."""
         return cls(status=status, body=body, **where)
 
 
 @dataclass(slots=True)
-class _Armed:
+class _ActiveFault:
     fault: Fault
     left: int | None
 
 
 @dataclass(slots=True)
 class Faults:
-    """The faults that are armed."""
+    """Active faults of a simulator."""
 
     chance: random.Random
-    cleared: Bell = field(default_factory=Bell)
-    _armed: list[_Armed] = field(default_factory=list)
+    cleared: Notifier = field(default_factory=Notifier)
+    _active: list[_ActiveFault] = field(default_factory=list)
 
     def add(self, *faults: Fault) -> None:
-        """Arm faults; of several that befall a call, each happens in the order of arming."""
-        self._armed.extend(_Armed(fault, fault.times) for fault in faults)
+        """Activate faults. If several affect a call, they occur in the order of activation."""
+        self._active.extend(_ActiveFault(fault, fault.times) for fault in faults)
 
     def clear(self) -> None:
-        """Let everything go right again, and the calls that are being delayed go on at once."""
-        self._armed.clear()
-        self.cleared.ring()
+        """Deactivate all faults, and release delayed calls at once."""
+        self._active.clear()
+        self.cleared.notify_all()
 
     def due(self, call: str, *, after: bool, reused: bool) -> Iterator[Fault]:
-        """Use up and yield what befalls this call, before or after the server did its part."""
-        for armed in self._armed:
-            fault = armed.fault
-            if call not in fault.on or fault.after is not after or armed.left == 0:
+        """Yield and use up the faults of one call, before or after it is processed."""
+        for active in self._active:
+            fault = active.fault
+            if call not in fault.on or fault.after is not after or active.left == 0:
                 continue
             if (fault.reused and not reused) or self.chance.random() >= fault.share:
                 continue
-            if armed.left is not None:
-                armed.left -= 1
+            if active.left is not None:
+                active.left -= 1
             yield fault

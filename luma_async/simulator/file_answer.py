@@ -1,4 +1,4 @@
-"""A file as a media host sends it: ranges, validators, and what goes wrong with them."""
+"""File answers: byte ranges, validators and the faults of a media host."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
 
 
 class FileAnswer(web.StreamResponse):
-    """Sends a file, or the range of it that was asked for (RFC 9110, 13.1.5 and 14).
+    """Response with a file or the requested range of it (RFC 9110, 13.1.5 and 14).
 
-    `fault` may be set before it is prepared; `note` is told which bytes were sent, end excluded.
+    `fault` can be set until `prepare()` is called. `note` is called with the start and the end of
+    the bytes that were sent; the end is excluded.
     """
 
     def __init__(self, path: Path, note: Callable[[int, int], None]) -> None:
@@ -31,7 +32,7 @@ class FileAnswer(web.StreamResponse):
         self.fault = Fault()
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it all."""
+        """Send the headers and the content."""
         about = await asyncio.to_thread(self._path.stat)
         size, fault = about.st_size, self.fault
         etag = f'"{about.st_mtime_ns:x}-{size:x}"'
@@ -60,7 +61,7 @@ class FileAnswer(web.StreamResponse):
         if request.method != "HEAD":
             await self._send(start, last)
             if last - start < self.content_length and request.transport is not None:
-                request.transport.close()  # what was written still arrives
+                request.transport.close()  # unlike abort(), sends the buffered bytes first
         return writer
 
     async def _send(self, start: int, end: int) -> None:

@@ -1,4 +1,4 @@
-"""Real MP4s: frames that show the prompt and move, and extensions that go on where it ended."""
+"""Films: MP4 videos that show the prompt, and whose extensions continue at the last frame."""
 
 from __future__ import annotations
 
@@ -14,43 +14,45 @@ from typing import Any, BinaryIO
 import av
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from luma_async.simulator.simulated_jobs import Job
+from luma_async.simulator.simulated_jobs import SimulatedJob
 
 FRAMES_PER_SECOND = 24
 _FADE_FRAMES = 12
+"""Number of frames in which the caption of an extension fades in."""
+
+_CACHED_PIXELS = 200 * 200
+"""Maximum number of pixels in a frame of cached films. Tests render the same small films often."""
+
+_CACHED_FILMS = 64
+"""Maximum number of cached films."""
+
+_cache: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
 
 
-_SMALL = 200 * 200
-"""Pixels of a frame, up to which films are kept: tests make the same few again and again."""
-
-_kept: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
-_MOST_KEPT = 64
-
-
-def save_video(job: Job, path: Path, *, watermark: bool, least_bytes: int = 0) -> None:
-    """Render the video of a job, in a file that is not smaller than asked for."""
-    key = (*_looks_like(job), watermark)
-    if (film := _kept.get(key)) is not None:
+def save_video(job: SimulatedJob, path: Path, *, watermark: bool, least_bytes: int = 0) -> None:
+    """Render the video of a job into a file of at least `least_bytes`."""
+    key = (*_cache_key(job), watermark)
+    if (film := _cache.get(key)) is not None:
         path.write_bytes(film)
     else:
         _render(job, path, watermark=watermark)
-        if job.width * job.height <= _SMALL:
-            _kept[key] = path.read_bytes()
-            while len(_kept) > _MOST_KEPT:
-                _kept.popitem(last=False)
+        if job.width * job.height <= _CACHED_PIXELS:
+            _cache[key] = path.read_bytes()
+            while len(_cache) > _CACHED_FILMS:
+                _cache.popitem(last=False)
     missing = least_bytes - path.stat().st_size
     if missing > 0:
         with path.open("ab") as file:
             _pad(file, max(missing, 8), random.Random(job.id))
 
 
-def _looks_like(job: Job) -> tuple[Any, ...]:
-    """Return what films are equal in that show the same."""
-    parent = _looks_like(job.parent) if job.parent is not None else ()
+def _cache_key(job: SimulatedJob) -> tuple[Any, ...]:
+    """Return a cache key that is equal for films with the same content."""
+    parent = _cache_key(job.parent) if job.parent is not None else ()
     return job.id, job.prompt, job.width, job.height, job.frames, parent
 
 
-def _render(job: Job, path: Path, *, watermark: bool) -> None:
+def _render(job: SimulatedJob, path: Path, *, watermark: bool) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.width, stream.height = job.width, job.height
@@ -63,7 +65,7 @@ def _render(job: Job, path: Path, *, watermark: bool) -> None:
 
 
 def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:
-    """Append a box that players skip (ISO/IEC 14496-12, 8.1.2), no two parts of it alike."""
+    """Append a box of random bytes that players skip (ISO/IEC 14496-12, 8.1.2)."""
     file.write(struct.pack(">I4s", size, b"free"))
     left = size - 8
     while left:
@@ -72,7 +74,7 @@ def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:
         left -= piece
 
 
-def save_frame(job: Job, path: Path, *, last: bool) -> None:
+def save_frame(job: SimulatedJob, path: Path, *, last: bool) -> None:
     """Render the first or the last frame of a job as a JPEG."""
     image = _Scene(job).draw(job.frames - 1 if last else 0)
     image.save(path, "JPEG", quality=88)
@@ -83,15 +85,15 @@ def _frame(image: Image.Image) -> av.VideoFrame:
 
 
 class _Scene:
-    """Coloured discs that drift over a gradient, above a caption with the prompt.
+    """Scene of coloured discs that drift over a gradient, above a caption with the prompt.
 
-    An extension has its parent's discs and colours and goes on at the parent's time, so its first
-    frame is the parent's last, and its own caption fades in over it.
+    An extension has its parent's discs and colours and continues at the parent's time. So its first
+    frame is the parent's last one, and its own caption fades in over it.
     """
 
-    def __init__(self, job: Job, *, watermark: bool = False) -> None:
+    def __init__(self, job: SimulatedJob, *, watermark: bool = False) -> None:
         self._size = (job.width, job.height)
-        self._first = _first_moment(job)
+        self._first = _first_frame(job)
         root = job
         while root.parent is not None:
             root = root.parent
@@ -106,7 +108,7 @@ class _Scene:
         )
 
     def draw(self, number: int) -> Image.Image:
-        """Return a frame by its number in this video."""
+        """Return the frame with a number in this video."""
         if number == 0 and self._start is not None:
             return self._start
         width, height = self._size
@@ -122,13 +124,13 @@ class _Scene:
         return image
 
 
-def _first_moment(job: Job) -> int:
-    """Return the frame of the scene that a video begins at."""
-    return 0 if job.parent is None else _first_moment(job.parent) + job.parent.frames - 1
+def _first_frame(job: SimulatedJob) -> int:
+    """Return the number of a video's first frame, counted from the start of the scene."""
+    return 0 if job.parent is None else _first_frame(job.parent) + job.parent.frames - 1
 
 
 class _Disc:
-    """One soft disc on its way."""
+    """Soft-edged disc on a smooth path."""
 
     def __init__(self, size: tuple[int, int], chance: random.Random) -> None:
         self._width, self._height = size
@@ -142,7 +144,7 @@ class _Disc:
         self._radius = radius
 
     def paste(self, image: Image.Image, moment: float) -> None:
-        """Draw it where it is at a moment in seconds."""
+        """Draw the disc at its position at a time in seconds."""
         across = (math.sin(moment * self._speed[0] + self._phase[0]) + 1) / 2
         down = (math.cos(moment * self._speed[1] + self._phase[1]) + 1) / 2
         place = (

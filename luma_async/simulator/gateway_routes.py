@@ -1,4 +1,4 @@
-"""The calls of the gateway's own format."""
+"""Gateway routes: the calls of the API, and the errors with which a gateway rejects them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from luma_async.simulator.answers import Answers
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.simulated_jobs import Job, JobMaker, is_known_ratio
+from luma_async.simulator.simulated_jobs import SimulatedJob, JobFactory, is_known_ratio
 from luma_async.simulator.variant import Variant
 
 PROMPT_LIMIT = 5000
 
 
-class Gateway:
-    """Answers the calls of wire format 1 for the jobs in a ledger."""
+class GatewayRoutes:
+    """Handlers of the API calls (wire format 1) for the jobs in a ledger."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Gateway:
         clock: Clock,
         chance: random.Random,
         ledger: Ledger,
-        maker: JobMaker,
+        maker: JobFactory,
         answers: Answers,
         callbacks: Callbacks,
         credits: int | None,
@@ -45,13 +45,13 @@ class Gateway:
         self._credits = credits
         self._max_jobs = max_jobs
         self._full_for = full_for
-        self._made: dict[str, Job] = {}  # by the key that its submission came with
+        self._jobs_by_key: dict[str, SimulatedJob] = {}  # by `Idempotency-Key`
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the calls, each named as faults and the ledger name it."""
+        """Return the routes, named like the calls in faults and the ledger."""
         one = "/luma/generations/{id}"
         return [
-            # The best-known web client posts to it with a slash at the end.
+            # The best-known web client adds a slash at the end.
             web.post("/luma/generations{slash:/?}", self._generate, name="generate"),
             web.post(f"{one}/extend", self._extend, name="extend"),
             web.get(one, self._get, name="get"),
@@ -63,7 +63,7 @@ class Gateway:
         body = await _json_body(request)
         if (refused := self._check(body, extends=False)) is not None:
             return refused
-        return self._take(request, body, None)
+        return self._accept(request, body, None)
 
     async def _extend(self, request: web.Request) -> web.Response:
         if self._variant.extend != "offered":
@@ -76,7 +76,7 @@ class Gateway:
         body = await _json_body(request)
         if (refused := self._check(body, extends=True)) is not None:
             return refused
-        return self._take(request, body, parent)
+        return self._accept(request, body, parent)
 
     async def _get(self, request: web.Request) -> web.Response:
         self._ledger.jobs_looked_at += 1
@@ -119,7 +119,7 @@ class Gateway:
         return self._answers.refusal(404, "task_not_exist", "task not found")
 
     def _check(self, body: dict[str, Any], *, extends: bool) -> web.Response | None:
-        """Refuse what the gateway would refuse."""
+        """Return the error with which the gateway rejects a submission, if it does."""
         prompt = body.get("user_prompt")
         problem = ""
         if not isinstance(prompt, str) or not prompt.strip():
@@ -131,7 +131,7 @@ class Gateway:
         elif body.get("loop") and (extends or body.get("image_end_url")):
             problem = "loop: not allowed here"
         elif None in body.values():
-            problem = "null is no value"
+            problem = "null is not a valid value"
         if problem:
             return self._answers.refusal(422, "invalid_request", problem)
         if self._credits is not None and self._credits <= 0:
@@ -143,18 +143,20 @@ class Gateway:
             return refusal
         return None
 
-    def _take(self, request: web.Request, body: dict[str, Any], parent: Job | None) -> web.Response:
+    def _accept(
+        self, request: web.Request, body: dict[str, Any], parent: SimulatedJob | None
+    ) -> web.Response:
         key = request.headers.get("Idempotency-Key")
-        if self._variant.knows_repeats and key is not None and key in self._made:
-            return _json(self._answers.taken(self._made[key]))
+        if self._variant.knows_repeats and key is not None and key in self._jobs_by_key:
+            return _json(self._answers.accepted(self._jobs_by_key[key]))
         if self._credits is not None:
             self._credits -= 1
         job = self._maker.make(body, parent)
         self._ledger.take(job)
         if key is not None:
-            self._made[key] = job
+            self._jobs_by_key[key] = job
         self._callbacks.follow(job)
-        return _json(self._answers.taken(job))
+        return _json(self._answers.accepted(job))
 
 
 async def _json_body(request: web.Request) -> dict[str, Any]:

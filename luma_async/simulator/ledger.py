@@ -1,4 +1,4 @@
-"""What the server took, and how hard it was pressed."""
+"""Ledger: accepted jobs and statistics of requests, for assertions in tests."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from luma_async.simulator.clock import Clock
-from luma_async.simulator.simulated_jobs import Job
+from luma_async.simulator.simulated_jobs import SimulatedJob
 
 
 class Ledger:
-    """The books of the simulator.
+    """Record of everything that a simulator accepted and answered.
 
     Attributes:
-        jobs: every job that was taken, and so billed, in order.
-        requests: how often each call came.
-        statuses: how often each HTTP status was answered (444: cut off without an answer).
-        most_requests: the most API requests that were in flight at once.
-        most_jobs: the most jobs that were running at once.
-        jobs_looked_at: how many jobs were asked for, a batch counting as many as it names.
-        connections: how many connections were opened.
-        sent: which bytes of each file were sent, in order, by `id/name`; the end is excluded.
-        idempotency_keys: the `Idempotency-Key` and `X-Request-Id` of every submission, in order.
-        keys_seen_by_media: every `Authorization` header that reached the media host.
+        jobs: all accepted jobs in order. Each of them would have been billed.
+        requests: number of requests for each call.
+        statuses: number of answers with each HTTP status (444: cut without an answer).
+        most_requests: maximum number of API requests that were in flight at once.
+        most_jobs: maximum number of jobs that were running at once.
+        jobs_looked_at: number of jobs in all status requests. A batch counts once for each of its
+            ids.
+        connections: number of connections that were opened.
+        sent: byte ranges of each file that were sent, in order, by `id/name`; ends are excluded.
+        idempotency_keys: `Idempotency-Key` and `X-Request-Id` of each submission, in order.
+        keys_seen_by_media: all `Authorization` headers that the media host received.
 
     """
 
@@ -33,8 +34,8 @@ class Ledger:
         self._clock = clock
         self._ends: list[float] = []
         self._in_flight = 0
-        self._by_id: dict[str, Job] = {}
-        self.jobs: list[Job] = []
+        self._by_id: dict[str, SimulatedJob] = {}
+        self.jobs: list[SimulatedJob] = []
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self.most_requests = 0
@@ -45,19 +46,19 @@ class Ledger:
         self.idempotency_keys: list[tuple[str | None, str | None]] = []
         self.keys_seen_by_media: list[str] = []
 
-    def find(self, id: str) -> Job | None:
-        """Return a job by its id."""
+    def find(self, id: str) -> SimulatedJob | None:
+        """Return the job with this id, or `None` if it is not found."""
         return self._by_id.get(id)
 
     def running(self) -> int:
-        """Return how many jobs are running now."""
+        """Return the number of running jobs."""
         now = self._clock.now()
         while self._ends and self._ends[0] <= now:
             heapq.heappop(self._ends)
         return len(self._ends)
 
-    def take(self, job: Job) -> None:
-        """Write down a job."""
+    def take(self, job: SimulatedJob) -> None:
+        """Add an accepted job."""
         self.jobs.append(job)
         self._by_id[job.id] = job
         running = self.running() + 1
@@ -66,7 +67,7 @@ class Ledger:
 
     @contextmanager
     def request(self, call: str) -> Iterator[None]:
-        """Count a request while it is in flight."""
+        """Count a request, and treat it as in flight within the context."""
         self.requests[call] += 1
         self._in_flight += 1
         self.most_requests = max(self.most_requests, self._in_flight)
@@ -76,7 +77,7 @@ class Ledger:
             self._in_flight -= 1
 
     def summary(self, *, jobs: bool = True) -> dict[str, Any]:
-        """Return the books as JSON can carry them, with or without the jobs themselves."""
+        """Return the ledger as a JSON object, with or without the list of jobs."""
         listed = self.jobs if jobs else []
         return {
             "jobs": [

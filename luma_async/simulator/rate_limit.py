@@ -1,4 +1,4 @@
-"""How many requests a second the gateway allows."""
+"""Rate limit of the simulated gateway: a token bucket."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from luma_async.simulator.answers import Answers
 
 
 class RateLimit:
-    """A token bucket: `rate` requests a second, and as many at once as come in `burst` seconds.
+    """Token bucket of `rate` requests per second that holds the tokens of `burst` seconds.
 
-    With `says` every answer carries `X-RateLimit-Limit`, `-Remaining` and `-Reset`. `now` is the
-    clock that it goes by.
+    With `says`, each answer has the headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`. `now`
+    returns the time in seconds.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class RateLimit:
         self._says = says
 
     def refuse(self) -> web.Response | None:
-        """Take a token; without one, return the refusal, which says when there is one again."""
+        """Take a token, or return an answer 429 with a `Retry-After` if there is none."""
         if self._rate is None:
             return None
         now = self._now()
@@ -50,7 +50,7 @@ class RateLimit:
         return refusal
 
     def mark(self, response: web.StreamResponse) -> None:
-        """Say in an answer how much is left."""
+        """Add the rate limit headers to an answer."""
         if self._says and self._rate is not None:
             reset = (self._most - self._tokens) / self._rate
             response.headers["X-RateLimit-Limit"] = f"{self._most:g}"

@@ -1,4 +1,4 @@
-"""Jobs as the server sees them: each one's whole life is decided when it is taken."""
+"""Simulated jobs: their states over time are decided when they are accepted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from luma_async.simulator.durations import Durations
 Phase = Literal["pending", "processing", "completed", "failed"]
 
 CLIP_SECONDS = 121 / 24
-"""A new video has 121 frames at 24 a second; so has what an extension adds, less its first."""
+"""Duration of a new video: 121 frames at 24 per second. An extension adds 120 frames, because its
+first frame is the last one of its parent."""
 
 _RATIOS = {
     "16:9": (16, 9),
@@ -28,13 +29,13 @@ _RATIOS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One job. Times are simulated seconds, sizes pixels."""
+class SimulatedJob:
+    """Job of the simulator. Times are simulated seconds, sizes are pixels."""
 
     id: str
     number: int
     request: Mapping[str, Any]
-    parent: Job | None
+    parent: SimulatedJob | None
     taken_at: float
     starts_at: float
     ends_at: float
@@ -45,11 +46,11 @@ class Job:
 
     @property
     def prompt(self) -> str:
-        """What was asked for."""
+        """Prompt of the request."""
         return str(self.request.get("user_prompt", ""))
 
     def phase(self, now: float) -> Phase:
-        """Return where the job stands."""
+        """Return the phase of the job at a simulated time."""
         if now < self.starts_at:
             return "pending"
         if now < self.ends_at:
@@ -57,14 +58,14 @@ class Job:
         return "failed" if self.failure else "completed"
 
     def progress(self, now: float) -> float:
-        """Return how far it is, from 0 to 1."""
+        """Return the progress of the job at a simulated time, from 0 to 1."""
         if self.ends_at <= self.starts_at:
             return 1.0
         return min(max((now - self.starts_at) / (self.ends_at - self.starts_at), 0.0), 1.0)
 
 
-class JobMaker:
-    """Takes requests and decides what becomes of them."""
+class JobFactory:
+    """Factory of jobs that draws their ids, durations and failures at random."""
 
     def __init__(
         self,
@@ -82,14 +83,14 @@ class JobMaker:
         self._short_side = short_side
         self._count = 0
 
-    def make(self, request: Mapping[str, Any], parent: Job | None = None) -> Job:
-        """Take a request."""
+    def make(self, request: Mapping[str, Any], parent: SimulatedJob | None = None) -> SimulatedJob:
+        """Create the job of an accepted request."""
         now = self._clock.now()
         duration = self._durations.draw(self._chance)
         failed = self._chance.random() < self.failure_rate
         self._count += 1
         width, height = self._size(request, parent)
-        return Job(
+        return SimulatedJob(
             id=str(uuid.UUID(int=self._chance.getrandbits(128), version=4)),
             number=self._count,
             request=request,
@@ -103,7 +104,7 @@ class JobMaker:
             frames=121 if parent is None else parent.frames + 120,
         )
 
-    def _size(self, request: Mapping[str, Any], parent: Job | None) -> tuple[int, int]:
+    def _size(self, request: Mapping[str, Any], parent: SimulatedJob | None) -> tuple[int, int]:
         if parent is not None:
             return parent.width, parent.height
         across, down = _RATIOS[request.get("aspect_ratio") or "16:9"]
@@ -114,7 +115,7 @@ class JobMaker:
 
 
 def is_known_ratio(ratio: Any) -> bool:
-    """Return whether the gateway makes videos of this shape; an empty text names none."""
+    """Return `True` if the gateway supports this aspect ratio. `None` and "" mean the default."""
     return ratio in (None, "") or ratio in _RATIOS
 
 

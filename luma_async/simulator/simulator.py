@@ -1,4 +1,4 @@
-"""Simulator: the gateway and its media host, started and stopped."""
+"""Simulator: a server with the simulated gateway and its media host."""
 
 from __future__ import annotations
 
@@ -7,61 +7,62 @@ import contextlib
 import random
 import socket
 import ssl
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
-from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.answers import Answers, SignedLinks
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
-from luma_async.simulator.gateway_routes import Gateway
+from luma_async.simulator.gateway_routes import GatewayRoutes
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.media_host import Media
+from luma_async.simulator.media_host import MediaHost
 from luma_async.simulator.rate_limit import RateLimit
-from luma_async.simulator.simulated_jobs import JobMaker
+from luma_async.simulator.simulated_jobs import JobFactory
 from luma_async.simulator.variant import Variant
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
-"""Where to reach what listens on all addresses."""
+"""Loopback addresses by which a server on all addresses is reached."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Simulator:
-    """A gateway on loopback.
+    """Gateway on loopback, for tests and demonstrations.
 
     >>> async with Simulator(speed=20) as sim:      # doctest: +SKIP
     ...     print(sim.url)
 
     Args:
-        api_key: the one key that is accepted; any key if not given.
-        speed: how many simulated seconds pass in a real one.
-        durations: how long jobs take in simulated seconds.
-        failure_rate: the part of the jobs that fail.
-        credits: jobs until the balance is used up; no end if not given.
-        max_jobs: running jobs beyond which submissions get 429.
-        full_for: the `Retry-After` of such a 429, in seconds; none if not given.
-        max_rate: API requests in a real second beyond which they get 429, a second's worth at once
-            being allowed; no end if not given.
-        says_rate: whether answers say how many requests are left (`X-RateLimit-Remaining`).
-        link_lifetime: simulated seconds until a media link expires.
-        short_side: pixels of the shorter side of a video whose request names no resolution.
-        video_bytes: how large the files of videos are at least.
-        same_films: whether every job has the same film, that of the first, to save the making.
-        variant: which of its known ways the gateway answers in.
-        seed: what chance is drawn from; the same seed gives the same ids, durations and faults.
-        host, port: where to listen; `0.0.0.0` and `::` are all addresses, those of IPv4 alone and
-            those of IPv6 and IPv4. A free port if 0.
-        ssl_context: the certificate to speak TLS with; plain HTTP if not given.
+        api_key: the only valid API key; any API key is valid if not given.
+        speed: simulated seconds per real second.
+        durations: distribution of the durations of jobs in simulated seconds.
+        failure_rate: fraction of the jobs that fail.
+        credits: number of jobs until the balance is used up; no limit if not given.
+        max_jobs: number of running jobs from which on submissions are answered 429; no limit if
+            not given.
+        full_for: `Retry-After` of such an answer, in seconds; no header if not given.
+        max_rate: API requests per real second, beyond which they are answered 429. The requests of
+            one second may come at once. No limit if not given.
+        says_rate: `True` to add headers with the remaining requests (`X-RateLimit-Remaining`).
+        link_lifetime: simulated seconds until a link to a file expires.
+        short_side: pixels of the shorter side of a video if its request has no resolution.
+        video_bytes: minimum size of video files in bytes.
+        same_films: `True` to serve the film of the first job for all jobs, so that only one is
+            rendered.
+        variant: behaviour of the gateway.
+        seed: seed of the random numbers; the same seed gives the same ids, durations and faults.
+        host, port: address to listen on. `0.0.0.0` listens on all IPv4 addresses, `::` on all IPv6
+            and IPv4 addresses. Port 0 chooses a free port.
+        ssl_context: certificate for TLS; plain HTTP if not given.
         idle_timeout: real seconds after which an idle connection is closed.
-        says_idle_timeout: the seconds that each answer's `Keep-Alive` header promises for it; no
-            header if not given.
+        says_idle_timeout: timeout in seconds for the `Keep-Alive` header of each answer; no header
+            if not given.
 
     """
 
@@ -100,21 +101,21 @@ class Simulator:
         self._ssl_context = ssl_context
         self._idle_timeout = idle_timeout
         self._says_idle_timeout = says_idle_timeout
-        self._links = Links(clock, lifetime=link_lifetime)
+        self._links = SignedLinks(clock, lifetime=link_lifetime)
         self._answers = Answers(variant, clock, self._links)
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
         self._callbacks = Callbacks(clock, self._answers.one)
-        self._media = Media(
+        self._media = MediaHost(
             clock, self.ledger, self._links, video_bytes=video_bytes, same_films=same_films
         )
-        self._gateway = Gateway(
+        self._gateway = GatewayRoutes(
             variant=variant,
             clock=clock,
             chance=random.Random(seed),
             ledger=self.ledger,
-            maker=JobMaker(
+            maker=JobFactory(
                 clock,
-                random.Random(seed),  # of its own: looks change no later job
+                random.Random(seed),  # its own generator, so that looks do not affect later jobs
                 durations=durations or LogNormal(),
                 failure_rate=failure_rate,
                 short_side=short_side,
@@ -125,14 +126,16 @@ class Simulator:
             max_jobs=max_jobs,
             full_for=full_for,
         )
-        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Strong references, because neither aiohttp's protocols nor uvloop's transports allow weak
+        # ones. Closed connections are removed when a new one is added.
+        self._connections: set[web.RequestHandler] = set()
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | web.SockSite | None = None
         self._closing = False
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client of this machine, also where all addresses are heard."""
+        """Base URL for clients on this machine."""
         scheme = "http" if self._ssl_context is None else "https"
         host = _LOOPBACK.get(self._host, self._host)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
@@ -150,10 +153,10 @@ class Simulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is already in use.
 
         """
         self._closing = False
@@ -172,18 +175,18 @@ class Simulator:
             raise
 
     async def stop(self) -> None:
-        """Stop listening, cut what is under way, and remove the files."""
+        """Stop listening, cut all connections, and remove the files."""
         self._closing = True
-        self.faults.cleared.ring()
+        self.faults.cleared.notify_all()
         await self._callbacks.aclose()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._media.aclose()
 
     def advance(self, seconds: float) -> None:
-        """Put the simulated clock forward: jobs end and links expire as if the time had passed.
+        """Advance the simulated clock: jobs end and links expire as if the time had passed.
 
-        With durations that are longer than any test, jobs end when the test says so:
+        With durations that are longer than any test, jobs end exactly when the test wants:
 
         >>> async with Simulator(durations=Fixed(3600)) as sim:      # doctest: +SKIP
         ...     task = await luma.generate("a cat dances")
@@ -195,30 +198,30 @@ class Simulator:
 
     @contextlib.asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
-        """Refuse new connections meanwhile, as a host does where nothing listens.
+        """Refuse new connections within the context, like a host where no server listens.
 
-        Those that are idle are closed first; what is being answered gets its answer.
+        Idle connections are closed first. Requests in flight are answered.
         """
-        assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
+        assert self._site is not None  # noqa: S101  an error in a test
         await self._site.stop()
         for connection in self._connections_now():
             if connection._current_request is None and connection.transport is not None:  # noqa: SLF001
                 connection.transport.abort()
         for _ in range(3):
-            await asyncio.sleep(0)  # the event loop closes them
+            await asyncio.sleep(0)  # lets the event loop close them
         try:
             with _bound(self._host, self._port):
-                # Bound without listening, it refuses connections, and nobody else gets the port.
+                # A socket that is bound but not listening refuses connections and keeps the port.
                 yield
         finally:
             await self._listen()
 
     async def restart(self) -> None:
-        """Cut every connection and listen anew, as a server does that is restarted.
+        """Cut all connections and listen again, like a server that is restarted.
 
-        Jobs are kept. Those whose submissions were under way may be there without an answer.
+        Jobs are kept. Submissions in flight may be accepted without an answer.
         """
-        assert self._site is not None  # noqa: S101  a slip of the test's, not of the user's
+        assert self._site is not None  # noqa: S101  an error in a test
         await self._site.stop()
         for connection in self._connections_now():
             if connection.transport is not None:
@@ -226,9 +229,9 @@ class Simulator:
         await self._listen()
 
     async def replace_file(self, id: str, name: str, content: bytes) -> None:
-        """Put other content behind the links to a file of a job, as a host does that made it anew.
+        """Replace the content of a job's file, like a media host that renders it again.
 
-        `name` is of `luma_async.simulator.media_host.NAMES`.
+        `name` is one of `luma_async.simulator.media_host.NAMES`.
         """
         await self._media.replace(id, name, content)
 
@@ -238,7 +241,7 @@ class Simulator:
 
     async def _listen(self) -> None:
         assert self._runner is not None  # noqa: S101
-        if self._host == "::":  # asyncio would hear IPv6 only
+        if self._host == "::":  # asyncio would listen on IPv6 only
             sock = _bound(self._host, self._port)
             self._site = web.SockSite(
                 self._runner, sock, backlog=4096, ssl_context=self._ssl_context
@@ -263,9 +266,10 @@ class Simulator:
         call = request.match_info.route.name
         if call is None:
             return await handler(request)
-        reused = request.transport in self._connections
+        reused = request.protocol in self._connections
         if not reused:
-            self._connections.add(request.transport)
+            self._connections = {each for each in self._connections if each.transport is not None}
+            self._connections.add(request.protocol)
             self.ledger.connections += 1
         response = await self._answer(request, handler, call, reused=reused)
         if self._says_idle_timeout is not None:
@@ -290,7 +294,7 @@ class Simulator:
         self, request: web.Request, handler: Handler, call: str, *, reused: bool
     ) -> web.StreamResponse:
         try:
-            await request.read()  # before anything goes wrong: a proxy reads the request whole, too
+            await request.read()  # before any fault, like a proxy that reads the whole request
         except ConnectionError:
             return _Dropped()
         if call != "media":
@@ -298,11 +302,11 @@ class Simulator:
             if refused is not None:
                 return refused
         for fault in self.faults.due(call, after=False, reused=reused):
-            if (broken := await self._befall(request, fault)) is not None:
+            if (broken := await self._apply(request, fault)) is not None:
                 return broken
         response = await handler(request)
         for fault in self.faults.due(call, after=True, reused=reused):
-            if (broken := await self._befall(request, fault)) is not None:
+            if (broken := await self._apply(request, fault)) is not None:
                 return broken
             if isinstance(response, FileAnswer):
                 response.fault = fault
@@ -316,8 +320,8 @@ class Simulator:
             401, "invalid_api_key", f"the key {key or '(none)'} is not valid"
         )
 
-    async def _befall(self, request: web.Request, fault: Fault) -> web.Response | None:
-        """Let a fault happen; `None` if the call goes on."""
+    async def _apply(self, request: web.Request, fault: Fault) -> web.Response | None:
+        """Apply a fault. Return the answer, or `None` if the call continues."""
         if fault.delay and not self._closing:
             await self.faults.cleared.wait(fault.delay)
         if fault.drop:
@@ -325,7 +329,7 @@ class Simulator:
                 request.transport.abort()
             return _Dropped()
         if fault.closes:
-            request.protocol.close()  # once the answer is out, of which it says nothing
+            request.protocol.close()  # after the answer, without a `Connection: close`
         if fault.status is None:
             return None
         response = web.Response(status=fault.status, body=fault.body)
@@ -338,14 +342,14 @@ class Simulator:
 
 
 class _Dropped(web.Response):
-    """What a handler returns whose connection is cut: 444 in the ledger, seen by nobody."""
+    """Response of a handler whose connection was cut. Only the ledger sees its status 444."""
 
     def __init__(self) -> None:
         super().__init__(status=444)
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket at an address, at those of IPv4 as well if it is `::`."""
+    """Return a socket that is bound to an address, with `::` to all IPv4 addresses as well."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

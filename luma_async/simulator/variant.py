@@ -1,4 +1,4 @@
-"""In which of its known ways a gateway answers."""
+"""Variant: the differences between known gateways, as settings of the simulator."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One gateway's habits; the defaults are those of the documented examples.
+    """Behaviour of one gateway. The defaults follow the documented examples.
 
     Args:
-        submission: a task object, the envelope around one, an envelope with the bare id, an array
-            of one task object, or a wrapper of a web client's around it.
-        one: what "get one" answers: a task object, an envelope around a row, an array of one task
+        submission: answer to a submission: a task object, an envelope around one, an envelope with
+            the id only, an array of one task object, or the wrapper of a web client.
+        one: answer to "get one": a task object, an envelope around a row, an array of one task
             object, or that object within `{"data": ...}`.
-        knows_repeats: whether a submission whose `Idempotency-Key` came before is answered with the
-            job that was made then, and makes none.
-        extend: whether the call is still offered, or answers 404 or 405.
-        batch: what "get many" answers: an array of task objects, an envelope of rows, that array
-            within `{"data": ...}`, or that it is not there.
-        largest_batch: ids in one request before the gateway refuses it.
-        forgets: the part of the ids that "get many" leaves out of its answers.
-        mixes_up: the part of the answers of "get one" that tell of another job than was asked for.
-        upstream_ids: whether "get one" calls each job by the id that it has at the upstream.
-        row_data: what a row wraps: the task as it is, as it was when it was taken, or null.
-        estimates: whether running jobs say how many (real) seconds they still take.
-        times: how moments are written.
-        video: where and how the video is named; "reason" is `fail_reason` or `failure_reason`.
-        link_delay: simulated seconds from the completion of a job until its video is named.
-        id_name: what an id is called.
-        words: the family of state words; "odd" ones are in nobody's documentation.
-        errors: the family of error bodies.
+        knows_repeats: `True` if a repeated `Idempotency-Key` is answered with the first job, and
+            creates no other one.
+        extend: "offered", or the HTTP status that "extend" answers.
+        batch: answer to "get many": an array of task objects, an envelope of rows, that array
+            within `{"data": ...}`, or an HTTP status.
+        largest_batch: maximum number of ids in one request; `None` for no limit.
+        forgets: fraction of ids that are missing in the answers to "get many".
+        mixes_up: fraction of answers to "get one" that are about another job.
+        upstream_ids: `True` if "get one" answers with the ids of an upstream server.
+        row_data: task object in a row: the current one, the one at the submission, or null.
+        estimates: `True` if running jobs tell the (real) seconds until they end.
+        times: format of times.
+        video: place and form of the link to the video; "reason" is `fail_reason` or
+            `failure_reason`.
+        link_delay: simulated seconds between the completion of a job and the link to its video.
+        id_name: name of the field with the id.
+        words: set of state words; "odd" words are undocumented.
+        errors: format of error bodies.
 
     """
 

@@ -26,7 +26,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from luma_async.batch.gallery import render, write
 from luma_async.batch.results import Result, ResultState
 from luma_async.simulator.film import save_video
-from luma_async.simulator.simulated_jobs import Job
+from luma_async.simulator.simulated_jobs import SimulatedJob
 from tests.batch.browser import running_chromium
 
 COMMAND = "luma-async batch prompts.csv --output videos"
@@ -64,7 +64,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three films of the simulator's, and one more under a name that needs quoting."""
     folder = tmp_path_factory.mktemp("films")
     for number in range(1, 4):
-        job = Job(
+        job = SimulatedJob(
             id=f"job-{number}",
             number=number,
             request={"user_prompt": f"Film {number}"},

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from luma_async import LumaClient
 from luma_async.simulator import Fixed, Simulator, Variant
+from tests.tls import client_context, server_context
 
 HEADERS = {"Authorization": "Bearer any-key"}
 
@@ -130,6 +131,34 @@ async def test_a_status_comes_in_an_array_or_a_wrapper(form: Literal["array", "w
         assert (one[0]["id"], many[0]["id"]) == (id, id)
     else:
         assert (one["data"]["id"], many["data"][0]["id"]) == (id, id)
+
+
+def test_tls_works_under_uvloop() -> None:
+    """Its TLS transports cannot be referenced weakly; connections are counted all the same."""
+    uvloop = pytest.importorskip("uvloop")  # it is not made for Windows
+
+    async def look_twice() -> tuple[list[int], int]:
+        connector = aiohttp.TCPConnector(ssl=client_context(), limit=1)
+        async with Simulator(ssl_context=server_context()) as sim:
+            async with aiohttp.ClientSession(headers=HEADERS, connector=connector) as session:
+                statuses = []
+                for _ in range(2):
+                    async with session.get(f"{sim.url}/luma/generations/unknown") as response:
+                        statuses.append(response.status)
+            return statuses, sim.ledger.connections
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(look_twice()) == ([404, 404], 1)
+
+
+async def test_closed_connections_are_not_kept() -> None:
+    """The simulator remembers connections only while they are open."""
+    async with Simulator() as sim:
+        for _ in range(5):
+            await _post(sim.url, {"user_prompt": "a cat"})
+
+        assert sim.ledger.connections == 5
+        assert len(sim._connections) < 5
 
 
 async def _post(

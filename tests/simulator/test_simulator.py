@@ -13,7 +13,7 @@ from aiohttp import web
 from PIL import Image, ImageChops, ImageStat
 
 from luma_async.simulator import Exponential, Fault, Fixed, LogNormal, Simulator, Variant
-from luma_async.simulator.answers import Answers, Links
+from luma_async.simulator.answers import Answers, SignedLinks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.testing import running_simulator
@@ -88,7 +88,7 @@ async def test_keys_credit_and_places_are_limited() -> None:
 def test_requests_are_limited_by_the_second() -> None:
     """A second's worth at once, then 429 with the time to wait; headers say what is left."""
     now, clock = 100.0, Clock(1.0)
-    answers = Answers(Variant(), clock, Links(clock, lifetime=HOUR))
+    answers = Answers(Variant(), clock, SignedLinks(clock, lifetime=HOUR))
     limit = RateLimit(answers, rate=3, says=True, now=lambda: now)
 
     refusals = [limit.refuse() for _ in range(4)]

@@ -312,7 +312,7 @@ async def test_an_answer_that_is_whole_counts_even_if_it_does_not_end_well(endin
 async def test_a_refused_request_is_refused_once() -> None:
     """The server's own validation is final."""
     async with Simulator() as sim, connect(sim) as luma:
-        with pytest.raises(BadRequestError, match="null is no value"):
+        with pytest.raises(BadRequestError, match="null is not a valid value"):
             await luma.generate("a cat", extra={"x": None})
 
         assert sim.ledger.requests["generate"] == 1
