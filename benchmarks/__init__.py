@@ -1,4 +1,4 @@
-"""What the client costs, measured against a simulated gateway in a process of its own.
+"""Benchmarks of the client, against a simulated gateway in a process of its own.
 
-Run them with `python -m benchmarks`, or one of them with `python -m benchmarks memory`.
+`python -m benchmarks` runs all of them, `python -m benchmarks cost scale` only these two.
 """

@@ -1,4 +1,4 @@
-"""Runs benchmarks, prints their table, writes it as JSON and Markdown, and draws the plots."""
+"""Run benchmarks, print the table of results, write it as JSON and Markdown, and draw plots."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _MARKS = {True: "met", False: "missed", None: ""}
 
 
 def main() -> int:
-    """Run what was named, or everything; 1 if a target was missed."""
+    """Run the benchmarks that are named in the command, or all. Return 1 if a target was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
     names = parser.parse_args().names or NAMES
     if unknown := set(names) - set(NAMES):
         parser.error(
-            f"no such benchmark: {', '.join(sorted(unknown))}; there is {', '.join(NAMES)}"
+            f"benchmark not found: {', '.join(sorted(unknown))}; must be of {', '.join(NAMES)}"
         )
     console = Console()
     rows: dict[str, list[Row]] = {}
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def machine() -> str:
-    """Return what the figures were measured on."""
+    """Return a description of this machine, for the caption of the results."""
     return (
         f"{_processor()}, {platform.machine()}, {platform.system()}, "
         f"Python {platform.python_version()}"

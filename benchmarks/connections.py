@@ -1,4 +1,4 @@
-"""Connections over TLS: how many it takes, what they cost, and what their loss costs."""
+"""Connections over TLS: their number, their cost, and the effect of losing them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from typing import Any
 import aiohttp
 
 from benchmarks.gateway import GatewayProcess, gateway
+from benchmarks.programs import command, output_of
 from benchmarks.row import Row
 from luma_async import FixedSchedule, LumaClient, SubmissionUncertainError, VideoTask
 
 CALLS = 800
 IN_FLIGHT = 16
-ENOUGH = 32
+MAX_CONNECTIONS = 32
 SUBMISSIONS = 500
+"""Number of submissions while connections are lost."""
 REPETITIONS = 5
 KEY = "benchmark-key"
-SELDOM = FixedSchedule(1e6)
+NO_LOOKS = FixedSchedule(1e6)
 
 
 async def submit_with_luma_async(url: str, _: Sequence[str]) -> float:
-    """Submit, and return the CPU seconds for all of them."""
-    async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=SELDOM) as luma:
+    """Submit jobs with luma-async, and return the CPU seconds."""
+    async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=NO_LOOKS) as luma:
         start = time.process_time()
         await asyncio.gather(*(luma.generate(f"cat {number}") for number in range(CALLS)))
         return time.process_time() - start
 
 
 async def poll_with_luma_async(url: str, ids: Sequence[str]) -> float:
-    """Look at one job after another through a session of the caller's."""
+    """Look at jobs with luma-async through a session of the caller, and return the CPU seconds."""
     async with aiohttp.ClientSession() as session:
         async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, session=session) as luma:
             start = time.process_time()
@@ -45,7 +47,7 @@ async def poll_with_luma_async(url: str, ids: Sequence[str]) -> float:
 
 
 async def submit_with_aiohttp(url: str, _: Sequence[str]) -> float:
-    """Post the same bodies over connections that are kept, and read the answers."""
+    """Submit the same jobs with aiohttp over kept connections, and return the CPU seconds."""
     bodies = iter([{"user_prompt": f"cat {number}"} for number in range(CALLS)])
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -57,7 +59,7 @@ async def submit_with_aiohttp(url: str, _: Sequence[str]) -> float:
 
 
 async def poll_with_aiohttp(url: str, ids: Sequence[str]) -> float:
-    """Look at the same jobs over connections that are kept, and read the answers."""
+    """Look at the same jobs with aiohttp over kept connections, and return the CPU seconds."""
     left = iter(ids)
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -76,9 +78,9 @@ async def _measured(work: Any) -> float:
         return time.process_time() - start
 
 
-async def submit_through_trouble(url: str, _: Sequence[str]) -> int:
-    """Submit, and return how many of the submissions are uncertain."""
-    async with LumaClient(KEY, base_url=url, schedule=SELDOM) as luma:
+async def count_uncertain(url: str, _: Sequence[str]) -> int:
+    """Submit jobs while connections are lost, and return the number of uncertain submissions."""
+    async with LumaClient(KEY, base_url=url, schedule=NO_LOOKS) as luma:
         asked = (luma.generate(f"cat {number}") for number in range(SUBMISSIONS))
         results = await asyncio.gather(*asked, return_exceptions=True)
     kinds = Counter(type(result) for result in results)
@@ -91,14 +93,17 @@ PROGRAMS = {
     "luma-async polls": poll_with_luma_async,
     "aiohttp submits": submit_with_aiohttp,
     "aiohttp polls": poll_with_aiohttp,
-    "luma-async submits through trouble": submit_through_trouble,
+    "luma-async loses connections": count_uncertain,
 }
 
 
 def rows() -> Iterator[Row]:
-    """Run each beside bare aiohttp, in turn."""
+    """Compare luma-async with bare aiohttp, then count uncertain submissions."""
     with gateway(median=1e6, tls=True) as server:
-        for what, verb in (("submissions", "submits"), ("polls, session of the caller's", "polls")):
+        for what, verb in (
+            ("submissions", "submits"),
+            ("looks through a session of the caller", "polls"),
+        ):
             yield from _compared(server, what, verb)
     yield from _lost_connections()
 
@@ -109,37 +114,41 @@ def _compared(server: GatewayProcess, what: str, verb: str) -> Iterator[Row]:
     for _ in range(REPETITIONS):
         for client in ("luma-async", "aiohttp"):
             before = _connections(server)
-            found = float(_run(f"{client} {verb}", server.url))
+            found = float(output_of("connections", f"{client} {verb}", server.url))
             seconds.setdefault(client, []).append(found)
             if client == "luma-async":
                 connections = max(connections, _connections(server) - before)
     ours, bare = (statistics.median(found) for found in seconds.values())
     yield Row(
-        f"TLS, {CALLS} {what}, {IN_FLIGHT} at once: CPU against bare aiohttp with kept connections",
-        f"{ours / bare:.2f} ({ours * 1e6 / CALLS:.0f} µs against {bare * 1e6 / CALLS:.0f} µs each)",
+        f"CPU for {CALLS} {what} over TLS, {IN_FLIGHT} at a time: ratio to bare aiohttp with kept "
+        "connections",
+        f"{ours / bare:.2f} ({ours * 1e6 / CALLS:.0f} µs to {bare * 1e6 / CALLS:.0f} µs each)",
         "at most 2",
         ours <= 2 * bare,
     )
     yield Row(
-        f"TLS, {CALLS} {what}, {IN_FLIGHT} at once: connections",
+        f"Connections for {CALLS} {what} over TLS, {IN_FLIGHT} at a time",
         f"{connections}",
-        f"at most {ENOUGH}",
-        connections <= ENOUGH,
+        f"at most {MAX_CONNECTIONS}",
+        connections <= MAX_CONNECTIONS,
     )
 
 
 def _lost_connections() -> Iterator[Row]:
-    for what, slow in (("closed by the server after each answer", 0.0), ("a restart", 0.05)):
+    for what, latency in (
+        ("the server closes each connection after an answer", 0.0),
+        ("the server restarts", 0.05),
+    ):
         uncertain = []
         for _ in range(REPETITIONS):
-            with gateway(median=1e6, latency=slow) as server:
-                if not slow:
+            with gateway(median=1e6, latency=latency) as server:
+                if not latency:
                     server.close_after_answers()
-                command = _command("luma-async submits through trouble", server.url)
-                with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                    while slow and server.jobs_taken() < SUBMISSIONS // 2:
+                line = command("connections", "luma-async loses connections", server.url)
+                with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+                    while latency and server.jobs_accepted() < SUBMISSIONS // 2:
                         time.sleep(0.02)
-                    if slow:
+                    if latency:
                         server.restart()
                     uncertain.append(int(process.communicate()[0]))
                 jobs = Counter(job["request"]["user_prompt"] for job in server.ledger()["jobs"])
@@ -147,8 +156,8 @@ def _lost_connections() -> Iterator[Row]:
                 assert lost <= 0, lost
                 assert set(jobs.values()) == {1}, jobs
         yield Row(
-            f"{SUBMISSIONS} submissions, {what}: uncertain, in the worst of {REPETITIONS} runs "
-            "(none lost, none there twice)",
+            f"Uncertain submissions of {SUBMISSIONS} if {what} (worst of {REPETITIONS} runs; none "
+            "lost, none accepted twice)",
             f"{max(uncertain)}",
             f"at most {IN_FLIGHT}",
             max(uncertain) <= IN_FLIGHT,
@@ -157,15 +166,6 @@ def _lost_connections() -> Iterator[Row]:
 
 def _connections(server: GatewayProcess) -> int:
     return int(server.summary()["connections"])
-
-
-def _command(program: str, url: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.connections", program, url]
-
-
-def _run(program: str, url: str) -> str:
-    done = subprocess.run(_command(program, url), check=True, capture_output=True, text=True)
-    return done.stdout
 
 
 async def _main(program: str, url: str) -> None:

@@ -1,4 +1,4 @@
-"""CPU of the client for one look at one job, against every peer that looks at the same jobs."""
+"""CPU time of one look at one job, compared with other clients that look at the same jobs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OVER_TLS = {"lumaai", "aiohttp", ONE_BY_ONE, IN_BATCHES}
 
 
 def costs(*, tls: bool) -> dict[str, list[float]]:
-    """Return CPU seconds for a look, by program, all of them in turn several times."""
+    """Return the CPU seconds of one look for each program, measured several times in turn."""
     runs: dict[str, list[float]] = {}
     with ExitStack() as servers:
         with_batches = servers.enter_context(gateway(median=1e6, tls=tls))
@@ -48,7 +48,7 @@ def costs(*, tls: bool) -> dict[str, list[float]]:
 
 
 def rows() -> Iterator[Row]:
-    """Compare the medians."""
+    """Compare the medians, over plain HTTP and over TLS."""
     for tls in (False, True):
         yield from _rows(tls=tls)
 
@@ -57,7 +57,7 @@ def _rows(*, tls: bool) -> Iterator[Row]:
     cost = {name: statistics.median(found) for name, found in costs(tls=tls).items()}
     look = "look over TLS" if tls else "look"
     for name, seconds in cost.items():
-        # The plot draws them by name, and over plain HTTP.
+        # The plot draws these by name, for plain HTTP only.
         data = {} if tls else {name: seconds}
         yield Row(f"CPU for one {look}: {name}", f"{seconds * 1e6:.1f} µs", data=data)
     for peer, target in (("lumaai", 250), ("luma-agents", None), ("aiohttp", 8)):
@@ -65,13 +65,13 @@ def _rows(*, tls: bool) -> Iterator[Row]:
             continue
         ratio = cost[peer] / cost[IN_BATCHES]
         yield Row(
-            f"CPU for one {look}, batches of 100: times less than {peer}",
+            f"CPU for one {look} in batches of 100: {peer} takes more by a factor of",
             f"{ratio:.0f}" if ratio > 20 else f"{ratio:.1f}",
             f"at least {target}" if target else "",
             None if target is None else ratio >= target,
         )
     yield Row(
-        f"CPU for one {look} without the batch call, against aiohttp GET + json.loads",
+        f"CPU for one {look} without batches: ratio to aiohttp GET and json.loads",
         f"{cost[ONE_BY_ONE] / cost['aiohttp']:.2f}",
         "at most 1.25",
         cost[ONE_BY_ONE] <= 1.25 * cost["aiohttp"],
@@ -79,8 +79,9 @@ def _rows(*, tls: bool) -> Iterator[Row]:
 
 
 async def _submit(url: str, jobs: int) -> None:
-    schedule = FixedSchedule(1e5)  # nobody looks at them yet
-    trusted = aiohttp.TCPConnector(ssl=ssl.create_default_context())  # whatever is trusted now
+    schedule = FixedSchedule(1e5)  # no looks yet
+    # A new context trusts the authority of `gateway(tls=True)`; aiohttp's own may be older.
+    trusted = aiohttp.TCPConnector(ssl=ssl.create_default_context())
     async with (
         aiohttp.ClientSession(connector=trusted) as session,
         LumaClient(KEY, base_url=url, max_requests=32, schedule=schedule, session=session) as luma,

@@ -20,7 +20,8 @@ from pathlib import Path
 from aiohttp import web
 
 from benchmarks.memory import peak_resident, resident
-from benchmarks.servers import serve, server_process
+from benchmarks.programs import serve
+from benchmarks.programs import server
 from luma_async import Asset, Generation, LumaClient, State
 
 
@@ -51,9 +52,9 @@ def measure(url: str, path: Path) -> Measurement:
 
 @contextmanager
 def served(path: Path) -> Iterator[str]:
-    """Serve a file in a process of its own, and yield its link."""
-    with server_process("benchmarks.downloads", "serve", str(path)) as server:
-        yield server.url
+    """Serve a file, and yield its link."""
+    with server("downloads", "serve", path) as (url, _):
+        yield url
 
 
 async def _serve(path: Path) -> None:

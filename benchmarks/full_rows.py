@@ -1,7 +1,7 @@
-"""A gateway whose rows are as long as real ones: a program that only answers looks.
+"""Server with full rows: answers status requests with rows as long as those of real gateways.
 
-`python -m benchmarks.full_rows PADDING` prints its URL. Every id is known to it, and runs without
-an end. `PADDING` is how many bytes of further fields each row of a batch has.
+`python -m benchmarks.full_rows PADDING` prints its URL. Any id is that of a running job. `PADDING`
+is the number of bytes of additional fields in each row of a batch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.servers import serve, server_process
+from benchmarks.programs import serve
+from benchmarks.programs import server
 
 _PROMPT = (
     "An orange tabby cat dances on a moonlit roof above a quiet harbour town, the camera circling "
@@ -25,7 +26,7 @@ _LINK = "https://storage.cdn-luma.com/dream_machine/{id}/{name}"
 
 
 def row(id: str, number: int = 13917, padding: int = 0) -> dict[str, Any]:
-    """Return the row of a running job, with every field that a gateway is known to send."""
+    """Return the row of a running job, with all fields that gateways are known to send."""
     moment = "2024-07-01T07:35:13.498264Z"
     request = {
         "prompt": f"{_PROMPT}, take {number}",
@@ -84,9 +85,9 @@ def row(id: str, number: int = 13917, padding: int = 0) -> dict[str, Any]:
 
 @contextmanager
 def full_rows(padding: int = 0) -> Iterator[str]:
-    """Run the gateway, and yield its URL."""
-    with server_process("benchmarks.full_rows", str(padding)) as server:
-        yield server.url
+    """Run the server, and yield its URL."""
+    with server("full_rows", padding) as (url, _):
+        yield url
 
 
 async def _serve(padding: int) -> None:

@@ -1,4 +1,4 @@
-"""The simulated gateway as a process: started, asked for its books, and ended."""
+"""Simulated gateway in a process of its own, and access to its ledger."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ from typing import Any
 
 import trustme
 
-from benchmarks.servers import server_process
+from benchmarks.programs import server_process
+from benchmarks.programs import server
 from luma_async.simulator import Fault, LogNormal, Simulator, Variant
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayProcess:
-    """A running gateway."""
+    """Running gateway at a URL."""
 
     url: str
     signal: Callable[[int], None] = lambda _: None
 
     def restart(self) -> None:
-        """Have it cut every connection, and listen anew."""
+        """Make the gateway cut all connections and listen again."""
         self.signal(signal.SIGUSR1)
 
     def close_after_answers(self) -> None:
-        """Have it close each connection right after its answer from now on."""
+        """Make the gateway close each connection after its answer from now on."""
         self.signal(signal.SIGUSR2)
 
     def ledger(self) -> dict[str, Any]:
-        """Return what it took, and how hard it was pressed."""
+        """Return the ledger: accepted jobs, and statistics of requests."""
         with urllib.request.urlopen(f"{self.url}/simulator/ledger") as answer:
             return dict(json.load(answer))
 
     def summary(self) -> dict[str, Any]:
-        """Return the books without the jobs themselves."""
+        """Return the ledger without the list of jobs."""
         with urllib.request.urlopen(f"{self.url}/simulator/ledger?jobs=none") as answer:
             return dict(json.load(answer))
 
     def jobs_looked_at(self) -> int:
-        """Return how many jobs were looked at so far, a batch counting as many as it names."""
+        """Return the number of jobs in all status requests so far."""
         return int(self.summary()["jobs_looked_at"])
 
-    def jobs_taken(self) -> int:
-        """Return how many submissions were answered so far."""
+    def jobs_accepted(self) -> int:
+        """Return the number of requests that were answered 200 so far."""
         return int(self.summary()["statuses"].get("200", 0))
 
 
@@ -70,14 +71,24 @@ def gateway(
     tls: bool = False,
     max_jobs: int | None = None,
     full_for: float | None = None,
-    refused: float = 0.0,
+    rejected: float = 0.0,
 ) -> Iterator[GatewayProcess]:
-    """Run a gateway whose jobs take log-normal times, and whose answers take `latency` seconds.
+    """Run a gateway whose jobs have log-normal durations.
 
-    `batch` is how it answers to looks at many jobs at once, `max_rate` how many requests a second
-    it allows. With more than `max_jobs` running it asks to come again in `full_for` seconds, and
-    `refused` is the part of the requests that it refuses at random. With `tls`, programs that are
-    started meanwhile trust its certificate, for they find the authority's by `SSL_CERT_FILE`.
+    Args:
+        median, sigma: median of the durations in simulated seconds, and the standard deviation of
+            their logarithm.
+        speed: simulated seconds per second.
+        latency: delay of each answer in seconds.
+        batch: answer to "get many", as in `Variant`.
+        max_rate: maximum number of requests per second.
+        same_films: `True` to serve one film for all jobs.
+        tls: `True` to use TLS. Programs that are started in the context find the authority of the
+            certificate by `SSL_CERT_FILE`.
+        max_jobs: maximum number of running jobs.
+        full_for: `Retry-After` in seconds for submissions beyond `max_jobs`.
+        rejected: fraction of the requests that are answered 429 at random.
+
     """
     settings = {
         "median": median,
@@ -89,12 +100,12 @@ def gateway(
         "same_films": same_films,
         "max_jobs": max_jobs,
         "full_for": full_for,
-        "refused": refused,
+        "rejected": rejected,
     }
     with _certificate() if tls else nullcontext() as certificate:
-        arguments = [json.dumps(settings), *([str(certificate)] if certificate else [])]
-        with server_process("benchmarks.gateway", *arguments) as server:
-            yield GatewayProcess(server.url, server.signal)
+        arguments = [json.dumps(settings), *([certificate] if certificate is not None else [])]
+        with server("gateway", *arguments) as (url, process):
+            yield GatewayProcess(url, process.send_signal)
 
 
 @functools.cache
@@ -104,7 +115,7 @@ def _authority() -> trustme.CA:
 
 @contextmanager
 def _certificate() -> Iterator[Path]:
-    """Make a certificate for loopback, and let programs that are started now trust it."""
+    """Create a certificate for loopback that programs started in the context trust."""
     authority, before = _authority(), os.environ.get("SSL_CERT_FILE")
     with tempfile.TemporaryDirectory() as folder:
         certificate, trusted = Path(folder, "server.pem"), Path(folder, "authority.pem")
@@ -144,9 +155,9 @@ async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
     loop.add_signal_handler(signal.SIGUSR2, simulator.faults.add, closing)
     async with simulator:
         calls = ("generate", "extend", "get", "tasks")
-        if settings["refused"]:
+        if settings["rejected"]:
             simulator.faults.add(
-                Fault.rate_limited(retry_after=1, share=settings["refused"], on=calls)
+                Fault.rate_limited(retry_after=1, share=settings["rejected"], on=calls)
             )
         if settings["latency"]:
             simulator.faults.add(Fault.slow(settings["latency"], on=calls))

@@ -1,4 +1,4 @@
-"""What a journal costs: CPU, and time that the event loop is held."""
+"""Cost of a journal: CPU time, and stalls of the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUNDS = 3
 
 
 def rows() -> Iterator[Row]:
-    """Run the same jobs with a journal and without, in turn, and compare the medians."""
+    """Compare jobs with and without a journal, and measure the longest stall."""
     for max_requests, target in ((1_000, 1.5), (16, None)):
         bare: list[journalled.Measured] = []
         kept: list[journalled.Measured] = []
@@ -27,7 +27,7 @@ def rows() -> Iterator[Row]:
         whole = _median(kept, "whole") / _median(bare, "whole")
         submitting = _median(kept, "submitting") / _median(bare, "submitting")
         yield Row(
-            f"CPU for a journalled job against one without, {journalled.AT_ONCE:,} at once, "
+            f"CPU for a job with a journal: ratio to one without, {journalled.AT_ONCE:,} at a time, "
             f"max_requests={max_requests:,}",
             f"{whole:.2f} ({_median(kept, 'whole'):.0f} µs against "
             f"{_median(bare, 'whole'):.0f} µs; submitting alone {submitting:.2f})",
@@ -36,7 +36,7 @@ def rows() -> Iterator[Row]:
         )
     stalls = [_stall() for _ in range(REPETITIONS)]
     yield Row(
-        f"longest time the loop was held while 1,000 jobs are journalled (worst of {REPETITIONS})",
+        f"Longest stall of the event loop, 1,000 jobs with a journal (worst of {REPETITIONS} runs)",
         f"{max(stalls) * 1000:.0f} ms (best {min(stalls) * 1000:.0f} ms)",
         "at most 20 ms",
         max(stalls) <= 0.02,
@@ -63,5 +63,5 @@ def _place() -> Iterator[str]:
 
 
 def _median(measured: list[journalled.Measured], what: str) -> float:
-    """Return microseconds of CPU for a job."""
+    """Return the median CPU time of a job in microseconds."""
     return float(statistics.median(getattr(each, what) / each.jobs * 1e6 for each in measured))

@@ -1,7 +1,6 @@
-"""A program that runs a thousand jobs at a time, with a journal or without, and measures itself.
+"""Program that runs a thousand jobs at a time, with or without a journal, and measures itself.
 
-It is run as a process of its own, `python -m benchmarks.journalled URL REQUESTS ROUNDS [JOURNAL]`,
-so that nothing but the client is in it, and prints JSON.
+`python -m benchmarks.journalled URL REQUESTS ROUNDS [JOURNAL]` prints JSON.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from itertools import count
 
 from benchmarks.many import Heartbeat
+from benchmarks.programs import output_of
 from luma_async import AdaptiveSchedule, LumaClient
 
 AT_ONCE = 1_000
@@ -24,7 +23,7 @@ SPEED = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run cost: CPU seconds, and the longest time that the event loop was held."""
+    """Result of a run: CPU seconds, and the longest stall of the event loop in seconds."""
 
     jobs: int
     submitting: float
@@ -33,7 +32,7 @@ class Measured:
 
 
 async def run(url: str, max_requests: int, rounds: int, journal: str | None) -> Measured:
-    """Submit a thousand jobs at once and await them all, several times."""
+    """Submit a thousand jobs at once and await all of them, several times."""
     schedule = AdaptiveSchedule(
         0.25 / SPEED, shortest=1.0 / SPEED, longest=30.0 / SPEED, expected=60.0 / SPEED
     )
@@ -53,7 +52,7 @@ async def run(url: str, max_requests: int, rounds: int, journal: str | None) -> 
             return await luma.generate(f"cat {number}", key=key)
 
         gc.collect()
-        gc.freeze()  # what the imports left behind; its collection is the interpreter's stall
+        gc.freeze()  # keeps the collector from objects of the imports: that stall is not ours
         beating = asyncio.create_task(heartbeat.beat())
         began = time.process_time()
         for _ in range(rounds):
@@ -71,12 +70,9 @@ async def run(url: str, max_requests: int, rounds: int, journal: str | None) -> 
 
 
 def measure(url: str, max_requests: int, rounds: int, journal: str | None) -> Measured:
-    """Run the program in a process of its own and return what it measured."""
-    command = [sys.executable, "-m", "benchmarks.journalled", url, str(max_requests), str(rounds)]
-    done = subprocess.run(
-        [*command, journal] if journal else command, check=True, capture_output=True, text=True
-    )
-    return Measured(**json.loads(done.stdout))
+    """Run the program in a process of its own, and return its result."""
+    options = [journal] if journal else []
+    return Measured(**json.loads(output_of("journalled", url, max_requests, rounds, *options)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a sequence of looks at one job gives, and the best there is. Numerical, no gateway.
+"""Lateness of poll schedules and the optimum, computed numerically for one job without a gateway.
 
-A job's end is noticed at the first look after it. A sequence of ages to look at has an expected
-number of looks and an expected lateness, and both follow from the distribution of durations.
+The end of a job is noticed at the first look after it. For a sequence of ages at which to look, the
+expected number of looks and the expected lateness follow from the distribution of durations.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ Ages = NDArray[np.float64]
 
 
 class Distribution(Protocol):
-    """Durations of jobs in seconds."""
+    """Protocol of distributions of job durations in seconds."""
 
     @property
     def mean(self) -> float:
-        """The expectation."""
+        """Mean duration."""
 
     def survival(self, age: float) -> float:
-        """Return the chance that a job takes longer than `age`."""
+        """Return the probability that a job takes longer than `age`."""
 
     def quantile(self, part: float) -> float:
-        """Return the age by which this part of the jobs has ended."""
+        """Return the age by which a given fraction of the jobs has ended."""
 
     def draw(self, chance: np.random.Generator) -> float:
-        """Return how long one job takes."""
+        """Return the duration of one job."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """Half of the jobs take less than `median`; `sigma` is the spread of the logarithm."""
+    """Log-normal distribution; `sigma` is the standard deviation of the logarithm."""
 
     sigma: float
     median: float = 60.0
@@ -67,7 +67,7 @@ class LogNormal:
 
 @dataclass(frozen=True, slots=True)
 class Memoryless:
-    """However long a job has run, it takes `mean` seconds more on average."""
+    """Exponential distribution: a running job takes `mean` more seconds at any age."""
 
     mean: float = 60.0
 
@@ -83,14 +83,14 @@ class Memoryless:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What looking costs on average: how many looks, and how many seconds of lateness."""
+    """Expected number of looks at a job, and expected lateness in seconds."""
 
     looks: float
     lateness: float
 
 
 def ages_of(next_delay: Callable[[float, int], float], until: float) -> list[float]:
-    """Return the ages at which a schedule looks."""
+    """Return the ages at which a poll schedule looks at a job."""
     ages: list[float] = []
     age = 0.0
     while age < until:
@@ -100,7 +100,7 @@ def ages_of(next_delay: Callable[[float, int], float], until: float) -> list[flo
 
 
 def cost(ages: Sequence[float], durations: Distribution) -> Cost:
-    """Return what looking at these ages costs."""
+    """Return the cost of looking at given ages."""
     alive = [durations.survival(age) for age in (0.0, *ages)]
     seen = sum(
         age * (before - after) for age, (before, after) in zip(ages, pairwise(alive), strict=True)
@@ -110,7 +110,7 @@ def cost(ages: Sequence[float], durations: Distribution) -> Cost:
 
 
 def frontier(durations: Distribution) -> list[Cost]:
-    """Return the least lateness for several numbers of looks, by dynamic programming over ages."""
+    """Return the minimum lateness for several numbers of looks, by dynamic programming."""
     near = [durations.quantile(part) for part in np.linspace(1e-5, 0.99, 1200)]
     far = [durations.quantile(1 - part) for part in np.geomspace(0.0099, 1e-7, 500)]
     grid = np.array([0.0, *near, *far])
@@ -120,7 +120,7 @@ def frontier(durations: Distribution) -> list[Cost]:
 
 
 def _best(grid: Ages, alive: Ages, price: float) -> list[float]:
-    """Return the ages that cost the least if a look costs as much as `price` seconds."""
+    """Return the optimal ages if a look costs as much as `price` seconds of lateness."""
     last = len(grid) - 1
     least = np.zeros(len(grid))
     following = np.zeros(len(grid), dtype=int)
@@ -139,7 +139,7 @@ def _best(grid: Ages, alive: Ages, price: float) -> list[float]:
 
 
 def lateness_at(looks: float, best: Sequence[Cost]) -> float:
-    """Return the least lateness for a number of looks, between those that were computed."""
+    """Return the minimum lateness for a number of looks, by interpolation."""
     return float(
         np.exp(
             np.interp(
@@ -152,7 +152,7 @@ def lateness_at(looks: float, best: Sequence[Cost]) -> float:
 
 
 def lateness_at_interval(looks: float, durations: Distribution) -> float:
-    """Return the lateness of looking at a fixed interval, as often on average."""
+    """Return the lateness of a fixed interval with the same expected number of looks."""
     low, high = durations.mean / (looks * 10), durations.mean * 20
     until = durations.quantile(1 - 1e-7)
     for _ in range(50):

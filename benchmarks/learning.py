@@ -1,4 +1,4 @@
-"""How near the adaptive schedule comes to the best there is, one job at a time."""
+"""Adaptive schedule: its lateness compared with the optimum and with fixed intervals."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ LOOK_COSTS = (0.1, 0.25, 0.5, 1.0, 2.0)
 SEEDS = range(10)
 OBSERVED = 200
 SLOWED_DOWN = 100
+"""Number of jobs after the change of the server's speed."""
 
 
 def rows() -> Iterator[Row]:
-    """Compare with the optimum, with fixed intervals, and after a sudden change."""
+    """Compare with the optimum and with fixed intervals, and measure a change of durations."""
     ratios = {sigma: _against_the_best(LogNormal(sigma)) for sigma in SIGMAS}
     yield Row(
-        f"lateness at equal looks against the optimum, {OBSERVED} durations observed, "
-        f"sigma {SIGMAS[0]} to {SIGMAS[-1]}",
+        f"Mean lateness with {OBSERVED} durations learned: ratio to the optimum with as many "
+        f"looks, sigma {SIGMAS[0]} to {SIGMAS[-1]}",
         f"{max(ratios.values()):.3f} at worst ("
         + ", ".join(f"sigma {sigma}: {ratio:.3f}" for sigma, ratio in ratios.items())
         + ")",
@@ -45,7 +46,7 @@ def rows() -> Iterator[Row]:
         **{f"sigma {sigma}": _against_an_interval(LogNormal(sigma)) for sigma in SIGMAS},
     }
     yield Row(
-        "lateness at equal looks against a fixed interval",
+        "Mean lateness: ratio to a fixed interval with as many looks",
         f"{max(fixed.values()):.3f} at worst ("
         + ", ".join(f"{name}: {ratio:.3f}" for name, ratio in fixed.items())
         + ")",
@@ -56,7 +57,7 @@ def rows() -> Iterator[Row]:
         LogNormal(0.35, median=180.0), before=LogNormal(0.35), observed=SLOWED_DOWN
     )
     yield Row(
-        f"durations triple: lateness against the optimum after {SLOWED_DOWN} jobs",
+        f"Mean lateness {SLOWED_DOWN} jobs after durations have tripled: ratio to the optimum",
         f"{changed:.3f}",
         "at most 1.3",
         changed <= 1.3,
@@ -66,7 +67,7 @@ def rows() -> Iterator[Row]:
 def learned_costs(
     durations: Distribution, *, before: Distribution | None = None, observed: int = OBSERVED
 ) -> Iterator[Cost]:
-    """Yield what looking costs for each look cost and seed, after what was observed."""
+    """Yield the cost of a schedule for each look cost and seed, after durations were observed."""
     for seed in SEEDS:
         chance = np.random.default_rng(seed)
         seen = [before.draw(chance) for _ in range(OBSERVED)] if before else []
@@ -95,7 +96,7 @@ def _against_an_interval(durations: Distribution) -> float:
 
 
 def _worst_mean(ratios: Iterable[float]) -> float:
-    """Return the mean over the seeds at the look cost where it is the worst."""
+    """Return the mean over the seeds for the look cost with the largest mean."""
     listed = list(ratios)
     return max(
         statistics.mean(listed[place :: len(LOOK_COSTS)]) for place in range(len(LOOK_COSTS))

@@ -1,7 +1,6 @@
-"""A program that reads a journal of very many jobs, and measures how long the loop is held.
+"""Program that reads a journal with very many jobs, and measures stalls of the event loop.
 
-It is run as a process of its own, `python -m benchmarks.long_journal WHAT JOURNAL`, so that nothing
-else is in it, and prints JSON. `WHAT` is `states` or `export`.
+`python -m benchmarks.long_journal METHOD JOURNAL` prints JSON. `METHOD` is `states` or `export`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import gc
 import json
 import sqlite3
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from uuid import UUID
 
 from benchmarks.full_rows import row
 from benchmarks.many import Heartbeat
+from benchmarks.programs import output_of
 from luma_async import SQLJournal
 
 JOBS = 200_000
@@ -26,7 +25,7 @@ JOBS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How long it took, and the longest time that the event loop was held, in seconds."""
+    """Result: duration and longest stall of the event loop, in seconds."""
 
     entries: int
     wall: float
@@ -34,7 +33,7 @@ class Measured:
 
 
 async def fill(place: Path, entries: int = JOBS) -> None:
-    """Make a journal of completed jobs, each with its row."""
+    """Create a journal of completed jobs with full rows."""
     async with SQLJournal(place):
         pass
     generation = {"id": "", "state": "completed", "prompt": "a cat", "raw": row("a")}
@@ -61,16 +60,16 @@ async def fill(place: Path, entries: int = JOBS) -> None:
     database.close()
 
 
-async def read(what: str, place: Path) -> Measured:
-    """Read all of it once."""
+async def read(method: str, place: Path) -> Measured:
+    """Read the whole journal once with one of its methods."""
     heartbeat = Heartbeat()
     async with SQLJournal(place) as journal:
         await journal.find("row-1")
         gc.collect()
-        gc.freeze()  # what the imports left behind; its collection is the interpreter's stall
+        gc.freeze()  # keeps the collector from objects of the imports: that stall is not ours
         beating = asyncio.create_task(heartbeat.beat())
         start = time.perf_counter()
-        if what == "states":
+        if method == "states":
             entries = len(await journal.states())
         else:
             entries = 0
@@ -81,11 +80,9 @@ async def read(what: str, place: Path) -> Measured:
     return Measured(entries, wall, heartbeat.longest)
 
 
-def measure(what: str, place: Path) -> Measured:
-    """Run the program in a process of its own and return what it measured."""
-    command = [sys.executable, "-m", "benchmarks.long_journal", what, str(place)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Measured(**json.loads(done.stdout))
+def measure(method: str, place: Path) -> Measured:
+    """Run the program in a process of its own, and return its result."""
+    return Measured(**json.loads(output_of("long_journal", method, place)))
 
 
 if __name__ == "__main__":

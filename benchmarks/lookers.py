@@ -1,8 +1,7 @@
-"""Programs that look at running jobs, and measure what a look costs them.
+"""Programs that look at running jobs with different clients, and measure the CPU time of a look.
 
-Each is run as a process of its own, `python -m benchmarks.lookers NAME URL LOOKS`, with 64 requests
-in flight, and prints the seconds of CPU for one look at one job. All of them look at the same jobs
-of the same gateway, and all of them read the answer.
+`python -m benchmarks.lookers NAME URL LOOKS` prints the CPU seconds of one look at one job, with 64
+requests in flight. All programs look at the same jobs of the same gateway and parse the answers.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -20,23 +18,26 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from benchmarks.gateway import GatewayProcess
+from benchmarks.programs import output_of
 from luma_async import AdaptiveSchedule, LumaClient
 
 IN_FLIGHT = 64
 KEY = "benchmark-key"
-SECONDS_FOR_A_LOOK = 1 / 2000
+SECONDS_PER_LOOK = 1 / 2000
+"""Assumed duration of a look, from which the time of a run of the poller follows."""
+
 Look = Callable[[str], Awaitable[object]]
 
 
 async def measured(look: Look, ids: Sequence[str], looks: int) -> float:
-    """Return CPU seconds for each of so many looks, `IN_FLIGHT` at a time."""
+    """Return the CPU seconds of one look, averaged over `looks`, `IN_FLIGHT` at a time."""
     left = islice(cycle(ids), looks)
 
     async def work(left: Iterator[str]) -> None:
         for id in left:
             await look(id)
 
-    await asyncio.gather(*(look(id) for id in ids[:IN_FLIGHT]))  # connections are made
+    await asyncio.gather(*(look(id) for id in ids[:IN_FLIGHT]))  # opens the connections
     gc.collect()
     start = time.process_time()
     await asyncio.gather(*(work(left) for _ in range(IN_FLIGHT)))
@@ -60,7 +61,7 @@ async def luma_agents(url: str, ids: Sequence[str], looks: int) -> float:
 
 
 async def bare_aiohttp(url: str, ids: Sequence[str], looks: int) -> float:
-    """Look with `aiohttp` and `json.loads`, and nothing around them."""
+    """Look with `aiohttp` and `json.loads` only."""
     headers = {"Authorization": f"Bearer {KEY}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
@@ -73,7 +74,7 @@ async def bare_aiohttp(url: str, ids: Sequence[str], looks: int) -> float:
 
 
 async def raw_stream(url: str, ids: Sequence[str], looks: int) -> float:
-    """Look over asyncio streams, the answer taken apart by hand."""
+    """Look over asyncio streams, with a minimal parser of answers."""
     host, _, port = urlsplit(url).netloc.partition(":")
     free: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
     free = asyncio.LifoQueue()
@@ -105,14 +106,14 @@ async def luma_async_get(url: str, ids: Sequence[str], looks: int) -> float:
 
 
 async def luma_async_polling(url: str, ids: Sequence[str], looks: int) -> float:
-    """Let the poller look at all jobs without a pause; the server counts the looks."""
+    """Look with the poller without a pause. The server counts the looks."""
     schedule = AdaptiveSchedule(shortest=0.01, longest=0.01)
     server = GatewayProcess(url)
     async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=schedule) as luma:
         await asyncio.gather(*(luma.watch(id) for id in ids))
         gc.collect()
         before, start = server.jobs_looked_at(), time.process_time()
-        await asyncio.sleep(looks * SECONDS_FOR_A_LOOK)
+        await asyncio.sleep(looks * SECONDS_PER_LOOK)
         cpu = time.process_time() - start
         return cpu / (server.jobs_looked_at() - before)
 
@@ -128,10 +129,8 @@ PROGRAMS: dict[str, Callable[[str, Sequence[str], int], Awaitable[float]]] = {
 
 
 def cost_of_a_look(name: str, url: str, looks: int) -> float:
-    """Run a program in a process of its own, and return CPU seconds for each look at a job."""
-    command = [sys.executable, "-m", "benchmarks.lookers", name, url, str(looks)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    """Run a program in a process of its own, and return the CPU seconds of one look at a job."""
+    return float(output_of("lookers", name, url, looks))
 
 
 async def _main(name: str, url: str, looks: int) -> None:

@@ -1,7 +1,6 @@
-"""A program that runs many jobs and measures itself: its memory, and how its event loop fares.
+"""Program that runs many jobs, and measures its memory and the stalls of its event loop.
 
-It is run as a process of its own, `python -m benchmarks.many URL JOBS MAX_TASKS`, so that nothing
-but the client is in it, and prints JSON.
+`python -m benchmarks.many URL JOBS MAX_TASKS [trace] [journal=PATH]` prints JSON.
 """
 
 from __future__ import annotations
@@ -9,19 +8,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import subprocess
 import sys
 import time
 import tracemalloc
 from dataclasses import asdict, dataclass
 
 from benchmarks.memory import peak_resident
+from benchmarks.programs import output_of
 from luma_async import FixedSchedule, LumaClient
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run cost. Times are seconds, sizes bytes."""
+    """Result of one run. Times are in seconds, sizes in bytes."""
 
     jobs: int
     completed: int
@@ -35,7 +34,7 @@ class Measured:
 
 
 class Heartbeat:
-    """Notes how late a 5 ms timer fires: the time that the event loop was held."""
+    """Detector of stalls: measures the delay of a 5 ms timer on the event loop."""
 
     INTERVAL = 0.005
 
@@ -44,7 +43,7 @@ class Heartbeat:
         self.longest_cpu = 0.0
 
     async def beat(self) -> None:
-        """Beat until cancelled."""
+        """Measure until cancelled."""
         while True:
             wall, cpu = time.perf_counter(), time.thread_time()
             await asyncio.sleep(self.INTERVAL)
@@ -55,10 +54,10 @@ class Heartbeat:
 async def run(
     url: str, jobs: int, max_tasks: int, *, trace: bool, journal: str | None = None
 ) -> Measured:
-    """Run jobs through `run_many`, keeping nothing of their outcomes.
+    """Run jobs through `run_many`, and drop their outcomes.
 
-    What the imports left behind is set aside (`gc.freeze`) once it is known how long Python's
-    garbage collection of it takes: that stall is the interpreter's, whatever runs in it.
+    The objects of the imports are frozen (`gc.freeze`) after their garbage collection was timed.
+    That stall belongs to the interpreter and would occur in any program.
     """
     heartbeat = Heartbeat()
     async with LumaClient(
@@ -99,11 +98,9 @@ async def run(
 def measure(
     url: str, jobs: int, max_tasks: int, *, trace: bool = False, journal: str | None = None
 ) -> Measured:
-    """Run the program in a process of its own and return what it measured."""
-    command = [sys.executable, "-m", "benchmarks.many", url, str(jobs), str(max_tasks)]
+    """Run the program in a process of its own, and return its result."""
     options = [*(["trace"] if trace else []), *([f"journal={journal}"] if journal else [])]
-    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
-    return Measured(**json.loads(done.stdout))
+    return Measured(**json.loads(output_of("many", url, jobs, max_tasks, *options)))
 
 
 if __name__ == "__main__":

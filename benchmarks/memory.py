@@ -1,4 +1,4 @@
-"""How much memory this process has, and has had."""
+"""Memory of this process: current and peak."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def resident() -> int:
-    """Return the memory that this process has now, in bytes."""
+    """Return the resident memory of this process in bytes."""
     return _status("VmRSS") or _peak_of_usage()
 
 
 def peak_resident() -> int:
-    """Return the most memory that this process has had, in bytes.
+    """Return the peak of the resident memory of this process in bytes.
 
-    Where the system says so by itself; `getrusage` counts what the process was forked from, too.
+    `/proc` is preferred, because `getrusage` includes the process that this one was forked from.
     """
     return _status("VmHWM") or _peak_of_usage()
 

@@ -1,4 +1,4 @@
-"""Long rows and long journals: what a pending job takes, and how long the event loop is held."""
+"""Long rows and long journals: memory of a pending job, and stalls of the event loop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LONGEST_STALL = 0.05
 
 
 def rows() -> Iterator[Row]:
-    """Measure memory once, for it is always the same; of stalls the best of a few counts."""
+    """Measure memory once, because it does not vary, and the best of several stalls."""
     with full_rows() as url:
         allocated = watched.measure("memory", url, JOBS)
         resident = watched.measure("resident", url, JOBS)
     yield Row(
-        f"memory for each of {JOBS:,} jobs taken up by watch(), with rows of 1.5 KB (tracemalloc)",
+        f"Memory of each of {JOBS:,} watched jobs with rows of 1.5 KB (tracemalloc)",
         f"{allocated:,.0f} bytes (resident memory: {resident:,.0f})",
         "at most 2,048 bytes",
         allocated <= 2048,
@@ -55,7 +55,7 @@ def _gathered() -> float:
 def _stall(what: str, stalls: list[float]) -> Row:
     shown = ", ".join(f"{stall * 1000:.0f}" for stall in sorted(stalls))
     return Row(
-        f"longest time the loop was held: {what} (best of {REPETITIONS})",
+        f"Longest stall of the event loop: {what} (best of {REPETITIONS} runs)",
         f"{min(stalls) * 1000:.0f} ms (all: {shown})",
         f"at most {LONGEST_STALL * 1000:.0f} ms",
         min(stalls) <= LONGEST_STALL,

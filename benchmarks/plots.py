@@ -1,4 +1,4 @@
-"""Images of what was measured, as PNG beside this file."""
+"""Plots of the results, as PNG files in the folder `plots`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OURS, _OTHERS = "#0a7d8c", "#9aa5ab"
 
 
 def draw(rows: Mapping[str, Sequence[Row]]) -> None:
-    """Draw what was measured."""
+    """Draw the plots of the benchmarks that were run."""
     FOLDER.mkdir(exist_ok=True)
     if "learning" in rows:
         _draw_lateness()
@@ -59,13 +59,13 @@ def _draw_lateness() -> None:
         color=_OTHERS,
         label="fixed interval",
     )
-    axes.plot(looks, late, "o-", color=_OURS, label="AdaptiveSchedule, 200 durations seen")
+    axes.plot(looks, late, "o-", color=_OURS, label="AdaptiveSchedule, 200 durations learned")
     axes.plot(
         [each.looks for each in best],
         [each.lateness for each in best],
         "k--",
         linewidth=1,
-        label="the best there is",
+        label="optimum",
     )
     axes.set(
         xscale="log",

@@ -1,15 +1,14 @@
-"""A gateway that allows ten requests a second, and a client that wants a hundred."""
+"""Rate limit: a gateway that allows ten requests per second, and a client with many more."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 from benchmarks.gateway import gateway
+from benchmarks.programs import output_of
 from benchmarks.row import Row
 from luma_async import FixedSchedule, LumaClient, LumaError
 
@@ -19,7 +18,7 @@ KEY = "benchmark-key"
 
 
 async def ask(url: str) -> float:
-    """Look without a pause, sixteen at a time, and return how many seconds it went on."""
+    """Look without a pause, sixteen at a time, and return the duration in seconds."""
     async with LumaClient(KEY, base_url=url, schedule=FixedSchedule(1e5)) as luma:
         id = (await luma.generate("a cat")).id
         start = time.monotonic()
@@ -36,29 +35,27 @@ async def ask(url: str) -> float:
 
 
 def rows() -> Iterator[Row]:
-    """Count at the server what was answered and what was refused."""
+    """Count the answers of the server with status 200 and 429."""
     with gateway(median=1e6, max_rate=ALLOWED) as server:
-        command = [sys.executable, "-m", "benchmarks.rate", server.url]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds: float = json.loads(done.stdout)
+        seconds = float(output_of("rate", server.url))
         statuses = server.ledger()["statuses"]
-    refused = statuses.get("429", 0)
+    rejected = statuses.get("429", 0)
     answered = statuses["200"]
     used = answered / (ALLOWED * seconds)
     yield Row(
-        f"a gateway that allows {ALLOWED:g} requests a second: part of that which was used",
+        f"Used part of a rate limit of {ALLOWED:g} requests per second",
         f"{used:.1%} ({answered} answered in {seconds:.0f} s)",
         "at least 90 %",
         used >= 0.9,
     )
-    share = refused / (refused + answered)
+    share = rejected / (rejected + answered)
     yield Row(
-        f"a gateway that allows {ALLOWED:g} requests a second: requests answered 429",
-        f"{share:.1%} ({refused})",
+        f"Requests answered 429 at a rate limit of {ALLOWED:g} requests per second",
+        f"{share:.1%} ({rejected})",
         "under 2 %",
         share < 0.02,
     )
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(ask(sys.argv[1]))))
+    print(asyncio.run(ask(sys.argv[1])))

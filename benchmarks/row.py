@@ -1,4 +1,4 @@
-"""One row of the table: what was measured, the figure, and the target it is held to."""
+"""Row of the table of results: a quantity, its measured value and its target."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure and its target; `met` is `None` where there is none, `data` is for the plots."""
+    """Row of the table of results.
+
+    Attributes:
+        what: the measured quantity.
+        figure: the measured value.
+        target: the target of the value, empty if there is none.
+        met: `True` if the target is met, `None` if there is none.
+        data: values for the plots by name.
+
+    """
 
     what: str
     figure: str

@@ -1,4 +1,4 @@
-"""A hundred thousand pending jobs, and a million in virtual time."""
+"""Scaling: 100,000 pending jobs, and the schedule of a million jobs in virtual time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import math
 import random
 import statistics
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.gateway import GatewayProcess, gateway
+from benchmarks.programs import output_of
 from benchmarks.row import Row
 from luma_async import AdaptiveSchedule, FixedSchedule, LumaClient
 from luma_async.tasks.agenda import Agenda
@@ -31,7 +31,7 @@ KEY = "benchmark-key"
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What pending jobs cost: bytes each, and CPU seconds for each look at one."""
+    """Cost of pending jobs: bytes of memory for each, and CPU seconds of a look at one."""
 
     jobs: int
     size: float
@@ -39,7 +39,7 @@ class Pending:
 
 
 async def hold(url: str, jobs: int, *, trace: bool) -> Pending:
-    """Submit jobs that do not end, and keep looking at them."""
+    """Submit jobs that do not end, and measure their memory or the looks at them."""
     delay = jobs / LOOKS_A_SECOND
     schedule = AdaptiveSchedule(shortest=delay, longest=delay)
     server = GatewayProcess(url)
@@ -56,7 +56,7 @@ async def hold(url: str, jobs: int, *, trace: bool) -> Pending:
     else:
         async with _client(url, schedule) as luma:
             await asyncio.gather(*(_submit(luma, jobs // 32) for _ in range(32)))
-            await asyncio.sleep(2 * delay)  # each was looked at
+            await asyncio.sleep(2 * delay)  # until each job was looked at
             gc.collect()
             before, start = server.jobs_looked_at(), time.process_time()
             await asyncio.sleep(SECONDS)
@@ -75,11 +75,11 @@ async def _submit(luma: LumaClient, jobs: int) -> None:
 
 
 def rows() -> Iterator[Row]:
-    """Measure both, and compare the many with the few."""
+    """Compare memory and looks of many pending jobs with those of few."""
     sizes = {jobs: _measured(jobs, trace=True).size for jobs in (FEW, SOME, MANY)}
     size = sizes[MANY]
     yield Row(
-        f"memory for each of {MANY:,} pending jobs (tracemalloc)",
+        f"Memory of each of {MANY:,} pending jobs (tracemalloc)",
         f"{size / 1024:.2f} KiB",
         "at most 2 KiB",
         size <= 2048,
@@ -92,7 +92,7 @@ def rows() -> Iterator[Row]:
     looks = {jobs: statistics.median(found) for jobs, found in look.items()}
     few, many = looks[FEW], looks[MANY]
     yield Row(
-        f"CPU for one look, {MANY:,} pending jobs against {FEW:,}",
+        f"CPU for one look with {MANY:,} pending jobs: ratio to {FEW:,}",
         f"{many / few:.2f} ({many * 1e6:.1f} µs against {few * 1e6:.1f} µs)",
         "at most 1.5",
         many <= 1.5 * few,
@@ -103,26 +103,23 @@ def rows() -> Iterator[Row]:
     allowed = large * math.log(large) / (small * math.log(small))
     growth = seconds[large] / seconds[small]
     yield Row(
-        f"pure scheduling of {large:,} jobs against {small:,}, in virtual time",
-        f"{growth:.0f} times ("
+        f"CPU to schedule {large:,} jobs in virtual time: ratio to {small:,}",
+        f"{growth:.0f} ("
         + ", ".join(f"{jobs:,}: {taken:.1f} s" for jobs, taken in seconds.items())
         + ")",
-        f"at most {allowed:.0f} times (n log n)",
+        f"at most {allowed:.0f} (n log n)",
         growth <= allowed,
     )
 
 
 def _measured(jobs: int, *, trace: bool) -> Pending:
     with gateway(median=1e7) as server:
-        command = [sys.executable, "-m", "benchmarks.scale", server.url, str(jobs)]
-        done = subprocess.run(
-            [*command, "trace"] if trace else command, check=True, capture_output=True, text=True
-        )
-    return Pending(**json.loads(done.stdout))
+        options = ["trace"] if trace else []
+        return Pending(**json.loads(output_of("scale", server.url, jobs, *options)))
 
 
 class _Job:
-    """A job in virtual time."""
+    """Job in virtual time."""
 
     __slots__ = ("done", "ends")
 
@@ -132,7 +129,7 @@ class _Job:
 
 
 def schedule_virtually(jobs: int) -> float:
-    """Schedule looks at so many jobs from their submission to their end; return CPU seconds."""
+    """Schedule all looks at a number of jobs in virtual time, and return the CPU seconds."""
     chance = random.Random(7)
     schedule = AdaptiveSchedule(look_cost=1.0)
     kind = schedule.for_jobs("generate", 1)

@@ -1,11 +1,10 @@
-"""A thousand jobs at once: how many requests it takes to notice their ends, and how late."""
+"""Swarm: number of requests and lateness until the ends of a thousand jobs are noticed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,31 +14,32 @@ from typing import Any
 import aiohttp
 
 from benchmarks.gateway import gateway
+from benchmarks.programs import output_of
 from benchmarks.row import Row
 from luma_async import AdaptiveSchedule, LumaClient
 
 JOBS = 1_000
 SPEED = 5.0
-"""Simulated seconds in a real one; the schedules are told real seconds, so all times shrink."""
+"""Simulated seconds per real second. The schedules work in real seconds, so all times shrink."""
 INTERVAL = 3.0
-"""Simulated seconds between two looks of those that look at each job on its own."""
+"""Simulated seconds between two looks at a job, in the program that looks one by one."""
 REPETITIONS = 3
 KEY = "benchmark-key"
 
 Resolved = dict[str, float]
-"""When each job was seen to have ended, in seconds of the epoch."""
+"""Time by job id at which its end was noticed, in seconds of the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """How a swarm of jobs was noticed to end. `lateness` is in simulated seconds."""
+    """Mean lateness in simulated seconds, and mean number of status requests for a job."""
 
     lateness: float
     requests: float
 
 
 async def adaptively(url: str) -> Resolved:
-    """Await all of them with luma-async, as it comes out of the box."""
+    """Await all jobs with luma-async and its default schedule."""
     schedule = AdaptiveSchedule(
         0.25 / SPEED, shortest=1.0 / SPEED, longest=30.0 / SPEED, expected=60.0 / SPEED
     )
@@ -53,7 +53,7 @@ async def adaptively(url: str) -> Resolved:
 
 
 async def at_intervals(url: str) -> Resolved:
-    """Look at each job every few seconds, with as little around it as can be."""
+    """Look at each job every few seconds with bare aiohttp."""
     resolved: Resolved = {}
     headers = {"Authorization": f"Bearer {KEY}"}
     connector = aiohttp.TCPConnector(limit=64)
@@ -82,9 +82,7 @@ PROGRAMS: dict[str, Callable[[str], Coroutine[Any, Any, Resolved]]] = {
 def noticed(name: str) -> Noticed:
     """Run a program in a process of its own against a gateway of its own."""
     with gateway(median=60.0, sigma=0.35, speed=SPEED) as server:
-        command = [sys.executable, "-m", "benchmarks.swarm", name, server.url]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        resolved: Resolved = json.loads(done.stdout)
+        resolved: Resolved = json.loads(output_of("swarm", name, server.url))
         books = server.ledger()
     late = [(resolved[job["id"]] - job["ends_at"]) * SPEED for job in books["jobs"]]
     looks = books["requests"].get("tasks", 0) + books["requests"].get("get", 0)
@@ -92,7 +90,7 @@ def noticed(name: str) -> Noticed:
 
 
 def rows() -> Iterator[Row]:
-    """Run both in turn, several times."""
+    """Compare luma-async with looks at each job at fixed intervals."""
     runs: dict[str, list[Noticed]] = {name: [] for name in PROGRAMS}
     for _ in range(REPETITIONS):
         for name, found in runs.items():
@@ -101,14 +99,14 @@ def rows() -> Iterator[Row]:
     lateness = {name: statistics.median(run.lateness for run in runs[name]) for name in runs}
     ours, theirs = PROGRAMS
     yield Row(
-        f"{JOBS:,} jobs in flight: status requests per job",
+        f"Status requests per job, {JOBS:,} jobs at a time",
         f"{requests[ours]:.2f} ({theirs}: {requests[theirs]:.1f})",
         "at most 1",
         requests[ours] <= 1,
     )
     ratio = lateness[ours] / lateness[theirs]
     yield Row(
-        f"{JOBS:,} jobs in flight: mean lateness against each job every 3 s",
+        f"Mean lateness, {JOBS:,} jobs at a time: ratio to looks at each job every 3 s",
         f"{ratio:.2f} ({lateness[ours]:.2f} s against {lateness[theirs]:.2f} s)",
         "at most 0.5",
         ratio <= 0.5,

@@ -1,8 +1,8 @@
-"""Programs that watch jobs with long rows, and measure their memory and how the loop fares.
+"""Programs that watch jobs with long rows, and measure their memory or stalls of the event loop.
 
-`python -m benchmarks.watched memory URL JOBS` prints bytes for each job, twice: allocated, and
-resident. `python -m benchmarks.watched stall URL JOBS` prints how long batches of looks hold the
-event loop, in seconds.
+`python -m benchmarks.watched memory URL JOBS` prints the allocated bytes of each job, and
+`resident` in place of `memory` the resident bytes. `stall` prints the longest stall of the event
+loop in seconds.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import subprocess
 import sys
 import tracemalloc
 from uuid import UUID
 
 from benchmarks.many import Heartbeat
 from benchmarks.memory import resident
+from benchmarks.programs import output_of
 from luma_async import FixedSchedule, LumaClient
 
 KEY = "benchmark-key"
@@ -25,8 +25,8 @@ ROUNDS = 4
 
 
 async def memory(url: str, jobs: int, *, trace: bool) -> float:
-    """Take up so many jobs, and return how many bytes each of them takes."""
-    # Each is looked at once by `watch()`, and once by a batch.
+    """Watch a number of jobs, and return the bytes of memory for each."""
+    # Each job is looked at once by `watch()` and once by a batch.
     schedule = FixedSchedule(jobs / 2000)
     async with LumaClient(KEY, base_url=url, max_requests=IN_FLIGHT, schedule=schedule) as luma:
         await luma.get(_id(0))
@@ -45,14 +45,14 @@ async def memory(url: str, jobs: int, *, trace: bool) -> float:
 
 
 async def stall(url: str, jobs: int) -> float:
-    """Look at so many jobs a few times, all of them with one request."""
+    """Look at a number of jobs several times in one request, and return the longest stall."""
     heartbeat = Heartbeat()
     async with LumaClient(
         KEY, base_url=url, max_requests=IN_FLIGHT, schedule=FixedSchedule(0.5), batch_size=jobs
     ) as luma:
         tasks = await asyncio.gather(*(luma.watch(_id(number)) for number in range(jobs)))
         gc.collect()
-        gc.freeze()  # what the imports left behind; its collection is the interpreter's stall
+        gc.freeze()  # keeps the collector from objects of the imports: that stall is not ours
         beating = asyncio.create_task(heartbeat.beat())
         await asyncio.sleep(0.6 * ROUNDS)
         beating.cancel()
@@ -65,10 +65,8 @@ def _id(number: int) -> str:
 
 
 def measure(what: str, url: str, jobs: int) -> float:
-    """Run a program in a process of its own, and return its figure."""
-    command = [sys.executable, "-m", "benchmarks.watched", what, url, str(jobs)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout))
+    """Run a program in a process of its own, and return its result."""
+    return float(json.loads(output_of("watched", what, url, jobs)))
 
 
 async def _main(what: str, url: str, jobs: int) -> float:

@@ -1,11 +1,10 @@
-"""Ten thousand jobs from prompt to video link, against bare programs that do as much."""
+"""Whole runs: ten thousand jobs from prompt to video link, compared with bare programs."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.gateway import gateway
+from benchmarks.programs import output_of
 from benchmarks.row import Row
 from luma_async import AdaptiveSchedule, LumaClient
 
@@ -27,7 +27,7 @@ KEY = "benchmark-key"
 
 
 async def with_luma_async(url: str) -> float:
-    """Submit, watch and resolve them, and return the CPU seconds."""
+    """Submit and await all jobs with luma-async, and return the CPU seconds."""
     schedule = AdaptiveSchedule(
         0.25 / SPEED, shortest=1.0 / SPEED, longest=30.0 / SPEED, expected=60.0 / SPEED
     )
@@ -40,9 +40,9 @@ async def with_luma_async(url: str) -> float:
 
 
 async def with_aiohttp(url: str, looks: int, *, reuse: bool) -> float:
-    """Post the same bodies, make as many looks at a hundred jobs, and return the CPU seconds.
+    """Submit the same jobs, and make as many looks at 100 jobs each; return the CPU seconds.
 
-    Without `reuse` every submission has a connection of its own.
+    Without `reuse`, each submission opens a connection.
     """
     headers = {"Authorization": f"Bearer {KEY}"}
     ids: list[str] = []
@@ -74,9 +74,9 @@ async def with_aiohttp(url: str, looks: int, *, reuse: bool) -> float:
 
 
 async def with_lumaai(url: str, looks_at_a_job: int) -> float:
-    """Do as much for a hundredth of the jobs with the official SDK; return CPU seconds for all.
+    """Run a hundredth of the jobs with the official SDK, and return 100 times the CPU seconds.
 
-    It looks at one job at a time, as often as luma-async looks at each.
+    It looks at one job at a time, as often as luma-async looks at each job.
     """
     from lumaai import AsyncLumaAI  # noqa: PLC0415  each program loads its own client only
     from lumaai.types import Generation  # noqa: PLC0415
@@ -86,7 +86,7 @@ async def with_lumaai(url: str, looks_at_a_job: int) -> float:
 
         async def work(numbers: Iterator[int]) -> None:
             for number in numbers:
-                body = {"user_prompt": f"cat {number}"}  # its create() posts to another place
+                body = {"user_prompt": f"cat {number}"}  # its create() posts to another path
                 job = await client.post("/generations", cast_to=Generation, body=body)
                 for _ in range(looks_at_a_job):
                     await client.generations.get(str(job.id))
@@ -98,7 +98,7 @@ async def with_lumaai(url: str, looks_at_a_job: int) -> float:
 
 
 def rows() -> Iterator[Row]:
-    """Run all of them in turn, and compare the medians; on plain HTTP, and over TLS."""
+    """Compare the medians of several runs, over plain HTTP and over TLS."""
     for tls in (False, True):
         yield from _rows(tls=tls)
 
@@ -118,28 +118,28 @@ def _rows(*, tls: bool) -> Iterator[Row]:
     ratio = seconds["luma-async"] / seconds["reusing"]
     over = ", over TLS" if tls else ""
     yield Row(
-        f"CPU to submit, watch and resolve {JOBS:,} jobs{over}, against bare aiohttp that posts "
-        "and looks as often",
+        f"CPU to submit and await {JOBS:,} jobs{over}: ratio to bare aiohttp with the same "
+        "requests and kept connections",
         f"{ratio:.2f} ({seconds['luma-async']:.2f} s against {seconds['reusing']:.2f} s, "
         f"{looks:,} looks)",
         "at most 2",
         ratio <= 2,
     )
     yield Row(
-        f"the same{over}, where bare aiohttp opens a connection for each submission",
+        f"CPU to submit and await {JOBS:,} jobs{over}: ratio to bare aiohttp with the same "
+        "requests and a connection for each submission",
         f"{seconds['luma-async'] / seconds['closing']:.2f} (against {seconds['closing']:.2f} s)",
     )
     yield Row(
-        f"the same{over}, against lumaai, which looks at one job at a time: times less",
+        f"CPU to submit and await {JOBS:,} jobs{over}: lumaai, which looks at one job at a time, "
+        "takes more by a factor of",
         f"{seconds['lumaai'] / seconds['luma-async']:.0f} (against {seconds['lumaai']:.0f} s, "
         f"{of_a_job} looks at each job)",
     )
 
 
 def _run(name: str, url: str, looks: int = 0) -> float:
-    command = [sys.executable, "-m", "benchmarks.whole", name, url, str(looks)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    return float(output_of("whole", name, url, looks))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How to keep a client in a bot: opened when the bot starts, closed when it stops.
+"""Bot with a client that is opened when the bot starts, and closed when it stops.
 
-The bot here reads its messages from standard input; aiogram, discord.py and the like call the same
-three functions from tasks of their own, which is fine: the client may be opened in one asyncio
+This bot reads messages from standard input. aiogram, discord.py and other libraries call the same
+functions from asyncio tasks of their own. That works, because a client may be opened in one
 task, used in many, and closed in another.
 
     (echo a cat; echo a dog) | python examples/bot.py

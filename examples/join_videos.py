@@ -1,10 +1,10 @@
-"""A story in several prompts: a video, its extensions one after the other, and all in one file.
+"""Story in several prompts: a video and its extensions, joined in one file.
 
     python examples/join_videos.py cat.mp4 "a cat dances" "it takes a bow" "it falls asleep"
 
-Run it again after a crash: what was paid for is in the journal, what was downloaded in the folder
-`parts`. Joining is the work of ffmpeg, which must be installed. Where a gateway's extensions hold
-what they continue, there is nothing to join: take the last one.
+Run it again after a crash: paid jobs are in the journal, and downloaded files in the folder
+`parts`. ffmpeg must be installed, as it joins the files. On some gateways an extension contains the
+whole video from its start. There, use the last extension instead.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ async def main(target: Path, prompts: list[str]) -> None:
 
 
 async def join(parts: list[Path | None], target: Path) -> None:
-    """Put videos one after the other; the first frame of each is the last of the one before."""
+    """Join videos. The first frame of each is dropped, as it repeats the last one before."""
     inputs = [word for part in parts for word in ("-i", str(part))]
     steps = [
         f"[{number}:v]trim=start_frame={min(number, 1)},setpts=PTS-STARTPTS[part{number}]"
@@ -44,7 +44,7 @@ async def join(parts: list[Path | None], target: Path) -> None:
     )
     try:
         if await ffmpeg.wait() != 0:
-            sys.exit("ffmpeg could not join them")
+            sys.exit("ffmpeg failed to join the videos")
     finally:
         if ffmpeg.returncode is None:  # cancelled
             ffmpeg.kill()

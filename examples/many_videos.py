@@ -1,10 +1,10 @@
-"""A line of prompt in, a video out, for any number of lines, twenty at a time.
+"""Videos for a file of prompts, one prompt per line, twenty jobs at a time.
 
     python examples/many_videos.py prompts.txt videos/
 
-The file is read as places come free, so it may be as long as you like. Run it again after a crash,
-or with more lines at the end: what is in the journal already is not paid for again, and what is in
-the folder is not downloaded again.
+The file is read as jobs end, so it may have any length. Run the program again after a crash, or
+with more lines at the end: jobs in the journal are not paid for again, and files in the folder are
+not downloaded again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ async def main(prompts: Path, folder: Path) -> None:
                 if file.ok:
                     print("saved as", file.path)
                 else:
-                    print("no video:", file.error)
+                    print("failed:", file.error)
 
 
 if __name__ == "__main__":

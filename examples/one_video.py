@@ -1,4 +1,4 @@
-"""One prompt, one video, one extension of it.
+"""Video from one prompt, and an extension of it.
 
 Run it against a simulated gateway, in two terminals:
 
@@ -15,8 +15,8 @@ from luma_async import LumaClient, LumaError
 async def main() -> None:
     async with LumaClient() as luma:
         task = await luma.generate("a cat dances on a moonlit roof", aspect_ratio="16:9")
-        async for look in task.updates():
-            print(f"{task.id}: {look.state}")
+        async for generation in task.updates():
+            print(f"{task.id}: {generation.state}")
         video = await task
         longer = await (await luma.extend(video, "the cat takes a bow"))
         print("saved as", await luma.download(longer, "videos/"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.full_rows import row
 from luma_async import Asset, GatewayDialect, Generation, ResponseError, State
 
 ID = "4665a07c-0000"
@@ -76,18 +77,8 @@ COMPLETED = {
     "last_frame": {"url": "https://cdn/last.jpg", "width": 1360, "height": 752, "palette": None},
 }
 ROW = {
-    "id": 13917,
-    "task_id": ID,
-    "platform": "luma",
-    "action": "LUMA_VIDEO",
-    "status": "IN_PROGRESS",
-    "progress": "40%",
-    "fail_reason": "",
-    "submit_time": 1719819313,
-    "start_time": 1719819323,
-    "finish_time": 0,
+    **row(ID),
     "created_at": "2024-07-01T07:35:13.568Z",
-    "updated_at": "2024-07-01T07:35:23.654Z",
     "data": {
         "id": ID,
         "state": "processing",
