@@ -27,7 +27,7 @@ def rows() -> Iterator[Row]:
         whole = _median(kept, "whole") / _median(bare, "whole")
         submitting = _median(kept, "submitting") / _median(bare, "submitting")
         yield Row(
-            f"CPU for a job with a journal: ratio to one without, {journalled.AT_ONCE:,} at a time, "
+            f"CPU for a job with a journal: ratio to one without, {journalled.AT_ONCE:,} at once, "
             f"max_requests={max_requests:,}",
             f"{whole:.2f} ({_median(kept, 'whole'):.0f} µs against "
             f"{_median(bare, 'whole'):.0f} µs; submitting alone {submitting:.2f})",
