@@ -20,8 +20,7 @@ from pathlib import Path
 from aiohttp import web
 
 from benchmarks.memory import peak_resident, resident
-from benchmarks.programs import serve
-from benchmarks.programs import server
+from benchmarks.programs import serve, server
 from luma_async import Asset, Generation, LumaClient, State
 
 

@@ -15,8 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.programs import serve
-from benchmarks.programs import server
+from benchmarks.programs import serve, server
 
 _PROMPT = (
     "An orange tabby cat dances on a moonlit roof above a quiet harbour town, the camera circling "

@@ -19,7 +19,6 @@ from typing import Any
 
 import trustme
 
-from benchmarks.programs import server_process
 from benchmarks.programs import server
 from luma_async.simulator import Fault, LogNormal, Simulator, Variant
 
@@ -76,8 +75,8 @@ def gateway(
     """Run a gateway whose jobs have log-normal durations.
 
     Args:
-        median, sigma: median of the durations in simulated seconds, and the standard deviation of
-            their logarithm.
+        median: median of the durations in simulated seconds.
+        sigma: standard deviation of the logarithm of the durations.
         speed: simulated seconds per second.
         latency: delay of each answer in seconds.
         batch: answer to "get many", as in `Variant`.

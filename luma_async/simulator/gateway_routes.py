@@ -12,7 +12,7 @@ from luma_async.simulator.answers import Answers
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.simulated_jobs import SimulatedJob, JobFactory, is_known_ratio
+from luma_async.simulator.simulated_jobs import JobFactory, SimulatedJob, is_known_ratio
 from luma_async.simulator.variant import Variant
 
 PROMPT_LIMIT = 5000

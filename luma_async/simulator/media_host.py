@@ -86,7 +86,7 @@ class MediaHost:
 
     async def _render(self, job: SimulatedJob, name: str, path: Path) -> None:
         async with self._renderers:
-            await asyncio.to_thread(_make, job, name, path, self._video_bytes)
+            await asyncio.to_thread(_render, job, name, path, self._video_bytes)
 
 
 def _render(job: SimulatedJob, name: str, path: Path, video_bytes: int) -> None:
