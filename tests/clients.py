@@ -39,7 +39,7 @@ def connect(simulator: Simulator, **settings: Any) -> LumaClient:
     adapted_size = settings.pop("adapted_size", None)
     settings.setdefault("schedule", FixedSchedule(0.02))
     luma = LumaClient(KEY, base_url=simulator.url, **settings)
-    luma._manager._rejections = rejections or luma._manager._rejections
+    luma._manager._results._rejections = rejections or luma._manager._results._rejections
     luma._looks._foreign_ids = foreign_ids or luma._looks._foreign_ids
     luma._looks.batch_size = adapted_size or luma._looks.batch_size
     return luma

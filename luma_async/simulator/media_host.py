@@ -86,10 +86,10 @@ class MediaHost:
 
     async def _render(self, job: SimulatedJob, name: str, path: Path) -> None:
         async with self._renderers:
-            await asyncio.to_thread(_render, job, name, path, self._video_bytes)
+            await asyncio.to_thread(_render_file, job, name, path, self._video_bytes)
 
 
-def _render(job: SimulatedJob, name: str, path: Path, video_bytes: int) -> None:
+def _render_file(job: SimulatedJob, name: str, path: Path, video_bytes: int) -> None:
     """Render a file of a job.
 
     Raises:

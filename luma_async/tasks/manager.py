@@ -12,21 +12,15 @@ from operator import attrgetter
 import anyio
 
 from luma_async.errors import (
-    APIError,
-    AuthenticationError,
     ClientClosedError,
-    ConfigurationError,
     GenerationFailedError,
-    LumaError,
-    NotFoundError,
     TaskTimeoutError,
 )
 from luma_async.generation import Generation, State
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
-from luma_async.tasks.batch_answer import Seen
+from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
-from luma_async.tasks.rejected_key import KeyRejections
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import SHORTEST_HURRY, Timing, hurried
 from luma_async.tasks.watched_job import WatchedJob
@@ -43,9 +37,6 @@ LINK_TIMEOUT = 120.0
 
 LAST_LOOK = 5.0
 """Seconds that a look may take beyond the `task_timeout` of a job in it."""
-
-QUIET = 60.0
-"""Seconds between two warnings about failing looks."""
 
 MAX_HURRIED = 1000
 """Maximum number of jobs that are rescheduled when a submission begins to wait for one to end. More
@@ -101,16 +92,19 @@ class TaskManager:
         self._timing = Timing(schedule, task_timeout=task_timeout, link_timeout=link_timeout)
         self._max_looks = max_looks
         self._task_timeout = task_timeout
-        self._link_timeout = link_timeout
         self._longest_look = longest_look
-        self._lost_after = lost_after
         self._account = account or AccountLimit()
         if self._timing.may_hurry:
             self._account.on_wait = self._hurry_up
         self._watched: dict[str, WatchedJob] = {}
         self._agenda: Agenda[WatchedJob] = Agenda(attrgetter("task.done"))
-        self._missing: dict[str, float] = {}  # time since which a job is not found
-        self._rejections = KeyRejections()
+        self._results = LookResults(
+            self._watched,
+            self._timing,
+            self._account,
+            link_timeout=link_timeout,
+            lost_after=lost_after,
+        )
         self._looking = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
@@ -118,8 +112,6 @@ class TaskManager:
         self._closed = False
         self._callback = on_end
         self._on_end = self._forget  # one bound method for all tasks saves memory
-        self._failing = False
-        self._quiet_until = 0.0
 
     def find(self, id: str) -> VideoTask | None:
         """Return the handle of a job, or `None` if the job is not watched."""
@@ -150,9 +142,9 @@ class TaskManager:
                 server.
 
         """
-        lacks_video = _lacks_video(generation)
+        lacks_video = generation.state is State.COMPLETED and generation.video is None
         if lacks_video:
-            generation = _as_running(generation)
+            generation = as_running(generation)
         known = self.find(generation.id)
         if known is not None:
             known.key = known.key or key
@@ -219,7 +211,7 @@ class TaskManager:
 
     async def aclose(self) -> None:
         """Stop watching all jobs with a `ClientClosedError`, and stop the poller."""
-        self._closed = True
+        self._closed = self._results.silent = True
         self._abandon_all()
         if self._poller is not None:
             self._poller.cancel()
@@ -227,7 +219,7 @@ class TaskManager:
 
     def _forget(self, task: VideoTask) -> None:
         self._watched.pop(task.id, None)
-        self._missing.pop(task.id, None)
+        self._results.missing.pop(task.id, None)
         if not self._watched:
             self._wake.set()  # so that the poller ends
         if self._callback is not None:
@@ -253,9 +245,10 @@ class TaskManager:
         self._ensure_poller()
 
     def _abandon_all(self) -> None:
-        watched, self._watched = self._watched, {}
+        watched = list(self._watched.values())
+        self._watched.clear()
         self._agenda.clear()
-        for job in watched.values():
+        for job in watched:
             job.task.abandon(_closed(job.task))
 
     async def _poll(self) -> None:
@@ -301,102 +294,13 @@ class TaskManager:
             else:
                 with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
                     news = await self._looks.poll(known, self._watched)
-            # After a good look without news, only these three states need to be reset.
-            is_in_trouble = self._missing or self._failing or self._rejections.last_was_rejected
-            if news or (is_in_trouble and news is not None):
-                again_in = self._process(batch, news, clock())
+            if news or (news is not None and self._results.in_trouble):
+                again_in = self._results.process(batch, news, clock())
         except Exception:
             logger.exception("A look at %d jobs failed; they stay watched.", len(batch))
         now = clock()
         self._reschedule(batch, began, now, again_in)
         return now
-
-    def _process(self, batch: list[WatchedJob], news: News, now: float) -> float:
-        """Process the results of a look, and return the maximum delay until the next one."""
-        if self._missing:
-            for known in batch:
-                if not isinstance(news.get(known.id), NotFoundError):
-                    self._missing.pop(known.id, None)
-        if (rejection := _rejection(batch, news)) is not None:
-            return self._process_rejection(rejection, news, now)
-        self._rejections.reset()
-        for id, seen in news.items():
-            job = self._watched.get(id)
-            if job is None:
-                continue  # no longer watched
-            if isinstance(seen, Seen):
-                self._observe(job, seen, now)
-            elif isinstance(seen, NotFoundError):
-                self._miss(job, seen, now)
-        self._report(news)
-        return math.inf
-
-    def _process_rejection(self, rejection: LumaError, news: News, now: float) -> float:
-        """Process a rejection of the API key: look again soon, or stop watching if it is final."""
-        if not self._rejections.add(now):
-            self._report(news)
-            pause = self._rejections.probe_in(now)
-            return math.inf if pause is None else pause
-        self._rejections.reset()
-        self._failing = False
-        error = _lasting(rejection, self._rejections.final_after)
-        jobs = list(self._watched.values())
-        logger.warning(
-            "%s %d jobs are no longer watched; LumaClient.watch(id) takes them up again.",
-            error,
-            len(jobs),
-        )
-        for job in jobs:
-            job.task.abandon(error)
-        return math.inf
-
-    def _observe(self, job: WatchedJob, seen: Seen, now: float) -> None:
-        if seen.generation.state.terminal and job.without_video_since is None:
-            self._account.job_ended(now)
-        generation = self._without_early_completion(job, seen.generation, now)
-        # A completion that was held back must be read again, though its row may be the same.
-        job.mark = seen.mark if generation is seen.generation else None
-        job.task.observe(generation)
-        if job.submitted_here and job.task.state is State.COMPLETED:
-            completed = now if job.without_video_since is None else job.without_video_since
-            self._timing.learn(job.kind, completed - job.since)
-
-    def _without_early_completion(
-        self, job: WatchedJob, seen: Generation, now: float
-    ) -> Generation:
-        """Return a completed job without a video as running, until `link_timeout` is over."""
-        if not seen.state.terminal:
-            job.without_video_since = None
-        if not _lacks_video(seen):
-            return seen
-        if job.without_video_since is None:
-            job.without_video_since = now
-        if now - job.without_video_since < self._link_timeout:
-            return _as_running(seen)
-        logger.warning(
-            "Task %s is completed, but the server has sent no link to its video for %g s. "
-            "The link may come later: LumaClient.watch(%r) looks for it again.",
-            seen.id,
-            self._link_timeout,
-            seen.id,
-        )
-        return seen
-
-    def _miss(self, job: WatchedJob, error: NotFoundError, now: float) -> None:
-        if now - self._missing.setdefault(job.id, now) >= self._lost_after:
-            job.task.abandon(_lasting(error, self._lost_after))
-
-    def _report(self, news: News) -> None:
-        """Log that looks fail, at most once a minute, and later that they work again."""
-        error = next((look for look in news.values() if isinstance(look, LumaError)), None)
-        if error is None or isinstance(error, NotFoundError):
-            if self._failing and error is None:
-                self._failing = False
-                logger.warning("The server answers again; %d jobs are watched.", len(self._watched))
-        elif not self._closed and self._now() >= self._quiet_until:
-            self._failing = True
-            self._quiet_until = self._now() + QUIET
-            logger.warning("%s %d jobs stay watched.", error, len(self._watched))
 
     def _reschedule(
         self, batch: list[WatchedJob], began: float, now: float, again_in: float
@@ -466,38 +370,6 @@ class TaskManager:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _lacks_video(generation: Generation) -> bool:
-    return generation.state is State.COMPLETED and generation.video is None
-
-
-def _rejection(batch: list[WatchedJob], news: News) -> LumaError | None:
-    """Return the error of a look in which all jobs were rejected, else `None`."""
-    rejection: LumaError | None = None
-    for job in batch:
-        seen = news.get(job.id)
-        if not isinstance(seen, AuthenticationError | ConfigurationError):
-            return None
-        rejection = seen
-    return rejection
-
-
-def _lasting(error: LumaError, seconds: float) -> LumaError:
-    """Return a copy of an error that tells how long it has lasted."""
-    if not isinstance(error, APIError):
-        return error
-    return type(error)(
-        f"{error.message.rstrip('. ')} (for {seconds:g} s now)",
-        status=error.status,
-        call=error.call,
-        code=error.code,
-        request_id=error.request_id,
-    )
-
-
-def _as_running(generation: Generation) -> Generation:
-    return generation.model_copy(update={"state": State.PROCESSING})
 
 
 def _closed(task: VideoTask) -> ClientClosedError:

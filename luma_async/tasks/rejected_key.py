@@ -26,25 +26,21 @@ class KeyRejections:
         self.final_after = final_after
         self._probe_interval = probe_interval
         self._since = 0.0
-        self._count = 0
+        self.count = 0
+        """Number of consecutive rejections so far."""
         self._next_probe = 0.0
-
-    @property
-    def last_was_rejected(self) -> bool:
-        """`True` if the latest look was rejected."""
-        return self._count > 0
 
     def reset(self) -> None:
         """Record a look that was not rejected."""
-        self._count = 0
+        self.count = 0
         self._next_probe = 0.0
 
     def add(self, now: float) -> bool:
         """Record a rejected look, and return `True` if the rejection is now final."""
-        if not self._count:
+        if not self.count:
             self._since = now
-        self._count += 1
-        return self._count >= MIN_REJECTIONS and now - self._since >= self.final_after
+        self.count += 1
+        return self.count >= MIN_REJECTIONS and now - self._since >= self.final_after
 
     def probe_in(self, now: float) -> float | None:
         """Return the seconds until the rejected look is repeated; `None` if another look will be.

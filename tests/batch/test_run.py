@@ -242,7 +242,7 @@ async def test_a_job_that_the_server_lost_is_looked_for_in_each_run(tmp_path: Pa
             if finds_it:
                 sim.faults.clear()
             async with connect(sim, journal=tmp_path / "jobs.db") as luma:
-                luma._manager._lost_after = 0.0  # a minute is too long for a test
+                luma._manager._results._lost_after = 0.0  # a minute is too long for a test
                 batch = Batch(luma, read_manifest(manifest), tmp_path)
                 states += [result.state async for result in batch.run()]
 

@@ -238,14 +238,14 @@ async def test_a_lost_job_is_looked_for_until_it_is_to_be_submitted_again(place:
     async with Simulator(durations=Fixed(60)) as sim:
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
-            luma._manager._lost_after = 0.0  # a minute is too long for a test
+            luma._manager._results._lost_after = 0.0  # a minute is too long for a test
             sim.faults.add(
                 Fault.answer(b'{"code": "task_not_exist"}', status=404, on=["get", "tasks"])
             )
             with pytest.raises(NotFoundError):
                 await task
         async with connect(sim, journal=place) as luma:
-            luma._manager._lost_after = 0.0
+            luma._manager._results._lost_after = 0.0
             [outcome] = [each async for each in luma.run_many([("cat", "a cat")])]
             assert isinstance(outcome.error, NotFoundError)
             assert outcome.id == task.id

@@ -221,7 +221,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
             self.without_link_since = self.now
 
         seen = Generation(id="job-1", state=state, video=video)
-        self.manager._observe(self.job, Seen(seen, None), self.now)
+        self.manager._results.observe(self.job, Seen(seen, None), self.now)
 
         self.ranks.append(list(State).index(self.task.state))
         if not was_done and state is State.COMPLETED and video is None:
