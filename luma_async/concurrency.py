@@ -1,4 +1,4 @@
-"""Worker: an asyncio task that exists only while there is something to write."""
+"""Concurrency: workers that live while there is work, running to completion, and fair turns."""
 
 from __future__ import annotations
 
@@ -14,16 +14,9 @@ import anyio
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
 
-LAST_WORDS = 3.0
-"""Seconds that a cancelled worker continues to write. `asyncio.run()` cancels all tasks at its end
-and waits for them once, so any later write would be lost."""
-
 RESTART_DELAY = 0.5
 """Seconds until a worker that was cancelled too early, or failed, starts again. This uses a timer,
 because a timer that is left over when the event loop closes causes no warning, and a task does."""
-
-_ROUNDS = 3
-"""Number of times that a coroutine is started again if all tasks were cancelled."""
 
 
 class Worker:
@@ -31,14 +24,23 @@ class Worker:
 
     `step` may be cancelled at any moment and must not lose anything then, because it is called
     again. It must not be called from elsewhere while the worker is running.
+
+    A cancelled worker continues for up to `grace` seconds. `asyncio.run()` cancels all tasks at its
+    end and waits for them once, so any later work would be lost.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Awaitable[None]], has_work: Callable[[], bool]
+        self,
+        name: str,
+        step: Callable[[], Awaitable[None]],
+        has_work: Callable[[], bool],
+        *,
+        grace: float = 3.0,
     ) -> None:
         self._name = name
         self._step = step
         self._has_work = has_work
+        self._grace = grace
         self._task: asyncio.Task[None] | None = None
         self._restart: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -55,7 +57,7 @@ class Worker:
             await asyncio.wait([self._task], timeout=timeout)
 
     async def stop(self, within: float = 1.0) -> None:
-        """Stop working. A step that cannot be interrupted in time is left behind."""
+        """Stop working. A step that does not end within `within` seconds is abandoned."""
         self._stopped = True
         if self._restart is not None:
             self._restart.cancel()
@@ -75,7 +77,7 @@ class Worker:
                     await self._step()
             except asyncio.CancelledError as error:
                 if cancelled is None:
-                    until = now() + LAST_WORDS
+                    until = now() + self._grace
                 cancelled = error
                 this.uncancel()  # before Python 3.11.3 no timeout within a step would end otherwise
             except TimeoutError:
@@ -85,7 +87,7 @@ class Worker:
             try:
                 raise cancelled
             finally:
-                del cancelled
+                del cancelled  # a reference cycle would keep the frames alive
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self._task is task:
@@ -96,50 +98,35 @@ class Worker:
             self._restart = task.get_loop().call_later(RESTART_DELAY, self.wake)
 
 
-async def to_its_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to completion even if the caller is cancelled.
+async def to_completion(
+    work: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, restarts: int = 0
+) -> T:
+    """Run `work(*arguments)` to completion even if the caller is cancelled.
 
-    The cancellation is raised afterwards. If all asyncio tasks are cancelled, and the one that does
-    the work with them, it is started again.
+    The cancellation is raised afterwards. The work runs in a task of its own. If that task is
+    cancelled as well, together with all tasks of the event loop, the work is called again, at most
+    `restarts` times.
     """
     cancelled: asyncio.CancelledError | None = None
-    for _ in range(_ROUNDS):
-        task = asyncio.create_task(work(), name="luma-async journal")
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if not task.cancelled():
-            break
+    # A shielded scope keeps the cancellations of anyio away, but not `Task.cancel()`.
+    with anyio.CancelScope(shield=True):
+        for _ in range(1 + restarts):
+            task = asyncio.create_task(work(*arguments), name="luma-async to completion")
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError as error:
+                    cancelled = error
+            if not task.cancelled():
+                break
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # counts as retrieved
         try:
             raise cancelled
         finally:
-            del cancelled
+            del cancelled  # a reference cycle would keep the frames alive
     return task.result()
-
-
-async def to_completion(work: Coroutine[Any, Any, None]) -> None:
-    """Await something to its end; a cancellation meanwhile is raised afterwards.
-
-    A shielded scope of anyio's holds off the scopes around it, but no `Task.cancel()`.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()
-        raise cancelled
-    task.result()
 
 
 class Turns:

@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 
 from luma_async import SQLJournal
-from luma_async.journal.sql import connections
+from luma_async.journal.sql.connections import Connections
 from tests.loops import SkippingLoop
 
 pytest_plugins = ["luma_async.testing"]
@@ -67,8 +67,9 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no journal find a file locked, or break off a write, because the machine is slow."""
     assert SQLJournal.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(SQLJournal.__init__.__kwdefaults__, "lock_timeout", 120.0)
-    monkeypatch.setattr(connections, "_TO_END", 120.0)
-    monkeypatch.setattr(connections, "_BREAK_OFF", 120.0)
+    assert Connections.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(Connections.__init__.__kwdefaults__, "end_timeout", 120.0)
+    monkeypatch.setitem(Connections.__init__.__kwdefaults__, "cancel_timeout", 120.0)
 
 
 @pytest.fixture(autouse=True)

@@ -159,7 +159,7 @@ class Batch:
         self._has_run = True
         results = self._results
         try:
-            await to_completion(self._open())
+            await to_completion(self._open)
             self.progress.mean = await self._learned_duration()
             self._known = await self._journal.states()
             held_back = self._held_back()

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio.to_thread
 
-from luma_async.concurrency import to_its_end
+from luma_async.concurrency import to_completion
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
 from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.sql.location import parse_place
-from luma_async.journal.sql.operations import Change, Claim, Find, Finish, Operation
+from luma_async.journal.sql.operations import Claim, Find, Finish, Operation, Accepted, Rejected, Uncertain
 from luma_async.text_values import URLLike, has_lone_surrogate, unwrapped
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ _STEP = 64 * 2**10
 
 CLOSE_TIMEOUT = 30.0
 """Seconds that pending writes may take when a journal is closed."""
+
+_RESTARTS = 2
+"""Number of times that closing is started again if all tasks of the event loop are cancelled."""
 
 
 class SQLJournal:
@@ -115,7 +118,8 @@ class SQLJournal:
         """
         self._closed = True
         until = time.monotonic() + timeout
-        await to_its_end(lambda: self._close(until))  # writes must not be interrupted
+        # Writes must not be interrupted.
+        await to_completion(self._close, until, restarts=_RESTARTS)
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         """Write an entry with the state `submitting`, and return the entry that the key has then.
@@ -124,8 +128,8 @@ class SQLJournal:
             JournalError: the entry could not be written.
 
         """
-        current: Entry = await self._do(Claim(entry=entry, instead_of=instead_of))
-        return current
+        store = await self._opened()
+        return await store.claim(Claim(entry=entry, instead_of=instead_of))
 
     async def hold(self, entry: Entry) -> bool:
         """Return `True` if a claim is still valid, right before its submission is sent.
@@ -145,7 +149,7 @@ class SQLJournal:
             JournalError: the id is not written yet; writing is repeated until it succeeds.
 
         """
-        await self._do(Change(to="taken", entry=entry, id=id, must_land=True))
+        await self._write(Accepted(entry=entry, id=id))
 
     async def mark_rejected(self, entry: Entry, *, instead_of: Entry | None = None) -> None:
         """Remove the claim of a rejected job, and restore the entry that it replaced, if any.
@@ -154,7 +158,7 @@ class SQLJournal:
             JournalError: the change is not written yet; writing is repeated until it succeeds.
 
         """
-        await self._do(Change(to="refused", entry=entry, instead_of=instead_of, must_land=True))
+        await self._write(Rejected(entry=entry, instead_of=instead_of))
 
     async def mark_uncertain(self, entry: Entry, reason: str) -> None:
         """Record that a submission is uncertain: the job may have been accepted.
@@ -163,7 +167,7 @@ class SQLJournal:
             JournalError: the change is not written yet; writing is repeated until it succeeds.
 
         """
-        await self._do(Change(to="unclear", entry=entry, reason=reason, must_land=True))
+        await self._write(Uncertain(entry=entry, reason=reason))
 
     async def finish(self, ends: Sequence[End]) -> None:
         """Record the ends of jobs; jobs that are not in the journal are ignored.
@@ -172,7 +176,7 @@ class SQLJournal:
             JournalError: the ends are not written yet; writing is repeated until it succeeds.
 
         """
-        await self._do(Finish(ends=ends, must_land=True))
+        await self._write(Finish(ends=ends))
 
     async def find(self, key: str) -> Entry | None:
         """Return the entry with this key, or `None`.
@@ -182,7 +186,9 @@ class SQLJournal:
             JournalError: the journal could not be read.
 
         """
-        found: Entry | None = await self._do(Find(key=checked_key(key)))
+        operation = Find(key=checked_key(key))
+        store = await self._opened()
+        found: Entry | None = await store.commits.put(operation)
         return found
 
     async def states(self) -> Mapping[str, EntryState]:
@@ -192,7 +198,7 @@ class SQLJournal:
             JournalError: the journal could not be read.
 
         """
-        return dict(await self._run("states"))
+        return dict(await self._query("states"))
 
     async def unfinished(self, server: str) -> list[Entry]:
         """Return the running jobs of the server with this base URL, oldest first.
@@ -214,7 +220,7 @@ class SQLJournal:
 
         """
         store = await self._opened()
-        return await store.decided(lambda: self._entries(EntryState.UNCERTAIN))
+        return await store.read_decided(lambda: self._entries(EntryState.UNCERTAIN))
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
         """Settle an uncertain job, after a look at the list of tasks of your gateway.
@@ -242,7 +248,7 @@ class SQLJournal:
             JournalError: some of the jobs cannot be settled; `unsettleable()` returns them.
 
         """
-        problems = await self.unsettleable(ids) or await self._run("settle", ids)
+        problems = await self.unsettleable(ids) or await self._query("settle", ids)
         if problems:
             shown = "; ".join(list(problems.values())[:_MOST_SHOWN])
             more = len(problems) - _MOST_SHOWN
@@ -263,8 +269,8 @@ class SQLJournal:
                 _check_id(id)
         # Reading a job makes it uncertain if its submitter is dead.
         store = await self._opened()
-        entries = await store.decided(lambda: asyncio.gather(*map(self.find, ids)))
-        problems = dict(await self._run("unsettleable", ids))
+        entries = await store.read_decided(lambda: asyncio.gather(*map(self.find, ids)))
+        problems = dict(await self._query("unsettleable", ids))
         for entry in entries:
             if entry and entry.state is EntryState.SUBMITTING and entry.reason:
                 problems[entry.key] = f"{problems.get(entry.key, repr(entry.key))}. {entry.reason}"
@@ -281,7 +287,7 @@ class SQLJournal:
 
         """
         age = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return int(await self._run("purge", time.time() - age))
+        return int(await self._query("purge", time.time() - age))
 
     async def export(self) -> AsyncGenerator[str, None]:
         """Yield each job as one line of JSON, without a line break, oldest first.
@@ -309,7 +315,7 @@ class SQLJournal:
             JournalError: the journal could not be read.
 
         """
-        return dict(await self._run("learned", server))
+        return dict(await self._query("learned", server))
 
     async def keep_learned(self, server: str, learned: Mapping[str, Any]) -> None:
         """Store the learned durations of the jobs of a server.
@@ -318,26 +324,27 @@ class SQLJournal:
             JournalError: the durations could not be written.
 
         """
-        await self._run("keep_learned", server, learned)
+        await self._query("keep_learned", server, learned)
 
-    async def _do(self, operation: Operation) -> Any:
-        if not (self._closed and operation.must_land):
-            return await (await self._opened()).do(operation)
-        # The journal is closed, but this concerns a job that may be paid for.
-        return await to_its_end(lambda: self._do_late(operation))
+    async def _write(self, operation: Operation) -> None:
+        if self._closed:
+            # This concerns a job that may be paid for, so the journal is opened once more.
+            await to_completion(self._write_late, operation, restarts=_RESTARTS)
+        else:
+            await (await self._opened()).commits.put(operation)
 
-    async def _do_late(self, operation: Operation) -> Any:
+    async def _write_late(self, operation: Operation) -> None:
         store = await self._open_store()
         try:
-            return await store.do(operation)
+            await store.commits.put(operation)
         finally:
-            await to_its_end(lambda: store.aclose(within=CLOSE_TIMEOUT))
+            await to_completion(partial(store.aclose, within=CLOSE_TIMEOUT), restarts=_RESTARTS)
 
-    async def _run(self, query: str, *arguments: Any, **named: Any) -> Any:
+    async def _query(self, name: str, *arguments: Any) -> Any:
         store = await self._opened()
         # The queries are loaded with the store. At the top of the file, an extra may be missing.
-        work = getattr(import_module("luma_async.journal.sql.queries"), query)
-        return await store.run(lambda connection: work(connection, *arguments, **named))
+        queries = import_module("luma_async.journal.sql.queries")
+        return await store.run(getattr(queries, name), *arguments)
 
     async def _entries(self, state: EntryState, server: str | None = None) -> list[Entry]:
         store = await self._opened()

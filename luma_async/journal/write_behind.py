@@ -1,4 +1,4 @@
-"""Job ends: the outcomes of finished jobs, written to the journal in the background."""
+"""Write-behind: ends of jobs and learned durations, written to the journal in the background."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ LINGER = 0.05
 """Seconds that the first end waits for others, to be written together with them."""
 
 LARGEST_GROUP = 250
-"""Maximum number of ends that are written at a time."""
+"""Maximum number of ends that are written at a time. More would delay the writes of submissions."""
 
-QUIET = 60.0
+WARN_EVERY = 60.0
 """Seconds between two warnings that ends cannot be written."""
 
-PAUSE = 1.0
+RETRY_AFTER = 1.0
 """Seconds before ends are written again after an unexpected error of the journal."""
+
+STORE_EVERY = 60.0
+"""Seconds between two writes of the learned durations, while jobs end."""
 
 
 class Ends:
-    """Background writer of job ends, so that awaiting a job does not wait for the journal.
+    """Background writer of the ends of jobs, so that awaiting a job does not wait for the journal.
 
     An end need not be durable at once: if a crash loses it, the next poll of the job reports it
     again. `afterwards` is awaited after each group of ends that was written.
@@ -41,13 +44,16 @@ class Ends:
         self._server = server
         self._afterwards = afterwards
         self._ends: list[End] = []
-        self._handed_over = 0
+        self._being_written = 0  # at the front of `_ends`
         self._writer = Worker("luma-async ends", self._write, lambda: bool(self._ends))
         self._closing = asyncio.Event()
-        self._quiet_until = 0.0
+        self._warn_at = 0.0
 
     def add(self, task: VideoTask) -> None:
-        """Record that a handle is done. Its end is queued only if the job has ended as well."""
+        """Queue the end of a job whose handle is done.
+
+        If only polling has ended, and not the job, nothing is queued.
+        """
         end = _end_of(task, self._server)
         if end is not None:
             self._ends.append(end)
@@ -62,39 +68,41 @@ class Ends:
     async def stop(self) -> None:
         """Stop writing, and log the ends that were not written."""
         await self._writer.stop()
-        for end in self._ends[self._handed_over :]:
+        # The journal itself logs those that it was given.
+        for end in self._ends[self._being_written :]:
             logger.error("The journal does not know this: %s.", end)
         self._ends.clear()
 
     async def _write(self) -> None:
-        """Write one group. After a `JournalError` the journal itself continues to try."""
-        await self._wait(LINGER)
+        """Write one group. After a `JournalError`, the journal itself repeats the write."""
+        await self._linger()
         group = self._ends[:LARGEST_GROUP]
-        self._handed_over = len(group)
+        self._being_written = len(group)
         try:
             await self._journal.finish(group)
         except JournalError as error:
-            self._complain(error)
+            self._warn(error)
         except Exception:  # a custom journal may raise anything
-            self._handed_over = 0
+            self._being_written = 0
             logger.exception("The ends of jobs could not be written, and are tried again.")
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_AFTER)
             return
-        self._handed_over = 0
+        self._being_written = 0
         del self._ends[: len(group)]
         await self._afterwards()
 
-    async def _wait(self, seconds: float) -> None:
+    async def _linger(self) -> None:
+        """Wait for more ends, unless the writer is being closed."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(LINGER):
                 await self._closing.wait()
         except TimeoutError:
             pass
 
-    def _complain(self, error: JournalError) -> None:
+    def _warn(self, error: JournalError) -> None:
         now = asyncio.get_running_loop().time()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET
+        if now >= self._warn_at:
+            self._warn_at = now + WARN_EVERY
             logger.warning("%s Until then, jobs that end remain `running` in the journal.", error)
 
 
@@ -108,12 +116,8 @@ def _end_of(task: VideoTask, server: str) -> End | None:
     return None
 
 
-KEEP_EVERY = 60.0
-"""Seconds between two writes of the learned durations, while jobs end."""
-
-
 class Learned:
-    """Exchange of learned durations between a schedule and the journal.
+    """Learned durations of jobs, exchanged between a schedule and the journal.
 
     Failures are only logged: without stored durations the schedule learns anew.
     """
@@ -122,29 +126,29 @@ class Learned:
         self._journal = journal
         self._schedule = schedule if isinstance(schedule, AdaptiveSchedule) else None
         self._server = server
-        self._kept: object = None
-        self._keep_at = 0.0
+        self._stored: object = None
+        self._store_at = 0.0
 
     async def recall(self) -> None:
-        """Load the stored durations of a server into the schedule."""
+        """Load the stored durations of the server into the schedule."""
         if self._schedule is None:
             return
         try:
             self._schedule.recall(await self._journal.learned(self._server))
         except JournalError as error:
             logger.warning("%s The durations of jobs are learned anew.", error)
-        self._kept = self._schedule.learned()
+        self._stored = self._schedule.learned()
 
     async def keep(self, *, now: bool = False) -> None:
-        """Store the durations that the schedule has learned, if it is time or `now` is set."""
+        """Store the learned durations, at most every `STORE_EVERY` seconds unless `now` is set."""
         if self._schedule is None:
             return
         moment = asyncio.get_running_loop().time()
         learned = self._schedule.learned()
-        if learned == self._kept or (moment < self._keep_at and not now):
+        if learned == self._stored or (moment < self._store_at and not now):
             return
-        self._keep_at = moment + KEEP_EVERY
-        self._kept = learned
+        self._store_at = moment + STORE_EVERY
+        self._stored = learned
         try:
             await self._journal.keep_learned(self._server, learned)
         except JournalError as error:

@@ -200,7 +200,7 @@ async def download_all(
     finally:
         reading.cancel()
         run.cancel()
-        await to_completion(run.wait_closed(reading))
+        await to_completion(run.wait_closed, reading)
 
 
 class _DownloadRun:

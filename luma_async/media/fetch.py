@@ -86,7 +86,7 @@ class Fetch:
         except CallbackError as callback:
             raise callback.error from None
         finally:
-            await to_completion(self._disk.run(self._part.close))
+            await to_completion(self._disk.run, self._part.close)
         return FetchedFile(path, link.watermark_free)
 
     async def _try_links(self) -> Link:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luma_async.journal.sql import heartbeats
+from luma_async.journal.sql.owner import DeadOwners
 
 
 class RunningClock:
@@ -12,7 +12,8 @@ class RunningClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(heartbeats, "running_time", lambda: self.now)
+        assert DeadOwners.__init__.__kwdefaults__ is not None
+        monkeypatch.setitem(DeadOwners.__init__.__kwdefaults__, "clock", lambda: self.now)
 
     def advance(self, seconds: float) -> None:
         self.now += seconds

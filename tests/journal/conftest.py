@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from luma_async.journal.sql import connections
+from luma_async.journal.sql.connections import Connections
 from tests.journal.clocks import RunningClock
 from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 
@@ -20,8 +20,9 @@ _numbers = count()
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a journal break off what does not end, as it does where it is closed in bounded time."""
-    monkeypatch.setattr(connections, "_TO_END", 0.7)
-    monkeypatch.setattr(connections, "_BREAK_OFF", 0.3)
+    assert Connections.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(Connections.__init__.__kwdefaults__, "end_timeout", 0.7)
+    monkeypatch.setitem(Connections.__init__.__kwdefaults__, "cancel_timeout", 0.3)
 
 
 def new_database(server: Server) -> str:

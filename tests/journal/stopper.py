@@ -22,7 +22,7 @@ class StoppingJournal(SQLJournal):
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
         stands = await super().claim(entry, instead_of=instead_of)
         assert self._store is not None
-        commits = self._store._commits
+        commits = self._store.commits
         while commits._worker._task is not None:  # stopped in a write, it would lock others out
             await commits.idle()
         print("claimed", flush=True)

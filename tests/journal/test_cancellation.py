@@ -120,10 +120,11 @@ EXPECTED = ("Cancelled on its way", "Unclosed client session", "client_session:"
 PROGRAM = """
 import asyncio, sys
 from luma_async import FixedSchedule, LumaClient
-from luma_async import concurrency
+from luma_async.concurrency import Worker
 from tests.clients import KEY
 
-concurrency.LAST_WORDS = 60.0  # no machine is so slow that a few writes take longer
+# No machine is so slow that a few writes take longer.
+Worker.__init__.__kwdefaults__["grace"] = 60.0
 
 async def main(url, place, moment):
     luma = LumaClient(KEY, base_url=url, journal=place, schedule=FixedSchedule(60))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from luma_async import JournalError
-from luma_async.journal.sql import group_commit as group_commits
-from luma_async.journal.sql.group_commit import LARGEST_GROUP, GroupCommit
-from luma_async.journal.sql.operations import Change, Find, Operation
+from luma_async.journal.sql.group_commit import LARGEST_GROUP, CommitError, GroupCommit
+from luma_async.journal.sql.operations import Accepted, Find, Operation
 from tests.clients import until
 from tests.journal.test_owners import new_entry
 
@@ -24,13 +24,21 @@ class LastingError(Exception):
     pass
 
 
-def paid(key: str = "cat") -> Change:
+def paid(key: str = "cat") -> Accepted:
     """Return the news that a job was accepted."""
-    return Change(to="taken", entry=new_entry(key), id="job-1", must_land=True)
+    return Accepted(entry=new_entry(key), id="job-1")
 
 
 def key_of(operation: Operation) -> str:
-    return operation.entry.key if isinstance(operation, Change) else getattr(operation, "key", "")
+    return operation.entry.key if isinstance(operation, Accepted) else getattr(operation, "key", "")
+
+
+def failure(error: Exception) -> CommitError:
+    """Return the error of a commit; only a passing one is of the whole database."""
+    return CommitError(
+        JournalError(f"The disk says {type(error).__name__}."),
+        is_database=isinstance(error, PassingError),
+    )
 
 
 @dataclass
@@ -47,18 +55,14 @@ class Disk:
         self.groups.append(keys)
         await asyncio.sleep(0)
         if self.troubles:
-            raise self.troubles.pop(0)
+            raise failure(self.troubles.pop(0))
         if self.poison in keys:
-            raise LastingError
+            raise failure(LastingError())
         self.landed += keys
         return {operation: f"found {key}" for operation, key in zip(group, keys, strict=True)}
 
-    def commits(self) -> GroupCommit:
-        return GroupCommit(
-            self.commit,
-            is_trouble=lambda error: isinstance(error, PassingError),
-            explain=lambda error: JournalError(f"The disk says {type(error).__name__}."),
-        )
+    def commits(self, **settings: Any) -> GroupCommit:
+        return GroupCommit(self.commit, **settings)
 
 
 async def test_what_is_asked_together_is_committed_together() -> None:
@@ -115,7 +119,7 @@ async def test_what_must_land_is_tried_until_it_does() -> None:
     commits = disk.commits()
 
     with pytest.raises(JournalError):
-        await commits.put(Find(key="paid", must_land=True))
+        await commits.put(paid("paid"))
     with pytest.raises(JournalError):
         await commits.put(Find(key="later"))
     await commits.put(Find(key="last"))
@@ -128,7 +132,7 @@ async def test_what_must_land_lands_by_itself() -> None:
     disk = Disk(troubles=[PassingError(), PassingError()])
     commits = disk.commits()
     with pytest.raises(JournalError):
-        await commits.put(Find(key="paid", must_land=True))
+        await commits.put(paid("paid"))
 
     await until(lambda: len(disk.groups) == 3)
 
@@ -186,13 +190,10 @@ async def test_closing_tells_of_what_could_not_be_written(
     assert "job-1" in told[0]
 
 
-async def test_what_must_land_is_never_dropped(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_must_land_is_never_dropped(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the error, and however long it lasts; the log says so once, not at each try."""
-    monkeypatch.setattr(group_commits, "LONGEST_PAUSE", 0.1)
     disk = Disk(troubles=[LastingError(), PassingError(), RuntimeError(), AttributeError()])
-    commits = disk.commits()
+    commits = disk.commits(longest_pause=0.1)
     with pytest.raises(JournalError):
         await commits.put(paid())
 
@@ -203,11 +204,10 @@ async def test_what_must_land_is_never_dropped(
     assert len([record for record in caplog.records if record.name == "luma_async"]) == 1
 
 
-async def test_one_that_never_lands_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_never_lands_holds_up_no_other() -> None:
     """It is tried by itself from then on, and what comes later does not wait for that."""
-    monkeypatch.setattr(group_commits, "LONGEST_PAUSE", 3600.0)
     disk = Disk(poison="cat")
-    commits = disk.commits()
+    commits = disk.commits(longest_pause=3600.0)
     with pytest.raises(JournalError):
         await commits.put(paid())
 

@@ -474,5 +474,5 @@ async def test_a_heart_beats_only_while_something_is_submitted(place: str) -> No
             )
             assert journal._store is not None
             heart = journal._store._heart
-            assert not journal._store._under_way
+            assert not journal._store._owner.claims
             await until(lambda: heart._task is None)

@@ -139,7 +139,7 @@ async def test_a_claim_that_cannot_be_looked_at_is_not_held(place: str) -> None:
         entry = new_entry("cat")
         await journal.claim(entry)
         assert journal._store is not None
-        journal._store._beaten_at -= 501  # as after being stopped
+        journal._store._owner.last_beat -= 501  # as after being stopped
         await execute(place, "ALTER TABLE luma_jobs RENAME TO elsewhere")
 
         with pytest.raises(JournalError):
@@ -147,7 +147,7 @@ async def test_a_claim_that_cannot_be_looked_at_is_not_held(place: str) -> None:
 
         await execute(place, "ALTER TABLE elsewhere RENAME TO luma_jobs")
         assert await journal.hold(entry)
-        journal._store._beaten_at -= 501
+        journal._store._owner.last_beat -= 501
         assert not await journal.hold(replace(entry, claim="another"))
         await journal.mark_rejected(entry)
 
@@ -166,7 +166,7 @@ async def test_a_clock_that_steps_makes_nobody_dead(
             await step_clock(place, step)
             assert await other.uncertain() == []
             assert mine._store is not None
-            await mine._store._commits.put(Beat())
+            await mine._store.commits.put(Beat())
             running_clock.advance(0.02)
             assert await other.uncertain() == []
             entry = await other.find("cat")
@@ -197,10 +197,11 @@ async def test_a_clock_that_steps_keeps_nobody_alive(place: str, step: int) -> N
 LEFT_BEHIND = """
 import asyncio, sys
 from luma_async import SQLJournal
-from luma_async import concurrency
+from luma_async.concurrency import Worker
 from tests.journal.test_owners import new_entry
 
-concurrency.LAST_WORDS = 0.1  # the heart beats as long as that at the end of its loop
+# The heart beats as long as that at the end of its loop.
+Worker.__init__.__kwdefaults__["grace"] = 0.1
 
 async def claim(journal):
     await journal.claim(new_entry("cat"))

@@ -17,7 +17,7 @@ import pytest
 
 from luma_async import SQLJournal, SubmissionUncertainError
 from luma_async.journal import End, Entry, EntryState
-from luma_async.journal.sql.owner import is_gone, start_of, this_host
+from luma_async.journal.sql.owner import has_ended_here, start_of, this_host
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.clients import connect, until
@@ -223,9 +223,12 @@ def test_only_a_process_that_is_certainly_gone_is_gone() -> None:
         pid = process.pid
 
     me, start = os.getpid(), start_of(os.getpid())
-    assert is_gone("it", this_host(), pid, None) is True
-    assert is_gone("it", this_host(), 1, None) is False
-    assert is_gone("it", this_host(), os.getppid(), start_of(os.getppid())) is False
-    assert is_gone("it", this_host(), os.getppid(), start) is True  # its id is used again
-    assert is_gone("it", "another machine", pid, None) is None
-    assert is_gone("one of an event loop before", this_host(), me, start) is True
+    another = f"1{start}"
+    assert has_ended_here("it", this_host(), pid, None) is True
+    assert has_ended_here("it", this_host(), 1, None) is False
+    assert has_ended_here("it", this_host(), os.getppid(), start_of(os.getppid())) is False
+    assert (
+        has_ended_here("it", this_host(), os.getppid(), another) is True
+    )  # its id is used again
+    assert has_ended_here("it", "another machine", pid, None) is None
+    assert has_ended_here("one of an event loop before", this_host(), me, start) is True

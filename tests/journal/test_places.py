@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
 from luma_async.journal.sql import engine
-from luma_async.journal.sql.error_explanations import Unusable
+from luma_async.journal.sql.error_explanations import UnusableError
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.simulator import Fault, Simulator
 from tests.clients import connect, until
@@ -313,7 +313,9 @@ def test_a_folder_that_this_user_may_not_write_in() -> None:
         if is_root:  # who may write anywhere
             os.seteuid(65534)
         try:
-            with pytest.raises(Unusable, match=r"may not write in .*Allow reading and writing"):
+            with pytest.raises(
+                UnusableError, match=r"may not write in .*Allow reading and writing"
+            ):
                 SQLiteFile(f"{folder}/jobs.db").prepare()
         finally:
             if is_root:

@@ -17,7 +17,8 @@ import pytest
 
 from luma_async import JournalError, LumaClient, SQLJournal
 from luma_async.journal import EntryState
-from luma_async.journal.sql import postgres, store
+from luma_async.journal.sql import postgres
+from luma_async.journal.sql.store import Store
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
 from tests.journal.databases import execute
@@ -218,7 +219,7 @@ async def test_ids_are_written_once_the_trouble_is_over(
             async with asyncio.timeout(120):
                 seen = await asked
                 assert journal._store is not None
-                await journal._store._commits.idle()
+                await journal._store.commits.idle()
             took = time.monotonic() - over
 
             assert await ids(database.place) == seen
@@ -234,7 +235,8 @@ def _patient_drivers(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     So that a test of closing need not be quick to tell the one from the other.
     """
-    monkeypatch.setattr(store, "_LONGEST_ANSWER", 3600.0)
+    assert Store.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(Store.__init__.__kwdefaults__, "server_timeout", 3600.0)
     monkeypatch.setattr(postgres, "ANSWER_TIMEOUT", 3600.0)
 
 
@@ -267,7 +269,7 @@ async def test_a_client_closes_while_the_server_is_frozen(
 
 def is_at_work(journal: SQLJournal) -> bool:
     """Whether a journal waits for the server."""
-    return journal._store is not None and bool(journal._store._connections._under_way)
+    return journal._store is not None and bool(journal._store._connections._running)
 
 
 @pytest.mark.usefixtures("_patient_drivers")

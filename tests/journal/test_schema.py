@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from luma_async import SQLJournal
 from luma_async.journal import End, EntryState
 from luma_async.journal.sql import schema
-from luma_async.journal.sql.error_explanations import Unusable
+from luma_async.journal.sql.error_explanations import UnusableError
 from tests.journal.databases import execute
 from tests.journal.test_owners import LONG_ID, new_entry
 
@@ -34,7 +34,7 @@ async def test_an_older_journal_is_brought_forward(tmp_path: Path) -> None:
             schema.migrate(connection, (*schema.MIGRATIONS, add_colour))
             rows = connection.execute(sa.text("SELECT key, colour FROM luma_jobs")).all()
             version = connection.scalar(sa.text("SELECT version FROM luma_schema"))
-            with pytest.raises(Unusable, match=f"version {len(schema.MIGRATIONS) + 1}"):
+            with pytest.raises(UnusableError, match=f"version {len(schema.MIGRATIONS) + 1}"):
                 schema.migrate(connection)
     finally:
         engine.dispose()

@@ -174,7 +174,9 @@ async def test_a_locked_journal(tmp_path: Path) -> None:
         assert len(sim.ledger.jobs) == 1
         locking.close()
         assert journal._store is not None
-        journal._store._lock_timeout = 120.0  # what it left is being closed, and may be locked yet
+        journal._store._connections._lock_timeout = (
+            120.0  # what it left is being closed, and may be locked yet
+        )
         await luma.generate("cat 1", key="cat-1")
 
         assert len(sim.ledger.jobs) == 2
@@ -262,8 +264,10 @@ async def test_a_risked_repeat_that_cannot_be_written_stays_uncertain(tmp_path: 
         locking.close()
         assert len(sim.ledger.jobs) == 1
         assert journal._store is not None
-        await journal._store._commits.idle()
-        journal._store._lock_timeout = 120.0  # what it left is being closed, and may be locked yet
+        await journal._store.commits.idle()
+        journal._store._connections._lock_timeout = (
+            120.0  # what it left is being closed, and may be locked yet
+        )
         uncertain = await journal.uncertain()
         assert [entry.key for entry in uncertain] == ["cat-0"]
 
@@ -396,7 +400,7 @@ async def test_closing_that_is_cancelled_loses_no_words(tmp_path: Path) -> None:
         asked = asyncio.create_task(luma.generate("cat 1", key="cat-1"))
         assert journal._store is not None
         store = journal._store
-        await until(lambda: store._under_way)
+        await until(lambda: store._owner.claims)
         closing = asyncio.create_task(luma.aclose())
         await asyncio.sleep(0.1)
         closing.cancel()

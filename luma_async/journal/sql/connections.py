@@ -13,57 +13,95 @@ from weakref import WeakSet
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from luma_async.journal.sql.driver_errors import (
+    TransactionCancelledError,
+    is_conflict,
+    is_locked,
+    is_lost_connection,
+)
+
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
 
-_TO_END = 0.7
-"""Seconds that an abandoned transaction has to end before it is cancelled. A SQLite connection that
-is cancelled while it is being closed stays open, and locked."""
-
-_BREAK_OFF = 0.3
-"""Seconds that a transaction has to end after it was cancelled."""
+_MAX_REPEATS = 3
+"""Number of times that a transaction is repeated if another one interferes."""
 
 
 class Connections:
     """Transactions on one engine: one connection kept open for writing, and others on demand.
 
-    No transaction takes longer than `limit` seconds, because drivers wait forever for a frozen
-    server, even when they are cancelled. A connection is discarded after any error, because
-    statements may still be running on it.
+    No transaction takes longer than `transaction_timeout` seconds, because drivers wait forever for
+    a frozen server, even when they are cancelled. A connection is discarded after any error,
+    because statements may still be running on it.
+
+    `check` is called before each transaction, and raises an error if the database is no longer the
+    one that was opened. While another program keeps a SQLite file locked, a transaction is repeated
+    for `lock_timeout` seconds.
+
+    An abandoned transaction has `end_timeout` seconds to end before it is cancelled: a SQLite
+    connection that is cancelled while it is being closed stays open, and locked. Once cancelled, it
+    has `cancel_timeout` seconds to end.
     """
 
-    def __init__(self, engine: AsyncEngine, *, limit: float = math.inf) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        check: Callable[[], None],
+        *,
+        lock_timeout: float,
+        transaction_timeout: float = math.inf,
+        end_timeout: float = 0.7,
+        cancel_timeout: float = 0.3,
+    ) -> None:
         self._engine = engine
-        self._limit = None if limit == math.inf else limit
+        self._check = check
+        self._lock_timeout = lock_timeout
+        self._transaction_timeout = None if transaction_timeout == math.inf else transaction_timeout
+        self._end_timeout = end_timeout
+        self._cancel_timeout = cancel_timeout
         self._writer: AsyncConnection | None = None
         self._drivers: WeakSet[Any] = WeakSet()
-        self._under_way: dict[asyncio.Task[Any], AsyncConnection | None] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._threw_away = False
-        event.listen(engine.sync_engine, "connect", self._connected)
+        self._running: dict[asyncio.Task[Any], AsyncConnection | None] = {}
+        self._discarding: set[asyncio.Task[None]] = set()
+        self._has_discarded = False
+        event.listen(engine.sync_engine, "connect", self._add_driver)
 
-    def forget_thrown_away(self) -> None:
-        """Free the remains of discarded connections.
+    async def run(
+        self, work: Callable[..., Awaitable[T]], *arguments: Any, as_writer: bool = False
+    ) -> T:
+        """Run `work(connection, *arguments)` in a transaction, and return its result.
 
-        SQLite keeps a closed connection, with its lock on the file, until the last cursor of the
-        connection is garbage-collected, and an exception may hold a reference to a cursor.
+        The transaction is repeated while a SQLite file is locked, and a few times if another
+        transaction interfered. Writes of a failed try that were made after all must not affect the
+        next try. Of transactions `as_writer`, which keep their connection open, only one may run at
+        a time.
         """
-        if self._threw_away:
-            self._threw_away = False
-            gc.collect()
-
-    @property
-    def has_writer(self) -> bool:
-        """`True` if the connection for writing is open."""
-        return self._writer is not None
-
-    async def write(self, work: Work[T]) -> T:
-        """Run a transaction on the connection for writing; only one may run at a time."""
-        return await self._bounded(self._write(work))
-
-    async def run(self, work: Work[T]) -> T:
-        """Run a transaction on a connection of its own."""
-        return await self._bounded(self._run(work))
+        now = asyncio.get_running_loop().time
+        until = now() + self._lock_timeout
+        # A connection that was kept open may have been lost since; a new one cannot be.
+        may_be_lost = as_writer and self._writer is not None
+        repeats = 0
+        while True:
+            try:
+                self._check()
+                return await self._bounded(
+                    self._transaction(work, arguments, as_writer), self._transaction_timeout
+                )
+            except Exception as error:
+                if is_locked(error):
+                    if now() >= until:
+                        raise
+                elif repeats < _MAX_REPEATS and (
+                    is_conflict(error) or (may_be_lost and is_lost_connection(error))
+                ):
+                    repeats += 1
+                    may_be_lost = False
+                else:
+                    raise
+            if self._has_discarded:
+                # SQLite keeps a closed connection, with its lock on the file, until the last cursor
+                # of the connection is collected, and an exception may hold a reference to a cursor.
+                self._has_discarded = False
+                gc.collect()
 
     async def aclose(self, *, is_sound: bool) -> None:
         """Close all connections, and cut off those that do not answer.
@@ -72,44 +110,41 @@ class Connections:
         """
         if not is_sound:
             self._cut_off_all()
-        for task in list(self._under_way):
-            await self._break_off(task)
+        for task in list(self._running):
+            await self._abandon(task)
         with suppress(Exception):  # the rest is cut off below
-            await self._bounded(self._close(), limit=_TO_END)
+            await self._bounded(self._close(), self._end_timeout)
         self._cut_off_all()
-        if self._leaving:
-            await asyncio.wait(self._leaving, timeout=_BREAK_OFF)
+        if self._discarding:
+            await asyncio.wait(self._discarding, timeout=self._cancel_timeout)
 
-    async def _write(self, work: Work[T]) -> T:
-        writer, self._writer = self._writer, None
-        if writer is None:
-            writer = await self._engine.connect()
-        result = await self._on(writer, work)
-        self._writer = writer
-        return result
-
-    async def _run(self, work: Work[T]) -> T:
-        connection = await self._engine.connect()
-        result = await self._on(connection, work)
-        await connection.close()
-        return result
-
-    async def _on(self, connection: AsyncConnection, work: Work[T]) -> T:
+    async def _transaction(
+        self, work: Callable[..., Awaitable[T]], arguments: tuple[Any, ...], as_writer: bool
+    ) -> T:
+        connection = None
+        if as_writer:
+            connection, self._writer = self._writer, None
+        if connection is None:
+            connection = await self._engine.connect()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
-        self._under_way[task] = connection
+        self._running[task] = connection
         try:
             async with connection.begin():
-                return await work(connection)
+                result = await work(connection, *arguments)
         except BaseException:
-            self._threw_away = True
-            leaving = asyncio.create_task(
-                _throw_away(connection), name="luma-async journal leaving"
-            )
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-            await asyncio.wait([leaving])
+            self._has_discarded = True
+            # In a task of its own, which is not cancelled with this one.
+            discarding = asyncio.create_task(_discard(connection), name="luma-async discarding")
+            self._discarding.add(discarding)
+            discarding.add_done_callback(self._discarding.discard)
+            await asyncio.wait([discarding])
             raise
+        if as_writer:
+            self._writer = connection
+        else:
+            await connection.close()
+        return result
 
     async def _close(self) -> None:
         writer, self._writer = self._writer, None
@@ -117,35 +152,35 @@ class Connections:
             await writer.close()
         await self._engine.dispose()
 
-    async def _bounded(self, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
+    async def _bounded(self, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
         """Run a coroutine in a task of its own, and end the task when its time is up."""
         task = asyncio.create_task(work, name="luma-async journal transaction")
-        self._under_way[task] = None
-        task.add_done_callback(lambda done: self._under_way.pop(done, None))
+        self._running[task] = None
+        task.add_done_callback(self._running.pop)
         try:
-            await asyncio.wait([task], timeout=limit or self._limit)
+            await asyncio.wait([task], timeout=timeout)
         except asyncio.CancelledError:
-            await self._break_off(task)
+            await self._abandon(task)
             raise
         if not task.done():
-            _cut_off(_driver(self._under_way.get(task)))
-            await self._break_off(task)
+            _cut_off(_driver(self._running.get(task)))
+            await self._abandon(task)
             raise TimeoutError
         if task.cancelled():
-            raise BrokenOffError
+            raise TransactionCancelledError
         return task.result()
 
-    async def _break_off(self, task: asyncio.Task[Any]) -> None:
+    async def _abandon(self, task: asyncio.Task[Any]) -> None:
         """Wait for a transaction to end; then close its socket and cancel it."""
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait([task], timeout=_TO_END)
+        task.add_done_callback(_retrieve_error)
+        await asyncio.wait([task], timeout=self._end_timeout)
         for _ in range(2):
             if not task.done():
-                _cut_off(_driver(self._under_way.get(task)))
+                _cut_off(_driver(self._running.get(task)))
                 task.cancel()
-                await asyncio.wait([task], timeout=_BREAK_OFF)
+                await asyncio.wait([task], timeout=self._cancel_timeout)
 
-    def _connected(self, connection: Any, _: object) -> None:
+    def _add_driver(self, connection: Any, _: object) -> None:
         self._drivers.add(connection.driver_connection)
 
     def _cut_off_all(self) -> None:
@@ -153,8 +188,10 @@ class Connections:
             _cut_off(driver)
 
 
-class BrokenOffError(Exception):
-    """The transaction was cancelled together with all other tasks of the event loop."""
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Retrieve the error of a task that nothing awaits, so that asyncio does not log it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _driver(connection: AsyncConnection | None) -> Any:
@@ -166,7 +203,7 @@ def _driver(connection: AsyncConnection | None) -> Any:
     return None
 
 
-async def _throw_away(connection: AsyncConnection) -> None:
+async def _discard(connection: AsyncConnection) -> None:
     with suppress(Exception):  # the connection is broken anyway
         await connection.invalidate()
     with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Database engines of a journal, and the classification of their errors."""
+"""Database engines of a journal: SQLAlchemy engines whose commits are durable."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, event, literal_column
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from luma_async.journal.sql.error_explanations import DAMAGED, Unusable
+from luma_async.journal.sql.error_explanations import DAMAGED, UnusableError
 from luma_async.journal.sql.location import Place
 from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.sqlite_file import SQLiteFile
@@ -19,10 +18,6 @@ from luma_async.journal.sql.sqlite_file import SQLiteFile
 _CHECKED_SIZE = 32 * 2**20
 """Maximum size, in bytes, of a file that is checked for damage when it is opened. The check takes
 0.1 s or less up to here."""
-
-_VALUE_STATES = ("21", "22", "23", "54", "P0")
-"""Prefixes of the SQLSTATEs that are caused by the written values. All others concern the database:
-it is read-only, refuses logins, lacks permissions, tables, space or connections, or restarts."""
 
 
 class _ForgottenConnection(sqlite3.Connection):
@@ -49,10 +44,6 @@ def _with_daemon_thread(*place: Any, **settings: Any) -> Any:
     thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
     thread.daemon = True
     return connection
-
-
-class Clash(Exception):  # noqa: N818  an internal signal, never shown to users
-    """Another transaction got in the way, and the journal should try again."""
 
 
 def connect(place: Place, *, timeout: float) -> AsyncEngine:
@@ -122,65 +113,11 @@ def check_for_damage(connection: Connection, place: Place) -> None:
     """Check a small SQLite file for damage.
 
     Raises:
-        Unusable: the file is damaged.
+        UnusableError: the file is damaged.
 
     """
     if not isinstance(place, SQLiteFile) or place.path.stat().st_size > _CHECKED_SIZE:
         return
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
-        raise Unusable(DAMAGED)
-
-
-def now(dialect: str) -> ColumnElement[float]:
-    """Return the SQL expression for the clock of the database, in seconds of the Unix epoch.
-
-    Heartbeats use this clock, because machines that share a database may disagree about the time.
-    """
-    if dialect == "postgresql":
-        return literal_column("extract(epoch FROM clock_timestamp())")
-    return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
-
-
-def is_trouble(error: Exception) -> bool:
-    """Return `True` if an error concerns the database as a whole, and not the written values."""
-    original = _original(error)
-    if isinstance(original, OSError | Clash):
-        return True
-    if isinstance(original, sqlite3.DatabaseError):
-        return not isinstance(original, sqlite3.DataError | sqlite3.IntegrityError)
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    state = _state(original)
-    return state is not None and not state.startswith(_VALUE_STATES)
-
-
-def is_locked(error: Exception) -> bool:
-    """Return `True` if another program was writing to a SQLite file."""
-    code = getattr(_original(error), "sqlite_errorcode", None)
-    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def is_clash(error: Exception) -> bool:
-    """Return `True` if another transaction interfered with one that can simply be repeated."""
-    return isinstance(error, Clash) or _state(_original(error)) in ("40001", "40P01")
-
-
-def is_lost(error: Exception) -> bool:
-    """Return `True` if an error may only mean that a connection opened earlier was lost."""
-    original = _original(error)
-    if isinstance(original, sqlite3.Error | Clash | TimeoutError):
-        return False
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return (_state(original) or "08").startswith(("08", "25", "57"))
-
-
-def _original(error: BaseException) -> BaseException:
-    """Return the driver's error; SQLAlchemy wraps most of them."""
-    return error.orig if isinstance(error, DBAPIError) and error.orig else error
-
-
-def _state(error: BaseException) -> str | None:
-    state = getattr(error, "sqlstate", None)
-    return state if isinstance(state, str) else None
+        raise UnusableError(DAMAGED)

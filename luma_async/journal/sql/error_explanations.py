@@ -56,7 +56,7 @@ _BY_STATE = (
 )
 """Explanations by SQLSTATE or its prefix. Longer prefixes come before shorter ones."""
 
-_BY_WORDS = (
+_BY_TEXT = (
     # Texts of PostgreSQL, its driver and poolers. A server may write them in another language, so
     # they matter only for errors without a SQLSTATE.
     (
@@ -130,16 +130,16 @@ def explain(error: BaseException) -> str:
             "its file was deleted or replaced since it was opened. Put it back; if the file there "
             "now is the right one, create a new SQLJournal or restart the program"
         )
-    if isinstance(original, Unusable):
+    if isinstance(original, UnusableError):
         return str(original)
-    said = _LOGIN.sub("://***@", (str(original).strip() or type(original).__name__).splitlines()[0])
-    meaning = _by_kind(original) or _by_state(original) or _by_words(said)
+    text = _LOGIN.sub("://***@", (str(original).strip() or type(original).__name__).splitlines()[0])
+    meaning = _by_type(original) or _by_state(original) or _by_text(text)
     if isinstance(original, TimeoutError):
-        return meaning or f"the database failed: {said}"
-    return f"{meaning} ({said})" if meaning else f"the database failed: {said}"
+        return meaning or f"the database failed: {text}"
+    return f"{meaning} ({text})" if meaning else f"the database failed: {text}"
 
 
-def _by_kind(error: BaseException) -> str | None:
+def _by_type(error: BaseException) -> str | None:
     if isinstance(error, TimeoutError):
         return f"no answer within {ANSWER_TIMEOUT:g} s. Check for a locked table, and the network"
     if isinstance(error, socket.gaierror):
@@ -159,18 +159,18 @@ def _by_kind(error: BaseException) -> str | None:
 def _by_state(error: BaseException) -> str | None:
     state = str(getattr(error, "sqlstate", None) or "")
     return next(
-        (meaning for start, meaning in _BY_STATE if state and state.startswith(start)), None
+        (meaning for prefix, meaning in _BY_STATE if state and state.startswith(prefix)), None
     )
 
 
-def _by_words(said: str) -> str | None:
-    lower = said.lower()
-    return next((meaning for words, meaning in _BY_WORDS if words in lower), None)
+def _by_text(text: str) -> str | None:
+    lower = text.lower()
+    return next((meaning for part, meaning in _BY_TEXT if part in lower), None)
 
 
 class ReplacedError(OSError):
     """The file is no longer the one that was opened."""
 
 
-class Unusable(Exception):  # noqa: N818  an internal signal, never shown to users
-    """The database cannot be used as a journal; the text has the reason."""
+class UnusableError(Exception):
+    """The database cannot be used as a journal; the text has the reason and the next step."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from luma_async.concurrency import Worker
@@ -26,60 +25,77 @@ LARGEST_GROUP = 250
 """Maximum number of operations in one transaction. More would block the event loop, and other
 writers, for too long."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds before a failed write is repeated: the first pause, and the longest."""
+FIRST_PAUSE = 0.1
+"""Seconds before a failed write is repeated for the first time."""
 
-QUIET = 60.0
+WARN_EVERY = 60.0
 """Seconds between two warnings about failing writes."""
 
-_MISSES = 3
+_MAX_FAILURES = 3
 """Number of operations in a row that may fail singly before a round of single tries ends."""
 
+
+class CommitError(Exception):
+    """A group of operations was not committed.
+
+    Attributes:
+        reason: the error for the callers of the operations.
+        is_database: `True` if the database as a whole failed, `False` if the error may be caused by
+            one of the operations.
+
+    """
+
+    def __init__(self, reason: JournalError, *, is_database: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_database = is_database
+
+
 Commit = Callable[[Sequence[Operation]], Awaitable[Mapping[Operation, Any]]]
+"""Callable that runs a group of operations in a transaction, and returns their results.
+
+It raises `CommitError` if the group was not committed.
+"""
 
 
 class GroupCommit:
     """Writer that runs operations through `commit` in groups, in the order in which they arrive.
 
     One asyncio task does the work, and exists only while there are operations. If the database
-    fails (`is_trouble`), all operations in the queue are told `explain(error)`. Operations that
-    must land are repeated until they succeed, whatever the error, or until the writer is closed.
+    fails, all operations in the queue get the error. Some operations are repeated until they
+    succeed, whatever the error, or until the writer is closed (`Operation.is_retried`).
 
     Any other error is caused by one of the operations. The group is then tried one operation at a
-    time, and an operation that fails alone is kept apart from then on, so that it does not delay
-    the others.
+    time, and an operation that fails alone is isolated from then on, so that it does not delay the
+    others.
+
+    The pause between two tries doubles up to `longest_pause` seconds.
     """
 
-    def __init__(
-        self,
-        commit: Commit,
-        *,
-        is_trouble: Callable[[Exception], bool],
-        explain: Callable[[Exception], JournalError],
-    ) -> None:
+    def __init__(self, commit: Commit, *, longest_pause: float = 2.0) -> None:
         self._commit = commit
-        self._is_trouble = is_trouble
-        self._explain = explain
-        self._open: dict[Operation, None] = {}
-        self._apart: dict[Operation, None] = {}
+        self._longest_pause = longest_pause
+        self._queue: dict[Operation, None] = {}
+        self._isolated: dict[Operation, None] = {}
         self._worker = Worker("luma-async journal writer", self._step, self._has_work)
         self._pause = 0.0
-        self._apart_from = 0.0
-        self._ended_at = -math.inf
-        self._quiet_until = -math.inf
+        self._retry_isolated_at = 0.0
+        self._last_commit = -math.inf
+        self._warn_at = -math.inf
         self._news = asyncio.Event()
         self._closing = False
-        self._why: JournalError | None = None
+        self._failure: JournalError | None = None
 
     @property
     def is_failing(self) -> bool:
         """`True` if the last commit failed."""
-        return self._why is not None
+        return self._failure is not None
 
     def put(self, operation: Operation) -> asyncio.Future[Any]:
         """Queue an operation, and return its future that is done once the operation is durable."""
-        self._open[operation] = None
-        if not (operation.must_land and self._pause):
+        operation.done = asyncio.get_running_loop().create_future()
+        self._queue[operation] = None
+        if not (operation.is_retried and self._pause):
             self._news.set()
         self._worker.wake()
         return operation.done
@@ -91,7 +107,7 @@ class GroupCommit:
     async def aclose(self, *, within: float) -> None:
         """Run the remaining operations for at most `within` seconds, and log those that failed."""
         self._closing = True
-        self._pause = self._apart_from = 0.0
+        self._pause = self._retry_isolated_at = 0.0
         self._news.set()
         self._worker.wake()
         now = asyncio.get_running_loop().time
@@ -103,20 +119,33 @@ class GroupCommit:
         self._give_up()
 
     def _has_work(self) -> bool:
-        return bool(self._open or self._apart)
+        return bool(self._queue or self._isolated)
 
     async def _step(self) -> None:
         """Commit one group. An operation leaves the queue only after it has ended."""
-        await self._gather()
-        for operation in [each for each in self._open if not _is_wanted(each)]:
-            del self._open[operation]
-        if group := list(islice(self._open, LARGEST_GROUP)):
-            await self._run(group)
-        if self._apart and asyncio.get_running_loop().time() >= self._apart_from:
-            await self._singly(list(self._apart))
-        self._ended_at = asyncio.get_running_loop().time()
+        await self._wait_for_more()
+        group: list[Operation] = []
+        for operation in list(self._queue):
+            if operation.done.done() and not operation.is_retried:  # its caller was cancelled
+                del self._queue[operation]
+            elif len(group) < LARGEST_GROUP:
+                group.append(operation)
+        if group:
+            try:
+                results = await self._commit(group)
+            except CommitError as error:
+                if not error.is_database:
+                    await self._try_singly(group)
+                else:
+                    self._fail(list(self._queue), error)  # including operations beyond this group
+                    self._slow_down()
+            else:
+                self._succeed(group, results)
+        if self._isolated and asyncio.get_running_loop().time() >= self._retry_isolated_at:
+            await self._try_singly(list(self._isolated))
+        self._last_commit = asyncio.get_running_loop().time()
 
-    async def _gather(self) -> None:
+    async def _wait_for_more(self) -> None:
         """Wait for more operations; after a failure, wait until it is time to try again.
 
         A new operation ends the wait after a failure. After a quiet time a single operation is not
@@ -124,92 +153,80 @@ class GroupCommit:
         """
         self._news.clear()
         now = asyncio.get_running_loop().time()
-        is_busy = now - self._ended_at < QUIET_TIME
-        is_cheap = all(operation.only_reads for operation in self._open)
+        is_busy = now - self._last_commit < QUIET_TIME
         if not self._closing:
-            await asyncio.sleep(LINGER if is_busy and not is_cheap else 0)
-        pause = self._pause if self._open else self._apart_from - now
-        if pause > 0 and all(operation.must_land for operation in self._open):
+            writes = is_busy and not all(operation.only_reads for operation in self._queue)
+            await asyncio.sleep(LINGER if writes else 0)
+        pause = self._pause if self._queue else self._retry_isolated_at - now
+        if pause > 0 and all(operation.is_retried for operation in self._queue):
             try:
                 async with asyncio.timeout(pause):
                     await self._news.wait()
             except TimeoutError:
                 pass
 
-    async def _run(self, group: list[Operation]) -> None:
-        try:
-            results = await self._commit(group)
-        except Exception as error:  # noqa: BLE001  a driver may raise anything
-            if not self._is_trouble(error):
-                await self._singly(group)
-                return
-            self._fail(list(self._open), error)  # including operations beyond this group
-            self._slow_down()
-        else:
-            self._end(group, results)
-
-    async def _singly(self, group: list[Operation]) -> None:
+    async def _try_singly(self, group: list[Operation]) -> None:
         """Try each operation by itself; end the round if the database seems to be unusable."""
-        self._apart_from = asyncio.get_running_loop().time() + LONGEST_PAUSE
-        misses = 0
+        self._retry_isolated_at = asyncio.get_running_loop().time() + self._longest_pause
+        failures = 0
         for number, operation in enumerate(group):
             try:
-                self._end([operation], await self._commit([operation]))
-            except Exception as error:  # noqa: BLE001  a driver may raise anything
-                is_trouble = self._is_trouble(error)
-                if not is_trouble:
-                    misses += 1
-                    self._keep_apart(operation)
-                if is_trouble or misses == _MISSES:
+                self._succeed([operation], await self._commit([operation]))
+            except CommitError as error:
+                if not error.is_database:
+                    failures += 1
+                    # From now on it is tried by itself, after those that are isolated already.
+                    self._remove(operation)
+                    self._isolated[operation] = None
+                if error.is_database or failures == _MAX_FAILURES:
                     self._fail(group[number:], error)
                     self._slow_down()
                     return
                 self._fail([operation], error)
             else:
-                misses = 0
+                failures = 0
 
-    def _end(self, group: Sequence[Operation], results: Mapping[Operation, Any]) -> None:
+    def _succeed(self, group: Iterable[Operation], results: Mapping[Operation, Any]) -> None:
         self._pause = 0.0
-        self._why = None
+        self._failure = None
         for operation in group:
-            self._forget(operation)
-            operation.end(results.get(operation))
+            self._queue.pop(operation, None)
+            self._isolated.pop(operation, None)
+            if not operation.done.done():  # its caller may have been cancelled
+                operation.done.set_result(results.get(operation))
 
-    def _fail(self, group: Sequence[Operation], error: Exception) -> None:
-        self._why = self._explain(error)
+    def _fail(self, group: Iterable[Operation], error: CommitError) -> None:
+        self._failure = error.reason
         for operation in group:
-            operation.fail(self._why)
-            if not operation.must_land or (self._closing and operation.is_tidying):
-                self._forget(operation)
-        left = sum(not operation.is_tidying for operation in (*self._open, *self._apart))
+            _set_error(operation, error.reason)
+            if not operation.is_retried or (self._closing and operation.is_cleanup):
+                self._remove(operation)
+        pending = sum(not operation.is_cleanup for operation in (*self._queue, *self._isolated))
         now = asyncio.get_running_loop().time()
-        if left and now >= self._quiet_until and not self._closing:
-            self._quiet_until = now + QUIET
-            logger.warning("%s %d writes are pending and will be repeated.", self._why, left)
+        if pending and now >= self._warn_at and not self._closing:
+            self._warn_at = now + WARN_EVERY
+            logger.warning("%s %d writes are pending and will be repeated.", error.reason, pending)
 
     def _slow_down(self) -> None:
-        self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+        self._pause = min(max(self._pause * 2, FIRST_PAUSE), self._longest_pause)
 
-    def _keep_apart(self, operation: Operation) -> None:
-        """Try an operation by itself from now on, after those that are already apart."""
-        self._forget(operation)
-        self._apart[operation] = None
-
-    def _forget(self, operation: Operation) -> None:
-        self._open.pop(operation, None)
-        self._apart.pop(operation, None)
+    def _remove(self, operation: Operation) -> None:
+        self._queue.pop(operation, None)
+        self._isolated.pop(operation, None)
 
     def _give_up(self) -> None:
         """Report the operations that were not written, to their callers and in the log."""
-        why = self._why or JournalError("The journal was closed before this was written.")
-        for operation in (*self._open, *self._apart):
-            operation.fail(why)
-            if operation.must_land and not operation.is_tidying:
+        reason = self._failure or JournalError("The journal was closed before this was written.")
+        for operation in (*self._queue, *self._isolated):
+            _set_error(operation, reason)
+            if operation.is_retried:
                 for job in operation.jobs():
-                    logger.error("%s The journal does not know this: %s.", why, job)
-        self._open.clear()
-        self._apart.clear()
+                    logger.error("%s The journal does not know this: %s.", reason, job)
+        self._queue.clear()
+        self._isolated.clear()
 
 
-def _is_wanted(operation: Operation) -> bool:
-    return operation.must_land or not operation.done.done()
+def _set_error(operation: Operation, error: JournalError) -> None:
+    if not operation.done.done():
+        operation.done.set_exception(error)
+        operation.done.exception()  # counts as retrieved, even if no caller waits

@@ -5,41 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from luma_async.journal.journal import End, Entry, made_up_key
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Operation:
-    """One operation, with a future `done` for its result or its failure.
+    """One operation on the database.
 
-    The result is set when the operation is durable. An operation that `must_land` concerns a job
-    that may be paid for, so it is repeated until it succeeds; `done` has its first failure all the
-    same. If an operation with `is_tidying` never succeeds, that need not be reported.
+    `done` is set when the operation is queued: the future of its result, which is there when the
+    operation is durable, or of its first failure.
     """
 
-    must_land: bool = False
-    is_tidying: bool = False
+    done: asyncio.Future[Any] = field(init=False, repr=False)
+
     only_reads: ClassVar[bool] = False
-    done: asyncio.Future[Any] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    """`True` if the operation writes nothing."""
+
+    is_retried: ClassVar[bool] = False
+    """`True` if the operation is repeated until it succeeds, because it concerns a job that may be
+    paid for."""
+
+    is_cleanup: ClassVar[bool] = False
+    """`True` if the operation need not be reported when it never succeeds."""
 
     def jobs(self) -> list[str]:
-        """Return a description of each job that the operation concerns."""
+        """Return a description of each job that the operation concerns, for the log."""
         return []
-
-    def end(self, result: Any = None) -> None:
-        """Set the result of the operation after it has become durable."""
-        if not self.done.done():
-            self.done.set_result(result)
-
-    def fail(self, error: Exception) -> None:
-        """Set the error of the operation."""
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # counts as retrieved, even if no caller waits
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -56,26 +49,52 @@ class Claim(Operation):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Change(Operation):
-    """Record the outcome of a claim.
+class Outcome(Operation):
+    """Record the outcome of a claim; base of the operations that do."""
 
-    The claim of a rejected job is removed, and the entry that it replaced (`instead_of`) is
-    restored.
-    """
-
-    to: Literal["taken", "refused", "unclear"]
     entry: Entry
-    instead_of: Entry | None = None
-    id: str = ""
-    reason: str = ""
+
+    is_retried: ClassVar[bool] = True
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Accepted(Outcome):
+    """Record the id of an accepted job."""
+
+    id: str
 
     def jobs(self) -> list[str]:
-        meaning = {
-            "taken": f"accepted, and is task {self.id}",
-            "refused": "rejected",
-            "unclear": f"uncertain: {self.reason}",
-        }
-        return [f"the job under key {self.entry.key!r} was {meaning[self.to]}"]
+        return [f"the job under key {self.entry.key!r} was accepted, and is task {self.id}"]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Rejected(Outcome):
+    """Remove the claim of a rejected job, and restore the entry that it replaced, if any."""
+
+    instead_of: Entry | None = None
+
+    def jobs(self) -> list[str]:
+        return [f"the job under key {self.entry.key!r} was rejected"]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Withdrawn(Rejected):
+    """Remove a claim that failed or was cancelled: it may have been written all the same."""
+
+    is_cleanup: ClassVar[bool] = True
+
+    def jobs(self) -> list[str]:
+        return []
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Uncertain(Outcome):
+    """Record that a job may have been accepted."""
+
+    reason: str
+
+    def jobs(self) -> list[str]:
+        return [f"the job under key {self.entry.key!r} was uncertain: {self.reason}"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -83,6 +102,8 @@ class Finish(Operation):
     """Record the ends of jobs."""
 
     ends: Sequence[End]
+
+    is_retried: ClassVar[bool] = True
 
     def jobs(self) -> list[str]:
         return [str(end) for end in self.ends]
@@ -93,16 +114,17 @@ class Find(Operation):
     """Read the entry with a key."""
 
     key: str
+
     only_reads: ClassVar[bool] = True
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Beat(Operation):
-    """Record that this process is alive."""
+    """Record a heartbeat of this process."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Hold(Operation):
-    """Confirm that a claim is still valid, and record that this process is alive."""
+    """Confirm that a claim is still valid, and record a heartbeat of this process."""
 
     entry: Entry

@@ -42,7 +42,7 @@ _NUMBERS = (
 )
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 
-_BEYOND_THE_DRIVER: Mapping[str, tuple[tuple[str, ...], str]] = {
+_PARTLY_SUPPORTED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "channel_binding": (
         ("disable", "prefer"),
         (
@@ -81,8 +81,8 @@ _BEYOND_THE_DRIVER: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "sslcrldir": ((), "is not supported by asyncpg, the driver. Use one file, as sslcrl"),
 }
-"""Parameters that the driver supports with some values only: these values, and advice for
-others."""
+"""Parameters that the driver supports with some values only, or not at all: these values, and
+advice for the others."""
 
 _CERTIFICATES = ("sslcert", "sslkey", "sslrootcert", "sslcrl")
 _FILES = (*_CERTIFICATES, "passfile")
@@ -116,7 +116,7 @@ class PostgresDatabase:
         _check(self._settings)
         for name in _FILES:
             if name in self._settings and self._settings[name] != _SYSTEM:
-                self._settings[name] = _whole_path(name, self._settings[name])
+                self._settings[name] = _absolute_path(name, self._settings[name])
         self._is_encrypted = self._settings.get("sslmode") != "disable"
         self._arguments: dict[str, Any] = {}
 
@@ -129,7 +129,7 @@ class PostgresDatabase:
         """
         self._arguments = self._driver_arguments()
 
-    def opened(self) -> None:
+    def mark_opened(self) -> None:
         """Do nothing: a server manages its databases itself."""
 
     def check(self) -> None:
@@ -174,7 +174,7 @@ class PostgresDatabase:
 
     def _driver_arguments(self) -> dict[str, Any]:
         named = self._settings
-        user = named.get("user") or _user_of_the_system()
+        user = named.get("user") or _system_user()
         seconds = int(named.get("connect_timeout", "0"))
         application = named.get("application_name") or named.get("fallback_application_name")
         sent = {"application_name": application, "options": named.get("options")}
@@ -212,7 +212,7 @@ class PostgresDatabase:
             if named.get("sslrootcert") == _SYSTEM:
                 return {"ssl": _system_context(named)}
             if any(name in named for name in _CERTIFICATES):
-                _try_certificates(named)
+                _check_certificates(named)
         except (ssl.SSLError, OSError) as error:
             files = ", ".join(f"{name}={named[name]}" for name in _CERTIFICATES if name in named)
             why = getattr(error, "reason", None) or error
@@ -227,15 +227,15 @@ class PostgresDatabase:
 
     def _keep_alive(self, connection: Any) -> None:
         """Enable TCP keepalive, so that the system detects a server that is gone."""
-        way: socket.socket = connection._transport.get_extra_info("socket")  # noqa: SLF001
-        if way.family not in (socket.AF_INET, socket.AF_INET6):
+        sock: socket.socket = connection._transport.get_extra_info("socket")  # noqa: SLF001
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return
         if self._settings.get("keepalives", "1") == "1":
-            way.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, (level, option) in _SOCKET_OPTIONS.items():
             seconds = int(self._settings.get(name, "0"))
             if seconds > 0 and hasattr(socket, option):  # not available on every system
-                way.setsockopt(getattr(socket, level), getattr(socket, option), seconds)
+                sock.setsockopt(getattr(socket, level), getattr(socket, option), seconds)
 
 
 class _Secret(str):
@@ -269,30 +269,30 @@ def _check(settings: Mapping[str, str]) -> None:
     postgres_url.check_hosts(settings)
     for name, value in settings.items():
         if name in _CHOICES and value not in _CHOICES[name]:
-            raise _wrong(name, f"must be one of {', '.join(_CHOICES[name])}")
+            raise _invalid(name, f"must be one of {', '.join(_CHOICES[name])}")
         if name in _NUMBERS and not _NUMBER.fullmatch(value):
-            raise _wrong(name, "must be a whole number")
-        possible, advice = _BEYOND_THE_DRIVER.get(name, (None, ""))
+            raise _invalid(name, "must be a whole number")
+        possible, advice = _PARTLY_SUPPORTED.get(name, (None, ""))
         if possible is not None and value.lower() not in possible:
-            raise _wrong(
+            raise _invalid(
                 name, f"has a value that is not supported: {advice}" if possible else advice
             )
     mode = settings.get("sslmode")
     if settings.get("sslnegotiation") == "direct" and mode not in _CHOICES["sslmode"][3:]:
-        raise _wrong("sslnegotiation=direct", "needs sslmode=require, verify-ca or verify-full")
+        raise _invalid("sslnegotiation=direct", "needs sslmode=require, verify-ca or verify-full")
     if settings.get("sslrootcert") == _SYSTEM and mode not in (None, "verify-full"):
-        raise _wrong("sslrootcert=system", "needs sslmode=verify-full")
+        raise _invalid("sslrootcert=system", "needs sslmode=verify-full")
 
 
-def _wrong(name: str, why: str) -> ConfigurationError:
+def _invalid(name: str, why: str) -> ConfigurationError:
     return ConfigurationError(f"The parameter {name} of the journal's PostgreSQL URL {why}.")
 
 
-def _whole_path(name: str, path: str) -> str:
+def _absolute_path(name: str, path: str) -> str:
     try:
         return str(Path(path).expanduser().absolute())
     except (RuntimeError, OSError):
-        raise _wrong(name, "names a file in a folder that does not exist") from None
+        raise _invalid(name, "names a file in a folder that does not exist") from None
 
 
 def _check_readable(name: str, path: str) -> None:
@@ -300,10 +300,10 @@ def _check_readable(name: str, path: str) -> None:
         Path(path).open("rb").close()
     except OSError as error:
         why = "file not found" if isinstance(error, FileNotFoundError) else error.strerror
-        raise _wrong(name, f"names a file that cannot be read: {path} ({why})") from None
+        raise _invalid(name, f"names a file that cannot be read: {path} ({why})") from None
 
 
-def _user_of_the_system() -> str:
+def _system_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user id without a name, as in some containers
@@ -313,7 +313,7 @@ def _user_of_the_system() -> str:
         ) from None
 
 
-def _try_certificates(named: Mapping[str, str]) -> ssl.SSLContext:
+def _check_certificates(named: Mapping[str, str]) -> ssl.SSLContext:
     """Load certificates as the driver will, because its own errors do not name the problem."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return _with_certificates(context, named)

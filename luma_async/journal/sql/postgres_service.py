@@ -12,29 +12,29 @@ from luma_async.journal.sql.postgres_url import PARAMETERS
 
 
 def service_parameters(service: str, file: str | None) -> dict[str, str]:
-    """Return the parameters of a service, from one file or from the usual places of libpq.
+    """Return the parameters of a service, from one file or from the default files of libpq.
 
     Raises:
         ConfigurationError: the service does not exist, or has a parameter that libpq does not know.
 
     """
-    places = list(_places(file))
-    for place in places:
+    files = list(_service_files(file))
+    for path in files:
         try:
-            lines = place.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             continue
         found = _section(lines, service)
         if found is not None:
             return found
-    looked = ", ".join(map(str, places)) or "no file"
+    searched = ", ".join(map(str, files)) or "no file"
     raise ConfigurationError(
-        f"The journal's PostgreSQL URL names a service that was not found (looked in {looked}). "
+        f"The journal's PostgreSQL URL names a service that was not found (looked in {searched}). "
         "Set the file with servicefile=..., or in PGSERVICEFILE."
     )
 
 
-def _places(file: str | None) -> Iterator[Path]:
+def _service_files(file: str | None) -> Iterator[Path]:
     if file is not None:
         yield Path(file).absolute()
         return

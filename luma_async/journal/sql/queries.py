@@ -22,7 +22,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal.journal import EntryState
 from luma_async.journal.sql import row_mapping, statements
-from luma_async.journal.sql.engine import now
 from luma_async.journal.sql.schema import durations, jobs, owners
 
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
@@ -38,7 +37,7 @@ _ROWS = 1000
 would block the event loop for a second."""
 
 
-def under(keys: Sequence[str]) -> ColumnElement[bool]:
+def has_key(keys: Sequence[str]) -> ColumnElement[bool]:
     """Return the condition that an entry has one of some keys."""
     return jobs.c.key.in_(keys)
 
@@ -160,7 +159,7 @@ async def keep_learned(
 
 async def forget_owners(connection: AsyncConnection) -> None:
     """Delete the owners that have long been silent and have no submissions under way."""
-    silence = now(connection.dialect.name) - owners.c.heartbeat
+    silence = statements.now(connection.dialect.name) - owners.c.heartbeat
     is_submitting = exists().where(jobs.c.owner == owners.c.owner, statements.IS_SUBMITTING)
     silent = select(owners.c.owner).where(
         silence > _FORGOTTEN_AFTER, ~is_submitting.correlate(owners)

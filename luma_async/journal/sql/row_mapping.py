@@ -110,6 +110,6 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def by_key(values: Mapping[str, Any]) -> str:
+def sort_key(row: Mapping[str, Any]) -> str:
     """Return the sort key of a row: writers that keep to one order do not deadlock."""
-    return str(values.get("the_key") or values.get("key") or values.get("the_id"))
+    return str(row.get("the_key") or row.get("key") or row.get("the_id"))

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from luma_async.journal.sql.error_explanations import Unusable
+from luma_async.journal.sql.error_explanations import UnusableError
 
 metadata = MetaData()
 
@@ -109,7 +109,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
     """Upgrade a database to the newest version.
 
     Raises:
-        Unusable: the database is newer than this code.
+        UnusableError: the database is newer than this code.
 
     """
     newest = len(migrations)
@@ -120,7 +120,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = _version(connection)
     if found > newest:
-        raise Unusable(
+        raise UnusableError(
             f"its schema has version {found}, and this release supports versions up to {newest}. "
             "Use a newer luma-async"
         )

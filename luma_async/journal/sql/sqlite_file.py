@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from luma_async.errors import ConfigurationError
-from luma_async.journal.sql.error_explanations import ReplacedError, Unusable
+from luma_async.journal.sql.error_explanations import ReplacedError, UnusableError
 
 _PRIVATE = 0o600
 """Mode of a new file: only its owner may read prompts and signed links. SQLite gives the same mode
 to the files beside it (`-wal`, `-shm`)."""
 
-_KINDS = (
+_NOT_A_FILE = (
     (stat.S_ISDIR, "a folder. Give the path of a file"),
     (stat.S_ISFIFO, "a pipe (FIFO). Use a regular file"),
     (stat.S_ISSOCK, "a socket. Use a regular file"),
@@ -69,22 +69,22 @@ class SQLiteFile:
 
         Raises:
             ReplacedError: the file was opened before, and is missing or replaced.
-            Unusable: there can be no journal at this path.
+            UnusableError: there can be no journal at this path.
 
         """
         if self._was_open:
             self.check()
             return
         try:
-            found = self._make_or_find()
+            found = self._create_or_find()
         except OSError as error:
-            raise self._unusable(error) from None
-        for is_kind, kind in _KINDS:
+            raise self._explained(error) from None
+        for is_kind, kind in _NOT_A_FILE:
             if is_kind(found.st_mode):
-                raise Unusable(f"it is {kind}")
+                raise UnusableError(f"it is {kind}")
         self._identity = found.st_dev, found.st_ino
 
-    def opened(self) -> None:
+    def mark_opened(self) -> None:
         """Record that the file was opened: from now on, no other file is accepted.
 
         Raises:
@@ -108,7 +108,7 @@ class SQLiteFile:
         if (found.st_dev, found.st_ino) != self._identity:
             raise ReplacedError
 
-    def _make_or_find(self) -> os.stat_result:
+    def _create_or_find(self) -> os.stat_result:
         # A symbolic link to a missing file is followed, as SQLite does. The mode is also set on the
         # open file, because a umask may remove too much.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -117,25 +117,27 @@ class SQLiteFile:
         except FileNotFoundError:
             pass
         try:
-            made = os.open(self.path.resolve(), flags, _PRIVATE)
+            descriptor = os.open(self.path.resolve(), flags, _PRIVATE)
         except FileExistsError:  # another process has just created it
             return self.path.stat()
         try:
             if hasattr(os, "fchmod"):
-                os.fchmod(made, _PRIVATE)
-            return os.fstat(made)
+                os.fchmod(descriptor, _PRIVATE)
+            return os.fstat(descriptor)
         finally:
-            os.close(made)
+            os.close(descriptor)
 
-    def _unusable(self, error: OSError) -> Unusable:
+    def _explained(self, error: OSError) -> UnusableError:
         folder = self.path.parent
         if isinstance(error, FileNotFoundError):
-            return Unusable(f"its folder {folder} does not exist. Create it, or use another path")
+            return UnusableError(
+                f"its folder {folder} does not exist. Create it, or use another path"
+            )
         if isinstance(error, NotADirectoryError):
-            return Unusable(f"{folder} is not a folder. Use another path")
+            return UnusableError(f"{folder} is not a folder. Use another path")
         if isinstance(error, PermissionError):
-            return Unusable(
+            return UnusableError(
                 f"this user may not write in {folder} ({error.strerror}). Allow reading and "
                 "writing there, or use another path"
             )
-        return Unusable(f"it cannot be created ({error.strerror or error}). Use another path")
+        return UnusableError(f"it cannot be created ({error.strerror or error}). Use another path")

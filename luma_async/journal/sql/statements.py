@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Delete, Select, Table, Update, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from luma_async.journal.journal import EntryState
-from luma_async.journal.sql.engine import now
 from luma_async.journal.sql.schema import jobs, owners
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""Function that makes an insert statement, for each dialect."""
 
-OF_CLAIM = (jobs.c.key == bindparam("the_key")) & (jobs.c.claim == bindparam("the_claim"))
+IS_CLAIM = (jobs.c.key == bindparam("the_key")) & (jobs.c.claim == bindparam("the_claim"))
+"""Condition that a row is the one of a claim."""
+
 IS_SUBMITTING = jobs.c.state == EntryState.SUBMITTING.value
 
 IS_OPEN = or_(IS_SUBMITTING, jobs.c.state == EntryState.UNCERTAIN.value)
 """Condition that the outcome of a submission may still be written. Uncertain entries meet it,
 because an owner that was considered dead by mistake has the better information."""
 
+INSERT_IF_FREE: Mapping[str, Any] = {
+    dialect: insert(jobs).on_conflict_do_nothing() for dialect, insert in _INSERT.items()
+}
+"""Statement that inserts the rows whose keys are free and ignores the others, by dialect."""
+
 REPLACE: Update = (
     update(jobs)
     .where(
-        OF_CLAIM,
+        IS_CLAIM,
         or_(jobs.c.state == bindparam("the_state"), jobs.c.state == bindparam("or_state")),
     )
     .values(
         {column: bindparam(f"new_{column.name}") for column in jobs.c if not column.primary_key}
     )
 )
-TAKEN: Update = (
+"""Statement that writes another entry in place of one, if that is in one of two states."""
+
+ACCEPT: Update = (
     update(jobs)
-    .where(OF_CLAIM, IS_OPEN)
+    .where(IS_CLAIM, IS_OPEN)
     .values(
         state=EntryState.RUNNING.value,
         task_id=bindparam("new_id"),
@@ -40,21 +62,29 @@ TAKEN: Update = (
         updated_at=bindparam("now"),
     )
 )
-REFUSED: Delete = delete(jobs).where(OF_CLAIM, IS_OPEN)
-_UNCERTAIN: Update = update(jobs).values(
+
+REJECT: Delete = delete(jobs).where(IS_CLAIM, IS_OPEN)
+
+_MARK_UNCERTAIN: Update = update(jobs).values(
     state=EntryState.UNCERTAIN.value,
     reason=bindparam("new_reason"),
     updated_at=bindparam("now"),
 )
-UNCLEAR: Update = _UNCERTAIN.where(OF_CLAIM, IS_OPEN)
+
+MARK_UNCERTAIN: Update = _MARK_UNCERTAIN.where(IS_CLAIM, IS_OPEN)
+
+MARK_OWNER_DEAD: Update = _MARK_UNCERTAIN.where(IS_CLAIM, IS_SUBMITTING)
+"""Statement that marks the claim of a dead owner as uncertain, unless its outcome was written
+meanwhile."""
+
 HOLD: Update = (
     update(jobs)
-    .where(OF_CLAIM, IS_OPEN)
+    .where(IS_CLAIM, IS_OPEN)
     .values(state=EntryState.SUBMITTING.value, reason=None, updated_at=bindparam("now"))
 )
 """Statement that confirms a claim. An entry that became uncertain because its owner was silent is
 submitting again."""
-DIED: Update = _UNCERTAIN.where(OF_CLAIM, IS_SUBMITTING)
+
 FINISH: Update = (
     update(jobs)
     .where(
@@ -76,9 +106,14 @@ FINISH: Update = (
 )
 
 
-def insert_if_free(table: Table, dialect: str) -> Any:
-    """Return the statement that inserts the rows whose keys are free and ignores the others."""
-    return _INSERT[dialect](table).on_conflict_do_nothing()
+def now(dialect: str) -> ColumnElement[float]:
+    """Return the SQL expression for the clock of the database, in seconds of the Unix epoch.
+
+    Heartbeats use this clock, because machines that share a database may disagree about the time.
+    """
+    if dialect == "postgresql":
+        return literal_column("extract(epoch FROM clock_timestamp())")
+    return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
 
 
 def insert_or_replace(table: Table, column: str, dialect: str) -> Any:

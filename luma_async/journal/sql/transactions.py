@@ -5,20 +5,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from sqlalchemy import RowMapping, UpdateBase, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from luma_async.errors import JournalError
 from luma_async.journal.journal import Entry, EntryState, made_up_key
 from luma_async.journal.sql import row_mapping, statements
-from luma_async.journal.sql.engine import Clash
-from luma_async.journal.sql.heartbeats import Heartbeats
-from luma_async.journal.sql.operations import Beat, Change, Claim, Find, Finish, Hold, Operation
-from luma_async.journal.sql.owner import start_of, this_host
+from luma_async.journal.sql.connections import Connections
+from luma_async.journal.sql.driver_errors import ConflictError, is_database_failure
+from luma_async.journal.sql.error_explanations import explain
+from luma_async.journal.sql.group_commit import CommitError
+from luma_async.journal.sql.operations import (
+    Accepted,
+    Beat,
+    Claim,
+    Find,
+    Finish,
+    Hold,
+    Operation,
+    Outcome,
+    Rejected,
+    Uncertain,
+    Withdrawn,
+)
+from luma_async.journal.sql.owner import DeadOwners, Owner, running_time, start_of, this_host
 from luma_async.journal.sql.schema import jobs, owners
 
 _DIED = "The process that was submitting the job ended before the answer arrived."
@@ -26,67 +40,122 @@ _DIED = "The process that was submitting the job ended before the answer arrived
 _STEP = 64 * 2**10
 """Characters of rows to convert to entries before other tasks of the event loop have their turn."""
 
-_ROUNDS = 5
+_MAX_TRIES = 5
 """Number of times that a claim is tried if competing entries appear and disappear."""
 
+_OPEN_STATES = (EntryState.SUBMITTING, EntryState.UNCERTAIN)
 
-@dataclass(frozen=True, slots=True)
+Results = Mapping[Operation, Any]
+
+
 class Transactions:
-    """Operations on a journal in the name of one owner.
+    """Operations on a journal in the name of one owner, a group in each transaction.
 
-    All writers write rows in the order of their keys, to avoid deadlocks. `heartbeats` detects dead
-    owners. `under_way` has the claims of this owner that have not ended yet.
+    All writers write rows in the order of their keys, to avoid deadlocks. `dead_owners` detects
+    claims whose process has died. Errors name the database as `shown`.
     """
 
-    owner: str
-    heartbeats: Heartbeats
-    dialect: str
-    under_way: AbstractSet[str]
+    def __init__(
+        self,
+        connections: Connections,
+        owner: Owner,
+        dead_owners: DeadOwners,
+        *,
+        dialect: str,
+        shown: str,
+    ) -> None:
+        self._connections = connections
+        self._owner = owner
+        self._dead_owners = dead_owners
+        self._dialect = dialect
+        self._shown = shown
 
-    async def run(
-        self, connection: AsyncConnection, group: Sequence[Operation]
-    ) -> Mapping[Operation, Entry | bool | None]:
-        """Run all operations of a group, and return their results.
+    async def commit(self, group: Sequence[Operation]) -> Results:
+        """Commit the operations of a group, and return their results.
 
-        The result of a `Claim` or `Find` is the entry that the key has then.
+        The result of a `Claim` or `Find` is the entry that the key has then, and of a `Hold`
+        whether the claim is valid.
+
+        Raises:
+            CommitError: the group was not committed.
+
         """
-        moment = row_mapping.this_moment()
-        await self._change(connection, [each for each in group if isinstance(each, Change)], moment)
-        await self._finish(connection, [each for each in group if isinstance(each, Finish)], moment)
-        if any(isinstance(operation, Beat | Hold) for operation in group):
-            await self.beat(connection)
-        holds = [operation for operation in group if isinstance(operation, Hold)]
-        held: dict[Operation, bool] = {
-            hold: await self._hold(connection, hold.entry, moment) for hold in holds
-        }
-        found = await self._claim(connection, [each for each in group if isinstance(each, Claim)])
-        finds = [operation for operation in group if isinstance(operation, Find)]
-        entries = await self._under(connection, {find.key for find in finds})
-        return {**held, **found, **{find: entries.get(find.key) for find in finds}}
+        try:
+            return await self._commit(group)
+        except Exception as error:  # noqa: BLE001  a driver may raise anything
+            failure = CommitError(self.error_for(error), is_database=is_database_failure(error))
+        raise failure  # outside of the handler, because its context would keep cursors alive
 
-    async def beat(self, connection: AsyncConnection) -> None:
-        """Record that this owner is alive."""
+    async def _commit(self, group: Sequence[Operation]) -> Results:
+        owner = self._owner
+        began = running_time()
+        is_silent = began - owner.last_beat > owner.beat_every
+        beating = (Beat, Hold, Claim) if is_silent else (Beat, Hold)
+        must_beat = False
+        changes: list[Operation] = []
+        others: list[Operation] = []
+        for operation in group:
+            if isinstance(operation, Outcome | Finish):
+                changes.append(operation)
+            else:
+                others.append(operation)
+                must_beat = must_beat or isinstance(operation, beating)
+        if must_beat:
+            others.append(Beat())
+        # In PostgreSQL, a claim waits for any transaction that changes the existing row of its key.
+        # If that transaction could wait for a claim in turn, the two would deadlock, so they are
+        # kept apart. SQLite has one writer at a time.
+        parts = [changes + others] if self._dialect == "sqlite" else [changes, others]
+        results: dict[Operation, Any] = {}
+        for part in filter(None, parts):
+            results |= await self._connections.run(self._execute, part, as_writer=True)
+        if must_beat:
+            owner.last_beat = began
+        for operation in changes:
+            if isinstance(operation, Outcome):
+                owner.remove(operation.entry.claim)
+        return results
+
+    def error_for(self, error: Exception) -> JournalError:
+        """Return the error for the user, with the problem and the next step."""
+        return JournalError(f"The journal {self._shown} cannot be used: {explain(error)}.")
+
+    async def _execute(
+        self, connection: AsyncConnection, group: Sequence[Operation]
+    ) -> dict[Operation, Any]:
+        by_kind: dict[type[Operation], list[Operation]] = {}
+        for operation in group:
+            by_kind.setdefault(type(operation), []).append(operation)
+        results: dict[Operation, Any] = {}
+        for kind, step in self._STEPS.items():
+            if operations := by_kind.get(kind):
+                results |= await step(self, connection, operations) or {}
+        return results
+
+    async def beat(self, connection: AsyncConnection, _: Sequence[Beat] = ()) -> None:
+        """Record a heartbeat of this owner."""
         pid = os.getpid()
-        me = {
-            "the_owner": self.owner,
+        values = {
+            "the_owner": self._owner.id,
             "the_host": this_host(),
             "the_pid": pid,
             "the_start": start_of(pid),
         }
-        await connection.execute(statements.beat(self.dialect), me)
+        await connection.execute(statements.beat(self._dialect), values)
 
     async def leave(self, connection: AsyncConnection) -> None:
         """Record that this owner has no submissions under way any more."""
-        await connection.execute(delete(owners).where(owners.c.owner == self.owner))
+        await connection.execute(delete(owners).where(owners.c.owner == self._owner.id))
 
     async def read(self, connection: AsyncConnection, condition: Any) -> list[Entry]:
         """Return the entries that meet a condition, oldest first.
 
         Entries that a dead process was submitting become uncertain first.
         """
-        found = await connection.execute(statements.select_jobs(self.dialect).where(condition))
+        found = await connection.execute(statements.select_jobs(self._dialect).where(condition))
         entries: list[Entry] = []
-        dead: list[Entry] = []
+        died: list[row_mapping.Values] = []
+        moment = row_mapping.this_moment()
         since_turn = 0
         for row in found.mappings().all():
             since_turn += len(row["request"]) + len(row["generation"] or "")
@@ -97,162 +166,186 @@ class Transactions:
             if entry.state is EntryState.SUBMITTING:
                 if self._is_dead(row):
                     entry = replace(entry, state=EntryState.UNCERTAIN, reason=_DIED)
-                    dead.append(entry)
-                elif row["owner"] != self.owner:
-                    entry = replace(entry, reason=self.heartbeats.complaint(row))
+                    died.append({**_row_of(entry), "new_reason": _DIED, "now": moment})
+                elif row["owner"] != self._owner.id:
+                    entry = replace(entry, reason=self._dead_owners.describe_silence(row))
             entries.append(entry)
-        moment = row_mapping.this_moment()
-        await _many(
-            connection,
-            statements.DIED,
-            [{**_the(entry), "new_reason": _DIED, "now": moment} for entry in dead],
-        )
+        await _execute_many(connection, statements.MARK_OWNER_DEAD, died)
         return entries
 
     def _is_dead(self, row: RowMapping) -> bool:
-        if row["owner"] == self.owner:
-            return row["claim"] not in self.under_way
-        return self.heartbeats.is_dead(row)
+        if row["owner"] == self._owner.id:
+            return row["claim"] not in self._owner.claims
+        return self._dead_owners.is_dead(row)
 
-    async def _hold(self, connection: AsyncConnection, entry: Entry, moment: float) -> bool:
-        values = [{**_the(entry), "now": moment}]
-        return await _many(connection, statements.HOLD, values) == 1
+    async def _read_keys(self, connection: AsyncConnection, keys: set[str]) -> dict[str, Entry]:
+        entries = await self.read(connection, jobs.c.key.in_(keys))
+        return {entry.key: entry for entry in entries}
 
-    async def _under(self, connection: AsyncConnection, keys: set[str]) -> dict[str, Entry]:
-        found = await self.read(connection, jobs.c.key.in_(keys)) if keys else []
-        return {entry.key: entry for entry in found}
+    async def _find(self, connection: AsyncConnection, finds: Sequence[Find]) -> Results:
+        entries = await self._read_keys(connection, {find.key for find in finds})
+        return {find: entries.get(find.key) for find in finds}
 
-    async def _change(
-        self, connection: AsyncConnection, changes: Iterable[Change], moment: float
+    async def _hold(self, connection: AsyncConnection, holds: Sequence[Hold]) -> Results:
+        moment = row_mapping.this_moment()
+        results: dict[Operation, bool] = {}
+        for hold in holds:
+            row = {**_row_of(hold.entry), "now": moment}
+            results[hold] = await _execute_many(connection, statements.HOLD, [row]) == 1
+        return results
+
+    async def _accept(self, connection: AsyncConnection, accepted: Sequence[Accepted]) -> None:
+        moment = row_mapping.this_moment()
+        rows: list[row_mapping.Values] = []
+        for each in accepted:
+            new_id = row_mapping.clean(each.id)
+            rows.append({**_row_of(each.entry), "new_id": new_id, "now": moment})
+        written = await _execute_many(connection, statements.ACCEPT, rows)
+        if written != len(accepted):
+            await self._insert_settled(connection, accepted)
+
+    async def _insert_settled(
+        self, connection: AsyncConnection, accepted: Sequence[Accepted]
     ) -> None:
-        accepted: list[Change] = []
-        rejected: list[row_mapping.Values] = []
-        restored: list[row_mapping.Values] = []
-        uncertain: list[row_mapping.Values] = []
-        for change in changes:
-            if change.to == "taken":
-                accepted.append(change)
-            elif change.to == "unclear":
-                new = {"new_reason": row_mapping.clean(change.reason), "now": moment}
-                uncertain.append({**_the(change.entry), **new})
-            elif change.instead_of is None:
-                rejected.append(_the(change.entry))
-            else:
-                before = replace(change.instead_of, claim=change.entry.claim)
-                is_open = (EntryState.SUBMITTING, EntryState.UNCERTAIN)
-                restored.append(self._replacing(change.entry, is_open, before))
-        if accepted:
-            await self._take_ids(connection, accepted, moment)
-        await _many(connection, statements.REFUSED, rejected)
-        await _many(connection, statements.REPLACE, restored)
-        await _many(connection, statements.UNCLEAR, uncertain)
-
-    async def _take_ids(
-        self, connection: AsyncConnection, taken: Sequence[Change], moment: float
-    ) -> None:
-        ids = {change: row_mapping.clean(change.id) for change in taken}
-        written = await _many(
-            connection,
-            statements.TAKEN,
-            [{**_the(each), "new_id": id, "now": moment} for each, id in _entries(ids)],
-        )
-        if written == len(taken):
-            return
-        # An entry may have been settled before its answer arrived.
-        where = jobs.c.task_id.in_(set(ids.values()))
-        known = set(await connection.execute(select(jobs.c.server, jobs.c.task_id).where(where)))
-        strays = [(each, id) for each, id in _entries(ids) if (each.server, id) not in known]
-        await self._insert(
-            connection,
-            [
-                replace(
+        """Insert entries for accepted jobs whose own entries were settled before the answer."""
+        ids = {each: row_mapping.clean(each.id) for each in accepted}
+        is_known = jobs.c.task_id.in_(set(ids.values()))
+        query = select(jobs.c.server, jobs.c.task_id).where(is_known)
+        known = {(row.server, row.task_id) for row in await connection.execute(query)}
+        rows = []
+        for each, id in ids.items():
+            entry = each.entry
+            if (entry.server, id) not in known:
+                settled = replace(
                     entry,
                     key=made_up_key(f"{entry.claim}-{_digest(id)}"),
                     state=EntryState.RUNNING,
                     id=id,
                     reason=f"Its key {entry.key!r} was settled before the answer arrived.",
                 )
-                for entry, id in strays
-            ],
-        )
+                rows.append(row_mapping.values_of(settled, self._owner.id))
+        await _execute_many(connection, statements.INSERT_IF_FREE[self._dialect], rows)
 
-    async def _finish(
-        self, connection: AsyncConnection, finishes: Iterable[Finish], moment: float
+    async def _reject(self, connection: AsyncConnection, rejected: Sequence[Rejected]) -> None:
+        removed: list[row_mapping.Values] = []
+        restored: list[row_mapping.Values] = []
+        for each in rejected:
+            if each.instead_of is None:
+                removed.append(_row_of(each.entry))
+            else:
+                before = replace(each.instead_of, claim=each.entry.claim)
+                restored.append(self._replacement(each.entry, _OPEN_STATES, before))
+        await _execute_many(connection, statements.REJECT, removed)
+        await _execute_many(connection, statements.REPLACE, restored)
+
+    async def _mark_uncertain(
+        self, connection: AsyncConnection, uncertain: Sequence[Uncertain]
     ) -> None:
-        ends = [end for finish in finishes for end in finish.ends]
-        values = [{**row_mapping.end_values(end), "now": moment} for end in ends]
-        await _many(connection, statements.FINISH, values)
+        moment = row_mapping.this_moment()
+        rows: list[row_mapping.Values] = []
+        for each in uncertain:
+            reason = row_mapping.clean(each.reason)
+            rows.append({**_row_of(each.entry), "new_reason": reason, "now": moment})
+        await _execute_many(connection, statements.MARK_UNCERTAIN, rows)
 
-    async def _claim(
-        self, connection: AsyncConnection, claims: Sequence[Claim]
-    ) -> dict[Operation, Entry]:
+    async def _finish(self, connection: AsyncConnection, finishes: Sequence[Finish]) -> None:
+        moment = row_mapping.this_moment()
+        rows = [
+            {**row_mapping.end_values(end), "now": moment}
+            for finish in finishes
+            for end in finish.ends
+        ]
+        await _execute_many(connection, statements.FINISH, rows)
+
+    async def _claim(self, connection: AsyncConnection, claims: Sequence[Claim]) -> Results:
         """Write claims, and return the entry that the key of each has then."""
-        current: dict[Operation, Entry] = {}
-        open_claims = list(claims)
-        for tried in range(_ROUNDS):
-            contested = await self._try_to_claim(connection, open_claims, anew=tried > 0)
-            current |= {claim: claim.entry for claim in open_claims if claim not in contested}
-            found = await self._under(connection, {claim.entry.key for claim in contested})
-            current |= {
-                claim: found[claim.entry.key] for claim in contested if claim.entry.key in found
-            }
-            # A competing entry may be gone by now, so that the key is free.
-            open_claims = [claim for claim in contested if claim.entry.key not in found]
-            if not open_claims:
+        current: dict[Operation, Entry] = {claim: claim.entry for claim in claims}
+        remaining = claims
+        for tried in range(_MAX_TRIES):
+            # Only the first try may replace the entries that the callers had read.
+            contested = await self._try_to_claim(connection, remaining, may_replace=tried == 0)
+            if not contested:
                 return current
-        raise Clash
+            found = await self._read_keys(connection, {claim.entry.key for claim in contested})
+            for claim in contested:
+                current[claim] = found.get(claim.entry.key, claim.entry)
+            # A competing entry may be gone by now, so that the key is free.
+            remaining = [claim for claim in contested if claim.entry.key not in found]
+            if not remaining:
+                return current
+        raise ConflictError
 
     async def _try_to_claim(
-        self, connection: AsyncConnection, claims: Sequence[Claim], *, anew: bool
+        self, connection: AsyncConnection, claims: Sequence[Claim], *, may_replace: bool
     ) -> list[Claim]:
         """Write claims, and return those that another caller may have won."""
-        replacing = {claim: claim.instead_of for claim in claims if claim.instead_of and not anew}
-        new = [claim for claim in claims if claim not in replacing]
-        inserted = await self._insert(connection, [claim.entry for claim in new])
-        replaced = await _many(
-            connection,
-            statements.REPLACE,
-            [
-                self._replacing(before, (before.state, before.state), claim.entry)
-                for claim, before in replacing.items()
-            ],
-        )
-        return [
-            *([] if inserted == len(new) else [claim for claim in new if claim.is_contested]),
-            *([] if replaced == len(replacing) else replacing),
-        ]
+        new: list[Claim] = []
+        rows: list[row_mapping.Values] = []
+        replacing: list[Claim] = []
+        replacements: list[row_mapping.Values] = []
+        for claim in claims:
+            if claim.instead_of is None or not may_replace:
+                new.append(claim)
+                rows.append(row_mapping.values_of(claim.entry, self._owner.id))
+            else:
+                before = claim.instead_of
+                replacing.append(claim)
+                replacements.append(
+                    self._replacement(before, (before.state, before.state), claim.entry)
+                )
+        insert = statements.INSERT_IF_FREE[self._dialect]
+        inserted = await _execute_many(connection, insert, rows)
+        replaced = await _execute_many(connection, statements.REPLACE, replacements)
+        contested: list[Claim] = []
+        if inserted != len(new):
+            contested += [claim for claim in new if claim.is_contested]
+        if replaced != len(replacing):
+            contested += replacing
+        return contested
 
-    async def _insert(self, connection: AsyncConnection, entries: Iterable[Entry]) -> int:
-        return await _many(
-            connection,
-            statements.insert_if_free(jobs, self.dialect),
-            [row_mapping.values_of(entry, self.owner) for entry in entries],
-        )
-
-    def _replacing(
+    def _replacement(
         self, there: Entry, states: tuple[EntryState, EntryState], entry: Entry
     ) -> row_mapping.Values:
         """Return the parameters that replace an existing entry, if it is in one of two states."""
-        values = row_mapping.values_of(entry, self.owner)
+        values = row_mapping.values_of(entry, self._owner.id)
         return {
-            **_the(there),
+            **_row_of(there),
             "the_state": states[0].value,
             "or_state": states[1].value,
             **{f"new_{name}": value for name, value in values.items() if name != "key"},
         }
 
+    _STEPS: ClassVar[Mapping[type[Operation], Callable[..., Awaitable[Results | None]]]] = {
+        Accepted: _accept,
+        Rejected: _reject,
+        Withdrawn: _reject,
+        Uncertain: _mark_uncertain,
+        Finish: _finish,
+        Beat: beat,
+        Hold: _hold,
+        Claim: _claim,
+        Find: _find,
+    }
+    """Methods for each kind of operation, in their order within a transaction.
 
-async def _many(
-    connection: AsyncConnection, statement: UpdateBase, parameters: list[row_mapping.Values]
+    Outcomes come first, so that a claim finds the keys that they free. The heartbeat comes before
+    the claims that depend on it, and reads come last, so that they see all writes.
+    """
+
+
+async def _execute_many(
+    connection: AsyncConnection, statement: UpdateBase, rows: list[row_mapping.Values]
 ) -> int:
     """Run a statement for each row, and return the number of rows, or -1 if it is not known."""
-    if not parameters:
+    if not rows:
         return 0
-    result = await connection.execute(statement, sorted(parameters, key=row_mapping.by_key))
+    if len(rows) > 1:
+        rows.sort(key=row_mapping.sort_key)
+    result = await connection.execute(statement, rows)
     return result.rowcount
 
 
-def _the(entry: Entry) -> row_mapping.Values:
+def _row_of(entry: Entry) -> row_mapping.Values:
     """Return the parameters that identify the row of an entry."""
     return {"the_key": entry.key, "the_claim": entry.claim}
 
@@ -260,7 +353,3 @@ def _the(entry: Entry) -> row_mapping.Values:
 def _digest(id: str) -> str:
     """Return a short digest of an id, for a key. Keys are indexed, so they must not be long."""
     return hashlib.sha256(id.encode()).hexdigest()[:16]
-
-
-def _entries(ids: Mapping[Change, str]) -> list[tuple[Entry, str]]:
-    return [(change.entry, id) for change, id in ids.items()]
