@@ -127,7 +127,7 @@ class Bookkeeper:
         try:
             if self._is_open:
                 with anyio.move_on_after(self._closing.left):
-                    await self._closing.heard()
+                    await self._closing.wait_for_writes()
                     await self._ends.aclose()
                     await self._learned.keep(now=True)
         finally:

@@ -1,4 +1,4 @@
-"""Time limit for closing a client, and writes that finish in the background."""
+"""Closing: the time limit for closing a client, and writes that finish in the background."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ GRACE = 1.0
 class Closing:
     """Time limit for everything that a client waits for while it closes.
 
-    Writes that nobody waits for (`say()`) run in the background, and start again if they are
-    cancelled.
+    Writes that no caller waits for (`write_in_background()`) start again if they are cancelled.
     """
 
     def __init__(self) -> None:
@@ -47,25 +46,25 @@ class Closing:
     async def bound(self) -> AsyncIterator[None]:
         """Raise `TimeoutError` in the body when the time for closing is over."""
         async with asyncio.timeout_at(self._until) as wait:
-            self._waits.add(wait)
+            self._waits.add(wait)  # its limit is set when closing begins
             try:
                 yield
             finally:
                 self._waits.discard(wait)
 
-    def say(self, write: Callable[[], Awaitable[Any]]) -> None:
-        """Start a write without waiting for it."""
-        running = asyncio.ensure_future(_run(write))
-        self._writes.add(running)
+    def write_in_background(self, write: Callable[[], Awaitable[Any]]) -> None:
+        """Start a write without waiting for it, and start it again if it is cancelled."""
+        writing = asyncio.ensure_future(_run(write))
+        self._writes.add(writing)
 
-        def end(running: asyncio.Future[None]) -> None:
-            self._writes.discard(running)
-            if running.cancelled():
-                self.say(write)
+        def restart_if_cancelled(writing: asyncio.Future[None]) -> None:
+            self._writes.discard(writing)
+            if writing.cancelled():
+                self.write_in_background(write)
 
-        running.add_done_callback(end)
+        writing.add_done_callback(restart_if_cancelled)
 
-    async def heard(self) -> None:
+    async def wait_for_writes(self) -> None:
         """Wait until all background writes are done."""
         while self._writes:
             await asyncio.wait(self._writes)

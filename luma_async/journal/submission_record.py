@@ -72,7 +72,7 @@ class Record:
         except JournalError as error:
             text = f"{error} The job was not submitted."
         except TimeoutError:
-            self._closing.say(self.not_taken)
+            self._closing.write_in_background(self.not_taken)
             text = (
                 "The client was closed before the journal was written. The job was not submitted."
             )
@@ -141,9 +141,9 @@ class Record:
         """Record in the background that the submission was cancelled."""
         if has_left:
             why = LumaError("The submission was cancelled before the answer arrived.")
-            self._closing.say(partial(self.unclear, why))
+            self._closing.write_in_background(partial(self.unclear, why))
         else:
-            self._closing.say(self.not_taken)
+            self._closing.write_in_background(self.not_taken)
 
     def _next_claim(self, entry: Entry) -> None:
         self._entry = replace(entry, claim=uuid4().hex)
