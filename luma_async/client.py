@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, suppress
 from numbers import Real
 from pathlib import Path
@@ -18,11 +19,8 @@ import aiohttp
 
 from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect, GatewayDialect
-from luma_async.errors import (
-    ConfigurationError,
-    GenerationFailedError,
-)
-from luma_async.generation import Generation, State
+from luma_async.errors import ConfigurationError
+from luma_async.generation import Generation
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
@@ -52,9 +50,9 @@ from luma_async.tasks.arguments import (
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
-from luma_async.tasks.submitter import Retries, RetryUncertain, Submission, Submitter
+from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
 from luma_async.text_values import SecretLike, URLLike, unwrapped
-from luma_async.transport import Transport
+from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
 from luma_async.transport.rate_limit_headers import LONGEST_WAIT
 
@@ -165,11 +163,6 @@ class LumaClient:
                 f"min_download_speed must be 0 or more bytes a second, not {min_download_speed!r}."
             )
         dialect = dialect or GatewayDialect()
-        self._images = ImageReader(
-            max_bytes=max_image_bytes,
-            at_once=max_requests,
-            urls_only=None if dialect.takes_image_data else type(dialect).__name__,
-        )
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._timeout = timeout
@@ -183,10 +176,20 @@ class LumaClient:
             session=session,
             trust_env=trust_env,
         )
+        self._submission_transport = SubmissionTransport(self._transport)
         self._looks = Looks(
             self._transport, dialect, batch_size=batch_size, concurrency=max_requests
         )
         schedule = schedule or AdaptiveSchedule()
+        self._bookkeeper: Bookkeeper | None = None
+        if journal is not None:
+            own = _journal_at(journal)
+            self._bookkeeper = Bookkeeper(
+                own or cast("Journal", journal),
+                schedule,
+                server=self._transport.base_url,
+                own=own,
+            )
         self._manager = TaskManager(
             self._looks,
             schedule,
@@ -194,24 +197,26 @@ class LumaClient:
             task_timeout=task_timeout,
             link_timeout=link_timeout,
             longest_look=max_tries * (timeout + LONGEST_WAIT),
-            account=self._transport.account,
-            on_end=None if journal is None else self._note_end,
+            account=self._submission_transport.account,
+            on_end=None if self._bookkeeper is None else self._bookkeeper.ended,
         )
-        self._submitter = Submitter(self._transport, dialect, self._manager, max_tasks=max_tasks)
+        submitter = Submitter(
+            self._submission_transport,
+            dialect,
+            self._manager,
+            ImageReader(
+                max_bytes=max_image_bytes,
+                at_once=max_requests,
+                urls_only=None if dialect.takes_image_data else type(dialect).__name__,
+            ),
+            max_tasks=max_tasks,
+        )
+        self._submissions: Bookkeeper | Submitter = submitter
+        if self._bookkeeper is not None:
+            self._bookkeeper.connect(submitter, self._looks)
+            self._submissions = self._bookkeeper
         self._turns = Turns(AT_ONCE)
         self._runs: WeakSet[Run] = WeakSet()
-        self._bookkeeper: Bookkeeper | None = None
-        if journal is not None:
-            own = _journal_at(journal)
-            self._bookkeeper = Bookkeeper(
-                own or cast("Journal", journal),
-                self._submitter,
-                self._manager,
-                schedule,
-                server=self._transport.base_url,
-                look=self._looks.one,
-                own=own,
-            )
         self._downloader = Downloader(
             Requester(
                 AddressPolicy(
@@ -228,9 +233,10 @@ class LumaClient:
         )
         self._downloads = Downloads(
             self._downloader,
-            finished=self._finished,
-            get=self.get,
-            watermark_free_url=self.watermark_free_url,
+            manager=self._manager,
+            looks=self._looks,
+            transport=self._transport,
+            dialect=dialect,
         )
 
     def __repr__(self) -> str:
@@ -300,8 +306,9 @@ class LumaClient:
         """
         await self._turns.take()
         request = GenerateRequest.of(prompt, **fields)
-        retries = await self._retries(key, retry_failed, retry_uncertain)
-        return await self._generate(request, key, retries)
+        return await self._submissions.submit(
+            Submission(request, None, key, retry_failed, retry_uncertain)
+        )
 
     async def extend(
         self,
@@ -328,8 +335,9 @@ class LumaClient:
         check_source(source)
         await self._turns.take()
         request = ExtendRequest.of(prompt, **fields)
-        retries = await self._retries(key, retry_failed, retry_uncertain)
-        return await self._extend(source, request, key, retries)
+        return await self._submissions.submit(
+            Submission(request, source, key, retry_failed, retry_uncertain)
+        )
 
     async def get(self, id: str) -> Generation:
         """Look at one job now.
@@ -380,11 +388,7 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
-        known = self._manager.find(checked_id(id))
-        if known is not None:
-            return known
-        seen = await self._looks.begin(id)
-        return self._manager.add(seen, look_now=not seen.raw)
+        return await self._manager.watch(checked_id(id))
 
     async def resume(self) -> list[VideoTask]:
         """Return handles on the journal's unfinished jobs, each of them watched.
@@ -458,22 +462,20 @@ class LumaClient:
         """
         many = checked_requests(requests)
         _check_positive(max_tasks=max_tasks)
-        retries = Retries(retry_failed, retry_uncertain is True)
+        submissions = self._submissions
+        repeats: bool | AbstractSet[str] = retry_uncertain is True
 
         async def begin() -> None:
-            nonlocal retries
-            if retry_uncertain == "once" and self._bookkeeper is not None:
-                claims = await self._bookkeeper.uncertain_claims()
-                retries = Retries(retry_failed, claims)
+            nonlocal repeats
+            if retry_uncertain == "once":
+                repeats = await submissions.uncertain_claims()
 
         async def submit(
             request: GenerateRequest | ExtendRequest, source: VideoSource | None, key: str | None
         ) -> VideoTask:
-            if isinstance(request, ExtendRequest):
-                assert source is not None  # noqa: S101  it is made where there is one
+            if source is not None:
                 check_source(source)
-                return await self._extend(source, request, key, retries)
-            return await self._generate(request, key, retries)
+            return await submissions.submit(Submission(request, source, key, retry_failed, repeats))
 
         run = Run(
             many,
@@ -585,7 +587,7 @@ class LumaClient:
         and files come as before; `run_many()` reads no more requests and ends with the jobs that
         run.
         """
-        self._submitter.stop()
+        self._submission_transport.stop()
         for run in self._runs:
             run.stop()
 
@@ -598,7 +600,7 @@ class LumaClient:
         log, with the key and id of each job.
         """
         self._downloader.stop()
-        self._transport.begin_to_close()
+        self._submission_transport.stop(closing=True)
         if self._bookkeeper is not None:
             self._bookkeeper.stop(within=self._timeout)
         async with AsyncExitStack() as last_first:
@@ -609,81 +611,10 @@ class LumaClient:
             last_first.push_async_callback(self._manager.aclose)
 
     async def _close_transport(self) -> None:
-        with suppress(TimeoutError):  # not a scope of anyio's, which would cut its last words off
+        # A scope of anyio would also cancel the last writes about submissions that are cut off.
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
-                await self._transport.aclose()
-
-    async def _retries(self, key: str | None, failed: bool, uncertain: RetryUncertain) -> Retries:
-        """Return what one call may submit again, as things stand when it begins."""
-        if uncertain != "once" or key is None or self._bookkeeper is None:
-            return Retries(failed, uncertain is True)
-        return Retries(failed, await self._bookkeeper.uncertain_claims(key))
-
-    async def _generate(
-        self, request: GenerateRequest, key: str | None, retries: Retries
-    ) -> VideoTask:
-        async with self._images.read(request) as sent:
-            return await self._submit(Submission(request, sent), key=key, retries=retries)
-
-    async def _extend(
-        self, source: VideoSource, request: ExtendRequest, key: str | None, retries: Retries
-    ) -> VideoTask:
-        source_id = source if isinstance(source, str) else source.id
-        may_be_known = key is not None and await self._knows(key)
-        if not may_be_known:
-            await self._submitter.unless_stopped(self._finished(source))
-        async with self._images.read(request) as sent:
-            return await self._submit(
-                Submission(request, sent, source_id),
-                source=source if may_be_known else None,
-                key=key,
-                retries=retries,
-            )
-
-    async def _submit(
-        self,
-        submission: Submission,
-        *,
-        source: VideoSource | None = None,
-        key: str | None,
-        retries: Retries,
-    ) -> VideoTask:
-        books = self._bookkeeper
-        if books is None:
-            if key is not None:
-                raise _no_journal_for_a_key()
-            return await self._submitter.submit(
-                submission, retry_uncertain=retries.uncertain is True
-            )
-        asked = await books.asked(submission, key=key, retries=retries)
-        if source is not None:
-            known = await books.find(asked)
-            if known is not None:
-                return known
-            await self._submitter.unless_stopped(self._finished(source))
-        return await books.submit(asked)
-
-    async def _knows(self, key: str) -> bool:
-        if self._bookkeeper is None:
-            raise _no_journal_for_a_key()
-        return await self._bookkeeper.knows(key)
-
-    def _note_end(self, task: VideoTask) -> None:
-        if self._bookkeeper is not None:
-            self._bookkeeper.ended(task)
-
-    async def _finished(self, source: VideoTask | Generation | str) -> Generation:
-        if isinstance(source, Generation):
-            if source.state is State.COMPLETED:
-                return source
-            if source.state is State.FAILED:
-                raise GenerationFailedError(source)
-            source = source.id
-        return await (await self.watch(source) if isinstance(source, str) else source)
-
-
-def _no_journal_for_a_key() -> ConfigurationError:
-    return ConfigurationError("A key needs a journal: LumaClient(journal='jobs.db').")
+                await self._submission_transport.aclose()
 
 
 def _journal_at(journal: Any) -> SQLJournal | None:

@@ -168,3 +168,56 @@ class Turns:
             loop.call_soon(self._begin_round)
         else:
             self._loop = None
+
+
+class EndableWaits:
+    """A group of waits that `end()` ends together, such as all waits of a client that is closed.
+
+    Waits that begin afterwards end at once.
+    """
+
+    def __init__(self) -> None:
+        self.have_ended = False
+        """`True` if `end()` was called."""
+        self._scopes: dict[object, anyio.CancelScope] = {}
+        self._paused: dict[object, anyio.CancelScope] = {}
+
+    def end(self) -> None:
+        """End all waits of the group."""
+        self.have_ended = True
+        for scope in self._scopes.values():
+            scope.cancel()
+
+    async def run(
+        self, wait: Awaitable[T], error: Callable[[], Exception], *, owner: object = None
+    ) -> T:
+        """Await something until it is done, or raise `error()` if `end()` is called before.
+
+        A wait of the same `owner` within another one is a part of that one.
+        """
+        if owner in self._scopes:
+            return await wait
+        key = wait if owner is None else owner
+        with anyio.CancelScope() as scope:
+            self._scopes[key] = scope
+            if self.have_ended:
+                scope.cancel()
+            try:
+                return await wait
+            finally:
+                self._scopes.pop(key, None)
+        raise error()
+
+    def pause(self, owner: object) -> None:
+        """Do not end the wait of an owner for now, while it does something that must not end."""
+        scope = self._scopes.pop(owner, None)
+        if scope is not None:
+            self._paused[owner] = scope
+
+    def resume(self, owner: object) -> None:
+        """Let the wait of an owner end again; it does at once if `end()` was called meanwhile."""
+        scope = self._paused.pop(owner, None)
+        if scope is not None:
+            self._scopes[owner] = scope
+            if self.have_ended:
+                scope.cancel()

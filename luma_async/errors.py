@@ -30,22 +30,16 @@ LumaError
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from luma_async.generation import Generation
-    from luma_async.requests import ExtendRequest, GenerateRequest
-    from luma_async.tasks.task import VideoTask
+from luma_async.generation import Generation
 
 
 class LumaError(Exception):
     """Whatever this library raises on purpose. Can be pickled and copied."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self._portable_state())
-
-    def _portable_state(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
 def _rebuild(cls: type[LumaError], args: tuple[Any, ...], state: dict[str, Any]) -> LumaError:
@@ -214,13 +208,13 @@ class SubmissionUncertainError(LumaError):
         self,
         cause: LumaError,
         *,
-        request: GenerateRequest | ExtendRequest,
+        prompt: str,
         source_id: str | None = None,
         times: int = 1,
         key: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        prompt = request.prompt if len(request.prompt) <= 60 else request.prompt[:57] + "..."
+        shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
         sent = (
             "so it was not sent again"
             if times == 1
@@ -236,13 +230,13 @@ class SubmissionUncertainError(LumaError):
                 f"then settle it in the journal: settle({key!r}, id='...') if it is there, "
                 f"settle({key!r}, resubmit=True) if it is not"
             )
-        marks = f"prompt {prompt!r}" + (f", request id {request_id}" if request_id else "")
+        marks = f"prompt {shown!r}" + (f", request id {request_id}" if request_id else "")
         super().__init__(
             f"{cause} The job may have been accepted and billed ({marks}), {sent}. "
             f"Look for it in your gateway's list of tasks; {step}."
         )
         self.cause = cause
-        self.request = request
+        self.prompt = prompt
         self.source_id = source_id
         self.times = times
         self.key = key
@@ -259,20 +253,19 @@ class GenerationFailedError(LumaError):
 
 
 class TaskTimeoutError(LumaError, TimeoutError):
-    """The job was not finished in time.
+    """The job did not end in time. It may still end at the server.
 
-    `task` is its handle (`None` after pickling) and `task_id` its id. After a `wait(timeout)`
-    the job is still watched; after the client's `task_timeout` it is not, and
-    `LumaClient.watch(task_id)` takes it up again.
+    After `VideoTask.wait(timeout)` the job is still watched. After the client's `task_timeout` it
+    is not, and `LumaClient.watch(task_id)` watches it again.
+
+    Attributes:
+        task_id: the id of the job.
+
     """
 
-    def __init__(self, message: str, *, task: VideoTask) -> None:
+    def __init__(self, message: str, *, task_id: str) -> None:
         super().__init__(message)
-        self.task: VideoTask | None = task
-        self.task_id = task.id
-
-    def _portable_state(self) -> dict[str, Any]:
-        return {**self.__dict__, "task": None}
+        self.task_id = task_id
 
 
 class TaskForgottenError(LumaError):

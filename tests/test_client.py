@@ -367,7 +367,7 @@ def test_one_client_serves_one_event_loop() -> None:
     async def look() -> str:
         with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what is looked at
             await luma.get("a")
-        await luma._transport._sessions.aclose(submits=False)
+        await luma._transport.sessions.aclose(submits=False)
         return str(caught.value)
 
     assert "no answer from 127.0.0.1:1" in asyncio.run(look())
@@ -397,7 +397,7 @@ async def test_a_session_of_the_callers_may_be_set_up_as_it_likes(settings: Any)
 
             await (await luma.generate("a cat"))
 
-            assert ("identity" in (luma._transport._sessions.request_headers or {}).values()) is (
+            assert ("identity" in (luma._transport.sessions.request_headers or {}).values()) is (
                 "auto_decompress" in settings
             )
         assert len(sim.ledger.jobs) == 1

@@ -10,7 +10,6 @@ import pytest
 import luma_async
 from luma_async import (
     APIError,
-    GenerateRequest,
     Generation,
     GenerationFailedError,
     InsufficientCreditsError,
@@ -21,21 +20,19 @@ from luma_async import (
     State,
     SubmissionUncertainError,
     TaskTimeoutError,
-    VideoTask,
     errors,
 )
 
 FAILED = Generation(id="job-1", state=State.FAILED, failure_reason="too cute")
-TASK = VideoTask(Generation(id="job-1", state=State.PENDING), lambda _: None)
 
 EXAMPLES = [
     LumaError("text"),
     InvalidRequestError({"prompt": "is empty"}),
     APIError("no", status=418, code="c", request_id="r", call="GET /x"),
     RateLimitError("slow down", status=429, retry_after=3.0),
-    SubmissionUncertainError(ResponseError("lost"), request=GenerateRequest("a cat")),
+    SubmissionUncertainError(ResponseError("lost"), prompt="a cat"),
     GenerationFailedError(FAILED),
-    TaskTimeoutError("late", task=TASK),
+    TaskTimeoutError("late", task_id="job-1"),
 ]
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import anyio
 
+from luma_async.concurrency import EndableWaits
 from luma_async.errors import (
     ClientClosedError,
     GenerationFailedError,
@@ -26,11 +27,12 @@ from luma_async.journal.closing import Closing
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
 from luma_async.journal.journal import Entry, EntryState, Journal, made_up_key
 from luma_async.journal.sql_journal import SQLJournal
-from luma_async.journal.submission_record import KeyTaken, Record
+from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
 from luma_async.journal.write_behind import Ends, Learned
+from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.schedules import PollSchedule
-from luma_async.tasks import TaskManager, VideoTask
-from luma_async.tasks.submitter import Retries, Submission, Submitter, kind_of
+from luma_async.tasks import Looks, TaskManager, VideoTask
+from luma_async.tasks.submitter import Submission, Submitter, kind_of
 
 PAGE = 200
 """Number of jobs to resume before other tasks of the event loop have their turn."""
@@ -43,56 +45,60 @@ LONGEST_SUBMISSION = 900.0
 """Seconds to wait for the submission of another caller. No successful submission takes that
 long."""
 
-Look = Callable[[str], Awaitable[Generation]]
-"""Callable that requests the status of a job from the server once."""
-
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request for a job, in the form that the journal compares and stores.
+class _Prepared:
+    """A submission in the form that the journal compares and stores.
 
-    `confirmed` holds the claims of failed or lost jobs whose end the server has confirmed when
-    asked once more.
+    `request` has its images read, and `kept` is its form in the journal. `confirmed` holds the
+    claims of failed or lost jobs whose end the server has confirmed when asked once more.
     """
 
     submission: Submission
-    key: str | None
+    request: GenerateRequest | ExtendRequest
     kept: dict[str, Any]
     fingerprint: str
-    retries: Retries
     confirmed: set[str] = field(default_factory=set)
 
 
 class Bookkeeper:
     """Submission of jobs through a journal, and polling of the jobs that the journal knows.
 
-    `server` is the base URL to submit jobs to, and `look` requests the status of a job there. `own`
-    is the journal to close at the end; it is `None` if the caller passed in a journal.
+    `server` is the base URL to submit jobs to. `own` is the journal to close at the end; it is
+    `None` if the caller passed in a journal. `connect()` must be called before jobs are submitted.
     """
+
+    _submitter: Submitter
+    _manager: TaskManager
+    _looks: Looks
 
     def __init__(
         self,
         journal: Journal,
-        submitter: Submitter,
-        manager: TaskManager,
         schedule: PollSchedule,
         *,
         server: str,
-        look: Look,
         own: SQLJournal | None,
     ) -> None:
         self.journal = journal
-        self._submitter = submitter
-        self._manager = manager
         self._server = server
-        self._look = look
         self._own = own
         self._learned = Learned(journal, schedule, server=server)
         self._ends = Ends(journal, server=server, afterwards=self._learned.keep)
         self._opening = asyncio.Lock()
         self._is_open = False
         self._closing = Closing()
+        self._waits = EndableWaits()
         self._expects_known = False
+
+    def connect(self, submitter: Submitter, looks: Looks) -> None:
+        """Submit jobs with a submitter, and look at jobs with `looks`.
+
+        The task manager of the submitter reports to `ended()`, so it is created after this object.
+        """
+        self._submitter = submitter
+        self._manager = submitter.manager
+        self._looks = looks
 
     async def open(self) -> None:
         """Open the journal, and load the learned job durations.
@@ -102,10 +108,10 @@ class Bookkeeper:
             JournalError: the journal cannot be used.
 
         """
-        if self._is_open and not self._closing.begun.is_set():
+        if self._is_open and not self._waits.have_ended:
             return
         async with self._opening:
-            if self._closing.begun.is_set():
+            if self._waits.have_ended:
                 raise ClientClosedError("The client is closed; nothing was submitted.")
             if not self._is_open:
                 await self.journal.open()
@@ -118,6 +124,7 @@ class Bookkeeper:
         After `within` seconds, only the last writes to the journal are waited for.
         """
         self._closing.begin(within=within)
+        self._waits.end()
 
     async def aclose(self) -> None:
         """Write the pending changes in the remaining time, and log those that were not written.
@@ -150,18 +157,6 @@ class Bookkeeper:
                 await asyncio.sleep(0)  # there may be thousands of jobs
         return tasks
 
-    async def knows(self, key: str) -> bool:
-        """Return `True` if the journal has an entry with this key.
-
-        Raises:
-            InvalidRequestError: the key is not valid.
-            JournalError: the journal cannot be read.
-
-        """
-        checked_key(key)
-        await self.open()
-        return await self.journal.find(key) is not None
-
     async def uncertain_claims(self, key: str | None = None) -> AbstractSet[str]:
         """Return the claims of all submissions that are uncertain now, or of the one with a key.
 
@@ -179,114 +174,122 @@ class Bookkeeper:
             return {entry.claim for entry in await self.journal.uncertain()}
         entry = await self.journal.find(checked_key(key))
         if entry is None or entry.state is not EntryState.UNCERTAIN:
-            return set()
+            return frozenset()
         return {entry.claim}
 
-    async def asked(self, submission: Submission, *, key: str | None, retries: Retries) -> Asked:
-        """Return a request in the form that the journal compares and stores, with its fingerprint.
+    async def submit(self, submission: Submission) -> VideoTask:
+        """Return the handle on the job with this key, and submit the job first if there is none.
+
+        A source that is still running is awaited only if the job is to be submitted.
 
         Raises:
             InvalidRequestError: the key is not valid.
-
-        """
-        if key is not None:
-            checked_key(key)
-        await self.open()
-        kept = kept_request(submission)
-        return Asked(
-            submission,
-            key,
-            kept,
-            fingerprint(submission.source_id, kept),
-            retries,
-        )
-
-    async def find(self, asked: Asked) -> VideoTask | None:
-        """Return the handle on the job with this key, or `None` if it is still to be submitted.
-
-        Raises:
             KeyConflictError: the key was used for another request, or for a job at another server.
             SubmissionUncertainError: the job may have been accepted.
-            GenerationFailedError: the job failed.
-            JournalError: the journal cannot be read.
+            GenerationFailedError: the job with this key failed, or the source did.
+            JournalError: the journal cannot be read or written; the job was not submitted.
+            LumaError: as in `Submitter.send()`.
 
         """
-        found = await self._look_up(asked)
-        return found if isinstance(found, VideoTask) else None
+        key, source = submission.key, submission.source
+        if key is not None:
+            checked_key(key)
+        if submission.retry_uncertain == "once":
+            claims = frozenset() if key is None else await self.uncertain_claims(key)
+            submission = replace(submission, retry_uncertain=claims)
+        is_known = source is not None and key is not None and await self._knows(key)
+        if source is not None and not is_known:
+            await self._submitter.finish(source)
+        # The fingerprint covers the images, so they are read before the key is looked up.
+        async with self._submitter.images.read(submission.request) as request:
+            if not self._is_open or self._waits.have_ended:
+                await self.open()
+            kept = kept_request(request)
+            digest = fingerprint(submission.source_id, kept)
+            prepared = _Prepared(submission, request, kept, digest)
+            if source is not None and is_known:
+                known = await self._look_up(prepared)
+                if isinstance(known, VideoTask):
+                    return known
+                await self._submitter.finish(source)
+            return await self._find_or_send(prepared)
 
-    async def submit(self, asked: Asked) -> VideoTask:
-        """Return the handle on the job with this key, and submit the job first if there is none.
+    async def _knows(self, key: str) -> bool:
+        await self.open()
+        return await self.journal.find(key) is not None
 
-        Raises:
-            LumaError: as in `find()` and `Submitter.submit()`.
-
-        """
+    async def _find_or_send(self, prepared: _Prepared) -> VideoTask:
         # If the submission need not wait, claiming the key also shows if it is known. But if the
         # last key was known, this is probably a repeated run, and reading first is cheaper.
-        looks_first = self._submitter.must_wait or self._expects_known
-        known = await self._look_up(asked) if looks_first else None
+        looks_first = self._expects_known or self._submitter.must_wait
+        known = await self._look_up(prepared) if looks_first else None
         while not isinstance(known, VideoTask):
-            record = Record(
+            record = JournalRecord(
                 self.journal,
-                self._new_entry(asked, known),
+                self._new_entry(prepared, known),
                 instead_of=known,
                 closing=self._closing,
             )
             try:
-                task = await self._submitter.submit(
-                    asked.submission,
-                    retry_uncertain=asked.retries.uncertain is True,
-                    key=record.key,
-                    record=record,
+                task = await self._submitter.send(
+                    prepared.submission, prepared.request, record, record.key
                 )
-            except KeyTaken:
-                known = await self._look_up(asked)
+            except AlreadyClaimed:
+                known = await self._look_up(prepared)
             else:
                 self._expects_known = False
                 return task
         self._expects_known = True
         return known
 
-    def _new_entry(self, asked: Asked, known: Entry | None) -> Entry:
+    def _new_entry(self, prepared: _Prepared, known: Entry | None) -> Entry:
         claim = uuid4().hex
         now = datetime.now(UTC)
+        earlier_ids: tuple[str, ...] = ()
+        request_id: str | None = None
+        if known is not None:
+            earlier_ids = (*known.earlier_ids, known.id) if known.id else known.earlier_ids
+            # A repeat has the request id of the submission that it repeats, so that the server can
+            # tell that both are for one job.
+            request_id = known.request_id if known.state is EntryState.UNCERTAIN else None
         return Entry(
-            key=asked.key or made_up_key(claim),
+            key=prepared.submission.key or made_up_key(claim),
             state=EntryState.SUBMITTING,
-            request=asked.kept,
-            source_id=asked.submission.source_id,
+            request=prepared.kept,
+            source_id=prepared.submission.source_id,
             server=self._server,
-            earlier_ids=_ids_of(known) if known else (),
+            earlier_ids=earlier_ids,
             submitted_at=now,
             updated_at=now,
-            fingerprint=asked.fingerprint,
+            fingerprint=prepared.fingerprint,
             claim=claim,
-            request_id=_request_id(known),
+            request_id=request_id or str(uuid4()),
         )
 
-    async def _look_up(self, asked: Asked) -> VideoTask | Entry | None:
+    async def _look_up(self, prepared: _Prepared) -> VideoTask | Entry | None:
         """Return the handle on a key's job, the entry to replace, or `None` if the key is free."""
-        if asked.key is None:
+        submission, key = prepared.submission, prepared.submission.key
+        if key is None:
             return None
-        entry = await self._after_submission(asked.key)
+        entry = await self._after_submission(key)
         if entry is None:
             return None
         has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
-        if has_failed and asked.retries.failed:
-            task = await self._look_again(entry, asked)
-            if entry.fingerprint == asked.fingerprint:
+        if has_failed and submission.retry_failed:
+            task = await self._look_again(entry, prepared)
+            if entry.fingerprint == prepared.fingerprint:
                 return task or entry
             if entry.state is EntryState.FAILED and task is None:
                 return entry  # a failed job has no video to lose
             after_all = f", whose job is {task.state} after all" if task else ""
             raise KeyConflictError(
-                asked.key, f"was used for another request{_description(entry)}{after_all}"
+                key, f"was used for another request{_description(entry)}{after_all}"
             )
-        if entry.fingerprint != asked.fingerprint:
-            raise KeyConflictError(asked.key, f"was used for another request{_description(entry)}")
-        return self._handle_or_entry(entry, asked)
+        if entry.fingerprint != prepared.fingerprint:
+            raise KeyConflictError(key, f"was used for another request{_description(entry)}")
+        return self._handle_or_entry(entry, submission)
 
-    async def _look_again(self, entry: Entry, asked: Asked) -> VideoTask | None:
+    async def _look_again(self, entry: Entry, prepared: _Prepared) -> VideoTask | None:
         """Request the status of a failed or lost job once more, before paying for another one.
 
         If the job has succeeded after all, the journal records that; if it is running, it is
@@ -299,26 +302,26 @@ class Bookkeeper:
                 submitted.
 
         """
-        if not entry.id or entry.claim in asked.confirmed:
+        if not entry.id or entry.claim in prepared.confirmed:
             return None
         if entry.server != self._server:
             if entry.state is EntryState.FAILED:
                 return None
             raise self._at_another_server(entry)
         try:
-            seen = await self._look(entry.id)
+            seen = await self._looks.one(entry.id)
         except NotFoundError:
             seen = None
         if seen is None or seen.state is State.FAILED:
-            asked.confirmed.add(entry.claim)
+            prepared.confirmed.add(entry.claim)
             return None
         return self._manager.add(
             seen, kind=kind_of(entry.verb, entry.request), key=entry.key, look_now=True
         )
 
-    def _handle_or_entry(self, entry: Entry, asked: Asked) -> VideoTask | Entry:
+    def _handle_or_entry(self, entry: Entry, submission: Submission) -> VideoTask | Entry:
         """Return the handle on the job of an equal request, or its entry if it may be replaced."""
-        is_lost = entry.state is EntryState.LOST and not asked.retries.failed
+        is_lost = entry.state is EntryState.LOST and not submission.retry_failed
         if entry.state is EntryState.RUNNING or is_lost:  # a lost job may reappear
             if entry.server != self._server:
                 raise self._at_another_server(entry)
@@ -326,9 +329,9 @@ class Bookkeeper:
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
             return VideoTask.finished(entry.generation, key=entry.key)
         if entry.state is EntryState.UNCERTAIN:
-            if not asked.retries.may_repeat(entry.claim):
-                raise _uncertain(entry, asked.submission)
-        elif not asked.retries.failed:
+            if not submission.may_repeat(entry.claim):
+                raise _uncertain(entry, submission)
+        elif not submission.retry_failed:
             raise _failure(entry)
         return entry
 
@@ -357,11 +360,7 @@ class Bookkeeper:
                     f"The job {key!r} is being submitted by another caller. {why}; "
                     "nothing was submitted."
                 )
-            with anyio.move_on_after(pause):
-                await self._closing.begun.wait()
-                raise ClientClosedError(
-                    f"The client was closed while the job {key!r} was being submitted."
-                )
+            await self._waits.run(asyncio.sleep(pause), partial(_closed, key))
             pause = min(pause * 1.5, LONGEST_LOOK)
 
     def _watch(self, entry: Entry) -> VideoTask:
@@ -379,15 +378,8 @@ class Bookkeeper:
         )
 
 
-def _ids_of(entry: Entry) -> tuple[str, ...]:
-    """Return all task ids that a key has had so far."""
-    return (*entry.earlier_ids, entry.id) if entry.id else entry.earlier_ids
-
-
-def _request_id(known: Entry | None) -> str:
-    """Return the id of the uncertain request that a submission repeats, or a new one."""
-    is_repeat = known is not None and known.state is EntryState.UNCERTAIN
-    return (known.request_id if known and is_repeat else None) or str(uuid4())
+def _closed(key: str) -> ClientClosedError:
+    return ClientClosedError(f"The client was closed while the job {key!r} was being submitted.")
 
 
 def _description(entry: Entry) -> str:
@@ -399,7 +391,7 @@ def _description(entry: Entry) -> str:
 def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError:
     return SubmissionUncertainError(
         LumaError(entry.reason or "The answer was lost."),
-        request=submission.request,
+        prompt=submission.request.prompt,
         source_id=submission.source_id,
         key=entry.key,
         request_id=entry.request_id,

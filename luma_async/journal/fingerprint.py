@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
 from luma_async.image_sources import Image
-from luma_async.tasks.submitter import Submission
+from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.text_values import has_lone_surrogate
 
 KEY_LIMIT = 500
@@ -41,16 +41,17 @@ def checked_key(key: Any) -> str:
     return key
 
 
-def kept_request(submission: Submission) -> dict[str, Any]:
+def kept_request(request: GenerateRequest | ExtendRequest) -> dict[str, Any]:
     """Return the fields that were set, as JSON values, with a digest in place of each image.
 
     An image may take megabytes, and nobody would read them in a journal.
     """
     fields = {
-        name: _shortened(value)
-        for name, value in dict(submission.sent).items()
-        if value is not None and value != {}
+        name: value for name, value in dict(request).items() if value is not None and value != {}
     }
+    for name, value in fields.items():
+        if isinstance(value, Image):
+            fields[name] = f"data:{value.media_type};sha256,{value.sha256}"
     return dict(from_json(to_json(fields)))
 
 
@@ -63,9 +64,3 @@ def fingerprint(source_id: str | None, kept: Mapping[str, Any]) -> str:
     video = {name: value for name, value in kept.items() if name != "notify_hook"}
     text = json.dumps([source_id, video], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _shortened(value: Any) -> Any:
-    if not isinstance(value, Image):
-        return value
-    return f"data:{value.media_type};sha256,{value.sha256}"

@@ -20,7 +20,15 @@ from luma_async.errors import ConfigurationError, InvalidRequestError, JournalEr
 from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.sql.location import parse_place
-from luma_async.journal.sql.operations import Claim, Find, Finish, Operation, Accepted, Rejected, Uncertain
+from luma_async.journal.sql.operations import (
+    Accepted,
+    Claim,
+    Find,
+    Finish,
+    Operation,
+    Rejected,
+    Uncertain,
+)
 from luma_async.text_values import URLLike, has_lone_surrogate, unwrapped
 
 if TYPE_CHECKING:

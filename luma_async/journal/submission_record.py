@@ -1,4 +1,4 @@
-"""Record: the journal entry of one submission, kept up to date while it is under way."""
+"""JournalRecord: the journal entry of one submission, from its claim to its outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from luma_async.journal.sql.owner import running_time
 logger = logging.getLogger("luma_async")
 
 
-class KeyTaken(Exception):  # noqa: N818  an internal signal, never shown to users
+class AlreadyClaimed(Exception):  # noqa: N818  an internal signal, never shown to users
     """The key was claimed by another caller first; `entry` is the entry of that caller."""
 
     def __init__(self, entry: Entry) -> None:
@@ -26,7 +26,7 @@ class KeyTaken(Exception):  # noqa: N818  an internal signal, never shown to use
         self.entry = entry
 
 
-class Record:
+class JournalRecord:
     """The journal entry of one submission: a claim before each try, and its outcome afterwards.
 
     `entry` is the entry to write, in place of `instead_of` if that is given. Each try has a claim
@@ -37,29 +37,19 @@ class Record:
     def __init__(
         self, journal: Journal, entry: Entry, *, instead_of: Entry | None, closing: Closing
     ) -> None:
+        self.key = entry.key
+        self.request_id = entry.request_id or ""  # only entries of old releases have none
         self._journal = journal
         self._entry = entry
         self._instead_of = instead_of
         self._closing = closing
         self._claimed_at = 0.0
 
-    @property
-    def key(self) -> str:
-        """Job key of the entry."""
-        return self._entry.key
-
-    @property
-    def request_id(self) -> str:
-        """Id sent with each try of the submission."""
-        if self._entry.request_id is None:  # written by an older release
-            self._entry = replace(self._entry, request_id=str(uuid4()))
-        return self._entry.request_id or ""
-
-    async def sending(self) -> None:
+    async def claim(self) -> None:
         """Claim the key, right before the submission is sent.
 
         Raises:
-            KeyTaken: another entry has the key.
+            AlreadyClaimed: another entry has the key.
             JournalError: the claim could not be written.
 
         """
@@ -72,13 +62,13 @@ class Record:
         except JournalError as error:
             text = f"{error} The job was not submitted."
         except TimeoutError:
-            self._closing.write_in_background(self.not_taken)
+            self._closing.write_in_background(self.rejected)
             text = (
                 "The client was closed before the journal was written. The job was not submitted."
             )
         else:
             if current.claim != self._entry.claim:
-                raise KeyTaken(current)
+                raise AlreadyClaimed(current)
             return
         raise JournalError(text)
 
@@ -109,14 +99,14 @@ class Record:
         logger.error("%s", text)
         raise JournalError(text)
 
-    async def taken(self, result: Generation) -> None:
+    async def accepted(self, result: Generation) -> None:
         """Record that the job was accepted, with its id."""
         await self._write(
             self._journal.mark_accepted(self._entry, result.id),
             f"The job {self.key!r} was accepted, and is task {result.id}",
         )
 
-    async def not_taken(self) -> None:
+    async def rejected(self) -> None:
         """Release the key, for the next try or for another call."""
         entry = self._entry
         await self._write(
@@ -127,7 +117,7 @@ class Record:
             self._instead_of = replace(self._instead_of, claim=entry.claim)
         self._next_claim(entry)
 
-    async def unclear(self, error: LumaError) -> None:
+    async def uncertain(self, error: LumaError) -> None:
         """Record that the job may have been accepted; the next try replaces this one."""
         entry = self._entry
         await self._write(
@@ -137,23 +127,23 @@ class Record:
         self._instead_of = replace(entry, state=EntryState.UNCERTAIN, reason=str(error))
         self._next_claim(entry)
 
-    def cut_off(self, *, has_left: bool) -> None:
+    def cancelled(self, *, has_left: bool) -> None:
         """Record in the background that the submission was cancelled."""
         if has_left:
             why = LumaError("The submission was cancelled before the answer arrived.")
-            self._closing.write_in_background(partial(self.unclear, why))
+            self._closing.write_in_background(partial(self.uncertain, why))
         else:
-            self._closing.write_in_background(self.not_taken)
+            self._closing.write_in_background(self.rejected)
 
     def _next_claim(self, entry: Entry) -> None:
         self._entry = replace(entry, claim=uuid4().hex)
 
-    async def _write(self, writing: Awaitable[None], what: str) -> None:
+    async def _write(self, writing: Awaitable[None], outcome: str) -> None:
         try:
             async with self._closing.bound():
                 await writing
         except (JournalError, TimeoutError) as error:
             why = error if isinstance(error, JournalError) else "The client is being closed."
-            logger.error("%s, but the journal does not know it yet. %s", what, why)  # noqa: TRY400
+            logger.error("%s, but the journal does not know it yet. %s", outcome, why)  # noqa: TRY400
         except Exception:  # a custom journal may raise anything, and the job may be paid for
-            logger.exception("%s, but the journal does not know it.", what)
+            logger.exception("%s, but the journal does not know it.", outcome)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luma_async.concurrency import to_completion
+from luma_async.dialects import Dialect
 from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
 from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
@@ -17,9 +18,10 @@ from luma_async.media.fetch import already_exists_error
 from luma_async.media.filenames import Destination
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
 from luma_async.media.transfer import ProgressCallback
-from luma_async.tasks import VideoTask
+from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import check_source
 from luma_async.tasks.run_many import Outcome, lazily
+from luma_async.transport import Transport
 
 JobLike = VideoTask | Generation | str
 """A job: its handle, one of its generations, or its id."""
@@ -80,14 +82,16 @@ class Downloads:
         self,
         downloader: Downloader,
         *,
-        finished: Callable[[JobLike], Awaitable[Generation]],
-        get: Callable[[str], Awaitable[Generation]],
-        watermark_free_url: Callable[[str], Awaitable[str]],
+        manager: TaskManager,
+        looks: Looks,
+        transport: Transport,
+        dialect: Dialect,
     ) -> None:
         self._downloader = downloader
-        self._finished = finished
-        self._get = get
-        self._watermark_free_url = watermark_free_url
+        self._manager = manager
+        self._looks = looks
+        self._transport = transport
+        self._dialect = dialect
 
     async def to_path(
         self,
@@ -136,7 +140,7 @@ class Downloads:
             destination = await self._downloader.destination(path, _id(job) or "", options.what)
             if (existing := await self._existing(destination, options)) is not None:
                 return existing
-            generation = await self._finished(job)
+            generation = await self._manager.finished(job)
             async with self._downloader.lock_for(destination):
                 # Another download of this client may have saved the file in the meantime.
                 if (existing := await self._existing(destination, options)) is not None:
@@ -145,13 +149,16 @@ class Downloads:
                     generation,
                     options.what,
                     watermark_free=options.watermark_free,
-                    get=self._get,
+                    get=self._looks.one,
                     watermark_free_url=self._watermark_free_url,
                 )
                 fetched = await self._downloader.fetch(
                     links, destination, overwrite=options.overwrite, progress=progress
                 )
         return _SavedFile(fetched.path, fetched.watermark_free)
+
+    async def _watermark_free_url(self, id: str) -> str:
+        return await self._transport.call(self._dialect.watermark_free_url(id))
 
     async def _existing(
         self, destination: Destination, options: DownloadOptions

@@ -11,7 +11,7 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -36,7 +36,7 @@ from luma_async.requests import ExtendRequest, GenerateRequest
 IMAGE_LIMIT = 20 * 2**20
 """Default maximum size of an image in bytes. Base64 adds a third to that in the request."""
 
-Request = TypeVar("Request", GenerateRequest, ExtendRequest)
+Request = GenerateRequest | ExtendRequest
 
 _FIELDS = ("image", "image_end")
 _STEP = 2**18

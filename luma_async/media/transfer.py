@@ -281,7 +281,7 @@ class Transfer:
             with stream.paused(), self._disk.explained():
                 await writer.drain()
         finally:
-            await to_completion(writer.aclose())
+            await to_completion(writer.aclose)
 
     async def _drop(self, writer: PartWriter) -> None:
         with self._disk.explained():

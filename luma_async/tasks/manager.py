@@ -323,7 +323,7 @@ class TaskManager:
         return TaskTimeoutError(
             f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and no longer "
             "watched. It may yet finish: LumaClient.watch(id) takes it up again.",
-            task=task,
+            task_id=task.id,
         )
 
     def _put_on_agenda(

@@ -1,12 +1,14 @@
-"""Submitter: turns requests into watched jobs, so many at a time."""
+"""Submitter: submit jobs without a journal, and watch them, at most `max_tasks` at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 import anyio
@@ -15,89 +17,182 @@ from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect
 from luma_async.errors import (
     ClientClosedError,
-    SubmissionStoppedError,
+    ConfigurationError,
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.manager import TaskManager
+from luma_async.tasks.run_many import VideoSource
 from luma_async.tasks.task import VideoTask
-from luma_async.transport import Call, Failed, SubmissionRecord, Transport, UncertainSubmission
+from luma_async.transport import (
+    Failed,
+    SubmissionRecord,
+    SubmissionTransport,
+    UncertainSubmission,
+)
 
 logger = logging.getLogger("luma_async")
 
 AT_ONCE = 32
-"""Submissions that go on in one round of the event loop: a journal tells many at once of theirs."""
+"""Number of submissions that continue in one turn of the event loop. A group commit of the journal
+lets many continue at once."""
 
-T = TypeVar("T")
+
+Verb = Literal["generate", "extend"]
+
+RetryUncertain = bool | Literal["once"]
+"""Policy for submissions that may have been accepted, since sending one again may pay twice.
+
+`True` sends it again until there is an answer or the tries are used up. `"once"` sends it one more
+time if it is uncertain when the call or the run begins.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to submit, with all options of the call.
+
+    Attributes:
+        request: the request, with its images as the caller gave them.
+        source: the video to extend; `None` for a new one.
+        key: the job key; `None` if the caller gave none.
+        retry_failed: submit the job again if the one with this key failed or was lost.
+        retry_uncertain: the policy for submissions that may have been accepted. A set has the
+            claims of earlier submissions that may be sent again. Those of `"once"` are fixed when
+            the call begins, because one that becomes uncertain later may be the repeat of another
+            caller.
+
+    """
+
+    request: GenerateRequest | ExtendRequest
+    source: VideoSource | None = None
+    key: str | None = None
+    retry_failed: bool = False
+    retry_uncertain: RetryUncertain | AbstractSet[str] = False
+
+    @property
+    def source_id(self) -> str | None:
+        """Id of the job to extend, or `None` for a new video."""
+        return self.source.id if isinstance(self.source, VideoTask | Generation) else self.source
+
+    @property
+    def kind(self) -> str:
+        """Kind of the job: jobs of a kind take about the same time."""
+        return kind_of("generate" if self.source is None else "extend", self.request.__dict__)
+
+    def may_repeat(self, claim: str) -> bool:
+        """Return `True` if the uncertain submission with this claim may be sent again."""
+        retries = self.retry_uncertain
+        return claim in retries if isinstance(retries, AbstractSet) else retries is True
+
+
+def kind_of(verb: str, fields: Mapping[str, Any]) -> str:
+    """Return the kind of a submission with these fields."""
+    chosen = (fields.get("model"), fields.get("resolution"), fields.get("duration"))
+    return " ".join((verb, *(str(choice) for choice in chosen if choice)))
+
+
+class ReadsImages(Protocol):
+    """Reader of the images of requests."""
+
+    def read(
+        self, request: GenerateRequest | ExtendRequest
+    ) -> AbstractAsyncContextManager[GenerateRequest | ExtendRequest]:
+        """Provide a request with its images read, and keep them in memory within the context."""
 
 
 class Submitter:
-    """Submits jobs, and waits for a free place first where `max_tasks` bounds the running ones.
+    """Submission of jobs, at most `max_tasks` of which may run at a time.
 
-    A job takes its place before it is submitted and gives it back when its handle is done, or
-    when the submission fails. A submission whose caller is cancelled while it is on its way is
-    seen through: if the job was accepted it is watched, and the log says so.
+    A job takes a place before it is submitted. It releases the place when its handle is done, or
+    when the submission fails. If the caller is cancelled after the submission has left, it
+    continues; an accepted job is watched, and the log tells its id.
     """
 
     def __init__(
         self,
-        transport: Transport,
+        transport: SubmissionTransport,
         dialect: Dialect,
         manager: TaskManager,
+        images: ReadsImages,
         *,
         max_tasks: int | None,
     ) -> None:
+        self.manager = manager
+        self.images = images
         self._transport = transport
         self._dialect = dialect
-        self._manager = manager
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
         self._turns = Turns(AT_ONCE)
-        self._is_stopped = False
-        self._waiting: set[anyio.CancelScope] = set()
 
     @property
     def must_wait(self) -> bool:
-        """Whether a submission could not leave now."""
+        """`True` if a submission cannot be sent now."""
         is_full = self._places is not None and not self._places.value
         return is_full or not self._transport.is_free
 
-    def stop(self) -> None:
-        """Let no submission leave any more, and end at once those that wait to."""
-        self._is_stopped = True
-        self._transport.stop_submitting()
-        for scope in self._waiting:
-            scope.cancel()
-
-    async def unless_stopped(self, wait: Awaitable[T]) -> T:
-        """Wait for what a submission needs, for as long as anything is submitted.
+    async def submit(self, submission: Submission) -> VideoTask:
+        """Submit a job, and return its handle. A source that is still running is awaited first.
 
         Raises:
-            SubmissionStoppedError: `stop()` was called.
+            ConfigurationError: there is a job key, which needs a journal.
+            GenerationFailedError: the source failed.
+            LumaError: as in `send()`.
 
         """
-        with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
-            if self._is_stopped:
-                scope.cancel()
-            try:
-                return await wait
-            finally:
-                self._waiting.discard(scope)
-        raise SubmissionStoppedError("Nothing more is submitted; the job was not accepted.")
+        if submission.key is not None:
+            raise ConfigurationError("A job key needs a journal: LumaClient(journal='jobs.db').")
+        if submission.source is not None:
+            await self.finish(submission.source)
+        async with self.images.read(submission.request) as request:
+            return await self.send(submission, request)
 
-    async def submit(
+    async def uncertain_claims(self) -> AbstractSet[str]:
+        """Return an empty set: without a journal, no earlier submission is known."""
+        return frozenset()
+
+    async def finish(self, source: VideoSource) -> None:
+        """Wait until the video to extend is completed.
+
+        Raises:
+            GenerationFailedError: the source failed.
+            SubmissionStoppedError: nothing is submitted any more.
+            LumaError: as awaiting the source.
+
+        """
+        await self._transport.until_stopped(self.manager.finished(source))
+
+    async def send(
         self,
         submission: Submission,
-        *,
-        retry_uncertain: bool,
-        key: str | None = None,
+        request: GenerateRequest | ExtendRequest,
         record: SubmissionRecord[Generation] | None = None,
+        key: str | None = None,
     ) -> VideoTask:
-        """Submit a job and watch it. `record` writes down what becomes of it, under `key`."""
+        """Send a submission and watch its job.
+
+        `request` is that of the submission with its images read. `record` records the outcome under
+        the job key `key`.
+
+        Raises:
+            SubmissionUncertainError: the job may have been accepted.
+            SubmissionStoppedError: nothing is submitted any more.
+            ClientClosedError: the client is closed.
+            LumaError: the job was rejected, or the submission could not be sent.
+
+        """
         await self._turns.take()
-        call = self._call(submission)
-        await self._take_place()
+        if isinstance(request, GenerateRequest):
+            call = self._dialect.generate(request)
+        else:
+            call = self._dialect.extend(submission.source_id or "", request)
+        places = self._places
+        if places is not None:
+            if places.value:
+                places.acquire_nowait()
+            else:
+                await self._transport.until_stopped(places.acquire())
         keeps_place = False
         request_id = str(uuid4()) if record is None else record.request_id
 
@@ -107,16 +202,16 @@ class Submitter:
             delivery.add_done_callback(lambda done: self._adopt(submission, key, done))
 
         try:
-            generation = await self._transport.call(
+            generation = await self._transport.submit(
                 call,
-                repeat_uncertain=retry_uncertain,
+                repeat_uncertain=submission.retry_uncertain is True,
                 adopt=adopt,
                 record=record,
                 request_id=request_id,
             )
         except BaseException as error:
             if not keeps_place:
-                self._give_back()
+                self._release_place()
             if not isinstance(error, UncertainSubmission):
                 raise
             uncertain = error
@@ -125,113 +220,51 @@ class Submitter:
         try:
             raise SubmissionUncertainError(
                 uncertain.cause,
-                request=submission.request,
+                prompt=submission.request.prompt,
                 source_id=submission.source_id,
                 times=uncertain.times,
                 key=key,
                 request_id=request_id,
             )
         finally:
-            del uncertain  # its own traceback leads to it
-
-    def _call(self, submission: Submission) -> Call[Generation]:
-        sent, source_id = submission.sent, submission.source_id
-        if source_id is None:
-            return self._dialect.generate(cast("GenerateRequest", sent))
-        return self._dialect.extend(source_id, cast("ExtendRequest", sent))
+            del uncertain  # otherwise it and its traceback refer to each other
 
     def _adopt(
         self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]
     ) -> None:
-        """Take in the end of a submission whose caller was cancelled while it was on its way."""
+        """Watch the job of a submission whose caller was cancelled after it had left."""
         prompt = submission.request.prompt[:60]
         failed = None if delivery.cancelled() else delivery.exception()
         if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain):
-            logger.warning("Cancelled on its way, the job may have been accepted: %r", prompt)
+            logger.warning(
+                "The submission was cancelled after it had left, and the job may have been "
+                "accepted: %r",
+                prompt,
+            )
         if delivery.cancelled() or failed is not None:
-            self._give_back()
+            self._release_place()
             return
         task = self._watch(delivery.result(), submission, key)
         logger.warning(
-            "Cancelled on its way, the job was accepted: %r is task %s, and %s.",
+            "The submission was cancelled after it had left, and the job was accepted: %r is task "
+            "%s, which %s.",
             prompt,
             task.id,
-            _whereabouts(task),
+            _describe(task),
         )
 
     def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
-        task = self._manager.add(generation, submitted_here=True, kind=submission.kind, key=key)
+        task = self.manager.add(generation, submitted_here=True, kind=submission.kind, key=key)
         if self._places is not None:
-            task.add_done_callback(self._give_back)
+            task.add_done_callback(self._release_place)
         return task
 
-    async def _take_place(self) -> None:
-        if self._places is None:
-            return
-        if self._places.value:
-            self._places.acquire_nowait()
-        else:
-            await self.unless_stopped(self._places.acquire())
-
-    def _give_back(self, _: VideoTask | None = None) -> None:
+    def _release_place(self, _: VideoTask | None = None) -> None:
         if self._places is not None:
             self._places.release()
 
 
-def _whereabouts(task: VideoTask) -> str:
+def _describe(task: VideoTask) -> str:
     if isinstance(task.error, ClientClosedError):
-        return "goes on at the server"
-    return "done" if task.done else f"watched; watch({task.id!r}) gives its handle"
-
-
-Verb = Literal["generate", "extend"]
-
-RetryUncertain = bool | Literal["once"]
-"""Whether a submission that may have been accepted is sent again, at the risk of paying twice.
-
-`True` repeats it until an answer comes or the tries are used up. `"once"` sends one that is
-uncertain when the call or the run begins a single time more, and repeats none of its own.
-"""
-
-
-class Retries(NamedTuple):
-    """The earlier submissions that a call or a run may send again under their keys.
-
-    `failed` is about jobs that failed or were lost. `uncertain` is about submissions that may have
-    been accepted: all of them, none, or those with these claims, which a call finds when it begins.
-    One that becomes uncertain later may be a repeat of the same by somebody else.
-    """
-
-    failed: bool = False
-    uncertain: bool | AbstractSet[str] = False
-
-    def may_repeat(self, claim: str) -> bool:
-        """Return whether an uncertain submission may be sent again."""
-        return self.uncertain if isinstance(self.uncertain, bool) else claim in self.uncertain
-
-
-class Submission(NamedTuple):
-    """A new job, or the extension of the finished job `source_id`.
-
-    `request` is what was asked for, `sent` the same with its images read.
-    """
-
-    request: GenerateRequest | ExtendRequest
-    sent: GenerateRequest | ExtendRequest
-    source_id: str | None = None
-
-    @property
-    def verb(self) -> Verb:
-        """Which call submits it."""
-        return "generate" if self.source_id is None else "extend"
-
-    @property
-    def kind(self) -> str:
-        """What tells how long the job may take: submissions of a kind take about as long."""
-        return kind_of(self.verb, self.request.__dict__)
-
-
-def kind_of(verb: str, fields: Mapping[str, Any]) -> str:
-    """Return the kind of a submission with these fields."""
-    chosen = (fields.get("model"), fields.get("resolution"), fields.get("duration"))
-    return " ".join((verb, *(str(choice) for choice in chosen if choice)))
+        return "continues at the server"
+    return "is done" if task.done else f"is watched; watch({task.id!r}) returns its handle"

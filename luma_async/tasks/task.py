@@ -114,7 +114,7 @@ class VideoTask:
             raise TaskTimeoutError(
                 f"Task {self.id} is still {self.state} after {timeout:g} s. "
                 "It is still watched: wait again, or forget() it.",
-                task=self,
+                task_id=self.id,
             )
         error = self.error
         if error is None:

@@ -1,4 +1,4 @@
-"""Lane: the way out for calls of one kind, apart from those of the others."""
+"""Lane: concurrency limit and rate limiter for calls of one kind."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from luma_async.transport.rate_limiter import RateLimiter
 
 
 class Lane:
-    """Lets calls of one kind leave: so many at a time, and no faster than the server bears.
+    """Limit the calls of one kind to a number of places, and to the rate that the server allows.
 
-    Those that wait for the brake take none of the places that all kinds share.
+    All kinds share the places of `shared`. A call that waits for the rate limiter takes none of
+    these, so that a limit of one kind does not slow the others.
     """
 
     def __init__(self, kind: str, places: int, shared: anyio.Semaphore) -> None:
@@ -20,11 +21,11 @@ class Lane:
 
     @property
     def is_free(self) -> bool:
-        """Whether a call could leave now."""
+        """`True` if a call can be sent now."""
         return self.limiter.is_open and bool(self._own.value and self._shared.value)
 
     def try_to_enter(self) -> bool:
-        """Take a place if a call could leave now."""
+        """Take a place and return `True` if a call can be sent now."""
         if not self.is_free:
             return False
         self._own.acquire_nowait()
@@ -32,12 +33,12 @@ class Lane:
         return True
 
     async def enter(self) -> None:
-        """Wait for the brake and a free place, and take it."""
+        """Wait for the rate limiter and a place, and take the place."""
         await self._own.acquire()
         try:
             await self.limiter.wait()
             await self._shared.acquire()
-            while self.limiter.is_held:  # since it had to wait for the place
+            while self.limiter.is_held:  # a 429 may have arrived during the wait for the place
                 self._shared.release()
                 await self.limiter.wait()
                 await self._shared.acquire()
@@ -46,6 +47,6 @@ class Lane:
             raise
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Release the place."""
         self._shared.release()
         self._own.release()

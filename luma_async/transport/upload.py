@@ -1,25 +1,35 @@
-"""Upload: one sending of a submission's body, which knows whether it has left."""
+"""Upload: the body of one try of a submission, which records if it has left."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
+from luma_async.concurrency import EndableWaits
 from luma_async.transport.call import Body
 from luma_async.transport.connection_reuse import ConnectionChoice
 
 
-class Upload(aiohttp.Payload):
-    """The body of one try of a submission.
+class Confirmable(Protocol):
+    """Permission to send a submission, which may be withdrawn until the last byte has left."""
 
-    aiohttp asks for it once the connection is there and nothing but the headers has been handed
-    over. Before each piece `may_leave` is awaited, and `is_off` asked: an error or a yes keeps the
-    rest here, and a body that a server has not read whole it has not accepted. Before the first
-    piece `ride` looks at the connection, which the server may have closed.
-    Anything that goes wrong while `has_left` is false has therefore made no job, whatever it is.
+    async def confirm(self) -> None:
+        """Check the permission once more, and raise an error if it was withdrawn."""
+
+
+class Upload(aiohttp.Payload):
+    """Body of one try of a submission.
+
+    aiohttp calls `write()` once it has a connection, and before anything but the headers is sent.
+    Until the last piece is handed over, no server can accept the job, because its body is not
+    complete. So the permission to send is checked before each piece: `record.confirm()` raises an
+    error if the claim of the job key was lost, and `waits` have ended if the client was closed.
+    Before the first piece, `choice` checks the connection, which the server may have closed.
+
+    Any failure while `has_left` is false has made no job.
     """
 
     _autoclose = True  # there is nothing to close
@@ -28,71 +38,67 @@ class Upload(aiohttp.Payload):
         self,
         body: bytes | Body,
         *,
-        may_leave: Callable[[], Awaitable[None]] | None,
-        is_off: Callable[[], bool],
+        record: Confirmable | None,
+        waits: EndableWaits,
         choice: ConnectionChoice,
     ) -> None:
         super().__init__(body, content_type="application/json")
         self._size = len(body)
         self._body = body
-        self._may_leave = may_leave
-        self._is_off = is_off
-        self._choice = choice
-        self.is_asked_for = False
-        """Whether aiohttp began to send it. Middleware of a session may send another body."""
+        self._record = record
+        self._waits = waits
+        self.choice = choice
+        self.was_requested = False
+        """`True` if aiohttp began to send this body. Middleware of a session may send another."""
         self.has_left = False
-        """Whether the end was handed on, without which no server can read the body."""
+        """`True` if the last piece was handed over, without which no server can read the body."""
         self.held_back: Exception | None = None
-        """The error that kept the body here."""
+        """The error of `record.confirm()`, if there was one."""
         self.is_unfit = False
-        """Whether the connection kept the body here: another one may take it."""
+        """`True` if the connection cannot be used; another one may be."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the whole body as text, as middleware of aiohttp's may ask for it."""
+        """Return the whole body as text; middleware of aiohttp may call this."""
         return bytes(self._body).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Hand the body to a connection, piece by piece, and only once.
+        """Write the body to a connection, piece by piece, and only once.
 
-        Middleware of the caller's session may want to send it again, which could pay twice.
+        Middleware of the caller's session may try to send it again, which could pay twice.
         """
-        self.is_asked_for = True
+        self.was_requested = True
         if self.has_left:
             raise InterruptedError("a submission is sent once")
-        await self._choice.settle(writer)
-        self._look_at_connection(writer)
-        pieces = _pieces(self._body)
+        await self.choice.settle(writer)
+        self._check_connection(writer)
+        pieces = iter((self._body,) if isinstance(self._body, bytes) else self._body)
         piece: bytes | None = next(pieces)
-        await self._check()
-        if self._may_leave is not None:  # which takes its time
-            self._look_at_connection(writer)
+        await self._check_permission()
+        if self._record is not None:  # this may have taken a while
+            self._check_connection(writer)
         while piece is not None:
             following = next(pieces, None)
             self.has_left = self.has_left or following is None
             await writer.write(piece)
             piece = following
             if piece is not None:
-                # A quick server takes it all at once, and the loop has more to do.
+                # A fast server would accept all pieces in one turn of the event loop.
                 await asyncio.sleep(0)
-                await self._check()
+                await self._check_permission()
 
-    def _look_at_connection(self, writer: AbstractStreamWriter) -> None:
-        """Raise if the server may have closed the connection: nothing has left on it."""
-        self.is_unfit = not self._choice.is_usable(writer)
+    def _check_connection(self, writer: AbstractStreamWriter) -> None:
+        """Raise an error if the server may have closed the connection."""
+        self.is_unfit = not self.choice.is_usable(writer)
         if self.is_unfit:
             raise ConnectionAbortedError("the connection was idle for too long, or is closed")
 
-    async def _check(self) -> None:
-        """Raise what keeps the next piece here."""
-        if self._may_leave is not None:
+    async def _check_permission(self) -> None:
+        """Raise an error if the next piece must not be sent."""
+        if self._record is not None:
             try:
-                await self._may_leave()
+                await self._record.confirm()
             except Exception as error:
                 self.held_back = error
                 raise
-        if self._is_off():
+        if self._waits.have_ended:
             raise InterruptedError("the client was closed")
-
-
-def _pieces(body: bytes | Body) -> Iterator[bytes]:
-    return iter((body,)) if isinstance(body, bytes) else iter(body)

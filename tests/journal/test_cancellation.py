@@ -114,7 +114,7 @@ async def test_closing_is_finished_for_all_that(place: str) -> None:
             assert set((await journal.states()).values()) == {EntryState.RUNNING}
 
 
-EXPECTED = ("Cancelled on its way", "Unclosed client session", "client_session:")
+EXPECTED = ("The submission was cancelled", "Unclosed client session", "client_session:")
 """Lines of a program that ends without `aclose()`; the last two if its session was open."""
 
 PROGRAM = """

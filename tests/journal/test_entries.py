@@ -139,7 +139,7 @@ async def test_a_submission_that_waits_to_be_repeated_is_not_in_the_journal(plac
         sim.faults.add(Fault.rate_limited(retry_after=60, times=1))
         asked = asyncio.create_task(luma.generate("a cat", key="cat"))
         await until(lambda: sim.ledger.statuses[429])
-        await until(lambda: luma._transport._interruptible)  # it waits
+        await until(lambda: luma._submission_transport._waits._scopes)  # it waits
 
         assert await journal_of(luma).find("cat") is None
         skip(60)
@@ -391,7 +391,7 @@ async def test_a_submission_cancelled_before_it_leaves_is_not_made(place: str) -
             await asyncio.wait([asked])
             if before == 0:
                 assert asked.cancelled()
-        await until(lambda: not luma._transport._deliveries)
+        await until(lambda: not luma._submission_transport._deliveries)
 
         keys = [key for key in (f"cat-{n}" for n in range(30)) if await journal_of(luma).find(key)]
         assert len(keys) == len(sim.ledger.jobs)

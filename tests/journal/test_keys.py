@@ -27,7 +27,6 @@ from luma_async import (
 from luma_async.journal import Entry, EntryState
 from luma_async.journal.fingerprint import KEY_LIMIT, checked_key, fingerprint, kept_request
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.tasks.submitter import Submission
 from tests.clients import HOUR, connect, until
 from tests.journal.test_entries import ended
 
@@ -216,7 +215,7 @@ async def test_an_uncertain_job_stays_uncertain(place: str) -> None:
                     with pytest.raises(SubmissionUncertainError, match=r"settle\('cat'") as caught:
                         await luma.generate("a cat", key="cat")
                     assert caught.value.key == "cat"
-                    assert caught.value.request == GenerateRequest("a cat")
+                    assert caught.value.prompt == "a cat"
         assert len(sim.ledger.jobs) == 1
 
 
@@ -402,7 +401,7 @@ async def test_an_image_is_told_by_its_digest(tmp_path: Path) -> None:
 
 
 def print_of(request: GenerateRequest, source_id: str | None = None) -> str:
-    return fingerprint(source_id, kept_request(Submission(request, request, source_id)))
+    return fingerprint(source_id, kept_request(request))
 
 
 @given(

@@ -227,8 +227,6 @@ def test_only_a_process_that_is_certainly_gone_is_gone() -> None:
     assert has_ended_here("it", this_host(), pid, None) is True
     assert has_ended_here("it", this_host(), 1, None) is False
     assert has_ended_here("it", this_host(), os.getppid(), start_of(os.getppid())) is False
-    assert (
-        has_ended_here("it", this_host(), os.getppid(), another) is True
-    )  # its id is used again
+    assert has_ended_here("it", this_host(), os.getppid(), another) is True  # its id is used again
     assert has_ended_here("it", "another machine", pid, None) is None
     assert has_ended_here("one of an event loop before", this_host(), me, start) is True

@@ -136,7 +136,7 @@ async def test_a_cancelled_wait_disturbs_no_other() -> None:
 
 
 async def test_a_wait_that_times_out_leaves_the_job_running() -> None:
-    """`TaskTimeoutError` has the handle, and the next wait goes on."""
+    """`TaskTimeoutError` has the id, and the next wait goes on."""
     task = pending()
 
     for timeout in (0.0, 0.01):
@@ -144,7 +144,7 @@ async def test_a_wait_that_times_out_leaves_the_job_running() -> None:
             await task.wait(timeout)
     task.observe(look(State.COMPLETED))
 
-    assert caught.value.task is task
+    assert caught.value.task_id == task.id
     assert (await task.wait(0.0)).state is State.COMPLETED
 
 
