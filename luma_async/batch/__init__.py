@@ -1,4 +1,4 @@
-"""A file of prompts in; a folder of videos, their results and a gallery out.
+"""Batches: turn a file of prompts into a folder of videos, with their results and a gallery.
 
 >>> from luma_async.batch import Batch, read_manifest, write_gallery
 >>> async with LumaClient(journal="prompts/jobs.db") as luma:                       # doctest: +SKIP

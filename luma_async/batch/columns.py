@@ -1,4 +1,4 @@
-"""Columns of a manifest: their headings, and what spreadsheets make of their cells."""
+"""Columns of a manifest: names of headings, and cells that a spreadsheet has rewritten."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from luma_async.requests import GenerateRequest
 
 FIELDS = tuple(GenerateRequest.model_fields)
 COLUMNS = ("key", "extends", *FIELDS)
-"""Every column that a manifest can have."""
+"""Names of all columns that a manifest can have."""
 
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
-"""White space, and what else nobody sees at the end of a cell."""
+"""White space and invisible characters. Copied texts often end with one of them."""
 
 _BETWEEN_WORDS = re.compile(rf"[{re.escape(_BLANKS)}_\-\u2010-\u2014]+")
 
@@ -33,19 +33,22 @@ _TIME = re.compile(
     r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?",
     re.ASCII,
 )
+"""An aspect ratio as a time of day: spreadsheets turn `16:9` into `16:09:00` or `4:09 PM`."""
+
 _SPREADSHEET_ERROR = re.compile(
     r"#(?:N/A|NV|(?:NULL|DIV/0|VALUE|REF|NUM|SPILL|CALC|WERT|BEZUG|ZAHL|VALEUR|NOMBRE|VALOR|VALORE"
     r"|RIF|NAME|NOM|NOME)[!?])"
 )
+"""Error values in English, German, French, Spanish and Italian."""
 
 
 def trimmed(cell: str) -> str:
-    """Return a cell without the blanks around its text, also those that cannot be seen."""
+    """Return a cell without the blanks and invisible characters around its text."""
     return cell.strip(_BLANKS)
 
 
 def heading(cell: str) -> str:
-    """Return the column that a heading means, or the heading as it is if it means none.
+    """Return the name of the column that a heading stands for, or the heading if there is none.
 
     >>> heading("Aspect Ratio")
     'aspect_ratio'
@@ -56,12 +59,12 @@ def heading(cell: str) -> str:
 
 
 def truth(cell: str) -> bool | None:
-    """Return what a word means where yes or no is wanted, in the languages of spreadsheets."""
+    """Return the boolean of a word such as `TRUE` or `WAHR`; `None` if it is not one."""
     return _TRUTH.get(trimmed(cell).casefold())
 
 
 def ratio(cell: str) -> str:
-    """Return an aspect ratio that a spreadsheet took for a time of day as it was meant.
+    """Return an aspect ratio, also if a spreadsheet has turned it into a time of day.
 
     >>> ratio("16:09:00"), ratio("4:09 PM")
     ('16:9', '16:9')
@@ -76,5 +79,5 @@ def ratio(cell: str) -> str:
 
 
 def is_spreadsheet_error(cell: Any) -> bool:
-    """Whether a cell holds no text but what a spreadsheet shows of a formula that failed."""
+    """Return `True` if a cell has the error value of a failed formula, such as `#REF!`."""
     return isinstance(cell, str) and _SPREADSHEET_ERROR.fullmatch(cell) is not None

@@ -1,4 +1,4 @@
-"""Character encodings: the bytes of a file of prompts become text."""
+"""Character encodings: decode a file of prompts, and never into a text that nobody wrote."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAVE_AS = "save the file as UTF-8 (in Excel: 'CSV UTF-8')"
-_HIGH = re.compile(rb"[\x80-\xff]")
+_NON_ASCII = re.compile(rb"[\x80-\xff]")
 _UTF8_CHARACTER = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
-_NO_WESTERN_WORD = re.compile(
+_NOT_WESTERN = re.compile(
     rb"""
       [\xc0-\xff]{4}              # accented letters: a word of another alphabet
     | [\xc0-\xff][\xa1-\xac\xae-\xb6\xb8-\xbf][\xc0-\xff]     # a sign among them: East Asia
@@ -28,17 +28,17 @@ _NO_WESTERN_WORD = re.compile(
     """,
     re.VERBOSE,
 )
-"""What no word of a Western language has in it."""
+"""Bytes that, read as Windows-1252, are in no word of a Western language."""
 
 
 def decoded(data: bytes, name: str) -> str:
-    """Return the text of a file: UTF-8, UTF-16 with a byte order mark, or else Windows-1252.
+    """Decode a file: UTF-8, UTF-16 with a byte order mark, or else Windows-1252.
 
-    Spreadsheets write the last in most of Europe and America, and say so nowhere; that it was
-    guessed is logged with the `name` of the file.
+    Spreadsheets write Windows-1252 in most of Europe and America, without a mark. That guess is
+    logged as a warning with the `name` of the file.
 
     Raises:
-        TableError: it is none of them.
+        TableError: the file has another encoding, or is not text.
 
     """
     mark, encoding = next(
@@ -49,7 +49,8 @@ def decoded(data: bytes, name: str) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         if mark:
-            problem = f"is not {encoding.upper()}, which the file begins like; {_SAVE_AS}"
+            name_of_mark = f"{encoding.upper()}, although the file has its byte order mark"
+            problem = f"is not {name_of_mark}; {_SAVE_AS}"
             raise _error(data, error.start, encoding, problem) from None
         text = _western(data, error.start)
         logger.warning(
@@ -63,22 +64,22 @@ def decoded(data: bytes, name: str) -> str:
         raise TableError(
             before.count("\n") + 1,
             len(before) - before.rfind("\n"),
-            f"there is a NUL here, so this is no text; {_SAVE_AS}",
+            f"there is a null character here, so the file is not text; {_SAVE_AS}",
         )
     return text
 
 
 def _western(data: bytes, bad: int) -> str:
-    """Return what is not UTF-8 as Windows-1252, unless it looks like something else.
+    """Decode Windows-1252, or raise an error if the bytes look like another encoding.
 
-    Read wrongly, a prompt would be paid for that nobody meant.
+    A prompt with wrong characters would be paid for.
     """
     whole = [match.end() - match.start() for match in _UTF8_CHARACTER.finditer(data)]
-    if len(whole) >= len(_HIGH.findall(data)) - sum(whole):
+    if len(whole) >= len(_NON_ASCII.findall(data)) - sum(whole):
         problem = f"is not UTF-8, unlike the rest of the file; {_SAVE_AS}"
         raise _error(data, bad, "utf-8", problem)
-    if (word := _NO_WESTERN_WORD.search(data)) is not None:
-        problem = f"is not UTF-8, nor does this look like Windows-1252; {_SAVE_AS}"
+    if (word := _NOT_WESTERN.search(data)) is not None:
+        problem = f"is not UTF-8, and does not look like Windows-1252 either; {_SAVE_AS}"
         raise _error(data, word.start(), "cp1252", problem)
     try:
         return data.decode("cp1252")

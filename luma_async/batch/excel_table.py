@@ -1,4 +1,4 @@
-"""A table in a workbook of Excel's, as `.xlsx`."""
+"""Excel tables: read the first sheet of an `.xlsx` workbook."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from typing import Any
 
 from luma_async.batch.columns import trimmed
 from luma_async.batch.problems import Problem, TableError
-from luma_async.batch.tables import Record, records
+from luma_async.batch.tables import TableRow, table_rows
 
 logger = logging.getLogger("luma_async.batch")
 
-_LARGEST = 32 * 2**20
-"""Bytes of all tables and texts of a workbook, unpacked."""
+_MAX_UNPACKED = 32 * 2**20
+"""Maximum number of bytes in the tables and texts of a workbook. A ZIP bomb has more."""
 
-_LAST_ROW = 2**20
-_MOST_COLUMNS = 200
-"""Beyond them nothing is read; rows as wide as they can be would take a minute each million."""
+_MAX_ROWS = 2**20
+"""Number of rows that Excel allows in a sheet."""
+
+_MAX_COLUMNS = 200
+"""Number of columns that are read. Rows of the 16,384 that Excel allows would take minutes."""
 
 _SAVE_AGAIN = "open it in a spreadsheet and save it as 'Excel workbook (.xlsx)' or 'CSV UTF-8'"
-_ZIP, _OLD = b"PK", b"\xd0\xcf\x11\xe0"
+_ZIP, _COMPOUND_FILE = b"PK", b"\xd0\xcf\x11\xe0"
 _ENTITIES = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _NO_RESULT = re.compile(
     rb"""
@@ -37,44 +39,49 @@ _NO_RESULT = re.compile(
     """,
     re.VERBOSE,
 )
+"""A cell with a formula that has no stored result: no spreadsheet has calculated it."""
+
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+"""Escape of a character that XML does not allow."""
 
 
-def read_excel(data: bytes, name: str) -> Iterator[Record | Problem]:
-    """Read the first sheet that is not hidden; its first row names the columns.
+def read_excel(data: bytes, name: str) -> Iterator[TableRow | Problem]:
+    """Read the first visible sheet; its first row names the columns.
 
-    Cells are taken as texts, formulas as what they resulted in when the file was saved. Of several
-    sheets it is logged which one was read, with the `name` of the file.
+    Cells are read as text, and formulas as the results that were saved with them. If there are
+    several sheets, a warning with the `name` of the file names the one that is read.
 
     Raises:
-        TableError: it is no workbook, or nothing is in it.
-        ModuleNotFoundError: openpyxl is missing.
+        TableError: the file is not a workbook, or has no rows.
+        ModuleNotFoundError: openpyxl is not installed.
 
     """
     try:
         import openpyxl  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "A file of Excel's needs openpyxl: pip install 'luma-async[xlsx]'", name=error.name
+            "An Excel file needs openpyxl: pip install 'luma-async[xlsx]'", name=error.name
         ) from None
-    if data.startswith(_OLD):
-        raise TableError(0, 0, f"it is protected by a password, or an old .xls; {_SAVE_AGAIN}")
+    if data.startswith(_COMPOUND_FILE):
+        raise TableError(
+            0, 0, f"the file is protected by a password, or is an old .xls; {_SAVE_AGAIN}"
+        )
     if not data.startswith(_ZIP):
         raise TableError(0, 0, f"this is not an Excel workbook; {_SAVE_AGAIN}")
-    # It warns of styles and rules of a workbook, which are nothing to a table. Not by
-    # catch_warnings(), which would change them for other threads as well.
+    # openpyxl warns of styles and validation rules, which do not matter here. This is not
+    # catch_warnings(), because that is not safe while other threads run.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"openpyxl\.")
     try:
-        yield from records(_rows(openpyxl, data, name))
+        yield from table_rows(_rows(openpyxl, data, name))
     except (TableError, GeneratorExit):
         raise
-    except Exception as error:  # noqa: BLE001  openpyxl has none of its own for damaged files
+    except Exception as error:  # noqa: BLE001  openpyxl raises any for damaged files
         problem = f"this Excel workbook is damaged ({type(error).__name__}); {_SAVE_AGAIN}"
         raise TableError(0, 0, problem) from None
 
 
 def _rows(openpyxl: Any, data: bytes, name: str) -> Iterator[tuple[int, list[str]]]:
-    has_results = _checked(data)
+    has_results = _check_parts(data)
     book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     sheet = _sheet(book, name)
     formulas: Iterator[Any] = repeat(())
@@ -83,16 +90,16 @@ def _rows(openpyxl: Any, data: bytes, name: str) -> Iterator[tuple[int, list[str
         formulas = _cells(written[sheet.title])
     empty: tuple[Any, ...] | None = None
     for row, (cells, asked) in enumerate(zip(_cells(sheet), formulas, strict=False), 1):
-        if row > _LAST_ROW:
-            raise TableError(row, 0, f"it has more rows than a sheet can have; {_SAVE_AGAIN}")
-        if cells is empty:  # one tuple stands for all rows that the file leaves out
+        if row > _MAX_ROWS:
+            raise TableError(row, 0, f"the sheet has more rows than Excel allows; {_SAVE_AGAIN}")
+        if cells is empty:  # openpyxl gives one tuple for all rows that are not in the file
             continue
         if cells.count(None) == len(cells):
             empty = cells if has_results else None
         for column, (cell, formula) in enumerate(zip(cells, asked, strict=False), 1):
             if cell is None and formula is not None:
-                problem = "a formula that was never calculated stands here; open the file in a "
-                raise TableError(row, column, problem + "spreadsheet and save it, or write values")
+                problem = "this formula was never calculated; open the file in a spreadsheet and "
+                raise TableError(row, column, problem + "save it, or write values")
         texts = [_text(cell) for cell in cells]
         while texts and not texts[-1]:
             texts.pop()
@@ -100,13 +107,13 @@ def _rows(openpyxl: Any, data: bytes, name: str) -> Iterator[tuple[int, list[str
 
 
 def _sheet(book: Any, name: str) -> Any:
-    """Return the sheet that is read."""
+    """Return the first visible sheet."""
     sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
     if not sheets:
-        raise TableError(0, 0, f"the workbook has no sheet that can be seen; {_SAVE_AGAIN}")
+        raise TableError(0, 0, f"the workbook has no visible sheet; {_SAVE_AGAIN}")
     if len(sheets) > 1:
         logger.warning(
-            "%s has %d sheets; the first is read, %r. Keep one file for each.",
+            "%s has %d sheets; only the first is read, %r. Save each as a file of its own.",
             name,
             len(sheets),
             sheets[0].title,
@@ -115,36 +122,38 @@ def _sheet(book: Any, name: str) -> Any:
 
 
 def _cells(sheet: Any) -> Iterator[tuple[Any, ...]]:
-    sheet.reset_dimensions()  # what a file says of its size need not be true
-    found: Iterator[tuple[Any, ...]] = sheet.iter_rows(max_col=_MOST_COLUMNS, values_only=True)
+    sheet.reset_dimensions()  # the size that the file states may be wrong
+    found: Iterator[tuple[Any, ...]] = sheet.iter_rows(max_col=_MAX_COLUMNS, values_only=True)
     return found
 
 
-def _checked(data: bytes) -> bool:
-    """Check what a workbook unpacks to, and return whether all its formulas have results.
+def _check_parts(data: bytes) -> bool:
+    """Check the unpacked parts of a workbook. Return `True` if all formulas have results.
 
     Raises:
-        TableError: it would fill the memory.
+        TableError: the parts are too large, or have a DOCTYPE.
 
     """
     has_results = True
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = [part for part in archive.infolist() if not part.filename.startswith("xl/media/")]
-        # No part unpacks to more than it says: zipfile stops there.
-        if sum(part.file_size for part in parts) > _LARGEST:
-            limit = f"{_LARGEST / 2**20:.0f} MiB"
-            raise TableError(0, 0, f"it unpacks to more than {limit}; save it as 'CSV UTF-8'")
+        # The stated sizes can be relied on: zipfile stops reading there.
+        if sum(part.file_size for part in parts) > _MAX_UNPACKED:
+            limit = f"{_MAX_UNPACKED / 2**20:.0f} MiB"
+            raise TableError(0, 0, f"the file unpacks to more than {limit}; save it as 'CSV UTF-8'")
         for part in parts:
             content = archive.read(part)
             if _ENTITIES.search(content) is not None:
-                raise TableError(0, 0, f"it has a DOCTYPE, as no workbook has; {_SAVE_AGAIN}")
+                raise TableError(
+                    0, 0, f"the file has a DOCTYPE, and no workbook has one; {_SAVE_AGAIN}"
+                )
             if part.filename.startswith("xl/worksheets/"):
                 has_results = has_results and _NO_RESULT.search(content) is None
     return has_results
 
 
 def _text(cell: Any) -> str:
-    """Return the text of a cell, as its reader sees it where that is known."""
+    """Return the text of a cell as a spreadsheet shows it, if that is known."""
     match cell:
         case None:
             return ""

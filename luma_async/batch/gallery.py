@@ -1,4 +1,4 @@
-"""The gallery of a batch: one page that shows what became of each row, beside its videos."""
+"""Gallery: an HTML page with the video or the error of each row of a batch."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ from luma_async.batch.next_steps import Commands, Step, settling_steps, steps
 from luma_async.batch.results import Result, ResultState
 
 NAME = "gallery.html"
-_PIECES = 1000
+
+_BUFFER = 1000
+"""Number of template pieces that are written at once. As one text, a row takes 5 kB of memory."""
 
 _REASONS = {
-    ResultState.DONE: "Its path does not lead to a file beside this page.",
-    ResultState.NOT_DOWNLOADED: "It is accepted and paid for; its file is not here yet.",
+    ResultState.DONE: "The path of its file does not lead to a file beside this page.",
+    ResultState.NOT_DOWNLOADED: "It was accepted and is paid for; its file is not here yet.",
     ResultState.FAILED: "The server made no video of it.",
-    ResultState.LOST: "It is paid for, and the server does not know it any more.",
+    ResultState.LOST: "It is paid for, but the server did not find it.",
     ResultState.UNCERTAIN: "It may have been accepted and paid for.",
-    ResultState.NOT_STARTED: "What it continues has no video.",
+    ResultState.NOT_STARTED: "The row that it extends has no video.",
 }
-"""What is said where a result does not say it."""
+"""Texts for results that have no error text."""
 
 
 def write(
@@ -47,34 +49,34 @@ def write(
     settle: str | None = None,
     settle_all: str | None = None,
 ) -> Path:
-    """Write the gallery into the folder that files are relative to, and return its path.
+    """Write the gallery of a batch into its folder, and return the path of the page.
 
-    Whoever has the old page open or loads it meanwhile sees the old or the new one, whole.
+    An earlier page is replaced atomically: a browser loads the old page or the new one.
 
     Args:
-        folder: that of the batch, made if need be.
-        results: one of each row, in the order in which they are shown.
+        folder: the folder of the batch. It is created if it does not exist.
+        results: the results of the rows, in the order of the page.
         title: the heading.
         command: the command line that continues the batch.
-        retry: the one that tries failed rows again.
-        settle: the one that settles an uncertain row, without the row's key.
-        settle_all: the one that frees all uncertain rows; `settle` and `--all --resubmit` if not
-            given. It stands at the top of the page.
+        retry: the command line that also submits failed rows again.
+        settle: the command line that settles an uncertain row, without the key of the row.
+        settle_all: the command line that frees all uncertain rows, for the top of the page; by
+            default `settle` with `--all --resubmit`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the page cannot be written.
 
     """
     commands = Commands(command, retry, settle, settle_all)
     page = _template().stream(_content(results, title, commands))
-    page.enable_buffering(_PIECES)  # and not as one text, which takes 5 kB a row
+    page.enable_buffering(_BUFFER)
     target = Path(folder, NAME)
     temporary = target.with_name(f".{NAME}.{uuid.uuid4().hex}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as file:
             page.dump(file, encoding="utf-8")
-        os.replace(temporary, target)  # noqa: PTH105 - the name says that it may be there
+        os.replace(temporary, target)  # noqa: PTH105  its name says that the target may exist
     finally:
         temporary.unlink(missing_ok=True)
     return target
@@ -89,13 +91,13 @@ def render(
     settle: str | None = None,
     settle_all: str | None = None,
 ) -> str:
-    """Return the page; see `write`."""
+    """Return the page as text. `write` explains the arguments."""
     commands = Commands(command, retry, settle, settle_all)
     return _template().render(_content(results, title, commands))
 
 
 def _content(results: Iterable[Result], title: str, commands: Commands) -> dict[str, object]:
-    """Return what the template asks for."""
+    """Return the variables of the template."""
     ordered = list(results)
     counts = Counter(result.state for result in ordered)
     return {
@@ -109,8 +111,8 @@ def _content(results: Iterable[Result], title: str, commands: Commands) -> dict[
     }
 
 
-class _Kin(NamedTuple):
-    """A row that another one continues, or that continues it."""
+class _RowLink(NamedTuple):
+    """Link to the card of another row: the one that a row extends, or one that extends it."""
 
     number: int
     key: str
@@ -118,7 +120,10 @@ class _Kin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Card:
-    """What the page shows of a result."""
+    """Content of the card of one row.
+
+    `link` is the URL of its video, `reason` the text in place of a video.
+    """
 
     number: int
     result: Result
@@ -126,32 +131,32 @@ class _Card:
     reason: str | None
     facts: list[str]
     steps: list[Step]
-    parent: _Kin | None
-    children: list[_Kin]
+    parent: _RowLink | None
+    children: list[_RowLink]
 
 
 def _cards(results: list[Result], commands: Commands) -> Iterator[_Card]:
-    keys: dict[str, _Kin] = {}
-    ids: dict[str, _Kin] = {}
+    keys: dict[str, _RowLink] = {}
+    ids: dict[str, _RowLink] = {}
     for number, result in enumerate(results, 1):
-        kin = keys.setdefault(result.key, _Kin(number, result.key))
+        link = keys.setdefault(result.key, _RowLink(number, result.key))
         if result.id is not None:
-            ids.setdefault(result.id, kin)
+            ids.setdefault(result.id, link)
     parents = [
         None if result.extends is None else keys.get(result.extends) or ids.get(result.extends)
         for result in results
     ]
-    children: dict[int, list[_Kin]] = {}
+    children: dict[int, list[_RowLink]] = {}
     for number, (result, parent) in enumerate(zip(results, parents, strict=True), 1):
         if parent is not None:
-            children.setdefault(parent.number, []).append(_Kin(number, result.key))
+            children.setdefault(parent.number, []).append(_RowLink(number, result.key))
     for number, (result, parent) in enumerate(zip(results, parents, strict=True), 1):
-        link = _link(result.file) if result.state is ResultState.DONE else None
+        video = _relative_url(result.file) if result.state is ResultState.DONE else None
         yield _Card(
             number=number,
             result=result,
-            link=link,
-            reason=None if link else result.error or _REASONS[result.state],
+            link=video,
+            reason=None if video else result.error or _REASONS[result.state],
             facts=_facts(result),
             steps=steps(_cause(number, results, parents), commands),
             parent=parent,
@@ -159,28 +164,28 @@ def _cards(results: list[Result], commands: Commands) -> Iterator[_Card]:
         )
 
 
-_FOLLOWED = (ResultState.DONE, ResultState.NOT_DOWNLOADED)
-"""Whose row is continued as soon as the batch goes on."""
+_EXTENDABLE = (ResultState.DONE, ResultState.NOT_DOWNLOADED)
+"""States of a row whose extensions begin as soon as the batch continues."""
 
 
-def _cause(number: int, results: list[Result], parents: list[_Kin | None]) -> Result:
-    """Return the result on which it depends whether a row can begin: its own, or an ancestor's."""
+def _cause(number: int, results: list[Result], parents: list[_RowLink | None]) -> Result:
+    """Return the result that keeps a row from beginning: its own, or that of an ancestor."""
     seen: set[int] = set()
     while results[number - 1].state is ResultState.NOT_STARTED and number not in seen:
         seen.add(number)
         parent = parents[number - 1]
-        if parent is None or results[parent.number - 1].state in _FOLLOWED:
+        if parent is None or results[parent.number - 1].state in _EXTENDABLE:
             break
         number = parent.number
     return results[number - 1]
 
 
-def _link(file: str | None) -> str | None:
-    """Return a path as a relative URL, unless it leads elsewhere."""
+def _relative_url(file: str | None) -> str | None:
+    """Return a path as a relative URL; `None` if it leads out of the folder."""
     if not file or re.match(r"[a-zA-Z][\w+.-]*:|[/\\]", file) or ".." in re.split(r"[/\\]", file):
         return None
     try:
-        # As os.fsdecode() has it: names of files need not be UTF-8.
+        # As os.fsdecode() does: names of files need not be UTF-8.
         return quote(file, errors="surrogateescape")
     except UnicodeEncodeError:
         return None
@@ -191,7 +196,7 @@ def _facts(result: Result) -> list[str]:
     if _is_known(result.duration):
         facts.append(f"{result.duration:.1f} s")
     if _is_known(result.took):
-        facts.append(f"took {_span(result.took)}")
+        facts.append(f"took {_in_words(result.took)}")
     return facts
 
 
@@ -199,7 +204,7 @@ def _is_known(seconds: float | None) -> TypeGuard[float]:
     return seconds is not None and math.isfinite(seconds) and seconds >= 0
 
 
-def _span(seconds: float) -> str:
+def _in_words(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s" if seconds >= 1 else "under 1 s"
@@ -210,7 +215,7 @@ def _span(seconds: float) -> str:
 
 
 def _shape(results: list[Result]) -> Literal["wide", "square", "tall"]:
-    """Return the shape of the middle video, which is that of every video's place."""
+    """Return the shape of the median video. All cards have it, so that they form a grid."""
     ratios = [result.width / result.height for result in results if result.width and result.height]
     ratio = statistics.median(ratios) if ratios else 16 / 9
     return "wide" if ratio > 1.2 else "tall" if ratio < 0.8 else "square"
@@ -223,14 +228,14 @@ def _template() -> Template:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_visible,
+        finalize=_printable,
     )
     environment.filters["digest"] = _digest
     return environment.get_template(NAME)
 
 
 def _digest(text: str) -> str:
-    """Return what a Content-Security-Policy knows an inline script or style by."""
+    """Return the hash of an inline script or style for the Content-Security-Policy."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -240,10 +245,11 @@ _CONTROLS = {
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
+"""Symbols for control characters, and the replacement character for lone surrogates."""
 
 
-def _visible(value: Any) -> Any:
-    """Replace what HTML cannot hold or would not show, in every text that is put in."""
+def _printable(value: Any) -> Any:
+    """Replace characters that HTML does not allow or show, in each value of the template."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return value.replace("\r\n", "\n").translate(_CONTROLS)
     return value

@@ -1,4 +1,4 @@
-"""Commands to type for a row that has no video."""
+"""Next steps: the command lines that get a video for a row that has none."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 from luma_async.batch.results import Result, ResultState
 from luma_async.shell import command_about, shell_word
 
-_MOST_NAMED = 20
-"""Keys in one command line; of more, nobody could read it."""
+_MAX_NAMED = 20
+"""Maximum number of keys in one command line; a longer one would not be readable."""
 
 
 class Commands(NamedTuple):
-    """The command lines of a batch.
+    """Command lines of a batch.
 
-    `go_on` continues it, `retry` tries failed rows again, `settle` settles an uncertain row if the
-    row's key follows, and `settle_all` frees all of them.
+    `go_on` continues the batch, and `retry` also submits failed rows again. `settle`, followed by
+    the key of an uncertain row, settles it, and `settle_all` frees all uncertain rows.
     """
 
     go_on: str
@@ -26,14 +26,14 @@ class Commands(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A command line, and what it is for."""
+    """A command line with its purpose."""
 
     purpose: str
     command: str
 
 
 def steps(result: Result, commands: Commands) -> list[Step]:
-    """Return what gets a row its video."""
+    """Return the steps that may get a row its video."""
     go_on, retry = commands.go_on, commands.retry
     match result.state:
         case ResultState.DONE:
@@ -62,7 +62,7 @@ def _settling(result: Result, settle: str | None) -> list[tuple[str, str]]:
 
 
 def settling_steps(results: Sequence[Result], commands: Commands) -> list[Step]:
-    """Return what settles all uncertain rows of a batch, and then goes on."""
+    """Return the steps that settle all uncertain rows of a batch, and then continue it."""
     keys = [result.key for result in results if result.state is ResultState.UNCERTAIN]
     if not keys or commands.settle is None:
         return []
@@ -78,17 +78,18 @@ def settling_steps(results: Sequence[Result], commands: Commands) -> list[Step]:
 
 
 def settle_all(keys: Sequence[str], settle: str, *, has_others: bool) -> str:
-    """Return the command line that frees all of some uncertain keys.
+    """Return the command line that frees uncertain keys to be submitted again.
 
-    `has_others` is whether the journal may have uncertain jobs of somebody else.
+    `has_others` is `True` if the journal may have uncertain jobs of other programs: then the keys
+    are named.
     """
-    if keys and (len(keys) == 1 or (has_others and len(keys) <= _MOST_NAMED)):
+    if keys and (len(keys) == 1 or (has_others and len(keys) <= _MAX_NAMED)):
         return command_about(settle, *keys, options="--resubmit")
     return f"{settle} --all --resubmit"
 
 
 def settle_accepted(keys: Sequence[str], settle: str) -> str:
-    """Return the command line that names the tasks of uncertain keys that were accepted."""
+    """Return the command line that settles uncertain keys with the ids of their tasks."""
     if len(keys) == 1:
         return command_about(settle, *keys, options="--id TASK_ID")
     return f"{settle} --ids FILE"

@@ -1,4 +1,4 @@
-"""Problems of a manifest: each with its place, its field, and what to do about it."""
+"""Problems of a manifest: each has its place, its field, and a text that says how to correct it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from typing import Any
 
 from luma_async.errors import ManifestError
 
-MOST_SHOWN = 50
+_MAX_SHOWN = 50
+"""Maximum number of problems in the text of one error; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong; lines and columns count from 1, and 0 means no one of them.
+    """A problem at a place of a file.
 
-    In a spreadsheet the line is the number of the row.
+    Lines and columns are counted from 1; 0 stands for an unknown one. In a spreadsheet, the line is
+    the number of the row.
     """
 
     line: int
     column: int
     text: str
     field: str = ""
-    """The column or field that it is about, if it is about the content of one."""
+    """Name of the column or field with the problem, if it is about the content of one."""
 
     def at(self, path: Path) -> str:
-        """Return it as editors and compilers write it: `file:line:column: text`."""
+        """Return the problem in the format of compilers: `file:line:column: field: text`."""
         place = [str(path), *(str(number) for number in (self.line, self.column) if number)]
-        said = ": ".join([":".join(place), *([self.field] if self.field else []), self.text])
-        return " ".join(said.splitlines())  # a name may hold line breaks
+        text = ": ".join([":".join(place), *([self.field] if self.field else []), self.text])
+        return " ".join(text.splitlines())  # a name may contain line breaks
 
     def fields(self, path: Path) -> dict[str, Any]:
-        """Return it as data, with `None` where there is nothing."""
+        """Return the problem as JSON values; unknown ones are `None`."""
         return {
             "file": str(path),
             "line": self.line or None,
@@ -43,7 +45,7 @@ class Problem:
 
 
 class TableError(Exception):
-    """A file that cannot be read as a table; nothing of it can."""
+    """Error of a file that cannot be read as a table at all."""
 
     def __init__(self, line: int, column: int, text: str) -> None:
         super().__init__(text)
@@ -51,9 +53,9 @@ class TableError(Exception):
 
 
 def manifest_error(path: Path, problems: Iterable[Problem]) -> ManifestError:
-    """Return the error that says all of them, in the order of the file."""
+    """Return an error with all problems, in the order of the file."""
     found = sorted(problems)
-    lines = [problem.at(path) for problem in found[:MOST_SHOWN]]
-    if len(found) > MOST_SHOWN:
-        lines.append(f"and {len(found) - MOST_SHOWN:,} more")
+    lines = [problem.at(path) for problem in found[:_MAX_SHOWN]]
+    if len(found) > _MAX_SHOWN:
+        lines.append(f"and {len(found) - _MAX_SHOWN:,} more")
     return ManifestError("\n".join(lines), [problem.fields(path) for problem in found])

@@ -1,4 +1,4 @@
-"""Progress: where a batch stands."""
+"""Progress: counts of the rows of a running batch, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of rows; they are changed while the batch runs.
+    """Counts of rows. They change while the batch runs.
 
     Attributes:
         total: rows of the manifest.
-        before: those that had ended in earlier runs.
-        submitted: those handed to the client in this run, to be submitted or found in the journal.
-        running: those of them whose job has not ended.
-        done: those whose video is made, in this run.
-        downloaded: those of them whose file is here.
-        failed: rows that have ended in this run without a file.
-        paid: jobs that were submitted anew in this run, and accepted or perhaps accepted.
-        repeated: those of them whose earlier submission is uncertain, so that they may be paid for
-            twice.
-        mean: seconds that a job takes on average: in this run, or before its first has ended as
-            was learned in earlier ones; `None` if nobody knows.
-        limit: how many jobs may be paid for in this run, if that is limited.
+        before: rows that had ended in earlier runs.
+        submitted: rows handed to the client in this run, to be submitted or found in the journal.
+        running: submitted rows whose job has not ended.
+        done: submitted rows whose job completed.
+        downloaded: rows whose video was downloaded in this run.
+        failed: rows that have ended in this run without a video.
+        paid: jobs that were submitted in this run and are not rejected: they are accepted,
+            uncertain, or still being submitted.
+        repeated: paid jobs whose earlier submission is uncertain, so that they may be paid twice.
+        mean: mean seconds that a job takes: in this run or, until its first job has ended, as
+            learned in earlier runs; `None` if unknown.
+        limit: maximum number of jobs to pay for in this run; `None` if there is no limit.
 
     """
 
@@ -37,21 +37,21 @@ class Progress:
     repeated: int = 0
     mean: float | None = None
     limit: int | None = None
-    _seen: int = 0
+    _observed: int = 0
 
     @property
     def left(self) -> int:
-        """Rows that have not ended, in a file or without one."""
+        """Number of rows that have not ended."""
         return max(0, self.total - self.before - self.downloaded - self.failed)
 
     def observe(self, seconds: float) -> None:
-        """Take in how long a job took."""
-        self._seen += 1
-        before = self.mean if self.mean is not None and self._seen > 1 else 0.0
-        self.mean = before + (seconds - before) / self._seen
+        """Add the duration of a job to the mean."""
+        self._observed += 1
+        before = self.mean if self.mean is not None and self._observed > 1 else 0.0
+        self.mean = before + (seconds - before) / self._observed
 
     def seconds_left(self, at_once: int) -> float | None:
-        """Return about how many seconds are left, at so many jobs at once; `None` if unknown."""
+        """Return an estimate of the seconds left, with `at_once` jobs; `None` if unknown."""
         if self.mean is None:
             return None
         left = self.left

@@ -1,74 +1,76 @@
-"""Queue: which row comes next, where some can only begin when others have ended."""
+"""Queue: the order of the rows, if some of them extend others."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from luma_async.batch.rows import Row
 
 
 class Queue:
-    """Gives rows in their order, and those that continue a video as soon as that is made.
+    """Yields rows in their order, and extensions as soon as their source has a video.
 
-    Every row that is given comes back: through `made` if there is a video, through `not_made` if
-    there is none.
+    Each yielded row is reported back: with `made` if it has a video, otherwise with `not_made`.
+
+    Args:
+        rows: the rows to run.
+        made: keys of rows that have a video already.
+
     """
 
     def __init__(self, rows: Iterable[Row], *, made: Iterable[str]) -> None:
-        """Take the rows to run; `made` are keys of rows whose videos are there already."""
-        self._roots: deque[Row] = deque()
+        self._rows: deque[Row] = deque()
         self._ready: deque[Row] = deque()
-        self._children: dict[str, list[Row]] = {}
-        self._out: set[str] = set()
+        self._extensions: dict[str, list[Row]] = {}
+        self._running: set[str] = set()
         self._is_stopped = False
-        self._moved = asyncio.Event()
-        there = set(made)
+        self._has_changed = asyncio.Event()
+        with_video = set(made)
         for row in rows:
-            if row.parent is None or row.parent in there:
-                self._roots.append(row)
+            if row.parent is None or row.parent in with_video:
+                self._rows.append(row)
             else:
-                self._children.setdefault(row.parent, []).append(row)
+                self._extensions.setdefault(row.parent, []).append(row)
 
-    async def rows(self) -> AsyncIterator[Row]:
-        """Yield rows until there will be no more, or `stop` was called."""
+    async def rows(self) -> AsyncGenerator[Row, None]:
+        """Yield rows until none is left that could begin, or `stop` is called."""
         while not self._is_stopped:
-            if self._ready or self._roots:
-                row = (self._ready or self._roots).popleft()
-                self._out.add(row.key)
+            if self._ready or self._rows:
+                # Extensions come first: a chain of five takes five times as long as its first row.
+                row = (self._ready or self._rows).popleft()
+                self._running.add(row.key)
                 yield row
-            elif not self._out:
+            elif not self._running:
                 return
             else:
-                self._moved.clear()
-                await self._moved.wait()
+                self._has_changed.clear()
+                await self._has_changed.wait()
 
     def made(self, key: str) -> None:
-        """Note that a row's video is made."""
-        self._ready.extend(self._children.pop(key, ()))
-        self._back(key)
+        """Note that a row has a video, so that its extensions can begin."""
+        self._ready.extend(self._extensions.pop(key, ()))
+        self._running.discard(key)
+        self._has_changed.set()
 
     def not_made(self, key: str) -> list[Row]:
-        """Note that a row has no video, and return those that can never begin, nearest first."""
+        """Note that a row has no video, and return all rows that can never begin, nearest first."""
         lost: list[Row] = []
         keys = deque([key])
         while keys:
-            children = self._children.pop(keys.popleft(), [])
-            lost += children
-            keys.extend(child.key for child in children)
-        self._back(key)
+            extensions = self._extensions.pop(keys.popleft(), [])
+            lost += extensions
+            keys.extend(row.key for row in extensions)
+        self._running.discard(key)
+        self._has_changed.set()
         return lost
 
     def skip(self, key: str) -> None:
-        """Put a row aside for this run, and with it those that continue it."""
+        """Leave out a row, and all rows that extend it, in this run."""
         self.not_made(key)
 
     def stop(self) -> None:
-        """Give no more rows."""
+        """Yield no more rows."""
         self._is_stopped = True
-        self._moved.set()
-
-    def _back(self, key: str) -> None:
-        self._out.discard(key)
-        self._moved.set()
+        self._has_changed.set()

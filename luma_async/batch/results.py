@@ -1,45 +1,58 @@
-"""Result: what became of one row of a batch."""
+"""Results: the states of the rows of a batch, as `results.jsonl` and the gallery have them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import PurePath
+from typing import Any
+
+from luma_async.batch.rows import Row
+from luma_async.errors import (
+    GenerationFailedError,
+    LumaError,
+    NotFoundError,
+    SubmissionUncertainError,
+)
+from luma_async.generation import Generation
+from luma_async.tasks.run_many import Outcome
 
 
 class ResultState(StrEnum):
-    """The state of a row."""
+    """State of a row."""
 
     DONE = "done"
-    """Its video is in the folder."""
+    """The video is in the folder."""
     NOT_DOWNLOADED = "not downloaded"
-    """It is accepted and paid for, and its file is not here yet."""
+    """The job was accepted and is paid for, but its video is not in the folder yet."""
     FAILED = "failed"
-    """The server made no video of it."""
+    """The job failed at the server."""
     LOST = "lost"
-    """It is paid for, and the server did not know it any more; it is looked for in each run."""
+    """The job is paid for, but the server did not find it. Each run asks for it again."""
     UNCERTAIN = "uncertain"
-    """It may have been accepted and paid for; its key is settled by the user."""
+    """The job may have been accepted and paid for. The user settles its job key."""
     NOT_STARTED = "not started"
-    """No job was taken: the server refused it, or what it continues has no video."""
+    """No job was accepted: the server rejected it, or the row that it extends has no video."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The result of one row of a manifest.
+    """Result of one row of a manifest.
 
     Attributes:
-        key: the row's name.
-        line: where it stands in the manifest, the first line being 1.
-        state: what became of it.
-        prompt: what it shall show.
-        extends: the key of the row that it continues, or the id of a task.
-        id: the server's id of the job, if there is one.
-        file: the video, relative to the folder, with forward slashes.
-        error: why there is none, in a sentence.
-        duration: of the video, in seconds, where the server says.
-        took: seconds until the job had ended, with what it waited for its turn, if that was seen.
-        asks: a digest of what is asked for; another one means that the row was changed.
-        width, height: of the video, in pixels, where the server says.
+        key: the job key of the row.
+        line: the line of the row in the manifest, counted from 1.
+        state: the state of the row.
+        prompt: the prompt of the row.
+        extends: the key of the row that the row extends, or the id of a task.
+        id: the server's id of the job, if it is known.
+        file: the path of the video, relative to the folder, with forward slashes.
+        error: the reason why there is no video, as a sentence.
+        duration: the duration of the video in seconds, if the server reported it.
+        took: seconds from the submission to the end of the job, including the time that it waited
+            for a free place, if this run submitted it.
+        asks: a digest of the request; it changes when the row is edited.
+        width, height: the size of the video in pixels, if the server reported it.
 
     """
 
@@ -56,3 +69,90 @@ class Result:
     asks: str | None = None
     width: int | None = None
     height: int | None = None
+
+
+def result_of_video(
+    row: Row,
+    generation: Generation,
+    *,
+    file: PurePath | None,
+    error: LumaError | None,
+    took: float | None,
+) -> Result:
+    """Return the result of a completed job, with its `file` or with the `error` of the download."""
+    return Result(
+        key=row.key,
+        line=row.line,
+        state=ResultState.NOT_DOWNLOADED if file is None else ResultState.DONE,
+        prompt=row.request.prompt,
+        extends=row.extends,
+        id=generation.id,
+        file=None if file is None else file.as_posix(),
+        error=None if error is None else str(error),
+        took=None if took is None else round(took, 2),
+        asks=row.asks,
+        duration=_reported(generation, "duration"),
+        width=_reported(generation, "width"),
+        height=_reported(generation, "height"),
+    )
+
+
+def result_of_error(row: Row, outcome: Outcome, *, was_uncertain: bool) -> Result:
+    """Return the result of a row whose outcome is an error.
+
+    A row that `was_uncertain` before this run stays uncertain if its new submission was rejected.
+    """
+    error = outcome.error
+    why = str(error)
+    if isinstance(error, SubmissionUncertainError):
+        state = ResultState.UNCERTAIN
+    elif was_uncertain and outcome.id is None:
+        state = ResultState.UNCERTAIN
+        why = f"{why.rstrip('.')}. An earlier submission with its job key may have been accepted."
+    elif isinstance(error, GenerationFailedError) and outcome.id is not None:
+        state = ResultState.FAILED
+    elif isinstance(error, NotFoundError) and outcome.id is not None:
+        state = ResultState.LOST
+    elif outcome.id is not None:  # the job was accepted, and its end is not known yet
+        state = ResultState.NOT_DOWNLOADED
+    else:
+        state = ResultState.NOT_STARTED
+    return Result(
+        key=row.key,
+        line=row.line,
+        state=state,
+        prompt=row.request.prompt,
+        extends=row.extends,
+        id=outcome.id,
+        error=why,
+        asks=row.asks,
+    )
+
+
+def result_unknown_to_journal(before: Result) -> Result:
+    """Return the result of a row that is paid for, but is not in the journal."""
+    why = (
+        f"It was paid for as task {before.id}, but it is not in this journal. Name the journal "
+        "that has it, or delete its line in results.jsonl to submit the row again."
+    )
+    return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, error=why)
+
+
+def result_without_source(row: Row) -> Result:
+    """Return the result of a row that extends a row without a video."""
+    return Result(
+        key=row.key,
+        line=row.line,
+        state=ResultState.NOT_STARTED,
+        prompt=row.request.prompt,
+        extends=row.parent,
+        error=f"row {row.parent!r}, which it extends, has no video",
+        asks=row.asks,
+    )
+
+
+def _reported(generation: Generation, name: str) -> Any:
+    """Return a fact about the video: servers report it with `video` or with `video_raw`."""
+    assets = (generation.video, generation.video_raw)
+    found = [getattr(asset, name) for asset in assets if asset is not None]
+    return next((value for value in found if value is not None), None)

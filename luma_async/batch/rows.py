@@ -1,4 +1,4 @@
-"""Row: one job of a manifest, checked."""
+"""Rows: the checked jobs of a manifest, and the references between them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Row:
     """One job of a manifest.
 
     Attributes:
-        key: its name, which no other row has.
-        line: where it stands, the first line being 1.
-        request: what is asked for.
-        asks: a digest of it, which changes when the row does.
-        parent: the key of the row whose video it continues.
-        source_id: the id of the task whose video it continues, if that is no row.
+        key: the job key, unique in the manifest.
+        line: the line of the row, counted from 1.
+        request: the request.
+        asks: a digest of the request; it changes when the row is edited.
+        parent: the key of the row that this row extends.
+        source_id: the id of the task that this row extends, if that is not a row.
 
     """
 
@@ -33,53 +33,56 @@ class Row:
 
     @property
     def extends(self) -> str | None:
-        """What it continues: a row's key or a task's id."""
+        """Key of the row, or id of the task, that this row extends."""
         return self.parent or self.source_id
 
 
 _TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-TASK_MARK = "id:"
-"""Before the id of a task that does not look like one."""
+"""A UUID. Without `TASK_ID_PREFIX`, any other reference can only be a misspelt key."""
+
+TASK_ID_PREFIX = "id:"
+"""Prefix of a reference to a task whose id is not a UUID."""
 
 
 def task_id(reference: str) -> str | None:
-    """Return the id of a task, if a reference that is no row's key is one.
+    """Return the id of a task that a reference names; `None` if it does not name a task.
 
     >>> task_id("id:job-1")
     'job-1'
     """
-    if reference.startswith(TASK_MARK):
-        return reference.removeprefix(TASK_MARK).strip() or None
+    if reference.startswith(TASK_ID_PREFIX):
+        return reference.removeprefix(TASK_ID_PREFIX).strip() or None
     return reference if _TASK_ID.fullmatch(reference) else None
 
 
-def circles(
+def reference_cycles(
     parents: dict[str, str | None], places: dict[str, tuple[int, int]]
 ) -> Iterator[Problem]:
-    """Yield each circle of rows once, where the first of its rows stands.
+    """Yield a problem for each cycle of rows, at the place of the first of its rows.
 
-    `parents` names the row that each row continues; `places` are lines and columns.
+    `parents` maps the key of each row to the key of the row that it extends; `places` has the lines
+    and columns of these references.
     """
     finished: set[str] = set()
     for start in parents:
-        way: list[str] = []
-        on_way: dict[str, int] = {}
+        path: list[str] = []
+        position: dict[str, int] = {}
         key: str | None = start
-        while key is not None and key in parents and key not in finished and key not in on_way:
-            on_way[key] = len(way)
-            way.append(key)
+        while key is not None and key in parents and key not in finished and key not in position:
+            position[key] = len(path)
+            path.append(key)
             key = parents[key]
-        if key is not None and key in on_way:
-            circle = way[on_way[key] :]
-            first = min(circle, key=lambda each: places[each])
-            turn = circle.index(first)
+        if key is not None and key in position:
+            cycle = path[position[key] :]
+            first = min(cycle, key=lambda each: places[each])
+            start_of_cycle = cycle.index(first)
             line, column = places[first]
-            yield Problem(line, column, _told(circle[turn:] + circle[:turn]))
-        finished.update(way)
+            yield Problem(line, column, _describe(cycle[start_of_cycle:] + cycle[:start_of_cycle]))
+        finished.update(path)
 
 
-def _told(circle: Sequence[str]) -> str:
-    if len(circle) == 1:
-        return f"row {circle[0]!r} continues itself"
-    shown = [*circle[:5], *(["..."] if len(circle) > 5 else []), circle[0]]
-    return "these rows continue each other in a circle: " + " -> ".join(shown)
+def _describe(cycle: Sequence[str]) -> str:
+    if len(cycle) == 1:
+        return f"row {cycle[0]!r} extends itself"
+    shown = [*cycle[:5], *(["..."] if len(cycle) > 5 else []), cycle[0]]
+    return "these rows extend each other in a cycle: " + " -> ".join(shown)

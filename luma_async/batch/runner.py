@@ -1,62 +1,46 @@
-"""Batch: every row of a manifest becomes a file, once, however often it is stopped."""
+"""Batch runner: submit the rows of a manifest, download their videos, and record the results."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 
-from luma_async.batch import outcomes
+from luma_async.batch.circuit_breaker import CircuitBreaker
 from luma_async.batch.manifest import Manifest
+from luma_async.batch.plan import Plan, RowState, make_plan
 from luma_async.batch.progress import Progress
 from luma_async.batch.queue import Queue
-from luma_async.batch.results import Result, ResultState
-from luma_async.batch.results_file import Results, is_lasting
-from luma_async.batch.rows import Row
+from luma_async.batch.results import (
+    Result,
+    result_of_error,
+    result_of_video,
+    result_without_source,
+)
+from luma_async.batch.results_file import ResultsFile, has_file
 from luma_async.client import LumaClient
 from luma_async.concurrency import to_completion
 from luma_async.errors import (
-    APIConnectionError,
-    APIError,
-    AuthenticationError,
     BatchError,
-    ClientClosedError,
     ConfigurationError,
-    InsufficientCreditsError,
-    JournalError,
     LumaError,
-    PermissionDeniedError,
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
-from luma_async.generation import Generation
-from luma_async.journal import EntryState
 from luma_async.media.downloads import Download, Source, download_all
 from luma_async.media.filenames import safe_stem
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
-from luma_async.tasks.run_many import Outcome
+from luma_async.tasks.run_many import Job, Outcome
 
 VIDEOS = "videos"
-_FATAL = (
-    AuthenticationError,
-    InsufficientCreditsError,
-    JournalError,
-    ConfigurationError,
-    ClientClosedError,
-)
-"""What every further row would meet as well."""
-
-_MOST_IN_VAIN = 10
-"""Rows one after another that reached nothing, were forbidden, or left no file: so will all."""
+"""Name of the folder of the videos."""
 
 
 class Batch:
@@ -66,20 +50,21 @@ class Batch:
     >>> async for result in batch.run():                              # doctest: +SKIP
     ...     print(result.key, result.state, result.file or result.error)
 
-    The client needs a journal: with it, running the same again goes on where it was, and pays for
-    nothing twice. `results.jsonl` in the folder has a line for each row that has ended.
+    The client needs a journal. With the journal, another run of the same manifest continues where
+    the last one ended, and pays for nothing twice. `results.jsonl` in the folder has a line for
+    each row that has ended.
 
     Args:
         luma: the client.
-        manifest: what is to be made.
-        folder: where it goes, made if need be: `videos/`, with a file for each row named by its
-            key, and `results.jsonl`.
-        max_tasks: jobs that run at once.
-        limit_jobs: stop submitting after so many paid jobs.
-        retry_failed: submit anew what failed in an earlier run.
-        retry_uncertain: submit once more each row that an earlier run left uncertain. It may have
-            been accepted, so that may pay for it twice. A row that becomes uncertain in this run
-            stays so.
+        manifest: the rows to run.
+        folder: the folder for `results.jsonl` and for `videos/`, where each file is named by the
+            key of its row. It is created if it does not exist.
+        max_tasks: maximum number of jobs that run at once.
+        limit_jobs: maximum number of jobs to pay for in this run.
+        retry_failed: submit rows again that failed in an earlier run.
+        retry_uncertain: submit rows again that an earlier run left uncertain. Their jobs may have
+            been accepted, so that may pay for them twice. A row that becomes uncertain in this run
+            stays uncertain.
 
     """
 
@@ -99,55 +84,51 @@ class Batch:
         self.folder = Path(folder)
         self.max_tasks = max_tasks
         self.progress = Progress(len(manifest.rows), limit=limit_jobs)
-        self.problem: LumaError | None = None
-        """What every row meets, if there is such a thing: a wrong key, a host that is not there."""
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
-        self._children_left: Counter[str] = Counter()
         self._retry_failed = retry_failed
         self._retry_uncertain = retry_uncertain
-        self._is_stopped = False
-        self._queue: Queue | None = None
-        self._results = Results(self.folder)
+        self._results = ResultsFile(self.folder)
+        self._states: dict[str, RowState] = {}
+        self._queue = Queue((), made=())
+        self._breaker = CircuitBreaker()
         self._has_run = False
-        self._ended: set[str] = set()
-        self._known: Mapping[str, EntryState] = {}
-        self._begun: dict[str, tuple[float, bool]] = {}
-        self._made: dict[str, Generation | str] = {}
-        self._took: dict[str, float] = {}
-        self._in_vain = 0
-        self._undelivered = 0
-        self._was_reached = False
-        self._unreached: LumaError | None = None
+        self._is_stopped = False
+        self._new_running = 0
+        """Number of running jobs that this run pays for, unless they are rejected."""
         self._has_ended = asyncio.Event()
 
     @property
-    def results(self) -> list[Result]:
-        """What became of each row that has ended, in this run or before, in the manifest's order.
+    def problem(self) -> LumaError | None:
+        """The error that concerns all rows, if any: a wrong API key, an unreachable host, ..."""
+        return self._breaker.problem
 
-        Behind them stands what became of rows that other manifests had in this folder.
+    @property
+    def results(self) -> list[Result]:
+        """Results of the rows that have ended, in this run or before, in the order of the manifest.
+
+        The results of other manifests in the same folder follow.
         """
         found = self._results.all
         ours = [found[key] for key in self._rows if key in found]
         return ours + [result for key, result in found.items() if key not in self._rows]
 
     def stop(self) -> None:
-        """Submit no more rows; jobs that run are watched to their end and downloaded.
+        """Submit no more rows. Running jobs are watched to their end and downloaded.
 
-        Rows that wait for their turn in the client are still submitted, unless
+        Rows that wait for a free place in the client are still submitted, unless
         `LumaClient.stop_submitting()` is called as well.
         """
         self._is_stopped = True
         self._has_ended.set()
-        if self._queue is not None:
-            self._queue.stop()
+        self._queue.stop()
 
     async def run(self) -> AsyncGenerator[Result, None]:
-        """Run it, once, and yield what became of each row that had no lasting result before.
+        """Run the batch and yield the result of each row that had not ended before.
 
-        To leave early call `stop()` and read on, or close it (`contextlib.aclosing`): what runs
-        then goes on at the server, and the next run takes it up.
+        To leave early, call `stop()` and read on, or close this generator (`contextlib.aclosing`):
+        the running jobs continue at the server, and the next run finds them. A batch runs once.
 
         Raises:
             BatchError: the folder cannot be used.
@@ -159,233 +140,182 @@ class Batch:
         self._has_run = True
         results = self._results
         try:
-            await to_completion(self._open)
-            self.progress.mean = await self._learned_duration()
-            self._known = await self._journal.states()
-            held_back = self._held_back()
-            self.progress.failed += len(held_back)
-            rest = [
-                row
-                for key, row in self._rows.items()
-                if key not in self._ended and key not in held_back
-            ]
-            self._children_left.update(row.parent for row in rest if row.parent is not None)
-            self._queue = Queue(rest, made=self._made)
+            plan = await self._plan()
+            self._states = plan.states
+            self._queue = Queue(
+                plan.left,
+                made=(key for key, state in plan.states.items() if state.video is not None),
+            )
             if self._is_stopped:
                 self._queue.stop()
-            for result in [*held_back.values(), *self._never_begun_from(held_back)]:
+            self.progress.before = plan.finished
+            self.progress.failed += len(plan.held_back)
+            never_begun = [each for key in plan.without_video for each in self._give_up_on(key)]
+            for result in [*plan.held_back, *never_begun]:
                 results.add(result)
                 yield result
-            async with aclosing(download_all(self._outcomes(), self._deliver)) as files:
-                async for file in files:
-                    for result in self._results_of(file):
+            async with aclosing(download_all(self._outcomes(), self._deliver)) as downloads:
+                async for download in downloads:
+                    for result in self._results_of(download):
                         results.add(result)
                         yield result
-            if not self._was_reached:
-                self.problem = self.problem or self._unreached
+            self._breaker.batch_ended()
         finally:
             results.close()
 
-    async def _open(self) -> None:
-        await anyio.to_thread.run_sync(self._prepare_folder)
+    async def _plan(self) -> Plan:
+        """Read the results of earlier runs and the journal, and plan the rest of the rows."""
+        with_file: set[str] = set()
+        await to_completion(anyio.to_thread.run_sync(self._prepare_folder, with_file))
+        self.progress.mean = await self._learned_duration()
+        return make_plan(
+            self._rows.values(),
+            results=self._results.all,
+            with_file=with_file,
+            entries=await self._journal.states(),
+            retry_failed=self._retry_failed,
+            retry_uncertain=self._retry_uncertain,
+        )
 
-    def _prepare_folder(self) -> None:
-        """Read what became of the rows so far, and make room for videos before any is paid for."""
-        found = self._results
-        found.open()
+    def _prepare_folder(self, with_file: set[str]) -> None:
+        """Open the results, create the folder of the videos, and look for those that are there.
+
+        This comes before any submission, so that no job is paid for whose video has no place.
+        """
+        results = self._results
+        results.open()
         try:
             (self.folder / VIDEOS).mkdir(exist_ok=True)
         except OSError as error:
             raise BatchError(
-                f"There can be no folder {str(self.folder / VIDEOS)!r} for the videos: "
+                f"The folder {str(self.folder / VIDEOS)!r} cannot be created: "
                 f"{error.strerror or error}. Nothing was submitted."
             ) from None
-        for key in found.all.keys() & self._rows.keys():
-            row, result = self._rows[key], found.all[key]
-            found.all[key] = result = replace(result, line=row.line)
-            if is_lasting(result, row, self.folder, retry_failed=self._retry_failed):
-                self._ended.add(key)
-                if result.id is not None and result.state is ResultState.DONE:
-                    self._made[key] = result.id
-        self.progress.before = len(self._ended)
-
-    def _held_back(self) -> dict[str, Result]:
-        """Return rows that are paid for, and that the journal does not know."""
-        found = self._results.all
-        held_back = {}
-        for key in (found.keys() & self._rows.keys()) - self._ended - self._known.keys():
-            result = found[key]
-            is_changed = result.asks not in (None, self._rows[key].asks)
-            may_be_paid_anew = result.id is None or result.state is ResultState.FAILED
-            if not (is_changed or may_be_paid_anew):
-                held_back[key] = outcomes.unknown_to_journal(result)
-        return held_back
-
-    def _never_begun_from(self, held_back: Iterable[str]) -> list[Result]:
-        """Return the rows that cannot begin whatever this run brings."""
-        without_video = {*held_back, *(self._ended - self._made.keys())}
-        return [lost for key in without_video for lost in self._never_begun(key)]
+        for key in results.all.keys() & self._rows.keys():
+            results.all[key] = result = replace(results.all[key], line=self._rows[key].line)
+            if has_file(result, self.folder):
+                with_file.add(key)
 
     async def _learned_duration(self) -> float | None:
-        """Return how many seconds a job takes, as far as that was learned in earlier runs."""
+        """Return the seconds that a job takes, if earlier runs have learned them."""
         learned = await self._journal.learned(self._luma.base_url)
         try:
-            # Not its mean, in which a minute that was expected at first weighs for long.
+            # Not the mean: it starts from an assumed minute, which weighs for long.
             return Lifetime.from_state(learned[EVERY_KIND]).median
         except (KeyError, ValueError):
             return None
 
     async def _outcomes(self) -> AsyncIterator[Outcome]:
-        ended = self._luma.run_many(
-            self._requests(),
+        outcomes = self._luma.run_many(
+            self._jobs(),
             max_tasks=self.max_tasks,
             retry_failed=self._retry_failed,
             retry_uncertain="once" if self._retry_uncertain else False,
         )
-        async with aclosing(ended):
-            async for outcome in ended:
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
                 self._note(outcome)
                 yield outcome
 
-    async def _requests(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        assert self._queue is not None  # noqa: S101  it is made before
+    async def _jobs(self) -> AsyncGenerator[Job, None]:
+        """Yield the job of each row that can begin, while jobs may be paid for."""
+        progress = self.progress
         async for row in self._queue.rows():
-            is_new = self._is_new(row)
-            if is_new and not await self._may_pay():
-                self._queue.skip(row.key)  # others may be paid for already
+            state = self._states[row.key]
+            if state.is_new and progress.limit is not None and not await self._may_pay():
+                self._queue.skip(row.key)  # rows behind it may be paid for already
                 continue
             if self._is_stopped:
                 return
-            self.progress.paid += is_new
-            self.progress.repeated += is_new and self._is_open(row.key)
-            self._begun[row.key] = (time.monotonic(), is_new)
-            self.progress.submitted += 1
-            self.progress.running += 1
-            fields = {name: value for name, value in dict(row.request).items() if value is not None}
-            source = row.source_id if row.parent is None else self._parent_of(row)
-            if source is not None:
-                fields["extends"] = source
-            yield row.key, fields
-
-    def _parent_of(self, row: Row) -> Generation | str:
-        """Return what a row continues, and forget it after the last that does."""
-        parent = row.parent or ""
-        self._children_left[parent] -= 1
-        if self._children_left[parent] > 0:
-            return self._made[parent]
-        return self._made.pop(parent)
+            progress.paid += state.is_new
+            progress.repeated += state.is_new and state.was_uncertain
+            progress.submitted += 1
+            progress.running += 1
+            self._new_running += state.is_new
+            state.started_at = time.monotonic()
+            source = row.source_id if row.parent is None else self._states[row.parent].take_video()
+            yield Job(row.request, row.key, source)
 
     async def _may_pay(self) -> bool:
-        """Whether another job may be paid for, once that is known of those before it."""
+        """Return `True` if another job may be paid for.
+
+        At the limit, this waits for the running jobs: one that was rejected is not paid for.
+        """
         limit = self.progress.limit
         while limit is not None and self.progress.paid >= limit:
-            if self._is_stopped or not any(is_new for _, is_new in self._begun.values()):
+            if self._is_stopped or not self._new_running:
                 return False
             self._has_ended.clear()
             await self._has_ended.wait()
         return True
 
-    def _is_new(self, row: Row) -> bool:
-        """Whether a row is paid for when it is submitted now."""
-        state = self._known.get(row.key)
-        failed = (EntryState.FAILED, EntryState.LOST)
-        return (
-            state is None
-            or (self._retry_failed and state in failed)
-            or (self._retry_uncertain and self._is_open(row.key))
-        )
-
-    def _is_open(self, key: str) -> bool:
-        """Whether an earlier submission of a row may have been accepted, and nobody knows."""
-        # One that is being submitted may be that of a run that was killed.
-        return self._known.get(key) in (EntryState.UNCERTAIN, EntryState.SUBMITTING)
-
     def _note(self, outcome: Outcome) -> None:
-        """Take in the end of a job, before its file comes."""
-        assert self._queue is not None  # noqa: S101  it is made before
-        key = outcome.key or ""
-        begun, is_new = self._begun.pop(key, (0.0, False))
+        """Note the end of a job, before its video is downloaded."""
+        state = self._states[outcome.key or ""]
+        progress = self.progress
+        progress.running -= 1
+        self._new_running -= state.is_new
         self._has_ended.set()
-        self.progress.running -= 1
         if outcome.generation is not None:
-            self._was_reached = True
-            self.progress.done += 1
-            if is_new:
-                self._took[key] = time.monotonic() - begun
-                self.progress.observe(self._took[key])
-            self._in_vain = 0
-            if self._children_left[key] > 0:
-                self._made[key] = outcome.generation
-            self._queue.made(key)
+            progress.done += 1
+            if state.is_new:
+                state.took = time.monotonic() - state.started_at
+                progress.observe(state.took)
+            if state.extensions_left:
+                state.video = outcome.generation
+            self._breaker.job_completed()
+            self._queue.made(state.row.key)
             return
-        error = outcome.error
-        if is_new and outcomes.is_unpaid(outcome):
-            self.progress.paid -= 1
-            self.progress.repeated -= self._is_open(key)
-        if isinstance(error, SubmissionStoppedError):
-            self.progress.submitted -= 1
+        if state.is_new and _is_unpaid(outcome):
+            progress.paid -= 1
+            progress.repeated -= state.was_uncertain
+        if isinstance(outcome.error, SubmissionStoppedError):
+            progress.submitted -= 1
             self.stop()
-            return
-        is_unreachable = isinstance(error, APIConnectionError) and outcome.id is None
-        is_forbidden = isinstance(error, PermissionDeniedError)  # all of it, or one prompt
-        self._in_vain = self._in_vain + 1 if is_unreachable or is_forbidden else 0
-        self._was_reached |= isinstance(error, APIError) or outcome.id is not None
-        if is_unreachable:
-            self._unreached = error
-        problem = _problem_of_all(error)
-        if problem is not None or self._in_vain >= _MOST_IN_VAIN:
-            self._give_up(problem or error)
-
-    def _give_up(self, problem: LumaError | None) -> None:
-        self.problem = self.problem or problem
-        self.stop()
+        elif self._breaker.job_failed(outcome.error, was_accepted=outcome.id is not None):
+            self.stop()
 
     async def _deliver(self, source: Source) -> Download:
-        """Bring the file of a job that has ended well to its place."""
-        assert isinstance(source, Outcome)  # noqa: S101  nothing else goes in
+        """Download the video of a completed job into the folder."""
+        assert isinstance(source, Outcome)  # noqa: S101  the sources are those of `_outcomes`
         if source.generation is None:
             return Download(source, source.id, error=source.error)
         path = self.folder / VIDEOS / f"{safe_stem(source.key or '')}.mp4"
         try:
-            # What stands there without a result may be of another job that had this key.
+            # A file without a result may be of another job that had this key.
             await self._luma.download(source.generation, path, overwrite=True)
         except LumaError as error:
             return Download(source, source.id, error=error)
         return Download(source, source.id, path)
 
-    def _results_of(self, file: Download) -> list[Result]:
-        """Return what became of a row, and of those that can never begin because of it."""
-        outcome = file.source
-        assert isinstance(outcome, Outcome)  # noqa: S101  nothing else went in
-        key = outcome.key or ""
-        row, made = self._rows[key], outcome.generation
+    def _results_of(self, download: Download) -> list[Result]:
+        """Return the result of a row, and of the rows that can never begin because of it."""
+        outcome = download.source
+        assert isinstance(outcome, Outcome)  # noqa: S101  the sources are those of `_outcomes`
         if isinstance(outcome.error, SubmissionStoppedError):
-            return []  # it is still to do
-        if made is None:
+            return []  # the row is still to do
+        state = self._states[outcome.key or ""]
+        row, generation, error = state.row, outcome.generation, download.error
+        if generation is None:
             self.progress.failed += 1
-            result = outcomes.not_made(row, outcome, was_uncertain=self._is_open(key))
-            return [result, *self._never_begun(key)]
-        if file.ok:
+            result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
+            return [result, *self._give_up_on(row.key)]
+        if error is None:
             self.progress.downloaded += 1
-            self._undelivered = 0
         else:
             self.progress.failed += 1
-            self._undelivered += 1
-            if self._undelivered >= _MOST_IN_VAIN:
-                self._give_up(file.error)
-        place = file.path.relative_to(self.folder) if file.path else None
-        took = self._took.pop(key, None)
-        return [outcomes.made(row, made, file=place, error=file.error, took=took)]
+        if self._breaker.download_ended(error):
+            self.stop()
+        file = download.path.relative_to(self.folder) if download.path else None
+        return [result_of_video(row, generation, file=file, error=error, took=state.took)]
 
-    def _never_begun(self, key: str) -> list[Result]:
-        assert self._queue is not None  # noqa: S101  it is made before
+    def _give_up_on(self, key: str) -> list[Result]:
+        """Return the results of the rows that can never begin, because a row has no video."""
         lost = self._queue.not_made(key)
         self.progress.failed += len(lost)
-        return [outcomes.never_begun(row) for row in lost]
+        return [result_without_source(row) for row in lost]
 
 
-def _problem_of_all(error: LumaError | None) -> LumaError | None:
-    """Return what every further row would meet as well, if an error tells of such a thing."""
-    if isinstance(error, SubmissionUncertainError):  # one row is uncertain, the account is empty
-        error = error.cause if isinstance(error.cause, InsufficientCreditsError) else None
-    return error if isinstance(error, _FATAL) else None
+def _is_unpaid(outcome: Outcome) -> bool:
+    """Return `True` if an error tells for certain that nothing was paid."""
+    return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)

@@ -1,4 +1,4 @@
-"""A table in YAML, read row by row."""
+"""YAML tables: read a list of mappings, row by row."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from collections.abc import Iterator
 from typing import Any
 
 from luma_async.batch.problems import Problem, TableError
-from luma_async.batch.tables import Record
+from luma_async.batch.tables import TableRow
 
-_DEEPEST = 30
-"""Levels of nested values."""
+_MAX_DEPTH = 30
+"""Maximum number of levels of nested values."""
 
-_NODE = 128
-"""Characters that one value weighs at least: as much work as a text so long."""
+_NODE_COST = 128
+"""Cost of one value in characters: building it is as much work as copying so long a text."""
 
 
 class _Allowance:
-    """How much the aliases (`*name`) of a file may unfold to.
+    """Limit for the values that the aliases (`*name`) of a file expand to.
 
-    A few hundred characters of aliases of aliases could stand for gigabytes.
+    A few hundred characters of nested aliases could expand to gigabytes ("billion laughs").
     """
 
     def __init__(self, text: str) -> None:
-        self._left = _NODE * len(text) + 2**23
+        self._left = _NODE_COST * len(text) + 2**23
 
     def spend(self, node: Any) -> None:
-        """Count a value in.
+        """Subtract the cost of a value.
 
         Raises:
-            TableError: that was too much.
+            TableError: the allowance is used up.
 
         """
-        self._left -= _NODE + (len(node.value) if isinstance(node.value, str) else 0)
+        self._left -= _NODE_COST + (len(node.value) if isinstance(node.value, str) else 0)
         if self._left < 0:
             mark = node.start_mark
-            problem = "aliases (*name) make too much of this value; write it out where it is needed"
+            problem = "aliases (*name) expand this value too much; write it out instead"
             raise TableError(mark.line + 1, mark.column + 1, problem)
 
 
-def read_yaml(text: str) -> Iterator[Record | Problem]:
-    """Read a list of mappings, whose scalars are taken as they are written.
+def read_yaml(text: str) -> Iterator[TableRow | Problem]:
+    """Read a list of mappings. Scalars are not converted but read as they are written.
 
     (YAML 1.1 would read `16:9` as the number 969.)
 
     Raises:
-        TableError: it is no YAML, or no such list.
-        ModuleNotFoundError: PyYAML is missing.
+        TableError: the file is not valid YAML, or not a list.
+        ModuleNotFoundError: PyYAML is not installed.
 
     """
     try:
         import yaml  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "A file in YAML needs PyYAML: pip install 'luma-async[batch]'", name=error.name
+            "A YAML file needs PyYAML: pip install 'luma-async[batch]'", name=error.name
         ) from None
     allowance = _Allowance(text)
     try:
@@ -62,39 +62,49 @@ def read_yaml(text: str) -> Iterator[Record | Problem]:
             if node.id == "mapping":
                 yield from _mapping(node, line, column, allowance)
             else:
-                yield Problem(line, column, "a row is a mapping, as in: - prompt: a cat dances")
+                yield Problem(
+                    line, column, "a row must be a mapping, as in: - prompt: a cat dances"
+                )
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise TableError(line, column, f"this is no YAML: {error.problem}") from None
+        raise TableError(line, column, f"this is not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise TableError(0, 0, f"this is no YAML: {error}") from None
+        raise TableError(0, 0, f"this is not valid YAML: {error}") from None
     except RecursionError:
         raise TableError(0, 0, "this is nested too deeply") from None
 
 
 def _nodes(yaml: Any, text: str) -> Iterator[Any]:
-    """Yield the nodes of the list, one by one: all of them take 3 kB for each row."""
+    """Yield the nodes of the list one by one, because each row takes 3 kB."""
     loader = _loader(yaml, text)
-    loader.get_event()  # the stream begins
+    loader.get_event()  # the start of the stream
     if loader.check_event(yaml.StreamEndEvent):
-        raise TableError(0, 0, "the file is empty; it is a list of rows, as in: - prompt: a cat")
-    loader.get_event()  # the document
+        raise TableError(
+            0, 0, "the file is empty; it must be a list of rows, as in: - prompt: a cat"
+        )
+    loader.get_event()  # the start of the document
     root = loader.get_event()
     if not isinstance(root, yaml.SequenceStartEvent):
         line, column = root.start_mark.line + 1, root.start_mark.column + 1
-        raise TableError(line, column, "the file is a list of rows, as in: - prompt: a cat dances")
+        raise TableError(
+            line, column, "the file must be a list of rows, as in: - prompt: a cat dances"
+        )
     while not loader.check_event(yaml.SequenceEndEvent):
         yield loader.compose_node(None, None)
     loader.get_event()  # the end of the list
-    loader.get_event()  # of the document
+    loader.get_event()  # the end of the document
     end = loader.get_event()
     if not isinstance(end, yaml.StreamEndEvent):
-        raise TableError(end.start_mark.line + 1, 0, "a second document begins here")
+        raise TableError(
+            end.start_mark.line + 1,
+            0,
+            "the file must have one document, and a second one begins here",
+        )
 
 
 def _loader(yaml: Any, text: str) -> Any:
-    """Return what composes nodes, by libyaml where it is there, and resolves no tags."""
+    """Return a loader that composes nodes and resolves no tags, with libyaml if it is there."""
     is_fast = getattr(yaml, "__with_libyaml__", False)
     bases = (yaml.composer.Composer, yaml.cyaml.CParser) if is_fast else (yaml.SafeLoader,)
     untagged = {
@@ -112,27 +122,27 @@ def _loader(yaml: Any, text: str) -> Any:
 
 def _mapping(
     node: Any, line: int, column: int, allowance: _Allowance
-) -> Iterator[Record | Problem]:
+) -> Iterator[TableRow | Problem]:
     cells: dict[str, Any] = {}
     columns: dict[str, int] = {}
     try:
         for name, value in node.value:
             at = name.start_mark
             if name.id != "scalar":
-                yield Problem(at.line + 1, at.column + 1, "the name of a column is a text")
+                yield Problem(at.line + 1, at.column + 1, "the name of a column must be text")
                 continue
             if name.value in cells:
-                yield Problem(at.line + 1, at.column + 1, f"{name.value!r} stands here twice")
+                yield Problem(at.line + 1, at.column + 1, f"{name.value!r} is here twice")
             columns[name.value] = value.start_mark.column + 1
             cells[name.value] = _cell(value, allowance)
     except (ValueError, RecursionError) as error:
         yield Problem(line, column, f"this cannot be read: {error}")
     else:
-        yield Record(line, cells, columns)
+        yield TableRow(line, cells, columns)
 
 
 def _cell(node: Any, allowance: _Allowance) -> Any:
-    """Return a scalar as it is written, and what is nested as JSON has it."""
+    """Return a scalar as it is written, and a nested value with the types of JSON."""
     if isinstance(node.value, str):
         allowance.spend(node)
         is_null = not node.style and node.value in ("", "~", "null", "Null", "NULL")
@@ -142,8 +152,8 @@ def _cell(node: Any, allowance: _Allowance) -> Any:
 
 def _nested(node: Any, allowance: _Allowance, depth: int) -> Any:
     allowance.spend(node)
-    if depth > _DEEPEST:
-        raise ValueError("it is nested too deeply, or within itself")
+    if depth > _MAX_DEPTH:
+        raise ValueError("it is nested too deeply, or contains itself")
     if isinstance(node.value, str):
         if node.style:  # in quotes
             return node.value
@@ -164,5 +174,5 @@ def _nested(node: Any, allowance: _Allowance, depth: int) -> Any:
 def _name(node: Any, allowance: _Allowance) -> str:
     allowance.spend(node)
     if not isinstance(node.value, str):
-        raise ValueError("the name of a value is a text")  # noqa: TRY004  as all that is wrong
+        raise ValueError("the name of a value must be text")  # noqa: TRY004  reported like all problems of a value
     return node.value

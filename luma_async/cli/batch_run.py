@@ -23,7 +23,8 @@ from luma_async.batch import (
 )
 from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.next_steps import settle_all
-from luma_async.batch.results_file import NAME, is_lasting, read_results
+from luma_async.batch.plan import is_finished
+from luma_async.batch.results_file import NAME, has_file, read_results
 from luma_async.cli.connection import Connection
 from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.exit_codes import ExitCode
@@ -73,8 +74,11 @@ async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
 
     def has_ended(row: Row) -> bool:
         result = results.get(row.key)
-        return result is not None and is_lasting(
-            result, row, order.folder, retry_failed=order.retry_failed
+        return result is not None and is_finished(
+            row,
+            result,
+            has_file=has_file(result, order.folder),
+            retry_failed=order.retry_failed,
         )
 
     left = [row for row in manifest.rows if not has_ended(row)]

@@ -20,7 +20,7 @@ from luma_async.batch import Manifest, read_manifest
 from luma_async.batch.columns import trimmed
 from luma_async.batch.excel_table import read_excel
 from luma_async.batch.problems import Problem, TableError
-from luma_async.batch.tables import Record
+from luma_async.batch.tables import TableRow
 
 
 def workbook(*rows: Sequence[Any], sheets: Sequence[str] = (), hidden: Sequence[str] = ()) -> bytes:
@@ -122,7 +122,9 @@ def test_a_formula_that_was_never_calculated_is_a_problem(tmp_path: Path) -> Non
     """A program wrote it; read as an empty cell, it would be forgotten."""
     [problem] = problems(tmp_path, workbook(["prompt", "model"], ["a cat", "=A1&A2"]))
 
-    assert problem.startswith("rows.xlsx:2:2: a formula that was never calculated stands here; ")
+    assert problem.startswith(
+        "rows.xlsx:2:2: this formula was never calculated; open the file in a "
+    )
 
 
 @pytest.mark.parametrize("hidden", [[], ["Notes"]])
@@ -136,7 +138,7 @@ def test_of_several_sheets_the_one_that_is_read_is_said(
 
     assert row.request.prompt == "a cat"
     [line] = caplog.messages
-    assert "has 2 sheets; the first is read, 'Sheet'" in line
+    assert "has 2 sheets; only the first is read, 'Sheet'" in line
 
 
 def test_a_single_sheet_is_read_without_a_word(
@@ -167,15 +169,15 @@ CAT = '<c r="A{0}" t="inlineStr"><is><t>a cat</t></is></c>'
 BOMBS = {
     "unpacks to much": (
         with_part(workbook(["prompt"]), SHEET, lambda data: data + b" " * (33 * 2**20)),
-        "it unpacks to more than 32 MiB; save it as 'CSV UTF-8'",
+        "the file unpacks to more than 32 MiB; save it as 'CSV UTF-8'",
     ),
     "entities": (
         with_part(workbook(["prompt"]), SHEET, lambda data: b"<!DOCTYPE x>" + data),
-        "it has a DOCTYPE, as no workbook has",
+        "the file has a DOCTYPE, and no workbook has one",
     ),
     "a row far away": (
         in_sheet(f'<sheetData>{HEAD}<row r="999999999999">{CAT.format(9)}</row></sheetData>'),
-        "it has more rows than a sheet can have",
+        "the sheet has more rows than Excel allows",
     ),
 }
 
@@ -206,7 +208,10 @@ def test_a_workbook_may_lie_about_its_size(size: str, tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b"prompt\na cat\n", "this is not an Excel workbook; open it in a spreadsheet and save"),
-        (b"\xd0\xcf\x11\xe0" + bytes(600), "it is protected by a password, or an old .xls; open"),
+        (
+            b"\xd0\xcf\x11\xe0" + bytes(600),
+            "the file is protected by a password, or is an old .xls; ",
+        ),
         (b"PK\x03\x04" + bytes(600), "this Excel workbook is damaged (BadZipFile); open it in"),
         (b"", "this is not an Excel workbook; open it"),
         (workbook(), "the file is empty; its first line names the columns"),
@@ -240,7 +245,7 @@ def test_what_a_workbook_holds_is_read(rows: list[tuple[str, str]]) -> None:
     """Texts of any kind, without the blanks around them."""
     content = workbook(["one", "two"], *rows)
 
-    found = [record for record in read_excel(content, "rows.xlsx") if isinstance(record, Record)]
+    found = [record for record in read_excel(content, "rows.xlsx") if isinstance(record, TableRow)]
 
     wanted = [(trimmed(one), trimmed(two)) for one, two in rows]
     assert [(record.cells.get("one", ""), record.cells.get("two", "")) for record in found] == [
@@ -263,7 +268,7 @@ def test_a_damaged_workbook_is_read_or_refused(part: str, data: st.DataObject) -
 
     try:
         for record in read_excel(with_part(GOOD, part, damaged), "rows.xlsx"):
-            assert isinstance(record, Record | Problem)
+            assert isinstance(record, TableRow | Problem)
     except TableError:
         pass
 
@@ -273,6 +278,6 @@ def test_a_workbook_with_other_bytes_is_read_or_refused(at: int, other: bytes) -
     """In the archive, this time."""
     try:
         for record in read_excel(GOOD[:at] + other + GOOD[at + len(other) :], "rows.xlsx"):
-            assert isinstance(record, Record | Problem)
+            assert isinstance(record, TableRow | Problem)
     except TableError:
         pass

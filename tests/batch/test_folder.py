@@ -48,7 +48,7 @@ async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(
     """A file where the folder of the videos should be."""
     (tmp_path / "videos").write_text("x")
     async with small() as sim:
-        with pytest.raises(BatchError, match=r"no folder .*videos.*: File exists"):
+        with pytest.raises(BatchError, match=r"folder .*videos.* cannot be created: File exists"):
             await run(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
 
         assert len(sim.ledger.jobs) == 0
@@ -104,7 +104,7 @@ async def test_paid_rows_that_the_journal_does_not_know_are_held_back(tmp_path: 
         "not downloaded",
         "not started",
     ]
-    assert "the journal does not know it" in str(held["cat-0"].error)
+    assert "it is not in this journal" in str(held["cat-0"].error)
     assert [result.state for result in found] == ["done"] * 3
 
 

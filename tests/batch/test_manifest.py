@@ -15,7 +15,7 @@ from luma_async import ExtendRequest, GenerateRequest, ManifestError
 from luma_async.batch import Manifest, read_manifest
 from luma_async.batch.columns import heading, ratio, trimmed, truth
 from luma_async.batch.problems import Problem, TableError
-from luma_async.batch.tables import Record, read_csv, read_json_lines
+from luma_async.batch.tables import TableRow, read_csv, read_json_lines
 from luma_async.batch.yaml_table import read_yaml
 from tests.media.image_files import an_image
 
@@ -90,7 +90,7 @@ def test_every_form_says_the_same(name: str, tmp_path: Path) -> None:
             "rows.jsonl": read_json_lines,
             "rows.yaml": read_yaml,
         }[name](FORMS[name].decode("utf-16" if name == "unicode.csv" else "utf-8-sig"))
-        if isinstance(record, Record)
+        if isinstance(record, TableRow)
     ]
 
 
@@ -249,16 +249,19 @@ def test_a_name_with_a_line_break_makes_no_line_of_its_own(tmp_path: Path) -> No
     """Each problem is one line, whatever the file holds."""
     [problem] = problems(tmp_path, "rows.jsonl", '{"prompt": "x", "a\\nb": 1}')
 
-    assert problem.startswith("rows.jsonl:1:17: a b: is no field; known: ")
+    assert problem.startswith("rows.jsonl:1:17: a b: is not a known field; known: ")
 
+
+NOT_WESTERN = "is not UTF-8, and does not look like Windows-1252 either; save the"
+CELLS = "a text that contains a separator"
 
 BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "no prompt": (
         "rows.csv",
         "key,text\na,b\nc,d\n",
         [
-            "rows.csv:1: 'prompt' is no column of this file, and every row needs one",
-            "rows.csv:1:2: 'text' is no column; known: key, extends, prompt, image",
+            "rows.csv:1: 'prompt' is not a column of this file, and every row needs one",
+            "rows.csv:1:2: 'text' is not a known column; known: key, extends, prompt, image",
         ],
     ),
     "encoding": (
@@ -269,12 +272,14 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "UTF-16 without a mark": (
         "rows.csv",
         "prompt\na cat\n".encode("utf-16-le"),
-        ["rows.csv:1:2: there is a NUL here, so this is no text; save the file as UTF-8"],
+        [
+            "rows.csv:1:2: there is a null character here, so the file is not text; save the file"
+        ],
     ),
     "separators mixed": (
         "rows.csv",
         "key;prompt\na,a cat\n",
-        ["rows.csv:2:2: this row has 1 cell and the first line 2; a text with a separator"],
+        [f"rows.csv:2:2: this row has 1 cell and the first line 2; {CELLS}"],
     ),
     "quotes": (
         "rows.csv",
@@ -284,22 +289,22 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "another alphabet": (
         "rows.csv",
         "prompt\na cat\n\u043a\u043e\u0442 \u043f\u043b\u044f\u0448\u0435\u0442\n".encode("cp1251"),
-        ["rows.csv:3:5: byte 0xef is not UTF-8, nor does this look like Windows-1252; save the"],
+        [f"rows.csv:3:5: byte 0xef {NOT_WESTERN}"],
     ),
     "Chinese": (
         "rows.csv",
         "prompt\n\u4e00\u6735\u7ea2\u82b1\n".encode("gbk"),
-        ["rows.csv:2:4: byte 0xe4 is not UTF-8, nor does this look like Windows-1252; save the"],
+        [f"rows.csv:2:4: byte 0xe4 {NOT_WESTERN}"],
     ),
     "Korean": (
         "rows.csv",
         "prompt\n\uace0\uc591\uc774\n".encode("euc-kr"),
-        ["rows.csv:2:2: byte 0xed is not UTF-8, nor does this look like Windows-1252; save the"],
+        [f"rows.csv:2:2: byte 0xed {NOT_WESTERN}"],
     ),
     "Polish": (
         "rows.csv",
         "prompt\n\u017c\u00f3\u0142w p\u0142ywa\n".encode("cp1250"),
-        ["rows.csv:2:7: byte 0xb3 is not UTF-8, nor does this look like Windows-1252; save the"],
+        [f"rows.csv:2:7: byte 0xb3 {NOT_WESTERN}"],
     ),
     "a byte that Windows-1252 has not": (
         "rows.csv",
@@ -309,42 +314,42 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "text behind a quote": (
         "rows.csv",
         'prompt\n"a cat", dancing\n',
-        ["rows.csv:2: a text goes on after its closing quote: are all quotes closed, and those"],
+        ["rows.csv:2: a text continues after its closing quote: are all quotes closed, and those"],
     ),
     "a failed formula": (
         "rows.csv",
         "prompt,model\n#NAME?,#N/A\n",
         [
-            "rows.csv:2:1: prompt: #NAME? is an error of the spreadsheet; mend its formula, or",
-            "rows.csv:2:2: model: #N/A is an error of the spreadsheet; mend its formula, or write",
+            "rows.csv:2:1: prompt: #NAME? is an error of the spreadsheet; correct its formula, or",
+            "rows.csv:2:2: model: #N/A is an error of the spreadsheet; correct its formula, or",
         ],
     ),
     "a cell too many": (
         "rows.csv",
         "prompt,model\na cat, dancing,ray-v2\n",
-        ["rows.csv:2:3: this row has 3 cells and the first line 2; a text with a separator"],
+        [f"rows.csv:2:3: this row has 3 cells and the first line 2; {CELLS}"],
     ),
     "a heading twice": (
         "rows.csv",
         "prompt,Aspect Ratio,aspect-ratio\na cat,1:1,1:1\n",
-        ["rows.csv:1:3: there are two columns 'aspect_ratio'"],
+        ["rows.csv:1:3: two columns have the name 'aspect_ratio'"],
     ),
     "two keys": (
         "rows.csv",
         "key,prompt\na,a cat\nb,a dog\na,a cow\n",
-        ["rows.csv:4:1: key: 'a' is that of line 2, too"],
+        ["rows.csv:4:1: key: 'a' is the key of line 2, too"],
     ),
     "two rows that say the same": (
         "rows.csv",
         "prompt\na cat\na dog\na cat\n",
-        ["rows.csv:4: this row says the same as line 2; a key for each makes them two"],
+        ["rows.csv:4: this row is the same as line 2; give each of them a key to run both"],
     ),
     "circle": (
         "rows.csv",
         "key,prompt,extends\na,x,c\nb,x,a\nc,x,b\nd,x,a\ne,x,e\n",
         [
-            "rows.csv:2:3: these rows continue each other in a circle: a -> c -> b -> a",
-            "rows.csv:6:3: row 'e' continues itself",
+            "rows.csv:2:3: these rows extend each other in a cycle: a -> c -> b -> a",
+            "rows.csv:6:3: row 'e' extends itself",
         ],
     ),
     "loose end": (
@@ -353,11 +358,15 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         ["rows.csv:2:3: extends: no row has the key 'b'; the id of a task is written id:b"],
     ),
     "empty": ("rows.csv", "", ["rows.csv: the file is empty; its first line names the columns"]),
-    "no rows": ("rows.csv", "prompt\n", ["rows.csv: there is no row in it"]),
+    "no rows": ("rows.csv", "prompt\n", ["rows.csv: the file has no rows"]),
     "empty lines": ("rows.jsonl", "\n\n", ["rows.jsonl: the file is empty; its lines are objects"]),
-    "empty list": ("rows.yaml", "[]", ["rows.yaml: there is no row in it"]),
-    "nothing": ("rows.yaml", "# later\n", ["rows.yaml: the file is empty; it is a list of rows"]),
-    "kind": ("rows.xls", b"PK", ["rows.xls: its kind is told by its name; known: .csv, .tsv"]),
+    "empty list": ("rows.yaml", "[]", ["rows.yaml: the file has no rows"]),
+    "nothing": (
+        "rows.yaml",
+        "# later\n",
+        ["rows.yaml: the file is empty; it must be a list of rows"],
+    ),
+    "kind": ("rows.xls", b"PK", ["rows.xls: the name must end with one of: .csv, .tsv"]),
     "fields": (
         "rows.csv",
         "prompt,aspect_ratio,loop,extra,image\n,,,,\n ,7:7,maybe,{,nowhere.png\n",
@@ -365,7 +374,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
             "rows.csv:3:1: prompt: is required; write one, or delete the row",
             "rows.csv:3:2: aspect_ratio: '7:7' is not valid; allowed: 1:1,",
             "rows.csv:3:3: loop: 'maybe' is neither true nor false",
-            "rows.csv:3:4: extra: is no JSON object: ",
+            "rows.csv:3:4: extra: is not a JSON object: ",
             "rows.csv:3:5: image: 'nowhere.png' cannot be read: No such file or directory",
         ],
     ),
@@ -373,8 +382,8 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         "rows.csv",
         "prompt,,prompt,\na,b,c,\n",
         [
-            "rows.csv:1:3: there are two columns 'prompt'",
-            "rows.csv:1:4: '' is the name of no column, and cells stand in it",
+            "rows.csv:1:3: two columns have the name 'prompt'",
+            "rows.csv:1:4: '' is not a name of a column, but the column has cells",
         ],
     ),
     "loop": (
@@ -387,23 +396,23 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         '{"prompt": "x"}\n{"prompt": 7}\n[]\n{"prompt"\n{"key": "a"}\n{"prompt": "y", "size": 3}\n',
         [
             "rows.jsonl:2:2: prompt: input should be a valid string",
-            "rows.jsonl:3:1: a row is an object",
-            "rows.jsonl:4:10: this is no JSON: Expecting ':' delimiter",
+            "rows.jsonl:3:1: a row must be an object",
+            "rows.jsonl:4:10: this is not valid JSON: Expecting ':' delimiter",
             "rows.jsonl:5: prompt: is required",
-            "rows.jsonl:6:17: size: is no field; known: key,",
+            "rows.jsonl:6:17: size: is not a known field; known: key,",
         ],
     ),
     "yaml": (
         "rows.yaml",
         "- prompt: x\n- 7\n- prompt: y\n  prompt: z\n- prompt: w\n  extends: [a]\n",
         [
-            "rows.yaml:2:3: a row is a mapping",
-            "rows.yaml:4:3: 'prompt' stands here twice",
-            "rows.yaml:5:12: extends: ['a'] is no key of a row and no id of a task",
+            "rows.yaml:2:3: a row must be a mapping",
+            "rows.yaml:4:3: 'prompt' is here twice",
+            "rows.yaml:5:12: extends: ['a'] is neither the key of a row nor the id of a task",
         ],
     ),
-    "no yaml": ("rows.yaml", "- prompt: 'x\n", ["rows.yaml:2:1: this is no YAML: "]),
-    "no list": ("rows.yaml", "prompt: x\n", ["rows.yaml:1:1: the file is a list of rows"]),
+    "no yaml": ("rows.yaml", "- prompt: 'x\n", ["rows.yaml:2:1: this is not valid YAML: "]),
+    "no list": ("rows.yaml", "prompt: x\n", ["rows.yaml:1:1: the file must be a list of rows"]),
 }
 
 
@@ -417,21 +426,37 @@ def test_all_that_is_wrong_is_said_with_where_it_stands(kind: str, tmp_path: Pat
     assert len(found) == len(expected), found
     for line, beginning in zip(found, expected, strict=True):
         if kind == "yaml" and "extends" in beginning:
-            assert "extends: ['a'] is no key" in line
+            assert "extends: ['a'] is neither the key of a row" in line
         else:
             assert line.startswith(beginning)
 
 
 ODD: dict[str, tuple[str, str, str]] = {
-    "a name twice": ("rows.jsonl", '{"prompt": "a", "prompt": "b"}', "1:1: .*'prompt' stands here"),
-    "half a character": ("rows.jsonl", '{"prompt": "a \\ud800"}', "1:2: prompt: holds half of"),
-    "half an id": ("rows.jsonl", '{"prompt": "a", "extends": "id:\\ud800"}', "extends: holds half"),
+    "a name twice": (
+        "rows.jsonl",
+        '{"prompt": "a", "prompt": "b"}',
+        "1:1: .*'prompt' is here twice",
+    ),
+    "half a character": (
+        "rows.jsonl",
+        '{"prompt": "a \\ud800"}',
+        "1:2: prompt: must not contain lone surrogates",
+    ),
+    "half an id": (
+        "rows.jsonl",
+        '{"prompt": "a", "extends": "id:\\ud800"}',
+        "extends: must not contain",
+    ),
     "digits": ("rows.jsonl", '{"prompt": ' + "9" * 5000 + "}", "1:1: this cannot be read: "),
-    "depth": ("rows.csv", 'prompt,extra\nx,"' + "[" * 9999 + '"\n', "2:2: extra: is no JSON"),
+    "depth": ("rows.csv", 'prompt,extra\nx,"' + "[" * 9999 + '"\n', "2:2: extra: is not a JSON"),
     "a name that is none": ("rows.yaml", "- prompt: x\n  ? [a]\n  : b\n", "the name of a column"),
-    "a circle": ("rows.yaml", "- prompt: x\n  extra: &a {b: *a}\n", "too deeply, or within itself"),
+    "a circle": (
+        "rows.yaml",
+        "- prompt: x\n  extra: &a {b: *a}\n",
+        "too deeply, or contains itself",
+    ),
     "depth in YAML": ("rows.yaml", "- prompt: x\n  extra: " + "[" * 300 + "]" * 300, "too deeply"),
-    "a late header": ("rows.csv", "\n\ntext\nx\n", "rows.csv:3: 'prompt' is no column"),
+    "a late header": ("rows.csv", "\n\ntext\nx\n", "rows.csv:3: 'prompt' is not a column"),
     "one file": ("rows.csv", "key,prompt\nCat,x\ncat,y\n", "3:1: key: 'cat' and 'Cat' of line 2"),
 }
 
@@ -476,7 +501,7 @@ def test_aliases_that_unfold_to_too_much_are_refused(text: str, tmp_path: Path) 
     """Before they fill the memory."""
     found = problems(tmp_path, "rows.yaml", text)
 
-    said = "aliases (*name) make too much of this value; write it out where it is needed"
+    said = "aliases (*name) expand this value too much; write it out instead"
     assert any(said in line for line in found)
 
 
@@ -487,7 +512,7 @@ def test_a_name_made_of_aliases_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError):
         manifest(tmp_path, "rows.yaml", text)
     [problem] = problems(tmp_path, "short.yaml", "- prompt: x\n  extra: {? [a] : b}\n")
-    assert "the name of a value is a text" in problem
+    assert "the name of a value must be text" in problem
 
 
 def test_aliases_save_writing(tmp_path: Path) -> None:
@@ -588,7 +613,7 @@ def test_images_stand_beside_the_manifest(tmp_path: Path) -> None:
 
     assert rows[0].request.image == tmp_path / "images" / "cat.png"
     assert rows[1].request.image == "https://host/cat.png"
-    assert bad[0] == "bad.csv:2:2: image: 'note.png' is no image"
+    assert bad[0] == "bad.csv:2:2: image: 'note.png' is not an image"
     assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of an image")
 
 
@@ -600,7 +625,7 @@ def test_an_image_that_is_too_large_is_told_before_others_are_paid_for(tmp_path:
 
     [problem] = problems(tmp_path, "rows.csv", "prompt,image\nx,big.png\n")
 
-    assert problem.endswith("image: 'big.png' has 20.2 MiB, and an image may have 20 MiB")
+    assert problem.endswith("image: 'big.png' must have at most 20 MiB, has 20.2 MiB")
 
 
 def test_what_else_a_program_reads_is_as_limited_as_before(tmp_path: Path) -> None:
@@ -624,7 +649,7 @@ def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]], delimite
     quoted = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in rows]
     text = "\n".join(delimiter.join(row) for row in [["one", "two"], *quoted])
 
-    records = [record for record in read_csv(text) if isinstance(record, Record)]
+    records = [record for record in read_csv(text) if isinstance(record, TableRow)]
 
     trimmed_rows = [(trimmed(one), trimmed(two)) for one, two in rows]
     assert [tuple(record.cells.values()) for record in records] == [
@@ -638,7 +663,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused(text: str) -> None:
     for read in (read_csv, read_json_lines, read_yaml):
         try:
             for record in read(text):
-                assert isinstance(record, Record | Problem)
+                assert isinstance(record, TableRow | Problem)
         except TableError:
             pass
 
@@ -702,7 +727,7 @@ def test_what_the_csv_module_writes_is_read(rows: list[tuple[str, str]], dialect
     text = io.StringIO(newline="")
     csv.writer(text, dialect).writerows([("key", "prompt"), *rows])
 
-    records = [record for record in read_csv(text.getvalue()) if isinstance(record, Record)]
+    records = [record for record in read_csv(text.getvalue()) if isinstance(record, TableRow)]
 
     wanted = [(trimmed(key), trimmed(prompt)) for key, prompt in rows]
     assert [(record.cells["key"], record.cells["prompt"]) for record in records] == [

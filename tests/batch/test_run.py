@@ -84,7 +84,7 @@ async def test_a_failed_row_takes_those_that_continue_it_along(tmp_path: Path) -
         third = await run(sim, manifest, tmp_path, retry_failed=True)
 
     assert [first[key].state for key in "abc"] == ["failed", "not started", "not started"]
-    assert "'a', which it continues" in str(first["b"].error)
+    assert "'a', which it extends" in str(first["b"].error)
     assert "could not be rendered" in str(first["a"].error)
     assert {key: result.state for key, result in second.items()} == {
         "b": "not started",

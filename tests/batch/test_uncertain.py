@@ -127,7 +127,7 @@ async def test_a_row_that_is_refused_now_stays_uncertain(tmp_path: Path) -> None
             assert luma.journal is not None
             assert [entry.key for entry in await luma.journal.uncertain()] == ["cat-0"]
     assert result.state is ResultState.UNCERTAIN
-    assert "An earlier submission under its key may have been accepted." in str(result.error)
+    assert "An earlier submission with its job key may have been accepted." in str(result.error)
     assert (batch.progress.paid, batch.progress.repeated) == (0, 0)
 
 

@@ -1,0 +1,146 @@
+"""Plan of a batch: the rows that are left to run, and the state of each row.
+
+Everything here is computed from facts that the runner has read before: the manifest, the results
+and files of earlier runs, and the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from luma_async.batch.results import Result, ResultState, result_unknown_to_journal
+from luma_async.batch.rows import Row
+from luma_async.generation import Generation
+from luma_async.journal import EntryState
+
+_UNSUCCESSFUL = (EntryState.FAILED, EntryState.LOST)
+
+_UNCERTAIN = (EntryState.UNCERTAIN, EntryState.SUBMITTING)
+"""An entry that is being submitted may be that of a run that was killed."""
+
+
+@dataclass(slots=True, eq=False)
+class RowState:
+    """State of a row while its batch runs.
+
+    Attributes:
+        row: the row.
+        is_new: `True` if a submission of the row pays for a job; `False` if the journal has the
+            job, so that it is watched and not paid again.
+        was_uncertain: `True` if an earlier submission of the row may have been accepted.
+        extensions_left: number of rows that extend this row and are still to be submitted.
+        video: the video of the row or the id of its task, if extensions of it are left.
+        started_at: the time when the row was submitted, by `time.monotonic()`.
+        took: seconds from the submission to the end of the job, if this run paid for the job.
+
+    """
+
+    row: Row
+    is_new: bool
+    was_uncertain: bool
+    extensions_left: int = 0
+    video: Generation | str | None = None
+    started_at: float = 0.0
+    took: float | None = None
+
+    def take_video(self) -> Generation | str | None:
+        """Return the video for an extension, and release it after the last one.
+
+        A generation has several kilobytes, and a batch may have many rows.
+        """
+        video = self.video
+        self.extensions_left -= 1
+        if not self.extensions_left:
+            self.video = None
+        return video
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Rows that are left to run, and the states of all rows by their keys.
+
+    Attributes:
+        states: the state of each row.
+        left: the rows to run, in the order of the manifest.
+        finished: number of rows for which nothing is left to do.
+        held_back: results of rows that are paid for but not in the journal. They are not run.
+        without_video: keys of rows that get no video in this run, so that nothing can extend them.
+
+    """
+
+    states: dict[str, RowState]
+    left: list[Row]
+    finished: int
+    held_back: list[Result]
+    without_video: list[str]
+
+
+def make_plan(
+    rows: Iterable[Row],
+    *,
+    results: Mapping[str, Result],
+    with_file: AbstractSet[str],
+    entries: Mapping[str, EntryState],
+    retry_failed: bool,
+    retry_uncertain: bool,
+) -> Plan:
+    """Decide for each row if it is run, and if running it pays for a job.
+
+    `results` are those of earlier runs, `with_file` the keys whose videos are in the folder, and
+    `entries` the states of the keys in the journal.
+    """
+    states: dict[str, RowState] = {}
+    left: list[Row] = []
+    finished = 0
+    held_back: list[Result] = []
+    without_video: list[str] = []
+    for row in rows:
+        key = row.key
+        entry, result = entries.get(key), results.get(key)
+        was_uncertain = entry in _UNCERTAIN
+        state = states[key] = RowState(
+            row,
+            is_new=entry is None
+            or (retry_failed and entry in _UNSUCCESSFUL)
+            or (retry_uncertain and was_uncertain),
+            was_uncertain=was_uncertain,
+        )
+        if result is None:
+            left.append(row)
+        elif is_finished(row, result, has_file=key in with_file, retry_failed=retry_failed):
+            finished += 1
+            if result.state is ResultState.DONE and result.id is not None:
+                state.video = result.id
+            else:
+                without_video.append(key)
+        elif entry is None and _is_paid(row, result):
+            held_back.append(result_unknown_to_journal(result))
+            without_video.append(key)
+        else:
+            left.append(row)
+    for row in left:
+        if row.parent is not None:
+            states[row.parent].extensions_left += 1
+    return Plan(states, left, finished, held_back, without_video)
+
+
+def is_finished(row: Row, result: Result, *, has_file: bool, retry_failed: bool) -> bool:
+    """Return `True` if nothing is left to do for a row that has this result."""
+    if _is_changed(row, result):
+        return False  # the journal has another request with this key, and rejects the new one
+    if result.state is ResultState.DONE:
+        return has_file
+    return result.state is ResultState.FAILED and not retry_failed
+
+
+def _is_paid(row: Row, result: Result) -> bool:
+    """Return `True` if a job for this very row was accepted and did not fail."""
+    has_job = result.id is not None and result.state is not ResultState.FAILED
+    return has_job and not _is_changed(row, result)
+
+
+def _is_changed(row: Row, result: Result) -> bool:
+    # Results of early releases have no digest.
+    return result.asks is not None and result.asks != row.asks
