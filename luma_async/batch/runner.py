@@ -166,7 +166,7 @@ class Batch:
     async def _plan(self) -> Plan:
         """Read the results of earlier runs and the journal, and plan the rest of the rows."""
         with_file: set[str] = set()
-        await to_completion(anyio.to_thread.run_sync(self._prepare_folder, with_file))
+        await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file)
         self.progress.mean = await self._learned_duration()
         return make_plan(
             self._rows.values(),

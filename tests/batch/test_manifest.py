@@ -272,9 +272,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "UTF-16 without a mark": (
         "rows.csv",
         "prompt\na cat\n".encode("utf-16-le"),
-        [
-            "rows.csv:1:2: there is a null character here, so the file is not text; save the file"
-        ],
+        ["rows.csv:1:2: there is a null character here, so the file is not text; save the file"],
     ),
     "separators mixed": (
         "rows.csv",

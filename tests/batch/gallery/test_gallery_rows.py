@@ -27,7 +27,7 @@ from luma_async.batch.gallery import render, write
 from luma_async.batch.results import Result, ResultState
 from luma_async.simulator.film import save_video
 from luma_async.simulator.simulated_jobs import SimulatedJob
-from tests.batch.browser import running_chromium
+from tests.batch.gallery.browser import running_chromium
 
 COMMAND = "luma-async batch prompts.csv --output videos"
 COMMANDS = {"retry": f"{COMMAND} --retry-failed", "settle": "luma-async settle"}
