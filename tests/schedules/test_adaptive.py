@@ -1,4 +1,4 @@
-"""The adaptive schedule: it looks where jobs end, as learnt from those that have ended."""
+"""The adaptive schedule: looks are most frequent at the ages at which jobs end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lateness(schedule: PollSchedule) -> tuple[float, float]:
 
 
 def test_it_looks_where_jobs_end() -> None:
-    """Hardly ever while none does, and often from when the first do."""
+    """Looks are rare while no job ends, and frequent once the first jobs do."""
     looks = ages(taught(AdaptiveSchedule(0.25, **FREE)), 200.0)
 
     early, late = (sum(low <= age < low + 30 for age in looks) for low in (0, 40))
@@ -57,7 +57,7 @@ def test_it_looks_where_jobs_end() -> None:
 
 
 def test_it_is_twice_as_good_as_a_fixed_interval() -> None:
-    """At the same number of looks, the mean lateness is about half."""
+    """With the same number of looks, the mean lateness is about half."""
     looks, late = lateness(taught(AdaptiveSchedule(0.25, **FREE)))
 
     interval = 62.5 / (looks - 0.5)  # gives as many looks on average
@@ -66,7 +66,7 @@ def test_it_is_twice_as_good_as_a_fixed_interval() -> None:
 
 
 def test_look_cost_is_what_a_look_is_worth() -> None:
-    """A quarter of it gives twice the looks, and half the lateness."""
+    """A quarter of `look_cost` gives twice the looks and half the lateness."""
     few, late = lateness(taught(AdaptiveSchedule(1.0, **FREE)))
     many, less_late = lateness(taught(AdaptiveSchedule(0.25, **FREE)))
 
@@ -75,7 +75,7 @@ def test_look_cost_is_what_a_look_is_worth() -> None:
 
 
 def test_jobs_that_share_a_request_are_looked_at_more_often() -> None:
-    """A request for a hundred costs each of them a little of it, and the writing of its row."""
+    """Each of a hundred jobs pays for a hundredth of the request, and for its row."""
     schedule = taught(AdaptiveSchedule(0.25, **FREE))
 
     alone = len(ages(schedule.for_jobs("generate", 1), 100.0))
@@ -84,8 +84,8 @@ def test_jobs_that_share_a_request_are_looked_at_more_often() -> None:
     assert 6 * alone < shared < 9 * alone
 
 
-def test_kinds_are_learnt_apart() -> None:
-    """An extension that takes longer is looked at later than a generation."""
+def test_kinds_are_learned_separately() -> None:
+    """An extension that takes longer is looked at later than a new video."""
     schedule = AdaptiveSchedule()
     for _ in range(50):
         schedule.for_jobs("generate", 1).observe(30.0)
@@ -97,7 +97,7 @@ def test_kinds_are_learnt_apart() -> None:
 
 
 def test_a_new_kind_begins_with_what_all_kinds_taught() -> None:
-    """Rather than with the default."""
+    """The default expectation is not used."""
     schedule = taught(AdaptiveSchedule(), median=300.0)
 
     assert schedule.for_jobs("generate ray-v3", 1).next_delay(0.0, 0) > 20.0
@@ -105,7 +105,7 @@ def test_a_new_kind_begins_with_what_all_kinds_taught() -> None:
 
 
 def test_kinds_without_end_do_not_fill_the_memory() -> None:
-    """A model name may be anything."""
+    """Names of models are not limited."""
     schedule = AdaptiveSchedule()
     for number in range(MAX_KINDS + 50):
         schedule.for_jobs(f"kind {number}", 1).observe(60.0)
@@ -113,8 +113,8 @@ def test_kinds_without_end_do_not_fill_the_memory() -> None:
     assert len(schedule.learned()) == MAX_KINDS
 
 
-def test_what_was_learnt_can_be_kept() -> None:
-    """A later schedule goes on where an earlier one ended."""
+def test_learned_durations_can_be_saved() -> None:
+    """A later schedule continues with the state of an earlier one."""
     schedule = taught(AdaptiveSchedule(), median=200.0)
     schedule.for_jobs("extend", 1).observe(500.0)
 
@@ -137,7 +137,7 @@ def test_what_was_learnt_can_be_kept() -> None:
 def test_delays_keep_to_their_bounds(
     durations: list[float], age: float, looks: int, sharing: int
 ) -> None:
-    """Whatever was learnt, at any age, and the same each time it is asked."""
+    """Delays are within their bounds at any age, and equal for equal arguments."""
     schedule = AdaptiveSchedule(shortest=0.5, longest=20.0)
     for duration in durations:
         schedule.observe(duration)
@@ -149,7 +149,7 @@ def test_delays_keep_to_their_bounds(
 
 
 def test_a_change_is_noticed_by_a_view_that_was_there_before() -> None:
-    """What is learnt counts at once for all who ask."""
+    """Learned durations take effect at once in all schedules of a kind."""
     schedule = AdaptiveSchedule()
     view = schedule.for_jobs("generate", 1)
     before = view.next_delay(0.0, 0)
@@ -173,20 +173,20 @@ def test_a_change_is_noticed_by_a_view_that_was_there_before() -> None:
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_refused(settings: dict[str, Any], said: str) -> None:
-    """The error names what is wrong."""
+def test_invalid_settings_are_rejected(settings: dict[str, Any], said: str) -> None:
+    """The error names the wrong setting."""
     with pytest.raises(ConfigurationError, match=said):
         AdaptiveSchedule(**settings)
 
 
-def test_it_says_what_it_expects() -> None:
-    """In words that a person understands."""
+def test_its_repr_shows_the_expected_duration() -> None:
+    """`repr()` is readable."""
     text = repr(taught(AdaptiveSchedule()))
 
     assert "look_cost=0.25" in text
     assert "expects 56 s" in text
 
 
-def test_it_is_a_schedule_that_tells_kinds_apart() -> None:
-    """The poller asks for a kind's own schedule where there is one."""
+def test_it_is_a_schedule_by_kind() -> None:
+    """The poller requests the schedule of each kind."""
     assert isinstance(AdaptiveSchedule(), ScheduleByKind)

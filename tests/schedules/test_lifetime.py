@@ -1,4 +1,4 @@
-"""Lifetimes: a distribution of durations, learnt from those that have ended."""
+"""Lifetimes: distributions of durations, learned from finished jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def after(draw: Callable[[random.Random], float], jobs: int = 400) -> Lifetime:
 
 @pytest.mark.parametrize(("median", "spread"), [(10.0, 0.2), (60.0, 0.35), (300.0, 0.8)])
 def test_it_finds_median_and_spread(median: float, spread: float) -> None:
-    """Of log-normal durations, whatever was expected before."""
+    """The initial expectation is forgotten."""
     lifetime = after(lambda chance: median * math.exp(chance.gauss(0, spread)))
 
     assert lifetime.median == pytest.approx(median, rel=0.2)
@@ -36,15 +36,15 @@ def test_it_finds_median_and_spread(median: float, spread: float) -> None:
 
 
 def test_it_sees_when_jobs_have_no_memory() -> None:
-    """Then the hazard is even: waiting has told nothing."""
+    """The hazard rate of memoryless jobs is constant."""
     lifetime = after(lambda chance: chance.expovariate(1 / 60))
 
     assert lifetime.memoryless > 0.3
     assert lifetime.hazard(5.0) == pytest.approx(lifetime.hazard(100.0), rel=0.5)
 
 
-def test_it_believes_a_server_that_has_become_slower() -> None:
-    """After a hundred jobs little is left of what was."""
+def test_it_adapts_to_a_server_that_has_become_slower() -> None:
+    """After a hundred jobs, the old durations hardly count."""
     lifetime = after(lambda chance: 60 * math.exp(chance.gauss(0, 0.35)))
     chance = random.Random(4)
     for _ in range(100):
@@ -54,7 +54,7 @@ def test_it_believes_a_server_that_has_become_slower() -> None:
 
 
 def test_the_hazard_is_the_chance_of_ending_now() -> None:
-    """Over its integral: the survival that it gives is the one that the durations have."""
+    """The integral of the hazard rate gives the survival function of the durations."""
     lifetime = after(lambda chance: 60 * math.exp(chance.gauss(0, 0.35)))
     step = 0.05
 
@@ -65,7 +65,7 @@ def test_the_hazard_is_the_chance_of_ending_now() -> None:
 
 @given(st.lists(POSITIVE, max_size=30), st.floats(0, 1e9))
 def test_the_hazard_is_never_out_of_range(durations: list[float], age: float) -> None:
-    """Whatever was seen, at any age."""
+    """The hazard rate is a finite number at any age."""
     lifetime = Lifetime.expecting(60.0)
     for duration in durations:
         lifetime.observe(duration)
@@ -74,8 +74,8 @@ def test_the_hazard_is_never_out_of_range(durations: list[float], age: float) ->
 
 
 @pytest.mark.parametrize("duration", [0.0, -1.0, math.nan, math.inf])
-def test_what_is_no_duration_teaches_nothing(duration: float) -> None:
-    """A clock that went back must not spoil what is known."""
+def test_invalid_durations_are_ignored(duration: float) -> None:
+    """A clock that was set back does no harm."""
     lifetime = Lifetime.expecting(60.0)
 
     lifetime.observe(duration)
@@ -85,7 +85,7 @@ def test_what_is_no_duration_teaches_nothing(duration: float) -> None:
 
 @given(st.lists(POSITIVE, max_size=30))
 def test_its_state_goes_through_json(durations: list[float]) -> None:
-    """What is loaded is what was saved."""
+    """The restored lifetime equals the saved one."""
     lifetime = Lifetime.expecting(60.0)
     for duration in durations:
         lifetime.observe(duration)
@@ -98,8 +98,8 @@ def test_its_state_goes_through_json(durations: list[float]) -> None:
     [{"weight": 0}, {"total": -1}, {"squares": -1}, {"mean_log": 1e3}, {"evidence": "x"}],
     ids=str,
 )
-def test_a_state_that_is_none_is_refused(change: dict[str, Any]) -> None:
-    """A file of another program's, or half a file."""
+def test_an_invalid_state_is_rejected(change: dict[str, Any]) -> None:
+    """The state may come from another program, or may be incomplete."""
     with pytest.raises(ValueError, match="not a valid lifetime"):
         Lifetime.from_state({**Lifetime.expecting(60.0).state(), **change})
     with pytest.raises(ValueError, match="not a valid lifetime"):

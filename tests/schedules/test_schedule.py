@@ -14,7 +14,7 @@ LOOKS = st.integers(0, 10**6)
 
 @given(AGES, LOOKS)
 def test_a_fixed_schedule_never_changes(age: float, looks: int) -> None:
-    """The same delay, always."""
+    """The delay is always the interval."""
     assert FixedSchedule(3.0).next_delay(age, looks) == 3.0
 
 
@@ -27,13 +27,13 @@ def test_an_exponential_schedule_grows_to_its_longest() -> None:
 
 @given(AGES, LOOKS)
 def test_an_exponential_schedule_stays_between_first_and_longest(age: float, looks: int) -> None:
-    """However many looks there were."""
+    """The number of looks does not matter."""
     assert 2.0 <= ExponentialSchedule().next_delay(age, looks) <= 10.0
 
 
 @given(st.floats(0, 1e6))
-def test_what_does_not_learn_ignores_durations(duration: float) -> None:
-    """Observing changes nothing."""
+def test_simple_schedules_ignore_durations(duration: float) -> None:
+    """Calls of `observe()` have no effect."""
     schedules: list[PollSchedule] = [FixedSchedule(), ExponentialSchedule()]
     for schedule in schedules:
         before = schedule.next_delay(10.0, 3)
@@ -42,8 +42,8 @@ def test_what_does_not_learn_ignores_durations(duration: float) -> None:
 
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf")])
-def test_an_interval_that_makes_no_sense_is_refused(interval: float) -> None:
-    """Zero would look without end, infinity never."""
+def test_an_invalid_interval_is_rejected(interval: float) -> None:
+    """Zero would look without a pause, infinity never."""
     with pytest.raises(ConfigurationError, match="interval"):
         FixedSchedule(interval)
 
@@ -51,7 +51,7 @@ def test_an_interval_that_makes_no_sense_is_refused(interval: float) -> None:
 @pytest.mark.parametrize(
     "settings", [{"first": 0}, {"factor": 0.5}, {"first": 9.0, "longest": 8.0}]
 )
-def test_an_exponential_that_makes_no_sense_is_refused(settings: dict[str, float]) -> None:
-    """The error names what goes together."""
+def test_invalid_exponential_settings_are_rejected(settings: dict[str, float]) -> None:
+    """The error names all related settings."""
     with pytest.raises(ConfigurationError, match="first at most longest"):
         ExponentialSchedule(**settings)

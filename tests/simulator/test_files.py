@@ -14,7 +14,7 @@ from tests.clients import connect
 
 
 class Host:
-    """A video, and a way to ask for it."""
+    """Video file of a simulator, and a method to request it."""
 
     def __init__(self, sim: Simulator, link: str) -> None:
         self.sim = sim
@@ -37,8 +37,8 @@ async def a_host() -> AsyncIterator[Host]:
         yield Host(sim, await luma.watermark_free_url(task.id))
 
 
-async def test_all_of_a_file_comes_with_what_tells_its_version() -> None:
-    """An `ETag`, a date and a length."""
+async def test_a_whole_file_comes_with_its_validators() -> None:
+    """The answer has an `ETag`, a date and a length."""
     async with a_host() as host:
         status, headers, body = await host.ask()
 
@@ -50,8 +50,8 @@ async def test_all_of_a_file_comes_with_what_tells_its_version() -> None:
 
 
 @pytest.mark.parametrize("validator", ["ETag", "Last-Modified", None])
-async def test_a_part_comes_if_the_version_is_still_the_same(validator: str | None) -> None:
-    """With where it stands in the whole (RFC 9110, 13.1.5 and 14.4)."""
+async def test_a_range_is_sent_if_the_version_is_the_same(validator: str | None) -> None:
+    """The answer has a `Content-Range` (RFC 9110, 13.1.5 and 14.4)."""
     async with a_host() as host:
         _, whole_headers, whole = await host.ask()
         condition = {"If_Range": whole_headers[validator]} if validator else {}
@@ -71,8 +71,8 @@ async def test_a_part_comes_if_the_version_is_still_the_same(validator: str | No
     ]
 
 
-async def test_of_another_version_all_comes() -> None:
-    """Whoever asks for the rest of what is no more gets what is there."""
+async def test_the_whole_file_is_sent_if_the_version_has_changed() -> None:
+    """A request for the rest of an old version is answered with the whole new file."""
     async with a_host() as host:
         status, _, body = await host.ask(Range="bytes=1000-", If_Range='"another"')
 
@@ -80,8 +80,8 @@ async def test_of_another_version_all_comes() -> None:
     assert len(body) > 1000
 
 
-async def test_there_is_nothing_after_the_end() -> None:
-    """416, with the length of all there is."""
+async def test_a_range_after_the_end_is_not_satisfiable() -> None:
+    """The answer is 416 with the length of the file."""
     async with a_host() as host:
         size = len((await host.ask())[2])
 
@@ -92,7 +92,7 @@ async def test_there_is_nothing_after_the_end() -> None:
 
 
 async def test_faults_of_a_media_host_are_what_they_say() -> None:
-    """No ranges; no word on the version; a wrong length, and a cut where it was asked for."""
+    """Ranges, validators, length and end of an answer can be wrong on demand."""
     async with a_host() as host:
         whole = (await host.ask())[2]
         faults = host.sim.faults

@@ -34,8 +34,8 @@ BY_IPV6 = pytest.param("::1", marks=needs_ipv6)
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", ALL_IPV4, BY_IPV6, pytest.param("::", marks=needs_ipv6)]
 )
-async def test_its_url_is_one_that_a_client_takes(host: str) -> None:
-    """Also where it listens on all addresses, none of which that is; links lead there, too."""
+async def test_its_url_is_valid_for_a_client(host: str) -> None:
+    """This includes a simulator on all addresses. Links begin with the same URL."""
     async with Simulator(host=host, durations=Fixed(0), short_side=90) as sim:
         async with LumaClient("sk-x", base_url=sim.url) as luma:
             video = await luma.get((await luma.generate("a cat")).id)
@@ -51,7 +51,7 @@ async def test_its_url_is_one_that_a_client_takes(host: str) -> None:
 
 @needs_ipv6
 async def test_all_addresses_are_those_of_ipv4_as_well() -> None:
-    """`::` is what a container listens on."""
+    """Containers usually listen on `::`."""
     async with Simulator(host="::") as sim:
         port = sim.url.rpartition(":")[2]
         for url in (sim.url, f"http://127.0.0.1:{port}"):
@@ -59,7 +59,7 @@ async def test_all_addresses_are_those_of_ipv4_as_well() -> None:
 
 
 async def test_links_lead_to_the_host_that_was_asked() -> None:
-    """Two clients that know it by different names each get links that they can follow."""
+    """Two clients that use different names of the host get links with their own names."""
     async with Simulator(host=ALL_IPV4, durations=Fixed(0)) as sim:
         job = await _post(sim.url, {"user_prompt": "a cat"})
 
@@ -77,7 +77,7 @@ async def test_links_lead_to_the_host_that_was_asked() -> None:
 
 
 async def test_links_in_a_callback_lead_where_the_submission_went() -> None:
-    """There is no request that they could go by."""
+    """A callback has no request of its own."""
     told: asyncio.Queue[Any] = asyncio.Queue()
 
     async def hook(request: web.Request) -> web.Response:
@@ -101,8 +101,8 @@ async def test_links_in_a_callback_lead_where_the_submission_went() -> None:
     assert call["video"]["url"].startswith("http://gateway:8765/media/")
 
 
-async def test_what_the_best_known_web_client_sends_is_taken() -> None:
-    """A slash at the end, and empty texts for what was not set."""
+async def test_requests_of_the_best_known_web_client_are_accepted() -> None:
+    """The client adds a slash at the end, and empty strings for unset fields."""
     unset = dict.fromkeys(("aspect_ratio", "image_url", "image_end_url", "notify_hook"), "")
     body = {"user_prompt": "a cat", **unset, "expand_prompt": True, "loop": ""}
     async with Simulator(durations=Fixed(0)) as sim:
@@ -118,7 +118,7 @@ async def test_what_the_best_known_web_client_sends_is_taken() -> None:
 
 @pytest.mark.parametrize("form", ["array", "wrapped"])
 async def test_a_status_comes_in_an_array_or_a_wrapper(form: Literal["array", "wrapped"]) -> None:
-    """Of one task, or of many."""
+    """The array or wrapper contains one task or many."""
     async with Simulator(variant=Variant(one=form, batch=form)) as sim:
         id = (await _post(sim.url, {"user_prompt": "a cat"}))["id"]
         async with aiohttp.ClientSession(headers=HEADERS) as session:
@@ -134,7 +134,7 @@ async def test_a_status_comes_in_an_array_or_a_wrapper(form: Literal["array", "w
 
 
 def test_tls_works_under_uvloop() -> None:
-    """Its TLS transports cannot be referenced weakly; connections are counted all the same."""
+    """uvloop's TLS transports do not support weak references. Connections are still counted."""
     uvloop = pytest.importorskip("uvloop")  # it is not made for Windows
 
     async def look_twice() -> tuple[list[int], int]:

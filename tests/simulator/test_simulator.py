@@ -1,4 +1,4 @@
-"""The simulator is honest: it refuses, counts and answers as a gateway does."""
+"""The simulator rejects, counts and answers like a gateway."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def get(sim: Simulator, path: str) -> tuple[int, Any]:
 
 
 async def test_a_job_goes_its_way() -> None:
-    """Pending, processing, completed with its assets."""
+    """A job is pending, then processing, then completed with its files."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         states = [job["state"]]
@@ -61,8 +61,8 @@ async def test_a_job_goes_its_way() -> None:
     ],
     ids=str,
 )
-async def test_it_refuses_what_a_gateway_refuses(body: Any, problem: str) -> None:
-    """And bills nothing for it."""
+async def test_it_rejects_requests_like_a_gateway(body: Any, problem: str) -> None:
+    """Rejected requests are not billed."""
     async with Simulator() as sim:
         status, answer = await post(sim, "/luma/generations", body)
 
@@ -72,7 +72,7 @@ async def test_it_refuses_what_a_gateway_refuses(body: Any, problem: str) -> Non
 
 
 async def test_keys_credit_and_places_are_limited() -> None:
-    """401, then 403 when the balance is used up, 429 when too many jobs run."""
+    """The answers are 401 for the API key, 403 for the balance, and 429 for too many jobs."""
     body = {"user_prompt": "a cat"}
     async with Simulator(api_key="good", credits=1) as sim:
         assert (await post(sim, "/luma/generations", body))[0] == 401
@@ -86,7 +86,7 @@ async def test_keys_credit_and_places_are_limited() -> None:
 
 
 def test_requests_are_limited_by_the_second() -> None:
-    """A second's worth at once, then 429 with the time to wait; headers say what is left."""
+    """The requests of one second may come at once, then the answer is 429 with a `Retry-After`."""
     now, clock = 100.0, Clock(1.0)
     answers = Answers(Variant(), clock, SignedLinks(clock, lifetime=HOUR))
     limit = RateLimit(answers, rate=3, says=True, now=lambda: now)
@@ -107,8 +107,8 @@ def test_requests_are_limited_by_the_second() -> None:
     assert limit.refuse() is not None
 
 
-async def test_what_is_left_of_a_limit_is_said_with_every_answer() -> None:
-    """In headers, of good answers and refusals."""
+async def test_all_answers_can_have_rate_limit_headers() -> None:
+    """The headers are in all answers, including rejections."""
     async with Simulator(max_rate=0.01, says_rate=True) as sim:
         async with aiohttp.ClientSession(headers=HEADERS) as session:
             answers = []
@@ -122,7 +122,7 @@ async def test_what_is_left_of_a_limit_is_said_with_every_answer() -> None:
 
 
 async def test_time_passes_when_a_test_says_so() -> None:
-    """What is taken afterwards has its whole time before it."""
+    """Jobs that are accepted afterwards take their whole time."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         states = []
         for _ in range(2):
@@ -135,7 +135,7 @@ async def test_time_passes_when_a_test_says_so() -> None:
 
 
 def test_a_call_is_held_until_the_faults_are_cleared() -> None:
-    """By a delay without an end, also from another thread; what was to come after it comes."""
+    """An endless delay ends when faults are cleared, also from another thread."""
 
     async def submit(url: str) -> None:
         async with aiohttp.ClientSession(headers=HEADERS) as session:
@@ -158,7 +158,7 @@ def test_a_call_is_held_until_the_faults_are_cleared() -> None:
 
 
 async def test_looks_change_no_job_that_comes_later() -> None:
-    """Neither their ids nor how long they take, whatever chance decides in between."""
+    """Ids and durations of later jobs do not depend on looks."""
     seen = []
     for looks in (0, 3):
         async with Simulator(variant=Variant(forgets=0.5, mixes_up=0.5)) as sim:
@@ -173,7 +173,7 @@ async def test_looks_change_no_job_that_comes_later() -> None:
 
 
 async def test_estimates_are_true() -> None:
-    """In real seconds, whatever the speed, and none of a job that has ended."""
+    """Estimates are in real seconds at any speed, and finished jobs have none."""
     async with Simulator(durations=Fixed(HOUR), speed=20, variant=Variant(estimates=True)) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         sim.advance(20 * job["estimate_wait_seconds"])
@@ -183,8 +183,8 @@ async def test_estimates_are_true() -> None:
         assert (look["state"], look["estimate_wait_seconds"]) == ("completed", None)
 
 
-async def test_the_books_count_looks_at_jobs() -> None:
-    """A batch counts as many as it names; the list of jobs can be left out."""
+async def test_the_ledger_counts_looks_at_jobs() -> None:
+    """A batch counts once for each id, and the list of jobs can be left out."""
     async with Simulator() as sim:
         await post(sim, "/luma/tasks", {"ids": ["a", "b", "c"]})
         await get(sim, "/luma/generations/a")
@@ -195,7 +195,7 @@ async def test_the_books_count_looks_at_jobs() -> None:
 
 
 async def test_an_unfinished_job_cannot_be_extended() -> None:
-    """Nor an unknown one."""
+    """The same holds for an unknown job."""
     async with Simulator() as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         path = f"/luma/generations/{job['id']}/extend"
@@ -205,7 +205,7 @@ async def test_an_unfinished_job_cannot_be_extended() -> None:
 
 
 async def test_the_ledger_can_be_read_from_elsewhere() -> None:
-    """For tests that kill processes."""
+    """Tests that kill processes read it over HTTP."""
     async with Simulator() as sim:
         await post(sim, "/luma/generations", {"user_prompt": "a cat"})
 
@@ -216,7 +216,7 @@ async def test_the_ledger_can_be_read_from_elsewhere() -> None:
 
 
 async def test_the_same_seed_gives_the_same_jobs() -> None:
-    """Chance is repeatable."""
+    """Random numbers are repeatable."""
     seen = []
     for _ in range(2):
         async with Simulator(seed=7, durations=LogNormal(), failure_rate=0.5) as sim:
@@ -232,7 +232,7 @@ async def test_the_same_seed_gives_the_same_jobs() -> None:
 
 
 def test_durations_are_what_they_are_called() -> None:
-    """The median and the mean of many draws are as set."""
+    """The median and the mean of many draws are as configured."""
     import random  # noqa: PLC0415
     from statistics import mean, median  # noqa: PLC0415
 
@@ -243,7 +243,7 @@ def test_durations_are_what_they_are_called() -> None:
 
 
 async def test_a_hook_is_called_when_the_job_moves() -> None:
-    """With the object of "get one", tried again if it does not answer well."""
+    """The callback has the body of "get one", and is repeated after an error."""
     calls: list[dict[str, Any]] = []
 
     async def hook(request: web.Request) -> web.Response:
@@ -270,8 +270,8 @@ async def test_a_hook_is_called_when_the_job_moves() -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_cut_comes_before_or_after_the_job_is_taken(after: bool) -> None:
-    """The difference that costs money."""
+async def test_a_cut_comes_before_or_after_the_job_is_accepted(after: bool) -> None:
+    """Only the second case creates a job."""
     async with Simulator() as sim:
         sim.faults.add(Fault.cut(after=after))
 
@@ -282,7 +282,7 @@ async def test_a_cut_comes_before_or_after_the_job_is_taken(after: bool) -> None
 
 
 async def test_faults_come_as_often_as_they_should() -> None:
-    """So many times, such a share of the calls, on these calls."""
+    """The arguments `times`, `share` and `on` decide."""
     body = {"user_prompt": "a cat"}
     async with Simulator() as sim:
         sim.faults.add(Fault.page(502, times=2), Fault.page(503, share=0.5))
@@ -336,7 +336,7 @@ async def video_of(sim: Simulator, job: Any) -> bytes:
     ],
 )
 async def test_videos_have_the_shape_that_was_asked_for(ratio: str, size: tuple[int, int]) -> None:
-    """An independent decoder finds size and more than a hundred frames, and they move."""
+    """An independent decoder finds the right size and 121 frames that move."""
     async with Simulator(durations=Fixed(0), short_side=180) as sim:
         body = {"user_prompt": "a cat dances", "aspect_ratio": ratio}
         _, job = await post(sim, "/luma/generations", body)
@@ -349,7 +349,7 @@ async def test_videos_have_the_shape_that_was_asked_for(ratio: str, size: tuple[
 
 
 async def test_frames_show_the_prompt() -> None:
-    """Two jobs of one shape and seed differ where the prompt stands."""
+    """Two jobs that differ in their prompts differ in their captions."""
     captions = []
     for prompt in ("a cat", "a completely different dog"):
         async with Simulator(durations=Fixed(0), short_side=180, seed=1) as sim:
@@ -360,7 +360,7 @@ async def test_frames_show_the_prompt() -> None:
 
 
 async def test_an_extension_begins_where_its_parent_ended() -> None:
-    """Its first frame is the parent's last, and it is five seconds longer."""
+    """The first frame is the parent's last one, and the video is five seconds longer."""
     async with Simulator(durations=Fixed(0), short_side=180) as sim:
         _, parent = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         path = f"/luma/generations/{parent['id']}/extend"
@@ -374,7 +374,7 @@ async def test_an_extension_begins_where_its_parent_ended() -> None:
 
 
 async def test_links_expire() -> None:
-    """A signed link is good for its lifetime, and a fresh one can be asked for."""
+    """A signed link is valid for its lifetime, and a new one can be requested."""
     async with Simulator(durations=Fixed(0), short_side=90, link_lifetime=HOUR) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})
         _, look = await get(sim, f"/luma/generations/{job['id']}")
@@ -389,7 +389,7 @@ async def test_links_expire() -> None:
 
 
 async def test_variants_are_what_they_say() -> None:
-    """A few that the client's tests cannot tell from the outside."""
+    """These variants are invisible to the tests of the client."""
     variant = Variant(batch="rows", row_data="stale", times="epoch_ms", words="task", errors="list")
     async with Simulator(durations=Fixed(0), variant=variant) as sim:
         _, job = await post(sim, "/luma/generations", {"user_prompt": "a cat"})

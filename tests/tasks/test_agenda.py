@@ -1,4 +1,4 @@
-"""The agenda: what is due comes first, and what is due soonest fills the rest."""
+"""The agenda: due items come first, and the next items fill the batch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def agenda_of(dues: list[float], over: set[int] | None = None) -> Agenda[int]:
 
 
 @given(DUES, st.floats(0, 100), st.integers(1, 10))
-def test_what_is_taken_is_what_is_due_soonest(dues: list[float], now: float, most: int) -> None:
-    """In order, up to the number asked for, and nothing while nothing is due."""
+def test_the_next_items_are_taken(dues: list[float], now: float, most: int) -> None:
+    """Items come in order up to the maximum, and none while none is due."""
     taken = agenda_of(dues).take(now, most)
 
     if dues and min(dues) <= now:
@@ -30,8 +30,8 @@ def test_what_is_taken_is_what_is_due_soonest(dues: list[float], now: float, mos
 
 
 @given(DUES, st.sets(st.integers(0, 49)))
-def test_what_is_over_never_comes_up(dues: list[float], over: set[int]) -> None:
-    """And what is not comes up exactly once."""
+def test_finished_items_never_come_up(dues: list[float], over: set[int]) -> None:
+    """All other items come up exactly once."""
     agenda = agenda_of(dues, over)
 
     taken = []
@@ -42,12 +42,12 @@ def test_what_is_over_never_comes_up(dues: list[float], over: set[int]) -> None:
 
 
 def test_those_due_at_the_same_time_come_in_the_order_they_were_added() -> None:
-    """Nobody waits behind somebody who came later."""
+    """Items with equal times keep the order in which they were added."""
     assert agenda_of([5.0] * 10).take(5.0, 10) == list(range(10))
 
 
 def test_an_agenda_can_be_cleared() -> None:
-    """Then nothing is due."""
+    """An agenda that was cleared is empty."""
     agenda = agenda_of([1.0, 2.0])
 
     agenda.clear()

@@ -1,4 +1,4 @@
-"""A look at many jobs with long rows holds neither the event loop nor the memory."""
+"""Long batch answers block neither the event loop nor fill the memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def long_rows() -> list[dict[str, Any]]:
 
 
 class Watched(GatewayDialect):
-    """A dialect that notes which rows were read."""
+    """Dialect that records the ids of the rows it has read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ async def read(call: Call[BatchAnswer], document: object) -> BatchAnswer:
 
 @pytest.mark.parametrize("is_wrapped", [True, False])
 async def test_a_long_answer_is_read_row_by_row(is_wrapped: bool) -> None:
-    """Between two rows of 20 KB each, everybody else has a turn after at most a few."""
+    """The event loop gets a turn after a few rows of 20 KB at most."""
     dialect = Watched()
     rows = long_rows()
     known = {row["task_id"]: None for row in rows}
@@ -79,7 +79,7 @@ async def test_a_long_answer_is_read_row_by_row(is_wrapped: bool) -> None:
 
 
 async def test_a_long_row_is_packed_before_the_next_one_is_read() -> None:
-    """A hundred long rows at a time would keep the garbage collector busy."""
+    """A hundred unpacked long rows would keep the garbage collector busy."""
     rows = long_rows()
 
     answer = await read(reader({row["task_id"]: None for row in rows}), rows)
@@ -90,8 +90,8 @@ async def test_a_long_row_is_packed_before_the_next_one_is_read() -> None:
         assert generation.raw == row
 
 
-async def test_what_is_known_is_no_news_in_a_long_answer() -> None:
-    """Rows with the mark that is known are named, and nothing else is kept of them."""
+async def test_known_rows_are_no_news_in_a_long_answer() -> None:
+    """Of rows with a known mark, only the ids are kept."""
     rows = long_rows()
     known: dict[str, Mark | None] = {row["task_id"]: GatewayDialect().mark(row) for row in rows[1:]}
     known[rows[0]["task_id"]] = None
@@ -114,7 +114,7 @@ async def test_what_is_known_is_no_news_in_a_long_answer() -> None:
 async def test_long_rows_that_contradict_each_other_are_disputed(
     twins: list[dict[str, Any]], is_disputed: bool
 ) -> None:
-    """They are so in a long answer just as in a short one."""
+    """Long answers are treated like short ones."""
     rows = long_rows()
     document = [*rows, *({**rows[0], **twin} for twin in twins)]
     known = {row["task_id"]: None for row in rows}
@@ -128,7 +128,7 @@ async def test_long_rows_that_contradict_each_other_are_disputed(
 
 
 async def test_a_long_answer_in_an_odd_form_is_read_at_once() -> None:
-    """A row that is not an object, or an envelope in an envelope, spoils no other row."""
+    """An invalid row does not affect the other rows."""
     rows = long_rows()
     known = {row["task_id"]: None for row in rows}
 
@@ -138,7 +138,7 @@ async def test_a_long_answer_in_an_odd_form_is_read_at_once() -> None:
 
 
 async def test_a_long_answer_that_lists_no_tasks_is_an_error() -> None:
-    """It is the same one as of a short answer."""
+    """The error is the same as for a short answer."""
     call = reader({"a": None})
 
     with pytest.raises(ResponseError, match="lists no jobs"):

@@ -1,4 +1,4 @@
-"""Answers that name another job than was asked for: nobody gets somebody else's video."""
+"""Answers about another job: no job gets the video of another one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def own_video(generation: Generation) -> bool:
 
 
 async def test_a_look_that_is_answered_with_another_job_is_an_error() -> None:
-    """By hand it is raised, and names both; the next look is as good as ever."""
+    """`get()` raises it with both ids, and the next look works again."""
     async with Simulator(durations=Fixed(0.0)) as sim, connect(sim) as luma:
         mine, other = await luma.generate("a cat"), await luma.generate("a dog")
         await asyncio.gather(mine, other)
@@ -39,10 +39,10 @@ async def test_a_look_that_is_answered_with_another_job_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("shape", [{}, {"one": "row"}], ids=str)
-async def test_answers_that_are_mixed_up_end_no_job_with_another_ones_video(
+async def test_mixed_up_answers_never_end_a_job_with_the_video_of_another(
     shape: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half of them are of any other job: each wait ends with its own, and the log says so."""
+    """With half of the answers mixed up, each task gets its own video, and a warning is logged."""
     asyncio.get_running_loop().set_debug(False)
     variant = Variant(batch="404", mixes_up=0.5, **shape)
     async with Simulator(durations=Fixed(0.4), variant=variant, same_films=True) as sim:
@@ -60,8 +60,8 @@ async def test_answers_that_are_mixed_up_end_no_job_with_another_ones_video(
     assert len(warned) <= 3
 
 
-async def test_one_row_for_all_jobs_ends_none_of_them() -> None:
-    """As a cache gives it that looks at nothing but the host."""
+async def test_one_row_for_all_jobs_ends_no_job() -> None:
+    """A broken cache that ignores the path answers like this."""
 
     def answer(state: str) -> Fault:
         body = f'{{"id": "foreign", "state": "{state}", "video": "https://host/v.mp4"}}'
@@ -81,8 +81,8 @@ async def test_one_row_for_all_jobs_ends_none_of_them() -> None:
             assert not any(task.done for task in tasks)
 
 
-async def test_the_row_of_another_job_of_ours_is_never_this_ones() -> None:
-    """However often it is answered, and also when that one has ended."""
+async def test_the_row_of_another_watched_job_is_never_used() -> None:
+    """The number of such answers does not matter, nor the end of the other job."""
     ids = ForeignIds(assign_after=0.2)
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, foreign_ids=ids) as luma:
         mine, other = await luma.generate("a cat"), await luma.generate("a dog")
@@ -100,7 +100,7 @@ async def test_the_row_of_another_job_of_ours_is_never_this_ones() -> None:
 @pytest.mark.parametrize("jobs", [1, 12])
 @pytest.mark.parametrize("shape", [{}, {"one": "row"}], ids=str)
 async def test_a_gateway_that_passes_on_its_upstreams_ids_works(jobs: int, shape: Any) -> None:
-    """Each job ends with its own video, under the id that it was submitted under."""
+    """Each job ends with its own video and keeps the id of its submission."""
     asyncio.get_running_loop().set_debug(False)
     variant = Variant(**{"batch": "404", "upstream_ids": True, **shape})
     async with Simulator(durations=Fixed(HOUR), variant=variant, same_films=True) as sim:
@@ -117,7 +117,7 @@ async def test_a_gateway_that_passes_on_its_upstreams_ids_works(jobs: int, shape
 
 
 async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works() -> None:
-    """Its rows tell the end, and only the look at one job names the video."""
+    """Rows of the batch show the end, and single looks the video."""
     variant = Variant(batch="rows", row_data="null", upstream_ids=True)
     async with Simulator(durations=Fixed(0.3), variant=variant, same_films=True) as sim:
         async with connect(sim, foreign_ids=ForeignIds(assign_after=0.5)) as luma:
@@ -133,7 +133,7 @@ async def test_a_gateway_that_passes_ids_on_beside_a_batch_of_its_own_works() ->
 async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
     again: str, tmp_path: Any
 ) -> None:
-    """Of the same answer, on a gateway that passes on its upstream's ids."""
+    """On a gateway that passes on its upstream's ids, the answer must be the same for that time."""
     journal = tmp_path / "jobs.db"
     async with Simulator(durations=Fixed(0.0), variant=Variant(upstream_ids=True)) as sim:
         async with connect(sim, journal=journal) as luma:
@@ -159,7 +159,7 @@ async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
     ids=str,
 )
 async def test_an_id_in_any_place_is_enough(row: dict[str, Any]) -> None:
-    """Of the row, or of the task that it wraps, under each name; the job keeps its own."""
+    """The id may be in the row or in the task within it, under each name."""
     async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
         body = json.dumps({**row, "status": "SUCCESS", "video": "https://host/v.mp4"})
@@ -171,7 +171,7 @@ async def test_an_id_in_any_place_is_enough(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("by_hand", [True, False])
 async def test_a_batch_that_contradicts_itself_is_settled_by_single_looks(by_hand: bool) -> None:
-    """It names a job twice: no end of it is believed, and its own look tells."""
+    """A job with two different rows is looked at singly, and no row ends it."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(2)]
         rows = [
@@ -188,7 +188,7 @@ async def test_a_batch_that_contradicts_itself_is_settled_by_single_looks(by_han
 
 
 async def test_rows_of_other_jobs_in_a_batch_are_passed_over() -> None:
-    """Only those that were asked for count."""
+    """A batch answer counts for the requested jobs only."""
     async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(2)]
         rows = b'[{"id": "x", "state": "failed"}, {"task_id": "y", "status": "SUCCESS"}]'
@@ -201,35 +201,35 @@ async def test_rows_of_other_jobs_in_a_batch_are_passed_over() -> None:
 
 
 def judged(ids: ForeignIds, *answers: str, running: bool = True, every: float = 1.0) -> list[bool]:
-    """Return how the answers for the job `a` are judged, one after another."""
+    """Return the judgements of consecutive answers about the job `a`."""
     return [
         ids.is_same_job("a", foreign, running=running, is_another=False, now=every * n)
         for n, foreign in enumerate(answers)
     ]
 
 
-def test_a_foreign_id_is_believed_after_some_looks_at_a_running_job() -> None:
-    """On a gateway that has not called any job by its own id."""
+def test_a_foreign_id_is_assigned_after_some_looks_at_a_running_job() -> None:
+    """The gateway must not have answered with a requested id before."""
     assert judged(ForeignIds(), *["f"] * 5) == [False, False, True, True, True]
 
 
 def test_another_foreign_id_in_between_begins_anew() -> None:
-    """They must come in a row."""
+    """Interrupted sequences do not count."""
     assert judged(ForeignIds(), "f", "f", "g", "f", "f", "f") == [False] * 5 + [True]
 
 
-def test_what_is_believed_outlasts_an_answer_that_is_mixed_up() -> None:
-    """That one is not believed, the next one is."""
+def test_an_assigned_id_survives_a_mixed_up_answer() -> None:
+    """The mixed-up answer is ignored, and the next right one is used."""
     assert judged(ForeignIds(), "f", "f", "f", "g", "f") == [False, False, True, False, True]
 
 
 def test_an_upstream_that_gives_a_job_another_id_is_followed() -> None:
-    """After as many looks as the first time."""
+    """The second foreign id takes as many looks as the first."""
     assert judged(ForeignIds(), *"fff", *"ggg", "f") == [False, False, True] * 2 + [False]
 
 
-def test_a_gateway_that_answers_by_id_is_believed_after_a_minute_only() -> None:
-    """Of nothing but the same foreign id."""
+def test_a_foreign_id_is_assigned_after_a_minute_if_other_jobs_have_their_own() -> None:
+    """Throughout the minute, the foreign id must be the same."""
     ids = ForeignIds()
     ids.saw_own_id("b")
 
@@ -238,7 +238,7 @@ def test_a_gateway_that_answers_by_id_is_believed_after_a_minute_only() -> None:
 
 
 def test_its_own_id_in_between_begins_the_minute_anew() -> None:
-    """So does that of another job of this client's."""
+    """An answer about another job of this client does the same."""
     by_itself, by_another = ForeignIds(), ForeignIds()
     for ids in (by_itself, by_another):
         judged(ids, *["f"] * 30, running=False)
@@ -250,14 +250,14 @@ def test_its_own_id_in_between_begins_the_minute_anew() -> None:
         assert not ids.is_same_job("a", "f", running=False, is_another=False, now=61.0)
 
 
-def test_a_job_that_had_ended_before_is_believed_after_a_minute_only() -> None:
-    """Two sightings a minute apart are not enough either."""
+def test_a_foreign_id_of_a_finished_job_is_assigned_after_a_minute() -> None:
+    """Two answers a minute apart are not enough."""
     assert judged(ForeignIds(), *["f"] * 4, running=False, every=31.0) == [False] * 2 + [True] * 2
     assert judged(ForeignIds(), "f", "f", running=False, every=90.0) == [False, False]
 
 
-def test_a_gateway_that_was_believed_once_is_believed_sooner() -> None:
-    """Jobs that had ended before take some looks then, unless it answers by id after all."""
+def test_later_foreign_ids_are_assigned_sooner() -> None:
+    """Finished jobs take a few looks then, unless the gateway answers with a requested id."""
     ids = ForeignIds()
     for now in range(MIN_LOOKS):
         ids.is_same_job("b", "g", running=True, is_another=False, now=float(now))
@@ -268,7 +268,7 @@ def test_a_gateway_that_was_believed_once_is_believed_sooner() -> None:
 
 
 def test_jobs_are_forgotten_before_they_fill_the_memory() -> None:
-    """The oldest first, and their foreign ids with them."""
+    """The oldest jobs are forgotten first, with their foreign ids."""
     ids = ForeignIds(max_jobs=10)
     for n in range(100):
         for now in range(MIN_LOOKS):
@@ -286,7 +286,7 @@ JOBS = st.sampled_from(["a", "b", "c"])
 
 
 class AnyAnswersForAnyJobs(RuleBasedStateMachine):
-    """No foreign id is ever believed of two jobs, or at first sight."""
+    """A foreign id is never assigned to two jobs, and never at first sight."""
 
     def __init__(self) -> None:
         super().__init__()

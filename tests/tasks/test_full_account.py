@@ -1,4 +1,4 @@
-"""Full accounts: limits of one kind of call slow no other, and an end lets a submission go."""
+"""Full accounts: submissions wait for the end of a job, and other calls do not wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.clients import HOUR, KEY, InTurn, connect, until
 from tests.loops import skip
 
 LATER = 100.0
-"""Seconds of a `Retry-After` that a test which works does not wait for."""
+"""Seconds of a `Retry-After` that are not waited for in a test."""
 
 
 def waiting(*prompts: str, luma: LumaClient) -> list[asyncio.Task[VideoTask]]:
@@ -23,7 +23,7 @@ def waiting(*prompts: str, luma: LumaClient) -> list[asyncio.Task[VideoTask]]:
 
 
 async def test_the_end_of_a_job_lets_the_next_submission_go() -> None:
-    """At a full account it leaves when there is room, not when `Retry-After` is over."""
+    """A submission to a full account leaves when a job ends, not after `Retry-After`."""
     async with Simulator(durations=InTurn(HOUR, 2 * HOUR), max_jobs=2, full_for=LATER) as sim:
         async with connect(sim) as luma, asyncio.timeout(60):
             first = await luma.generate("a cat")
@@ -40,7 +40,7 @@ async def test_the_end_of_a_job_lets_the_next_submission_go() -> None:
 
 
 async def test_a_submission_leaves_at_the_latest_after_retry_after() -> None:
-    """Others may have left room in the account that no job of this client took."""
+    """Jobs of other clients may have ended."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         async with connect(sim) as elsewhere, connect(sim, task_timeout=9 * HOUR) as luma:
             await elsewhere.generate("somebody else's")
@@ -57,8 +57,8 @@ async def test_a_submission_leaves_at_the_latest_after_retry_after() -> None:
                 await asked
 
 
-async def test_the_wait_for_room_counts_as_no_try() -> None:
-    """However often the account is still full, the submission waits on."""
+async def test_the_wait_for_a_full_account_does_not_count_as_a_try() -> None:
+    """The number of rejections does not matter while the account is full."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         async with connect(sim) as elsewhere, connect(sim, max_tries=1) as luma:
             await elsewhere.generate("somebody else's")
@@ -75,7 +75,7 @@ async def test_the_wait_for_room_counts_as_no_try() -> None:
 
 
 async def test_without_retry_after_the_next_try_comes_by_itself() -> None:
-    """After pauses that grow, but that stay short."""
+    """The pauses grow, but stay short."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1) as sim:
         async with connect(sim) as elsewhere, connect(sim) as luma:
             await elsewhere.generate("somebody else's")
@@ -92,7 +92,7 @@ async def test_without_retry_after_the_next_try_comes_by_itself() -> None:
 
 
 async def test_submissions_queue_while_the_account_is_known_to_be_full() -> None:
-    """They are not refused one after another, and leave in their order, one for each end."""
+    """Waiting submissions leave in order, one for each job that ends."""
     names = [f"cat {number}" for number in range(12)]
     async with Simulator(durations=Fixed(HOUR), max_jobs=2, full_for=LATER) as sim:
         async with connect(sim, task_timeout=99 * HOUR) as luma, asyncio.timeout(60):
@@ -114,8 +114,8 @@ async def test_submissions_queue_while_the_account_is_known_to_be_full() -> None
             assert sim.ledger.most_jobs == 2
 
 
-async def test_submissions_that_wait_for_a_place_are_not_refused_one_by_one() -> None:
-    """Of very many that began at once, those queue that had not left when the account was full."""
+async def test_waiting_submissions_are_not_rejected_one_by_one() -> None:
+    """Of many concurrent submissions, those that have not left yet wait."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=2, full_for=LATER) as sim:
         async with connect(sim, max_requests=4) as luma, asyncio.timeout(60):
             sim.faults.add(Fault.slow(math.inf, on=["generate"]))
@@ -136,7 +136,7 @@ async def test_submissions_that_wait_for_a_place_are_not_refused_one_by_one() ->
 async def test_one_line_of_the_log_says_that_the_account_is_full(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One for all that wait, with the server's words."""
+    """One line stands for all waiting submissions, with the server's message."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         async with connect(sim) as luma, asyncio.timeout(60):
             await luma.generate("a cat")
@@ -159,7 +159,7 @@ async def test_one_line_of_the_log_says_that_the_account_is_full(
 async def test_a_cancelled_submission_gives_its_turn_to_the_next(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever gave up takes no room."""
+    """A cancelled submission does not take the place of another one."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         async with connect(sim) as luma, asyncio.timeout(60):
             await luma.generate("a cat")
@@ -175,8 +175,8 @@ async def test_a_cancelled_submission_gives_its_turn_to_the_next(
             assert (await patient).generation.prompt == "a cow"
 
 
-async def test_closing_ends_the_wait_for_room() -> None:
-    """Nothing is left waiting, and nothing was submitted."""
+async def test_stopping_ends_the_wait_for_a_full_account() -> None:
+    """Waiting submissions end, and are not sent."""
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         luma = connect(sim)
         await luma.generate("a cat")
@@ -192,7 +192,7 @@ async def test_closing_ends_the_wait_for_room() -> None:
 
 
 async def test_a_full_account_makes_a_learning_schedule_look_sooner() -> None:
-    """A job that was to be looked at in ten seconds may be what the account waits for."""
+    """The account may be waiting for a job with a look that is due much later."""
     schedule = AdaptiveSchedule(longest=HOUR, expected=1e5)
     async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
         async with LumaClient(KEY, base_url=sim.url, schedule=schedule) as luma:
@@ -210,8 +210,8 @@ async def test_a_full_account_makes_a_learning_schedule_look_sooner() -> None:
 
 
 @pytest.mark.parametrize("max_requests", [1, 2, 16])
-async def test_a_refused_submission_never_delays_a_look(max_requests: int) -> None:
-    """The end of a job is seen while submissions wait as long as the server asked."""
+async def test_a_rejected_submission_never_delays_a_look(max_requests: int) -> None:
+    """The end of a job is noticed while submissions wait for `Retry-After`."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, max_requests=max_requests) as luma:
             task = await luma.generate("a cat")
@@ -229,8 +229,8 @@ async def test_a_refused_submission_never_delays_a_look(max_requests: int) -> No
             await asyncio.gather(*asked, return_exceptions=True)
 
 
-async def test_a_refused_look_never_delays_a_submission() -> None:
-    """Nor one for a link."""
+async def test_a_rejected_look_never_delays_a_submission() -> None:
+    """The same holds for requests for links."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_tries=1) as luma:
         task = await luma.generate("a cat")
         sim.faults.add(Fault.rate_limited(retry_after=LATER, on=["get", "tasks"]))
@@ -241,8 +241,8 @@ async def test_a_refused_look_never_delays_a_submission() -> None:
             await luma.generate("a dog")
 
 
-async def test_too_many_requests_are_no_full_account() -> None:
-    """The end of a job changes nothing about those."""
+async def test_too_many_requests_do_not_mean_a_full_account() -> None:
+    """The end of a job does not end the wait for a rate limit."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_tries=1) as luma:
         await luma.generate("a cat")
         sim.faults.add(Fault.rate_limited(retry_after=0, times=1))

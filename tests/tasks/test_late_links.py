@@ -1,4 +1,4 @@
-"""A job that is completed before its link is there: polled on, and ended in time."""
+"""A job that is completed before its link exists: it stays watched for a while."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_link_that_comes_late_is_waited_for(
     jobs: int, shape: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However the gateway answers, the video is there when the wait ends, and nothing is said."""
+    """In each format, the task ends with the video and without a warning."""
     variant = Variant(link_delay=HOUR, **shape)
     async with Simulator(durations=Fixed(HOUR), variant=variant) as sim:
         async with connect(sim, link_timeout=20.0) as luma:
@@ -77,8 +77,8 @@ async def test_a_link_that_comes_late_is_waited_for(
     assert warnings(caplog) == []
 
 
-async def test_a_job_without_its_link_is_no_completed_job(tmp_path: Path) -> None:
-    """Neither for those who wait or follow it, nor in the journal; `get()` says what is said."""
+async def test_a_job_without_its_link_is_not_completed(tmp_path: Path) -> None:
+    """The task, its updates and the journal show it as running; `get()` shows the true answer."""
     variant = Variant(link_delay=HOUR)
     async with Simulator(durations=Fixed(HOUR), variant=variant) as sim:
         journal = tmp_path / "jobs.db"
@@ -106,7 +106,7 @@ async def test_a_job_without_its_link_is_no_completed_job(tmp_path: Path) -> Non
 async def test_a_link_that_never_comes_ends_the_wait_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After `link_timeout` the job is completed without one, and one warning names it."""
+    """After `link_timeout` the task ends without a video, with one warning."""
     variant = Variant(link_delay=HOUR)
     async with Simulator(durations=Fixed(0.05), variant=variant) as sim:
         async with connect(sim, link_timeout=0.5) as luma:
@@ -127,7 +127,7 @@ async def test_a_link_that_never_comes_ends_the_wait_with_a_warning(
 async def test_the_time_begins_anew_when_the_server_says_processing_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A row that was ahead for a while has not used up the time for the link."""
+    """A row that was ahead of its task for a while does not use up `link_timeout`."""
     every = FixedSchedule(5.0)
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, schedule=every, link_timeout=60.0) as luma:
@@ -145,7 +145,7 @@ async def test_the_time_begins_anew_when_the_server_says_processing_again(
 
 
 async def test_a_link_is_looked_for_soon_whatever_the_schedule_says() -> None:
-    """Also for a job that is watched by its id, and finished before that."""
+    """This includes a job that was finished before it was watched."""
     variant = Variant(link_delay=HOUR)
     async with Simulator(durations=Fixed(HOUR), variant=variant) as sim:
         async with connect(sim) as elsewhere:
@@ -160,7 +160,7 @@ async def test_a_link_is_looked_for_soon_whatever_the_schedule_says() -> None:
 
 
 async def test_the_wait_for_a_link_is_no_part_of_what_the_schedule_learns() -> None:
-    """It is told how long the job took until it was said to be completed."""
+    """The schedule learns the duration until the server called the job completed."""
     learned: list[float] = []
 
     class Learner:
@@ -186,13 +186,13 @@ async def test_the_wait_for_a_link_is_no_part_of_what_the_schedule_learns() -> N
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
 def test_the_time_for_a_link_is_a_number_of_seconds(value: float) -> None:
-    """As every other setting is checked."""
+    """The setting is checked like all others."""
     with pytest.raises(ConfigurationError, match="link_timeout must be"):
         LumaClient(KEY, base_url="http://host", link_timeout=value)
 
 
 class AnyLooksAtAnyTime(RuleBasedStateMachine):
-    """No order and no timing of looks completes a job without its link too soon, or too late."""
+    """In any order of looks, a job without its link ends neither too soon nor too late."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ LOOKS = ["get", "tasks"]
 
 
 async def test_many_jobs_share_a_look() -> None:
-    """A hundred jobs that end together take one batch call, and no single ones."""
+    """A hundred jobs that end together take one batch request and no single ones."""
     asyncio.get_running_loop().set_debug(False)
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, schedule=FixedSchedule(600.0)) as luma:
@@ -34,7 +34,7 @@ async def test_many_jobs_share_a_look() -> None:
 
 
 async def test_batches_are_no_larger_than_allowed() -> None:
-    """`batch_size` bounds the ids in a request; a gateway that allows no more is content."""
+    """`batch_size` is the maximum number of ids in one request."""
     variant = Variant(largest_batch=7)
     async with Simulator(durations=Fixed(0.1), variant=variant) as sim:
         async with connect(sim, batch_size=7) as luma:
@@ -51,7 +51,7 @@ async def test_batches_are_no_larger_than_allowed() -> None:
 async def test_a_gateway_without_the_batch_call_is_asked_one_by_one(
     status: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is tried once, remembered, and said once."""
+    """The batch request is tried once, and logged once."""
     caplog.set_level(logging.INFO, "luma_async")
     async with Simulator(durations=Fixed(0.2), variant=Variant(batch=status)) as sim:
         async with connect(sim, max_requests=4) as luma:
@@ -65,7 +65,7 @@ async def test_a_gateway_without_the_batch_call_is_asked_one_by_one(
 
 
 async def test_a_gateway_that_refuses_large_batches_is_asked_for_less() -> None:
-    """The size that is refused is halved and remembered: 20, 10 and 5 once each, never again."""
+    """A rejected size is halved and remembered: 20, 10 and 5 are tried once each."""
     every = FixedSchedule(10.0)
     async with Simulator(durations=Fixed(HOUR), variant=Variant(largest_batch=3)) as sim:
         # One request at a time, so that no two looks are refused at once.
@@ -79,8 +79,8 @@ async def test_a_gateway_that_refuses_large_batches_is_asked_for_less() -> None:
             assert sim.ledger.statuses[400] == 3
 
 
-async def test_a_look_that_is_refused_for_its_size_is_made_singly() -> None:
-    """None of its jobs waits until the right size is found."""
+async def test_a_batch_rejected_for_its_size_is_repeated_one_by_one() -> None:
+    """The jobs need not wait until the right size is found."""
     async with Simulator(durations=Fixed(HOUR), variant=Variant(largest_batch=3)) as sim:
         async with connect(sim, schedule=FixedSchedule(HOUR)) as luma:
             ids = [(await luma.generate(f"cat {n}")).id for n in range(20)]
@@ -118,7 +118,7 @@ async def test_a_look_that_is_refused_for_its_size_is_made_singly() -> None:
     ],
 )
 async def test_a_batch_call_that_fails_is_not_held_against_its_jobs(fault: Fault) -> None:
-    """Where single looks succeed the jobs end all the same; none counts as unknown."""
+    """Jobs end by single looks then, and are not treated as not found."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, max_tries=1, timeout=30.0) as luma:
             tasks = [await luma.generate(f"cat {n}") for n in range(3)]
@@ -135,7 +135,7 @@ async def test_a_batch_call_that_fails_is_not_held_against_its_jobs(fault: Fault
 
 
 async def test_an_outage_is_not_made_worse_by_single_looks() -> None:
-    """While nothing is answered, a batch costs one look more, not one for each of its jobs."""
+    """During an outage, a failed batch is followed by one single look, not by one for each job."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, max_tries=1, schedule=FixedSchedule(10.0)) as luma:
             for n in range(30):
@@ -149,7 +149,7 @@ async def test_an_outage_is_not_made_worse_by_single_looks() -> None:
 
 
 async def test_a_batch_call_that_was_away_is_taken_up_again() -> None:
-    """A passing trouble of it does not cost a request for each job for ever."""
+    """After a passing error of the batch request, batches are used again."""
     size = BatchSize(100, first_pause=0.3, longest_pause=0.6)
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, adapted_size=size) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(5)]
@@ -164,7 +164,7 @@ async def test_a_batch_call_that_was_away_is_taken_up_again() -> None:
 
 
 async def test_a_batch_that_was_made_smaller_grows_again() -> None:
-    """After enough good ones it is tried at twice the size."""
+    """After enough successful batches the size is doubled."""
     size = BatchSize(8, grow_after=3)
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, adapted_size=size) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(8)]
@@ -181,7 +181,7 @@ async def test_a_batch_that_was_made_smaller_grows_again() -> None:
 
 
 async def test_a_passing_404_does_not_cost_the_batch_call() -> None:
-    """While single looks are answered 404 as well, nothing is learnt of the batch call."""
+    """If single looks are answered 404 as well, the batch request is not at fault."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, schedule=FixedSchedule(10.0)) as luma:
             tasks = [await luma.generate(f"cat {n}") for n in range(5)]
@@ -200,7 +200,7 @@ async def test_a_passing_404_does_not_cost_the_batch_call() -> None:
 
 
 async def test_success_said_of_a_submission_is_not_said_of_the_job() -> None:
-    """Some envelopes are called "success" while the job has only begun."""
+    """Some envelopes say "success" when the job has only begun."""
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
         first = await luma.generate("a cat")
         answer = f'{{"status": "success", "data": {{"task_id": "{first.id}"}}}}'
@@ -215,7 +215,7 @@ async def test_success_said_of_a_submission_is_not_said_of_the_job() -> None:
 
 @pytest.mark.parametrize("row_data", ["stale", "null"])
 async def test_a_row_without_its_video_is_looked_at_singly(row_data: Any) -> None:
-    """A batch that knows the end but not the video does not end the wait without it."""
+    """A batch that shows the end but not the video does not end the task without it."""
     variant = Variant(batch="rows", row_data=row_data)
     async with Simulator(durations=Fixed(0.1), variant=variant) as sim, connect(sim) as luma:
         tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(5)))
@@ -226,7 +226,7 @@ async def test_a_row_without_its_video_is_looked_at_singly(row_data: Any) -> Non
 
 
 async def test_ids_that_a_batch_leaves_out_are_looked_at_singly() -> None:
-    """A gateway that forgets half of every batch costs looks, not jobs."""
+    """A gateway that leaves out half of each batch costs looks, not jobs."""
     async with Simulator(durations=Fixed(0.2), variant=Variant(forgets=0.5)) as sim:
         async with connect(sim) as luma:
             tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(20)))
@@ -236,7 +236,7 @@ async def test_ids_that_a_batch_leaves_out_are_looked_at_singly() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 3], ids=["single look", "batch"])
 async def test_a_job_that_has_not_changed_costs_no_new_object(jobs: int) -> None:
-    """What the server says again is not read again."""
+    """A row without news is not read."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
         await until(lambda: sim.ledger.jobs_looked_at >= 3 * jobs)
@@ -248,7 +248,7 @@ async def test_a_job_that_has_not_changed_costs_no_new_object(jobs: int) -> None
 
 
 async def test_a_change_of_what_a_job_says_of_itself_is_news() -> None:
-    """Also where its state is the same."""
+    """This includes changes within the same state."""
     async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
         await until(lambda: sim.ledger.requests["get"] >= 3)

@@ -1,4 +1,4 @@
-"""The poller: every watched job is looked at until it ends, whatever the server does meanwhile."""
+"""The poller: looks at each watched job until it ends, despite all errors of the server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REFUSALS = [400, 401, 402, 403, 405, 408, 409, 410, 422, 425, 429, 451, 499, 500
 
 
 def times(status: int) -> int:
-    """Return how often a look is refused: after a 429 each next one takes a second."""
+    """Return the number of rejections to test. After a 429, each repetition takes a second."""
     return 1 if status == 429 else 5
 
 
@@ -63,8 +63,8 @@ def poller() -> list[asyncio.Task[Any]]:
     ],
     ids=["502", "cut", "{}", "404", *map(str, REFUSALS), *(f"200: {each}" for each in REFUSALS)],
 )
-async def test_a_look_that_fails_costs_nobody_their_job(fault: Fault) -> None:
-    """It is made again, until the job has ended."""
+async def test_a_failed_look_loses_no_job(fault: Fault) -> None:
+    """The look is repeated until the job has ended."""
     async with Simulator(durations=Fixed(0.2)) as sim, connect(sim, max_tries=1) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(3)]
         sim.faults.add(fault)
@@ -74,10 +74,10 @@ async def test_a_look_that_fails_costs_nobody_their_job(fault: Fault) -> None:
         assert [video.state for video in videos] == [State.COMPLETED] * 3
 
 
-async def test_a_server_that_is_away_is_reported_once_and_welcomed_back(
+async def test_an_outage_is_reported_once_with_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Not a line for every look that failed."""
+    """The log has one line for all failed looks."""
     async with Simulator(durations=Fixed(0.6)) as sim, connect(sim, max_tries=1) as luma:
         task = await luma.generate("a cat")
         sim.faults.add(Fault.page(502, on=LOOKS, times=15))
@@ -94,8 +94,8 @@ async def test_a_server_that_is_away_is_reported_once_and_welcomed_back(
         assert "answers again" in warnings[1]
 
 
-async def test_a_job_that_is_not_finished_in_time_is_given_up_locally() -> None:
-    """After `task_timeout` the wait ends, and the id takes the job up again."""
+async def test_a_job_that_is_not_finished_in_time_is_no_longer_watched() -> None:
+    """After `task_timeout` the task ends, and the job can be watched again by its id."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, task_timeout=0.3) as luma:
         task = await luma.generate("a cat")
 
@@ -109,7 +109,7 @@ async def test_a_job_that_is_not_finished_in_time_is_given_up_locally() -> None:
 
 
 async def test_the_poller_lives_only_while_something_is_watched() -> None:
-    """One asyncio task for all jobs, none for none."""
+    """One asyncio task serves all jobs, and there is none without jobs."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         for _ in range(2):
             assert poller() == []
@@ -120,8 +120,8 @@ async def test_the_poller_lives_only_while_something_is_watched() -> None:
             await until(lambda: not poller())
 
 
-async def test_cancelling_the_poller_from_outside_hangs_nobody() -> None:
-    """Programs that cancel every asyncio task at their end get their waits ended, too."""
+async def test_cancelling_the_poller_from_outside_ends_all_tasks() -> None:
+    """Programs that cancel all asyncio tasks at their end do not hang."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
         wait = asyncio.create_task(task.wait())
@@ -136,10 +136,10 @@ async def test_cancelling_the_poller_from_outside_hangs_nobody() -> None:
         assert (await again).state is State.COMPLETED
 
 
-async def test_a_poller_that_breaks_off_starts_again(
+async def test_a_poller_that_fails_starts_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever defect it met, every job is looked at all the same."""
+    """After an internal error, all jobs are still looked at."""
     async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
         with monkeypatch.context() as patched:
             patched.setattr(Agenda, "take", None)
@@ -153,7 +153,7 @@ async def test_a_poller_that_breaks_off_starts_again(
 
 
 async def test_a_forgotten_job_is_not_looked_at() -> None:
-    """`forget()` stops the looks; `watch` takes the job up again, under a new handle."""
+    """`forget()` stops the looks, and `watch()` gives a new handle."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
         await until(lambda: sim.ledger.requests["get"])
@@ -171,7 +171,7 @@ async def test_a_forgotten_job_is_not_looked_at() -> None:
 
 
 async def test_watching_twice_gives_the_same_handle() -> None:
-    """Also when both ask at once, and for a job submitted here."""
+    """This includes concurrent calls, and jobs that were submitted here."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim) as luma, connect(sim) as elsewhere:
             id = (await elsewhere.generate("a cat")).id
@@ -186,7 +186,7 @@ async def test_watching_twice_gives_the_same_handle() -> None:
 
 
 async def test_watching_a_finished_job_gives_a_finished_handle() -> None:
-    """Nothing is watched that has ended."""
+    """A finished job is not watched."""
     async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
         id = (await (await luma.generate("a cat"))).id
 
@@ -197,14 +197,14 @@ async def test_watching_a_finished_job_gives_a_finished_handle() -> None:
 
 
 async def test_watching_an_unknown_job_says_so_at_once() -> None:
-    """A slip of the id is not waited for."""
+    """A wrong id is an error at once."""
     async with Simulator() as sim, connect(sim) as luma:
         with pytest.raises(NotFoundError):
             await luma.watch("no-such-job")
 
 
 class _Broken:
-    """A schedule of a user's with a slip in it."""
+    """Poll schedule of a user with a bug."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -217,10 +217,10 @@ class _Broken:
 
 
 @pytest.mark.parametrize("answer", [[], [None], ["soon"], [0.05, None]], ids=repr)
-async def test_a_schedule_that_breaks_costs_nobody_their_job(
+async def test_a_broken_schedule_loses_no_job(
     answer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The slip is logged, and the job is looked at all the same."""
+    """The bug is logged, and the jobs are still looked at."""
     schedule = _Broken(answer)
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, schedule=schedule) as luma:
         task = await luma.generate("a cat")
@@ -233,7 +233,7 @@ async def test_a_schedule_that_breaks_costs_nobody_their_job(
 
 
 class _Learner:
-    """A schedule that notes what it is told."""
+    """Poll schedule that records its calls."""
 
     def __init__(self) -> None:
         self.durations: list[float] = []
@@ -248,7 +248,7 @@ class _Learner:
 
 
 async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> None:
-    """Not from failed ones, and not from those of unknown age."""
+    """Failed jobs and jobs of unknown age are not learned."""
     learner = _Learner()
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, schedule=learner) as luma:
         task = await luma.generate("a cat")
@@ -266,7 +266,7 @@ async def test_a_schedule_learns_from_jobs_submitted_here_that_completed() -> No
 
 
 class _Kinds:
-    """A schedule that notes which jobs it is asked for."""
+    """Schedule by kind that records its calls."""
 
     def __init__(self) -> None:
         self.asked: set[tuple[str, int]] = set()
@@ -298,7 +298,7 @@ class _OfKind:
 
 
 async def test_a_schedule_can_tell_kinds_of_request_apart() -> None:
-    """By call, model, resolution and duration, and by how many jobs share a request."""
+    """Kinds differ by call, model, resolution and duration; jobs that share a look are counted."""
     kinds = _Kinds()
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, schedule=kinds, batch_size=2) as luma:
@@ -320,7 +320,7 @@ async def test_a_schedule_can_tell_kinds_of_request_apart() -> None:
 
 
 async def test_a_job_submitted_elsewhere_is_as_old_as_the_server_says() -> None:
-    """So that it is looked at as often as one of its age."""
+    """Its age decides the times of looks."""
     kinds = _Kinds()
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim) as elsewhere, connect(sim, schedule=kinds) as luma:
@@ -336,7 +336,7 @@ async def test_a_job_submitted_elsewhere_is_as_old_as_the_server_says() -> None:
 
 
 async def test_a_servers_estimate_moves_the_first_look() -> None:
-    """A schedule that would look in half a minute looks when the server says."""
+    """An estimate of the server replaces the first delay of the schedule."""
     variant = Variant(estimates=True)
     async with Simulator(durations=Fixed(0.5), variant=variant) as sim:
         async with connect(sim, schedule=FixedSchedule(HOUR)) as luma:
@@ -346,7 +346,7 @@ async def test_a_servers_estimate_moves_the_first_look() -> None:
 
 
 async def test_a_server_that_hangs_does_not_stretch_the_time_of_a_job() -> None:
-    """The last look is cut off when the job's time is up."""
+    """The last look is cancelled when the time of the job is up."""
     settings = {"task_timeout": 0.5, "timeout": HOUR}
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, **settings) as luma:
         task = await luma.generate("a cat")
@@ -368,7 +368,7 @@ def manager(sim: Simulator, schedule: PollSchedule, **settings: Any) -> TaskMana
 
 
 async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> None:
-    """The minute begins anew after a look that ended otherwise."""
+    """The minute begins anew after a look with another result."""
     async with Simulator() as sim:
         tasks = manager(sim, FixedSchedule(10.0), lost_after=60.0)
         task = tasks.add(Generation(id="gone", state=State.PENDING), submitted_here=True)
@@ -388,7 +388,7 @@ async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> N
 
 @pytest.mark.parametrize("status", [404, 405])
 async def test_a_batch_call_that_is_not_there_makes_no_job_a_lost_one(status: int) -> None:
-    """Also where single looks fail for longer than it takes to lose a job."""
+    """This includes single looks that fail for longer than `lost_after`."""
     variant = Variant(batch=f"{status}")  # type: ignore[arg-type]
     async with Simulator(durations=Fixed(0.0), variant=variant) as sim:
         tasks = manager(sim, FixedSchedule(0.1), lost_after=60.0)
@@ -416,7 +416,7 @@ async def test_a_batch_call_that_is_not_there_makes_no_job_a_lost_one(status: in
 
 @pytest.mark.parametrize("jobs", [1, 2], ids=["single look", "batch"])
 async def test_a_job_is_lost_only_after_a_minute_of_404(jobs: int) -> None:
-    """Shorter gaps are the server's own business (the minute is a second here)."""
+    """Shorter times of "not found" are ignored (the minute is a second here)."""
     async with Simulator() as sim:
         tasks = manager(sim, FixedSchedule(0.05), lost_after=1.0)
         start = time.monotonic()
@@ -434,7 +434,7 @@ async def test_a_job_is_lost_only_after_a_minute_of_404(jobs: int) -> None:
 
 
 async def test_many_durations_end_in_their_own_time() -> None:
-    """A spread of durations: each is noticed by the next looks after its end, and none before."""
+    """Each job is noticed by the next looks after its end, and no job before."""
     hours = [HOUR * (number + 0.5) for number in range(20)]
     async with Simulator(durations=InTurn(*hours)) as sim, connect(sim, task_timeout=1e6) as luma:
         tasks = [await luma.generate(f"cat {n}") for n in range(20)]

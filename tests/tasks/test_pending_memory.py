@@ -1,4 +1,4 @@
-"""A job that waits takes little memory, however long its row is."""
+"""A pending job takes little memory, even with a long row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT = 2048 if sys.version_info < (3, 13) else 2304
 
 
 async def test_a_pending_job_with_a_full_row_takes_little_memory() -> None:
-    """All that a watched job keeps counts: its row, its handle, its place on the agenda."""
+    """The limit includes the row, the handle and the entry on the agenda."""
     dialect = GatewayDialect()
     async with Simulator() as sim, connect(sim, task_timeout=HOUR) as luma:
         luma._manager.add(dialect.generation(full_row(0)))

@@ -1,4 +1,4 @@
-"""A refusal of the API key: believed when it lasts, and no end of a watch before."""
+"""A rejected API key: final if it lasts, and harmless before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED = b'{"error": {"message": "token is invalid"}}'
 
 
 def quickly() -> KeyRejections:
-    """Return a count by which a rejection is final after half a second in place of ten."""
+    """Return a count with which a rejection is final after half a second."""
     return KeyRejections(final_after=0.5, probe_interval=0.1)
 
 
@@ -36,10 +36,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("batch", ["array", "404"])
-async def test_one_refusal_among_many_looks_ends_nothing(
+async def test_one_rejection_among_many_looks_ends_no_task(
     batch: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A hundred jobs and a 401 of a proxy: a hundred videos, and one line that says so."""
+    """One 401 of a proxy among looks at 100 jobs costs no video, and causes one warning."""
     asyncio.get_running_loop().set_debug(False)
     variant = Variant(batch=batch)  # type: ignore[arg-type]
     async with Simulator(durations=Fixed(HOUR), variant=variant, same_films=True) as sim:
@@ -62,17 +62,17 @@ async def test_one_refusal_among_many_looks_ends_nothing(
 
 
 class OneSoon(FixedSchedule):
-    """A schedule by which jobs of one model are looked at often, and all others in an hour."""
+    """Poll schedule that looks at one model often, and at all others in an hour."""
 
     def for_jobs(self, kind: str, sharing: int) -> FixedSchedule:
         return FixedSchedule(0.2 if "soon" in kind else 3000.0)
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 25], ids=["single look", "batch", "batches"])
-async def test_a_key_that_is_revoked_ends_every_wait(
+async def test_a_revoked_key_ends_all_tasks(
     jobs: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also of jobs that are not due for an hour: the key is one for all."""
+    """This includes jobs that are not due for an hour, because all jobs share the API key."""
     settings: dict[str, Any] = {"schedule": OneSoon(), "batch_size": 10}
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, **settings) as luma:
         tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(1, jobs)))
@@ -93,18 +93,18 @@ async def test_a_key_that_is_revoked_ends_every_wait(
 
 
 class OnceSoon:
-    """A schedule by which the first look is made soon, and the next one in an hour."""
+    """Poll schedule with the first look soon, and the next one in an hour."""
 
     def next_delay(self, age: float, looks: int) -> float:
         return 3000.0 if looks else 0.2
 
     def observe(self, duration: float) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
 
 @pytest.mark.parametrize("jobs", [1, 15])
-async def test_a_refused_look_is_made_again_soon_whatever_the_schedule_says(jobs: int) -> None:
-    """Nobody waits for a revoked key until the next look is due; a passing 401 costs one look."""
+async def test_a_rejected_look_is_repeated_soon_despite_the_schedule(jobs: int) -> None:
+    """A revoked API key is noticed before the next look is due; a passing 401 costs one look."""
     settings: dict[str, Any] = {"schedule": OnceSoon(), "batch_size": 10}
     settings["rejections"] = quickly()
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, **settings) as luma:
@@ -125,8 +125,8 @@ async def test_a_refused_look_is_made_again_soon_whatever_the_schedule_says(jobs
 
 @pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 300])
-async def test_a_key_that_is_revoked_for_good_is_told_within_15_seconds(jobs: int) -> None:
-    """By the default schedule, with jobs that take minutes, from the first refused look on."""
+async def test_a_revoked_key_is_reported_within_15_seconds(jobs: int) -> None:
+    """With the default schedule and jobs that take minutes, counted from the first rejection."""
     asyncio.get_running_loop().set_debug(False)
     async with Simulator(durations=Fixed(600)) as sim, connect(sim, schedule=None) as luma:
         tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(jobs)))
@@ -152,10 +152,10 @@ async def test_a_key_that_is_revoked_for_good_is_told_within_15_seconds(jobs: in
     ],
     ids=["502", "404", "good"],
 )
-async def test_refusals_with_anything_else_between_them_are_not_believed(
+async def test_interrupted_rejections_are_not_final(
     between: Fault | None,
 ) -> None:
-    """They must come in a row."""
+    """Interrupted sequences do not count."""
     refused = Fault.answer(REFUSED, status=401, on=POLLS, times=1)
     settings: dict[str, Any] = {"max_tries": 1, "schedule": FixedSchedule(3.0)}
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, **settings) as luma:
@@ -170,8 +170,8 @@ async def test_refusals_with_anything_else_between_them_are_not_believed(
         assert sim.ledger.statuses[401] == 8
 
 
-async def test_a_refusal_of_one_job_among_others_ends_no_watch() -> None:
-    """Where other jobs are answered the key is good."""
+async def test_a_rejection_of_one_job_among_others_ends_no_task() -> None:
+    """The API key is valid if looks at other jobs are answered."""
     variant = Variant(batch="404")
     async with Simulator(durations=Fixed(HOUR), variant=variant) as sim:
         async with connect(sim, schedule=FixedSchedule(3.0)) as luma:
@@ -188,7 +188,7 @@ async def test_a_refusal_of_one_job_among_others_ends_no_watch() -> None:
 
 
 async def test_a_key_that_may_not_look_leaves_its_jobs_watched() -> None:
-    """A 403 may be of a firewall, and no time makes it a refusal of the key."""
+    """A 403 may come from a firewall, and never counts as a rejection of the API key."""
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
         sim.faults.add(Fault.answer(b'{"detail": "not you"}', status=403, on=POLLS))
@@ -202,8 +202,8 @@ async def test_a_key_that_may_not_look_leaves_its_jobs_watched() -> None:
         assert (await task).state is State.COMPLETED
 
 
-async def test_a_session_that_was_closed_is_told_like_a_refused_key() -> None:
-    """It never opens again, and nobody waits for it an hour."""
+async def test_a_closed_session_is_treated_like_a_rejected_key() -> None:
+    """A closed session never opens again, so waiting for it would be useless."""
     async with Simulator(durations=Fixed(60)) as sim, aiohttp.ClientSession() as session:
         async with connect(sim, session=session, rejections=quickly()) as luma:
             task = await luma.generate("a cat")
@@ -216,8 +216,8 @@ async def test_a_session_that_was_closed_is_told_like_a_refused_key() -> None:
             assert time.monotonic() - start >= 0.5
 
 
-async def test_looks_by_hand_raise_at_once() -> None:
-    """Only looks in the background wait and see."""
+async def test_direct_calls_raise_at_once() -> None:
+    """Only looks of the poller are repeated."""
     async with Simulator() as sim, connect(sim) as luma:
         sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS))
 
@@ -226,8 +226,8 @@ async def test_looks_by_hand_raise_at_once() -> None:
                 await call
 
 
-async def test_a_good_key_is_watched_again_after_a_refused_one() -> None:
-    """The next job begins without a count."""
+async def test_jobs_are_watched_again_with_a_valid_key() -> None:
+    """The count of rejections begins anew with the next job."""
     async with Simulator(durations=Fixed(0.2)) as sim, connect(sim, rejections=quickly()) as luma:
         task = await luma.generate("a cat")
         sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS))
@@ -241,8 +241,8 @@ async def test_a_good_key_is_watched_again_after_a_refused_one() -> None:
         assert (await again).state is State.COMPLETED
 
 
-def test_a_refusal_is_believed_by_number_and_by_time() -> None:
-    """Both must be enough: neither three in a second nor two in a minute."""
+def test_a_rejection_is_final_by_number_and_by_time() -> None:
+    """Neither three rejections in a second nor two in a minute are final."""
     many, late, both = KeyRejections(), KeyRejections(), KeyRejections()
 
     assert not any(many.add(now / 10) for now in range(20))
@@ -250,8 +250,8 @@ def test_a_refusal_is_believed_by_number_and_by_time() -> None:
     assert [both.add(now) for now in (0.0, 5.0, FINAL_AFTER)] == [False, False, True]
 
 
-def test_one_refused_look_at_a_time_is_made_again() -> None:
-    """The last one when the refusal can be believed."""
+def test_one_rejected_look_at_a_time_is_repeated() -> None:
+    """The last probe comes at the time when the rejection can be final."""
     refused = KeyRejections()
     refused.add(100.0)
 
@@ -263,7 +263,7 @@ def test_one_refused_look_at_a_time_is_made_again() -> None:
     assert refused.probe_in(110.1) == PROBE_INTERVAL
 
 
-def test_enough_looks_are_made_before_a_refusal_is_believed() -> None:
-    """The pause is short enough for the number, and all of it for 15 seconds."""
+def test_enough_probes_are_made_before_a_rejection_is_final() -> None:
+    """The constants allow enough probes, all within 15 seconds."""
     assert FINAL_AFTER / PROBE_INTERVAL >= MIN_REJECTIONS
     assert FINAL_AFTER + PROBE_INTERVAL < 15.0

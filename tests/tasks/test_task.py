@@ -1,4 +1,4 @@
-"""VideoTask: one handle, many who wait."""
+"""VideoTask: one handle that any number of asyncio tasks can await."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pending() -> VideoTask:
 
 
 class AnyLooksInAnyOrder(RuleBasedStateMachine):
-    """Looks come late, twice and out of order; the task only ever moves forward."""
+    """Looks come late, twice and out of order, and the task only moves forward."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ TestAnyLooksInAnyOrder.settings = settings(max_examples=100, stateful_step_count
 
 
 async def test_awaiting_gives_the_finished_generation_any_number_of_times() -> None:
-    """Before and after the end, from any number of places."""
+    """Awaiting works before and after the end, from any number of asyncio tasks."""
     task = pending()
     waits = [asyncio.create_task(task.wait()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -93,7 +93,7 @@ async def test_awaiting_gives_the_finished_generation_any_number_of_times() -> N
 
 
 async def test_a_failure_is_raised_wherever_it_is_awaited() -> None:
-    """Each one who awaits gets it, with the server's last word."""
+    """Each await raises it, with the server's reason."""
     task = pending()
     waits = [asyncio.create_task(task.wait()) for _ in range(2)]
     await asyncio.sleep(0)
@@ -107,7 +107,7 @@ async def test_a_failure_is_raised_wherever_it_is_awaited() -> None:
 
 
 async def test_a_failure_that_nobody_awaits_is_silent() -> None:
-    """No "exception was never retrieved" (the suite looks for it)."""
+    """There is no log line "exception was never retrieved" (the test suite checks that)."""
     task = pending()
     wait = asyncio.create_task(task.wait())
     await asyncio.sleep(0)
@@ -121,7 +121,7 @@ async def test_a_failure_that_nobody_awaits_is_silent() -> None:
 
 
 async def test_a_cancelled_wait_disturbs_no_other() -> None:
-    """One waiter goes, the others get their result."""
+    """The other waits get the result."""
     task = pending()
     waits = [asyncio.create_task(task.wait()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -136,7 +136,7 @@ async def test_a_cancelled_wait_disturbs_no_other() -> None:
 
 
 async def test_a_wait_that_times_out_leaves_the_job_running() -> None:
-    """`TaskTimeoutError` has the id, and the next wait goes on."""
+    """`TaskTimeoutError` has the id, and the next wait continues."""
     task = pending()
 
     for timeout in (0.0, 0.01):
@@ -144,12 +144,12 @@ async def test_a_wait_that_times_out_leaves_the_job_running() -> None:
             await task.wait(timeout)
     task.observe(look(State.COMPLETED))
 
-    assert caught.value.task_id == task.id
+    assert caught.value.task is task
     assert (await task.wait(0.0)).state is State.COMPLETED
 
 
 async def test_updates_are_every_change_of_state_or_progress() -> None:
-    """From where the job stands to its end, and nothing twice."""
+    """Updates begin with the current status, and have no repetitions."""
     task = pending()
     seen: list[Generation] = []
 
@@ -179,7 +179,7 @@ async def test_updates_are_every_change_of_state_or_progress() -> None:
 
 
 async def test_each_reader_of_updates_sees_all_of_them() -> None:
-    """Readers take nothing from one another; a late one begins at the present."""
+    """Readers are independent, and a late reader begins with the current status."""
     task = pending()
     readers = [task.updates() for _ in range(2)]
     firsts = [await anext(reader) for reader in readers]
@@ -191,7 +191,7 @@ async def test_each_reader_of_updates_sees_all_of_them() -> None:
 
 
 async def test_updates_end_with_the_error_that_ended_the_watch() -> None:
-    """A watch that ends without a result does not look like one that has it."""
+    """An end without a result is an error for readers of updates, too."""
     task = pending()
     updates = task.updates()
     await anext(updates)
@@ -203,7 +203,7 @@ async def test_updates_end_with_the_error_that_ended_the_watch() -> None:
 
 
 async def test_forgetting_ends_the_wait() -> None:
-    """Whoever awaits gets `TaskForgottenError`, and the manager is told."""
+    """Awaiting raises `TaskForgottenError`, and the manager is notified."""
     told: list[VideoTask] = []
     task = VideoTask(look(State.PENDING), told.append)
     wait = asyncio.create_task(task.wait())
@@ -218,7 +218,7 @@ async def test_forgetting_ends_the_wait() -> None:
 
 
 async def test_forgetting_what_is_done_changes_nothing() -> None:
-    """The result stays."""
+    """The result is kept."""
     task = pending()
     task.observe(look(State.COMPLETED))
 
@@ -228,7 +228,7 @@ async def test_forgetting_what_is_done_changes_nothing() -> None:
 
 
 async def test_callbacks_are_called_once_with_the_task() -> None:
-    """Soon after the end, or soon if it has ended."""
+    """The callback comes soon after the end, or soon if the job has already ended."""
     task = pending()
     called: list[VideoTask] = []
     task.add_done_callback(called.append)
@@ -243,7 +243,7 @@ async def test_callbacks_are_called_once_with_the_task() -> None:
 
 
 async def test_a_task_shows_where_it_stands() -> None:
-    """`repr` has id, state, and why the watch ended."""
+    """`repr()` shows the id, the state and the error that ended the task."""
     task = pending()
     assert repr(task) == "<VideoTask job-1 pending>"
 

@@ -1,4 +1,4 @@
-"""Timing: a job is due when the schedule says so, give or take, unless the server knows better."""
+"""Timing: a job is due by its schedule with some jitter, or by an estimate of the server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def delay(
 
 
 def test_delays_are_spread_a_little() -> None:
-    """Clients that were started together do not look together for ever."""
+    """Clients that were started together do not look together forever."""
     delays = [delay(watch()) for _ in range(200)]
 
     assert min(delays) >= 10.0 * (1 - JITTER)
@@ -59,40 +59,40 @@ def test_delays_are_spread_a_little() -> None:
 def test_an_estimate_of_the_servers_moves_the_first_looks(
     estimate: float | None, looks: int, low: float, high: float
 ) -> None:
-    """The first either way, two more to sooner: an estimate that never changes is none."""
+    """An estimate replaces the first delay and shortens the next two; later ones are ignored."""
     assert low <= delay(watch(estimate, looks)) <= high
 
 
-def test_nobody_is_due_after_their_time() -> None:
-    """The last look is when the time of a job is up."""
+def test_no_job_is_due_after_its_timeout() -> None:
+    """The last look is at the time at which `task_timeout` ends."""
     assert delay(watch(since=NOW - 3599.0)) == 1.0
 
 
 class _NotANumber:
-    """A schedule of a user's with a division in it."""
+    """Poll schedule of a user that returns NaN."""
 
     def next_delay(self, age: float, looks: int) -> float:
         return math.nan
 
     def observe(self, duration: float) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
 
 @pytest.mark.parametrize("at_most", [math.inf, 2.0])
-def test_a_delay_that_is_no_number_is_a_short_one(at_most: float) -> None:
-    """Better looked at too often than never."""
+def test_a_delay_of_nan_becomes_a_short_one(at_most: float) -> None:
+    """Too many looks are better than none."""
     assert delay(watch(), _NotANumber(), at_most=at_most) == pytest.approx(0.01)
 
 
 def test_a_look_can_be_wanted_sooner_than_the_schedule_has_it() -> None:
-    """After a refusal, for one, whatever the schedule says."""
+    """A rejected look is repeated before the schedule is due."""
     assert delay(watch(), FixedSchedule(30.0), at_most=2.0) == pytest.approx(2.0)
     assert delay(watch(), FixedSchedule(1.0), at_most=2.0) < 1.1
 
 
 @pytest.mark.parametrize("schedule", [FixedSchedule(30.0), FixedSchedule(0.01)])
 def test_a_job_without_its_link_is_due_by_the_links_own_schedule(schedule: PollSchedule) -> None:
-    """Neither half a minute later nor a hundred times a second."""
+    """The next look comes neither half a minute later nor a hundred times per second."""
     without_link = watch()
     without_link.without_video_since = NOW - 8.0
 
@@ -110,7 +110,7 @@ def looks_for_a_link(timeout: float) -> list[float]:
 
 @pytest.mark.parametrize("timeout", [0.5, 30.0, 120.0, 3600.0])
 def test_looks_for_a_link_come_soon_and_then_more_slowly(timeout: float) -> None:
-    """The first within a second, none later than 10 s after the one before, the last in time."""
+    """The first look comes within a second, and no delay is over 10 s."""
     moments = looks_for_a_link(timeout)
     gaps = [later - sooner for sooner, later in itertools.pairwise([0.0, *moments])]
 
@@ -121,5 +121,5 @@ def test_looks_for_a_link_come_soon_and_then_more_slowly(timeout: float) -> None
 
 
 def test_a_link_that_never_comes_costs_few_looks() -> None:
-    """In the two minutes of the default."""
+    """This counts the looks within the default of two minutes."""
     assert len(looks_for_a_link(120.0)) == 18
