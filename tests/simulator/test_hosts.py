@@ -35,7 +35,7 @@ BY_IPV6 = pytest.param("::1", marks=needs_ipv6)
     "host", ["127.0.0.1", ALL_IPV4, BY_IPV6, pytest.param("::", marks=needs_ipv6)]
 )
 async def test_its_url_is_valid_for_a_client(host: str) -> None:
-    """This includes a simulator on all addresses. Links begin with the same URL."""
+    """It holds for a simulator on all addresses, too. Links begin with the same URL."""
     async with Simulator(host=host, durations=Fixed(0), short_side=90) as sim:
         async with LumaClient("sk-x", base_url=sim.url) as luma:
             video = await luma.get((await luma.generate("a cat")).id)
@@ -134,7 +134,7 @@ async def test_a_status_comes_in_an_array_or_a_wrapper(form: Literal["array", "w
 
 
 def test_tls_works_under_uvloop() -> None:
-    """uvloop's TLS transports do not support weak references. Connections are still counted."""
+    """Connections are counted, though uvloop's TLS transports do not support weak references."""
     uvloop = pytest.importorskip("uvloop")  # it is not made for Windows
 
     async def look_twice() -> tuple[list[int], int]:

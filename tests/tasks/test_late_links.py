@@ -145,7 +145,7 @@ async def test_the_time_begins_anew_when_the_server_says_processing_again(
 
 
 async def test_a_link_is_looked_for_soon_whatever_the_schedule_says() -> None:
-    """This includes a job that was finished before it was watched."""
+    """The same holds for a job that was finished before it was watched."""
     variant = Variant(link_delay=HOUR)
     async with Simulator(durations=Fixed(HOUR), variant=variant) as sim:
         async with connect(sim) as elsewhere:

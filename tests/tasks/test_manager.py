@@ -171,7 +171,7 @@ async def test_a_forgotten_job_is_not_looked_at() -> None:
 
 
 async def test_watching_twice_gives_the_same_handle() -> None:
-    """This includes concurrent calls, and jobs that were submitted here."""
+    """The same holds for concurrent calls, and jobs that were submitted here."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim) as luma, connect(sim) as elsewhere:
             id = (await elsewhere.generate("a cat")).id
@@ -388,7 +388,7 @@ async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> N
 
 @pytest.mark.parametrize("status", [404, 405])
 async def test_a_batch_call_that_is_not_there_makes_no_job_a_lost_one(status: int) -> None:
-    """This includes single looks that fail for longer than `lost_after`."""
+    """The same holds for single looks that fail for longer than `lost_after`."""
     variant = Variant(batch=f"{status}")  # type: ignore[arg-type]
     async with Simulator(durations=Fixed(0.0), variant=variant) as sim:
         tasks = manager(sim, FixedSchedule(0.1), lost_after=60.0)

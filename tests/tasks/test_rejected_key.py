@@ -69,10 +69,8 @@ class OneSoon(FixedSchedule):
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 25], ids=["single look", "batch", "batches"])
-async def test_a_revoked_key_ends_all_tasks(
-    jobs: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    """This includes jobs that are not due for an hour, because all jobs share the API key."""
+async def test_a_revoked_key_ends_all_tasks(jobs: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The same holds for jobs that are not due for an hour, because all jobs share the API key."""
     settings: dict[str, Any] = {"schedule": OneSoon(), "batch_size": 10}
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, **settings) as luma:
         tasks = await asyncio.gather(*(luma.generate(f"cat {n}") for n in range(1, jobs)))
