@@ -121,5 +121,5 @@ def test_looks_for_a_link_come_soon_and_then_more_slowly(timeout: float) -> None
 
 
 def test_a_link_that_never_comes_costs_few_looks() -> None:
-    """This counts the looks within the default of two minutes."""
+    """The looks are counted within the default of two minutes."""
     assert len(looks_for_a_link(120.0)) == 18
