@@ -35,7 +35,7 @@ BY_IPV6 = pytest.param("::1", marks=needs_ipv6)
     "host", ["127.0.0.1", ALL_IPV4, BY_IPV6, pytest.param("::", marks=needs_ipv6)]
 )
 async def test_its_url_is_valid_for_a_client(host: str) -> None:
-    """It holds for a simulator on all addresses, too. Links begin with the same URL."""
+    """All addresses include loopback, and links begin with the same URL."""
     async with Simulator(host=host, durations=Fixed(0), short_side=90) as sim:
         async with LumaClient("sk-x", base_url=sim.url) as luma:
             video = await luma.get((await luma.generate("a cat")).id)
