@@ -99,7 +99,7 @@ class LookResults:
         error = _lasting(rejection, self._rejections.final_after)
         jobs = list(self._watched.values())
         logger.warning(
-            "%s %d jobs are no longer watched; LumaClient.watch(id) takes them up again.",
+            "%s %d jobs are no longer watched; LumaClient.watch(id) watches them again.",
             error,
             len(jobs),
         )

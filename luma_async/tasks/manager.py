@@ -322,7 +322,7 @@ class TaskManager:
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
         return TaskTimeoutError(
             f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and no longer "
-            "watched. It may yet finish: LumaClient.watch(id) takes it up again.",
+            "watched. It may yet finish: LumaClient.watch(id) watches it again.",
             task_id=task.id,
         )
 
@@ -375,5 +375,5 @@ class TaskManager:
 def _closed(task: VideoTask) -> ClientClosedError:
     return ClientClosedError(
         f"The client was closed while task {task.id} was {task.state}. "
-        "The job goes on at the server: another client's watch(id) takes it up again."
+        "The job goes on at the server: another client's watch(id) watches it again."
     )

@@ -157,7 +157,7 @@ class VideoTask:
             self.abandon(
                 TaskForgottenError(
                     f"Task {self.id} was forgotten while {self.state}. "
-                    "LumaClient.watch(id) takes it up again."
+                    "LumaClient.watch(id) watches it again."
                 )
             )
 
