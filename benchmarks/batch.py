@@ -1,4 +1,4 @@
-"""A file of fifty thousand rows: how long it takes to check, and what running it costs."""
+"""Batch of fifty thousand rows: time to check its file, time and memory to run it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = 50_000
 
 
 def rows() -> Iterator[Row]:
-    """Check the same rows in three forms, and run those of the first, in compressed time."""
+    """Check the same rows in three formats, and run those of the first in compressed time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for path in _manifests(folder):
@@ -49,7 +49,7 @@ def rows() -> Iterator[Row]:
 
 
 def _manifests(folder: Path) -> Iterator[Path]:
-    """Write the same rows in three forms; every fifth begins a chain of five."""
+    """Write the same rows in three formats; every fifth row begins a chain of five."""
     fields = [
         {
             "key": f"row-{number}",

@@ -22,7 +22,7 @@ from luma_async.batch import Batch, read_manifest, write_gallery
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a batch cost: seconds, and bytes."""
+    """Cost of a batch in seconds and bytes."""
 
     rows: int
     done: int
@@ -34,7 +34,7 @@ class Measured:
 
 
 async def run(url: str, path: Path, folder: Path) -> Measured:
-    """Check a manifest, and run it if there is a gateway."""
+    """Check a manifest, and run it if a gateway is given."""
     start = time.perf_counter()
     manifest = read_manifest(path)
     checking = time.perf_counter() - start
@@ -71,7 +71,7 @@ async def run(url: str, path: Path, folder: Path) -> Measured:
 
 
 def measure(url: str, path: Path, folder: Path) -> Measured:
-    """Run the program in a process of its own and return what it measured."""
+    """Run this module in a process of its own and return its measurements."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.batched", url, str(path), str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from luma_async.errors import (
     APIConnectionError,
     APIError,
@@ -31,18 +33,18 @@ One such row says little: a prompt can be forbidden, and a file can be gone.
 """
 
 
+@dataclass(slots=True, eq=False)
 class CircuitBreaker:
     """Counts consecutive failures of a batch, and keeps the error that concerns all rows.
 
     `problem` is that error; it is `None` while the batch may go on.
     """
 
-    def __init__(self) -> None:
-        self.problem: LumaError | None = None
-        self._failed_jobs = 0
-        self._failed_downloads = 0
-        self._was_reached = False
-        self._unreachable: LumaError | None = None
+    problem: LumaError | None = None
+    _failed_jobs: int = 0
+    _failed_downloads: int = 0
+    _was_reached: bool = False
+    _unreachable: LumaError | None = None
 
     def job_completed(self) -> None:
         """Note that a job completed."""

@@ -49,8 +49,9 @@ def decoded(data: bytes, name: str) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         if mark:
-            name_of_mark = f"{encoding.upper()}, although the file has its byte order mark"
-            problem = f"is not {name_of_mark}; {_SAVE_AS}"
+            problem = (
+                f"is not {encoding.upper()}, although the file has its byte order mark; {_SAVE_AS}"
+            )
             raise _error(data, error.start, encoding, problem) from None
         text = _western(data, error.start)
         logger.warning(

@@ -29,7 +29,7 @@ _BUFFER = 1000
 """Number of template pieces that are written at once. As one text, a row takes 5 kB of memory."""
 
 _REASONS = {
-    ResultState.DONE: "The path of its file does not lead to a file beside this page.",
+    ResultState.DONE: "Its path does not lead to a file beside this page.",
     ResultState.NOT_DOWNLOADED: "It was accepted and is paid for; its file is not here yet.",
     ResultState.FAILED: "The server made no video of it.",
     ResultState.LOST: "It is paid for, but the server did not find it.",

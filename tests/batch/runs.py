@@ -1,4 +1,4 @@
-"""Manifests, and batches that are run once, as processes of their own would."""
+"""Helpers for tests of batches: manifests, and runs like those of separate processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def small(**settings: Any) -> Simulator:
-    """Return a gateway whose jobs are quick and have one small film, which is made once."""
+    """Return a gateway with quick jobs. All of them share one small film, for speed."""
     return Simulator(
         **{
             "durations": Fixed(0.1),
@@ -38,7 +38,7 @@ def cats(number: int) -> list[dict[str, Any]]:
 
 
 async def run(sim: Simulator, manifest: Path, folder: Path, **settings: Any) -> list[Result]:
-    """Run a batch once, as a process of its own would."""
+    """Run a batch once, with a client of its own, as a new process would."""
     folder.mkdir(exist_ok=True)
     async with connect(sim, journal=folder / "jobs.db", **settings.pop("client", {})) as luma:
         batch = Batch(luma, read_manifest(manifest), folder, **settings)
@@ -46,7 +46,7 @@ async def run(sim: Simulator, manifest: Path, folder: Path, **settings: Any) -> 
 
 
 async def end_all(sim: Simulator, running: asyncio.Task[T]) -> T:
-    """Let every job of a run end, also those that are accepted meanwhile."""
+    """Let all jobs of a run end, also those that are accepted in the meantime."""
     while not running.done():
         sim.advance(HOUR)
         await asyncio.sleep(0.02)

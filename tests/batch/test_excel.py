@@ -1,4 +1,4 @@
-"""A workbook of Excel's is read as a table, and never believed further than it goes."""
+"""Excel workbooks: read as tables, with limits for hostile ones."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def problems(folder: Path, content: bytes) -> list[str]:
     return [line.removeprefix(f"{folder}/") for line in str(caught.value).splitlines()]
 
 
-def test_a_workbook_says_the_same_as_a_file_of_csv(tmp_path: Path) -> None:
-    """Whatever types its cells have; rows have the numbers that a spreadsheet shows."""
+def test_a_workbook_is_read_like_a_csv_file(tmp_path: Path) -> None:
+    """Cells may have any type; rows have the numbers that a spreadsheet shows."""
     content = workbook(
         ["Key", "Prompt", "Aspect Ratio", "Loop", "Extends", "Extra"],
         [1, " a cat, dancing ", dt.time(16, 9), True],
@@ -89,8 +89,8 @@ def test_a_workbook_says_the_same_as_a_file_of_csv(tmp_path: Path) -> None:
     ]
 
 
-def test_problems_stand_in_rows_and_columns(tmp_path: Path) -> None:
-    """As a spreadsheet counts them."""
+def test_problems_have_rows_and_columns(tmp_path: Path) -> None:
+    """Rows and columns are counted as in a spreadsheet."""
     found = problems(tmp_path, workbook([], ["prompt", "loop"], [], ["a cat", "perhaps"]))
 
     assert found == [
@@ -98,8 +98,8 @@ def test_problems_stand_in_rows_and_columns(tmp_path: Path) -> None:
     ]
 
 
-def test_a_formula_is_what_it_resulted_in(tmp_path: Path) -> None:
-    """As the spreadsheet saved it; an empty text is one, too."""
+def test_a_formula_is_read_as_its_result(tmp_path: Path) -> None:
+    """The result is the one that the spreadsheet saved; it may be an empty text."""
     content = workbook(["prompt", "loop"], ["=A9", "=A9"])
     results = {
         b'<c r="A2"><f>A9</f><v />': b'<c r="A2" t="str"><f>A9</f><v>a cat</v>',
@@ -119,7 +119,7 @@ def test_a_formula_is_what_it_resulted_in(tmp_path: Path) -> None:
 
 
 def test_a_formula_that_was_never_calculated_is_a_problem(tmp_path: Path) -> None:
-    """A program wrote it; read as an empty cell, it would be forgotten."""
+    """A program wrote it; read as an empty cell, it would be lost."""
     [problem] = problems(tmp_path, workbook(["prompt", "model"], ["a cat", "=A1&A2"]))
 
     assert problem.startswith(
@@ -128,10 +128,10 @@ def test_a_formula_that_was_never_calculated_is_a_problem(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("hidden", [[], ["Notes"]])
-def test_of_several_sheets_the_one_that_is_read_is_said(
+def test_of_several_sheets_a_warning_names_the_one_that_is_read(
     hidden: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first that is not hidden."""
+    """The first visible sheet is read."""
     content = workbook(["prompt"], ["a cat"], sheets=["Ideas"], hidden=hidden)
 
     [row] = manifest(tmp_path, content).rows
@@ -141,17 +141,17 @@ def test_of_several_sheets_the_one_that_is_read_is_said(
     assert "has 2 sheets; only the first is read, 'Sheet'" in line
 
 
-def test_a_single_sheet_is_read_without_a_word(
+def test_a_single_sheet_is_read_without_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """There is nothing to choose."""
+    """There is no choice to report."""
     manifest(tmp_path, workbook(["prompt"], ["a cat"]))
 
     assert caplog.messages == []
 
 
 def test_a_workbook_with_macros_is_read(tmp_path: Path) -> None:
-    """They are not run."""
+    """Macros are not run."""
     assert manifest(tmp_path, workbook(["prompt"], ["a cat"]), "rows.xlsm").rows
 
 
@@ -183,8 +183,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_workbook_that_unfolds_to_too_much_is_refused(kind: str, tmp_path: Path) -> None:
-    """Before it fills the memory, or takes for ever."""
+def test_a_workbook_that_unpacks_to_too_much_is_rejected(kind: str, tmp_path: Path) -> None:
+    """Memory and time stay bounded."""
     content, problem = BOMBS[kind]
 
     assert len(content) < 100_000
@@ -192,8 +192,8 @@ def test_a_workbook_that_unfolds_to_too_much_is_refused(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("size", ["A1:A1", "A1:XFD1048576"])
-def test_a_workbook_may_lie_about_its_size(size: str, tmp_path: Path) -> None:
-    """All that is there is read, and nothing else."""
+def test_a_workbook_may_state_a_wrong_size(size: str, tmp_path: Path) -> None:
+    """All cells that are in the file are read, and no others."""
     content = in_sheet(
         f'<dimension ref="{size}"/><sheetData>{HEAD}'
         f'<row r="2">{CAT.format(2)}<c r="XFD2"><v>1</v></c></row></sheetData>'
@@ -217,15 +217,17 @@ def test_a_workbook_may_lie_about_its_size(size: str, tmp_path: Path) -> None:
         (workbook(), "the file is empty; its first line names the columns"),
     ],
 )
-def test_what_is_no_workbook_is_said(content: bytes, problem: str, tmp_path: Path) -> None:
-    """With what to do about it."""
+def test_a_file_that_is_not_a_workbook_is_a_problem(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
+    """The text says how to correct it."""
     [found] = problems(tmp_path, content)
 
     assert found.startswith(f"rows.xlsx: {problem}")
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the command that brings it."""
+    """The error has the command that installs it."""
     monkeypatch.setitem(sys.modules, "openpyxl", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'luma-async\[xlsx\]'"):
@@ -241,8 +243,8 @@ cells = st.text(
 
 
 @given(st.lists(st.tuples(cells, cells), max_size=6))
-def test_what_a_workbook_holds_is_read(rows: list[tuple[str, str]]) -> None:
-    """Texts of any kind, without the blanks around them."""
+def test_texts_of_a_workbook_are_read(rows: list[tuple[str, str]]) -> None:
+    """Texts of any kind are read, without the blanks around them."""
     content = workbook(["one", "two"], *rows)
 
     found = [record for record in read_excel(content, "rows.xlsx") if isinstance(record, TableRow)]
@@ -259,8 +261,8 @@ with zipfile.ZipFile(io.BytesIO(GOOD)) as _archive:
 
 
 @given(st.sampled_from(PARTS), st.data())
-def test_a_damaged_workbook_is_read_or_refused(part: str, data: st.DataObject) -> None:
-    """Whatever is wrong with whichever part of it, and never with another exception."""
+def test_a_damaged_workbook_is_read_or_rejected(part: str, data: st.DataObject) -> None:
+    """Damage in any part of it causes no other exception."""
 
     def damaged(content: bytes) -> bytes:
         at = data.draw(st.integers(0, len(content)))
@@ -274,8 +276,8 @@ def test_a_damaged_workbook_is_read_or_refused(part: str, data: st.DataObject) -
 
 
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=4))
-def test_a_workbook_with_other_bytes_is_read_or_refused(at: int, other: bytes) -> None:
-    """In the archive, this time."""
+def test_a_workbook_with_damaged_bytes_is_read_or_rejected(at: int, other: bytes) -> None:
+    """Damage in the archive itself causes no other exception."""
     try:
         for record in read_excel(GOOD[:at] + other + GOOD[at + len(other) :], "rows.xlsx"):
             assert isinstance(record, TableRow | Problem)

@@ -1,4 +1,4 @@
-"""What a batch leaves in its folder, and finds there."""
+"""The folder of a batch: its results file, its lock, and the videos."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.batch.runs import a_manifest, cats, end_all, lines, run, small
 from tests.clients import HOUR, connect, until
 
 
-async def test_a_file_without_a_result_is_fetched_anew(tmp_path: Path) -> None:
-    """It may be of another job that had this key."""
+async def test_a_file_without_a_result_is_downloaded_again(tmp_path: Path) -> None:
+    """The file may be of another job that had this key."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(1))
         (tmp_path / "videos").mkdir()
@@ -30,7 +30,7 @@ async def test_a_file_without_a_result_is_fetched_anew(tmp_path: Path) -> None:
 
 
 async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
-    """The second is refused before anything; the first goes on."""
+    """The second batch is rejected before it does anything; the first one continues."""
     async with small(durations=Fixed(HOUR)) as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         first = asyncio.create_task(run(sim, manifest, tmp_path))
@@ -42,10 +42,10 @@ async def test_one_batch_at_a_time_runs_in_a_folder(tmp_path: Path) -> None:
         assert len(await end_all(sim, first)) == 3
 
 
-async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(
+async def test_a_folder_without_room_for_videos_is_an_error_before_any_payment(
     tmp_path: Path,
 ) -> None:
-    """A file where the folder of the videos should be."""
+    """A file has the name of the folder of the videos."""
     (tmp_path / "videos").write_text("x")
     async with small() as sim:
         with pytest.raises(BatchError, match=r"folder .*videos.* cannot be created: File exists"):
@@ -54,8 +54,8 @@ async def test_a_folder_that_takes_no_videos_is_told_before_anything_is_paid(
         assert len(sim.ledger.jobs) == 0
 
 
-async def test_results_that_cannot_be_read_are_told_and_let_go(tmp_path: Path) -> None:
-    """And the folder is free again once that is mended."""
+async def test_results_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+    """The folder is unlocked, and can be used once the problem is corrected."""
     (tmp_path / "results.jsonl").mkdir()
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(1))
@@ -67,8 +67,8 @@ async def test_results_that_cannot_be_read_are_told_and_let_go(tmp_path: Path) -
         assert len(await run(sim, manifest, tmp_path)) == 1
 
 
-async def test_results_stand_as_the_rows_do_now(tmp_path: Path) -> None:
-    """A row that was put in above moves all those below it."""
+async def test_results_have_the_current_lines_of_the_rows(tmp_path: Path) -> None:
+    """A row that was inserted moves all rows below it."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         rows = cats(2)
         for manifest in (rows, [{"key": "new", "prompt": "x"}, *rows]):
@@ -83,8 +83,8 @@ async def test_results_stand_as_the_rows_do_now(tmp_path: Path) -> None:
     ]
 
 
-async def test_paid_rows_that_the_journal_does_not_know_are_held_back(tmp_path: Path) -> None:
-    """It is another journal, or a new one; those that continue them wait as well."""
+async def test_paid_rows_that_are_not_in_the_journal_are_held_back(tmp_path: Path) -> None:
+    """The journal is another one, or a new one. Extensions of these rows wait as well."""
     rows = [*cats(2), {"key": "on", "prompt": "x", "extends": "cat-0"}]
     async with small() as sim:
         sim.faults.add(Fault.explained(403, on=["media"]))
@@ -109,8 +109,8 @@ async def test_paid_rows_that_the_journal_does_not_know_are_held_back(tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["line", "key", "file", "width", "took", "state"])
-async def test_results_that_something_else_wrote_are_no_results(name: str, tmp_path: Path) -> None:
-    """The journal knows what became of the row."""
+async def test_lines_that_are_not_results_are_ignored(name: str, tmp_path: Path) -> None:
+    """The journal has the jobs of these rows."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(2))
         await run(sim, manifest, tmp_path)
@@ -125,8 +125,8 @@ async def test_results_that_something_else_wrote_are_no_results(name: str, tmp_p
     assert len(lines(tmp_path)) == 2
 
 
-async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
-    """A crash in the middle of writing: the row is looked at again, and stands there once."""
+async def test_an_incomplete_line_is_ignored(tmp_path: Path) -> None:
+    """After a crash while writing, the row is run again and has one line."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         await run(sim, manifest, tmp_path)
@@ -139,8 +139,8 @@ async def test_half_a_line_of_results_is_no_line(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == len(sim.ledger.jobs) == 3
 
 
-async def test_half_a_character_of_results_is_no_line(tmp_path: Path) -> None:
-    """Where a crash left only the first byte of a letter that has two."""
+async def test_an_incomplete_character_is_ignored(tmp_path: Path) -> None:
+    """A crash left only the first byte of a character of two."""
     async with small() as sim:
         rows = [{"key": f"caf\u00e9-{n}", "prompt": "a caf\u00e9"} for n in range(2)]
         manifest = a_manifest(tmp_path, *rows)
@@ -156,8 +156,8 @@ async def test_half_a_character_of_results_is_no_line(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == 2
 
 
-async def test_results_of_a_later_version_are_understood(tmp_path: Path) -> None:
-    """What is said beyond what is known here is passed over; nothing is fetched again."""
+async def test_results_of_a_later_release_are_read(tmp_path: Path) -> None:
+    """Unknown fields are ignored, and nothing is downloaded again."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(2))
         await run(sim, manifest, tmp_path)
@@ -173,7 +173,7 @@ async def test_results_of_a_later_version_are_understood(tmp_path: Path) -> None
 
 
 async def test_two_manifests_may_share_a_folder(tmp_path: Path) -> None:
-    """The results of one are not lost by running the other."""
+    """Running one manifest keeps the results of the other one."""
     async with small() as sim:
         await run(sim, a_manifest(tmp_path, *cats(2)), tmp_path)
         await run(sim, a_manifest(tmp_path, {"key": "dog", "prompt": "a dog"}), tmp_path)

@@ -1,4 +1,4 @@
-"""A manifest is read as a whole, and all that is wrong with it is said at once."""
+"""Manifests: all formats, and all problems reported at once."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def problems(folder: Path, name: str, content: bytes | str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_every_form_says_the_same(name: str, tmp_path: Path) -> None:
-    """CSV as the standard or Excel has it, JSON lines, YAML."""
+def test_all_formats_are_read_alike(name: str, tmp_path: Path) -> None:
+    """CSV as in the standard or from Excel, JSON lines, YAML."""
     rows = manifest(tmp_path, name, FORMS[name]).rows
 
     assert [(row.key, row.parent, row.source_id) for row in rows] == [
@@ -97,10 +97,10 @@ def test_every_form_says_the_same(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mark", "encoding"), [(b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")]
 )
-def test_utf_16_is_read_in_the_order_that_its_mark_tells(
+def test_utf_16_is_read_in_the_byte_order_of_its_mark(
     mark: bytes, encoding: str, tmp_path: Path
 ) -> None:
-    """Spreadsheets write either."""
+    """Spreadsheets write either order."""
     content = mark + "prompt\na cat dances in a caf\u00e9\n".encode(encoding)
 
     [row] = manifest(tmp_path, "rows.csv", content).rows
@@ -127,7 +127,7 @@ def test_utf_16_is_read_in_the_order_that_its_mark_tells(
 def test_tables_are_read_as_spreadsheets_write_them(
     text: str, prompts: list[str] | None, tmp_path: Path
 ) -> None:
-    """Whatever the country and the program, and however many empty cells it takes for a row."""
+    """Countries, programs and the number of empty cells make no difference."""
     if prompts == []:
         assert list(read_csv(text)) == []
         return
@@ -137,7 +137,7 @@ def test_tables_are_read_as_spreadsheets_write_them(
 
 
 def test_a_line_that_names_the_separator_is_counted(tmp_path: Path) -> None:
-    """Problems stand where an editor shows them."""
+    """Problems have the line numbers of an editor."""
     [problem] = problems(tmp_path, "rows.csv", "sep=;\nprompt;loop\na cat;perhaps\n")
 
     assert problem.startswith("rows.csv:3:2: loop: 'perhaps' is neither true nor false; write TRUE")
@@ -154,8 +154,8 @@ def test_a_line_that_names_the_separator_is_counted(tmp_path: Path) -> None:
         ("My Notes ", "My Notes"),
     ],
 )
-def test_a_heading_may_be_written_as_people_write(written: str, meant: str) -> None:
-    """In any case, with blanks, dashes or underscores; a column of another name stays itself."""
+def test_headings_may_be_written_in_several_ways(written: str, meant: str) -> None:
+    """Case, blanks, dashes and underscores make no difference; other names stay as they are."""
     assert heading(written) == meant
 
 
@@ -184,21 +184,21 @@ def test_a_ratio_that_became_a_time_of_day_is_a_ratio(cell: str, meant: str) -> 
 @pytest.mark.parametrize(
     "word", ["WAHR", "Vrai", "VERDADERO", "vero", "TRUE", "1", "DO\u011eRU", "ja"]
 )
-def test_spreadsheets_say_true_in_their_language(word: str) -> None:
+def test_true_may_be_written_in_the_language_of_a_spreadsheet(word: str) -> None:
     """Excel writes a CSV file in the language of its user."""
     assert truth(word) is True
 
 
 @pytest.mark.parametrize("word", ["FALSCH", "Faux", "FALSO", "FALSE", "0", "YANLI\u015e", "nein"])
-def test_spreadsheets_say_false_in_their_language(word: str) -> None:
+def test_false_may_be_written_in_the_language_of_a_spreadsheet(word: str) -> None:
     """Excel writes a CSV file in the language of its user."""
     assert truth(word) is False
 
 
-def test_a_file_in_windows_1252_is_read_and_that_is_said(
+def test_a_file_in_windows_1252_is_read_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Excel's plain CSV, of which nothing in the file tells the encoding: one line names it."""
+    """Excel's plain CSV does not name its encoding, so the guess is logged once."""
     prompt = "ein K\u00e4tzchen \u201etanzt\u201c f\u00fcr 5 \u20ac"
 
     [row] = manifest(tmp_path, "rows.csv", f"Prompt;Loop\n{prompt};WAHR\n".encode("cp1252")).rows
@@ -218,17 +218,15 @@ def test_a_file_in_windows_1252_is_read_and_that_is_said(
         "\u00fe\u00ed\u00f0a\u00f0, \u00e6\u00f8\u00e5, a\u00e7\u00f5es",
     ],
 )
-def test_words_of_western_languages_are_taken_for_what_they_are(
-    prompt: str, tmp_path: Path
-) -> None:
-    """With their quotes, signs and accents, however close these stand."""
+def test_words_of_western_languages_are_read(prompt: str, tmp_path: Path) -> None:
+    """Quotes, signs and accents may follow each other closely."""
     [row] = manifest(tmp_path, "rows.csv", f'Prompt\n"{prompt}"\n'.encode("cp1252")).rows
 
     assert row.request == GenerateRequest(prompt)
 
 
 def test_problems_are_data_as_well(tmp_path: Path) -> None:
-    """Each with its place and field, beyond the fifty that the text shows."""
+    """Each has its place and field, also beyond the fifty in the text."""
     path = tmp_path / "rows.csv"
     path.write_text("prompt,loop\n" + "x,maybe\n" * 60)
 
@@ -245,8 +243,8 @@ def test_problems_are_data_as_well(tmp_path: Path) -> None:
     }
 
 
-def test_a_name_with_a_line_break_makes_no_line_of_its_own(tmp_path: Path) -> None:
-    """Each problem is one line, whatever the file holds."""
+def test_a_name_with_a_line_break_adds_no_line(tmp_path: Path) -> None:
+    """Each problem is one line for any content of the file."""
     [problem] = problems(tmp_path, "rows.jsonl", '{"prompt": "x", "a\\nb": 1}')
 
     assert problem.startswith("rows.jsonl:1:17: a b: is not a known field; known: ")
@@ -415,8 +413,8 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_all_that_is_wrong_is_said_with_where_it_stands(kind: str, tmp_path: Path) -> None:
-    """File, line and column, as editors find them; everything in one go."""
+def test_all_problems_are_reported_with_their_places(kind: str, tmp_path: Path) -> None:
+    """File, line and column, as editors find them; all problems at once."""
     name, content, expected = BAD[kind]
 
     found = problems(tmp_path, name, content)
@@ -460,15 +458,15 @@ ODD: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_no_job_can_be_made_of_is_refused(kind: str, tmp_path: Path) -> None:
-    """As a problem like any other, whatever exception a parser has for it."""
+def test_odd_values_are_problems(kind: str, tmp_path: Path) -> None:
+    """An exception of a parser becomes a problem like any other."""
     name, content, problem = ODD[kind]
 
     with pytest.raises(ManifestError, match=problem):
         manifest(tmp_path, name, content)
 
 
-def test_what_may_separate_lines_elsewhere_stands_in_a_prompt(tmp_path: Path) -> None:
+def test_a_prompt_may_contain_other_line_separators(tmp_path: Path) -> None:
     """Pasted from a word processor; only line ends end a row, and lines are counted by them."""
     prompts = ["a\u2028b", "c\x0bd", "e\x85f", "g\x1ch"]
     text = "key,prompt\n" + "".join(f"k{n},{prompt}\n" for n, prompt in enumerate(prompts))
@@ -495,16 +493,16 @@ def bomb(levels: int) -> str:
     ],
     ids=["lists of lists", "a long text"],
 )
-def test_aliases_that_unfold_to_too_much_are_refused(text: str, tmp_path: Path) -> None:
-    """Before they fill the memory."""
+def test_aliases_that_expand_too_much_are_rejected(text: str, tmp_path: Path) -> None:
+    """Memory stays bounded."""
     found = problems(tmp_path, "rows.yaml", text)
 
     said = "aliases (*name) expand this value too much; write it out instead"
     assert any(said in line for line in found)
 
 
-def test_a_name_made_of_aliases_is_refused(tmp_path: Path) -> None:
-    """Nobody needs to see it written out."""
+def test_a_name_made_of_aliases_is_rejected(tmp_path: Path) -> None:
+    """Its text would be very long."""
     text = bomb(40) + "    ? *a39\n    : 1\n"
 
     with pytest.raises(ManifestError):
@@ -513,8 +511,8 @@ def test_a_name_made_of_aliases_is_refused(tmp_path: Path) -> None:
     assert "the name of a value must be text" in problem
 
 
-def test_aliases_save_writing(tmp_path: Path) -> None:
-    """As they are for."""
+def test_aliases_are_expanded(tmp_path: Path) -> None:
+    """A few aliases cost little."""
     text = "- prompt: x\n  extra: &more {seed: 7}\n- prompt: y\n  extra: *more\n"
 
     rows = manifest(tmp_path, "rows.yaml", text).rows
@@ -522,8 +520,8 @@ def test_aliases_save_writing(tmp_path: Path) -> None:
     assert [row.request.extra for row in rows] == [{"seed": 7}] * 2
 
 
-def test_nested_yaml_is_taken_as_json_has_it(tmp_path: Path) -> None:
-    """`16:9` is no number, `yes` no truth, a date a text; what is in quotes is a text anyway."""
+def test_nested_yaml_has_the_types_of_json(tmp_path: Path) -> None:
+    """`16:9`, `yes` and dates are text, and so are numbers in quotes."""
     text = "- prompt: x\n  extra: {a: 16:9, b: yes, c: 2024-01-02, d: 7, e: '7', f: [true, null]}"
 
     [row] = manifest(tmp_path, "rows.yaml", text).rows
@@ -538,15 +536,15 @@ def test_nested_yaml_is_taken_as_json_has_it(tmp_path: Path) -> None:
     }
 
 
-def test_tabs_separate_where_the_name_says_so(tmp_path: Path) -> None:
-    """Commas of a prompt do not."""
+def test_a_tsv_file_is_separated_by_tabs(tmp_path: Path) -> None:
+    """Commas are part of a prompt."""
     rows = manifest(tmp_path, "rows.tsv", "prompt\na cat, dancing, at night\n").rows
 
     assert rows[0].request.prompt == "a cat, dancing, at night"
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    """Like everything else that is wrong."""
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """The error is the same as for other problems."""
     with pytest.raises(ManifestError, match=r"rows\.csv: cannot be read: No such file"):
         read_manifest(tmp_path / "rows.csv")
 
@@ -559,8 +557,8 @@ def test_many_problems_are_counted(tmp_path: Path) -> None:
     assert found[-1] == "and 349 more"
 
 
-def test_a_row_without_a_key_is_named_by_what_it_says(tmp_path: Path) -> None:
-    """Wherever it stands, in whatever form, and whoever is told of it."""
+def test_a_row_without_a_key_has_a_digest_as_its_key(tmp_path: Path) -> None:
+    """The key does not depend on the place of the row or the format of the file."""
     here = manifest(tmp_path, "a.csv", "prompt,aspect_ratio\na cat,16:9\na dog,\n").rows
     there = manifest(tmp_path, "b.csv", "aspect_ratio,prompt\n,a dog\n\n16:9,a cat\n").rows
     other = manifest(tmp_path, "c.jsonl", '{"prompt": "a dog"}\n').rows
@@ -579,16 +577,16 @@ def test_a_row_without_a_key_is_named_by_what_it_says(tmp_path: Path) -> None:
         ('{"prompt": "x", "extends": "id:7"}', "prompt,extends\nx,id:7\n"),
     ],
 )
-def test_what_asks_for_the_same_has_the_same_name(one: str, other: str, tmp_path: Path) -> None:
-    """A spreadsheet writes truth in capitals, and would pay for the row again."""
+def test_equal_requests_have_equal_keys(one: str, other: str, tmp_path: Path) -> None:
+    """A spreadsheet writes `TRUE` in capitals, and must not pay for the row again."""
     [here] = manifest(tmp_path, "a.jsonl", one).rows
     [there] = manifest(tmp_path, "b.csv", other).rows
 
     assert (here.key, here.asks) == (there.key, there.asks)
 
 
-def test_a_row_is_named_alike_wherever_its_folder_is(tmp_path: Path) -> None:
-    """Images stand beside the manifest, and move with it."""
+def test_the_key_of_a_row_does_not_depend_on_the_folder(tmp_path: Path) -> None:
+    """Images are beside the manifest, and move with it."""
     keys = []
     for folder in (tmp_path / "here", tmp_path / "there"):
         folder.mkdir()
@@ -599,8 +597,8 @@ def test_a_row_is_named_alike_wherever_its_folder_is(tmp_path: Path) -> None:
     assert keys[0] == keys[1]
 
 
-def test_images_stand_beside_the_manifest(tmp_path: Path) -> None:
-    """Wherever the program runs; URLs are left alone, and what is no image is said."""
+def test_paths_of_images_are_relative_to_the_manifest(tmp_path: Path) -> None:
+    """The current folder does not matter. URLs are not changed; other files are a problem."""
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "cat.png").write_bytes(an_image())
     (tmp_path / "note.png").write_text("no image")
@@ -615,8 +613,8 @@ def test_images_stand_beside_the_manifest(tmp_path: Path) -> None:
     assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of an image")
 
 
-def test_an_image_that_is_too_large_is_told_before_others_are_paid_for(tmp_path: Path) -> None:
-    """By the limit that the client has, too."""
+def test_an_image_that_is_too_large_is_a_problem_before_any_payment(tmp_path: Path) -> None:
+    """The limit is that of the client."""
     with (tmp_path / "big.png").open("wb") as file:
         file.write(an_image())
         file.truncate(20 * 2**20 + 2**18)
@@ -626,8 +624,8 @@ def test_an_image_that_is_too_large_is_told_before_others_are_paid_for(tmp_path:
     assert problem.endswith("image: 'big.png' must have at most 20 MiB, has 20.2 MiB")
 
 
-def test_what_else_a_program_reads_is_as_limited_as_before(tmp_path: Path) -> None:
-    """Cells of a manifest may be long; the limit of the csv module is everybody's."""
+def test_the_field_size_limit_of_the_program_is_not_changed(tmp_path: Path) -> None:
+    """Cells of a manifest may be long, but the limit of the csv module is global."""
     limit = 2**17
     csv.field_size_limit(limit)
     [row] = manifest(
@@ -642,8 +640,10 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 
 
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from(",;\t"))
-def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]], delimiter: str) -> None:
-    """Separators, quotes and line breaks within a cell included, blanks around it not."""
+def test_cells_survive_a_round_trip_through_a_spreadsheet(
+    rows: list[tuple[str, str]], delimiter: str
+) -> None:
+    """Separators, quotes and line breaks within a cell are kept, blanks around it are not."""
     quoted = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in rows]
     text = "\n".join(delimiter.join(row) for row in [["one", "two"], *quoted])
 
@@ -656,8 +656,8 @@ def test_what_a_spreadsheet_writes_is_read(rows: list[tuple[str, str]], delimite
 
 
 @given(st.text(max_size=200))
-def test_whatever_a_file_holds_it_is_read_or_refused(text: str) -> None:
-    """By every reader, without an exception of another kind."""
+def test_any_text_is_read_or_rejected(text: str) -> None:
+    """No reader raises another exception."""
     for read in (read_csv, read_json_lines, read_yaml):
         try:
             for record in read(text):
@@ -668,7 +668,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused(text: str) -> None:
 
 @given(st.lists(st.dictionaries(st.sampled_from(["prompt", "key", "extends"]), cells), max_size=6))
 def test_rows_are_valid_or_the_manifest_is_not(rows: list[dict[str, str]]) -> None:
-    """Keys are unique, parents are rows, and nothing is in a circle."""
+    """Keys are unique, parents are rows, and there are no cycles."""
     import tempfile  # noqa: PLC0415  hypothesis has no tmp_path
 
     with tempfile.TemporaryDirectory() as folder:
@@ -699,8 +699,8 @@ KINDS = [".csv", ".tsv", ".jsonl", ".yaml", ".xlsx"]
     | st.text(max_size=100).map(lambda text: ("prompt;Loop\n" + text).encode("cp1252", "replace")),
     st.sampled_from(KINDS),
 )
-def test_any_bytes_are_a_manifest_or_a_clean_problem(content: bytes, kind: str) -> None:
-    """Each of them on a line of its own, under the name of the file."""
+def test_any_bytes_are_read_or_rejected(content: bytes, kind: str) -> None:
+    """Each problem is one line that begins with the name of the file."""
     import tempfile  # noqa: PLC0415  hypothesis has no tmp_path
 
     with tempfile.TemporaryDirectory() as folder:
@@ -720,8 +720,8 @@ def test_any_bytes_are_a_manifest_or_a_clean_problem(content: bytes, kind: str) 
 @given(
     st.lists(st.tuples(cells, cells), max_size=8), st.sampled_from(["excel", "excel-tab", "unix"])
 )
-def test_what_the_csv_module_writes_is_read(rows: list[tuple[str, str]], dialect: str) -> None:
-    """In each of its dialects."""
+def test_output_of_the_csv_module_is_read(rows: list[tuple[str, str]], dialect: str) -> None:
+    """All of its dialects are read."""
     text = io.StringIO(newline="")
     csv.writer(text, dialect).writerows([("key", "prompt"), *rows])
 

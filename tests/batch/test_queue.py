@@ -1,4 +1,4 @@
-"""Which row comes next: chains in their order, and nothing twice."""
+"""Queue: the order of rows and their extensions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def row(key: str, parent: str | None = None) -> Row:
     bad=st.sets(st.integers(0, 30)),
     seed=st.integers(),
 )
-async def test_every_row_is_given_once_or_can_never_begin(
+async def test_each_row_is_yielded_once_or_can_never_begin(
     parents: list[int], bad: set[int], seed: int
 ) -> None:
-    """After its parent, if that has a video; whatever order they end in."""
+    """An extension comes after its source, if that has a video, in any order of their ends."""
     chance = random.Random(seed)
     rows = [
         row(str(number), str(parent) if 0 <= parent < number else None)
@@ -65,8 +65,8 @@ async def test_every_row_is_given_once_or_can_never_begin(
     assert sorted(given + lost) == sorted(each.key for each in rows)
 
 
-async def test_a_stopped_queue_gives_no_more() -> None:
-    """Not even what has become ready."""
+async def test_a_stopped_queue_yields_no_more_rows() -> None:
+    """Extensions that have become ready are not yielded either."""
     queue = Queue([row("a"), row("b", "a"), row("c")], made=())
     rows = queue.rows()
     assert (await anext(rows)).key == "a"
@@ -77,8 +77,8 @@ async def test_a_stopped_queue_gives_no_more() -> None:
     assert [each async for each in rows] == []
 
 
-async def test_rows_whose_parents_are_made_begin_at_once() -> None:
-    """In an earlier run, say."""
+async def test_extensions_of_rows_with_a_video_begin_at_once() -> None:
+    """An earlier run has made the video."""
     queue = Queue([row("b", "a"), row("c", "b")], made=["a"])
 
     given = []

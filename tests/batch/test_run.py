@@ -1,4 +1,4 @@
-"""A batch: every row a file, once, however often it is stopped and whatever goes wrong."""
+"""Batches: each row becomes one file, although runs are stopped and jobs fail."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.batch.runs import a_manifest, cats, lines, run, small
 from tests.clients import HOUR, connect
 
 
-async def test_every_row_becomes_a_file(tmp_path: Path) -> None:
-    """Under its key, with a line of results; chains continue what was made."""
+async def test_each_row_becomes_a_file(tmp_path: Path) -> None:
+    """The file has the key as its name, the results have a line for it, and chains are extended."""
     chain = [
         {"key": "story", "prompt": "a cat dances"},
         {"key": "story/2", "prompt": "it bows", "extends": "story"},
@@ -49,8 +49,8 @@ async def test_every_row_becomes_a_file(tmp_path: Path) -> None:
     assert sleeps.request["user_prompt"] == "it bows"
 
 
-async def test_what_is_done_is_left_alone_by_the_next_run(tmp_path: Path) -> None:
-    """Not a request for it; a file that was removed is fetched again, and no job is paid twice."""
+async def test_finished_rows_are_left_alone_by_the_next_run(tmp_path: Path) -> None:
+    """No request is sent for them. A removed file is downloaded again, and no job is paid twice."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(4))
         first = await run(sim, manifest, tmp_path)
@@ -69,8 +69,8 @@ async def test_what_is_done_is_left_alone_by_the_next_run(tmp_path: Path) -> Non
     )
 
 
-async def test_a_failed_row_takes_those_that_continue_it_along(tmp_path: Path) -> None:
-    """They are told as not started; `retry_failed` tries all of them again."""
+async def test_extensions_of_a_failed_row_are_not_started(tmp_path: Path) -> None:
+    """Their results say so, and `retry_failed` runs all of them again."""
     rows = [
         {"key": "a", "prompt": "x"},
         {"key": "b", "prompt": "x", "extends": "a"},
@@ -94,8 +94,8 @@ async def test_a_failed_row_takes_those_that_continue_it_along(tmp_path: Path) -
     assert len(lines(tmp_path)) == 3
 
 
-async def test_a_row_may_continue_a_task_that_is_no_row(tmp_path: Path) -> None:
-    """It becomes an extension of that video, and not a video of its own."""
+async def test_a_row_may_extend_a_task_that_is_not_a_row(tmp_path: Path) -> None:
+    """Its job is an extension of that video, and not a new video."""
     async with small() as sim:
         async with connect(sim) as luma:
             film = await luma.generate("a film", aspect_ratio="1:1")
@@ -111,8 +111,8 @@ async def test_a_row_may_continue_a_task_that_is_no_row(tmp_path: Path) -> None:
     assert parent.id == film.id
 
 
-async def test_two_rows_may_continue_one(tmp_path: Path) -> None:
-    """Both from its video; in an earlier run or in this one it was made."""
+async def test_two_rows_may_extend_one(tmp_path: Path) -> None:
+    """Both extend its video, from an earlier run or from this one."""
     async with small() as sim:
         rows = [{"key": "a", "prompt": "x"}]
         for children in (["b", "c"], ["d", "e"]):
@@ -124,8 +124,8 @@ async def test_two_rows_may_continue_one(tmp_path: Path) -> None:
     assert [other.parent for other in others] == [first] * 4
 
 
-async def test_a_row_that_continues_another_one_now_is_changed(tmp_path: Path) -> None:
-    """Its video is that of another chain, and that is said; nothing is paid."""
+async def test_a_row_that_extends_another_one_now_is_changed(tmp_path: Path) -> None:
+    """Its video belongs to another chain. The result says so, and nothing is paid."""
     rows = [{"key": "a", "prompt": "x"}, {"key": "b", "prompt": "y"}]
     async with small() as sim:
         before = [*rows, {"key": "c", "prompt": "z", "extends": "a"}]
@@ -138,8 +138,8 @@ async def test_a_row_that_continues_another_one_now_is_changed(tmp_path: Path) -
     assert (changed.key, changed.state) == ("c", ResultState.NOT_STARTED)
 
 
-async def test_no_more_jobs_are_paid_for_than_was_said(tmp_path: Path) -> None:
-    """Exactly so many; the next run goes on with the next ones."""
+async def test_a_limit_is_exact(tmp_path: Path) -> None:
+    """The run pays for as many jobs as the limit allows; the next run continues."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(10))
         first = await run(sim, manifest, tmp_path, limit_jobs=3)
@@ -152,8 +152,8 @@ async def test_no_more_jobs_are_paid_for_than_was_said(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == len(sim.ledger.jobs) == 10
 
 
-async def test_a_limit_counts_what_was_taken(tmp_path: Path) -> None:
-    """Not what the server refused."""
+async def test_a_limit_counts_accepted_jobs(tmp_path: Path) -> None:
+    """Rejected jobs do not count."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(6))
         sim.faults.add(
@@ -166,8 +166,8 @@ async def test_a_limit_counts_what_was_taken(tmp_path: Path) -> None:
     assert Counter(result.state for result in results) == {"done": 3, "not started": 2}
 
 
-async def test_a_limit_counts_what_is_tried_again(tmp_path: Path) -> None:
-    """A failed row is paid for once more, and so is one of its next job."""
+async def test_a_limit_counts_retried_jobs(tmp_path: Path) -> None:
+    """A failed row is paid once more, and the limit holds for it as for the others."""
     async with small(failure_rate=1.0) as sim:
         manifest = a_manifest(tmp_path, *cats(5))
         await run(sim, manifest, tmp_path)
@@ -179,8 +179,8 @@ async def test_a_limit_counts_what_is_tried_again(tmp_path: Path) -> None:
     assert [result.state for result in results] == ["done"] * 2
 
 
-async def test_a_limit_counts_what_may_have_been_taken(tmp_path: Path) -> None:
-    """Nobody knows, so it is not made up for."""
+async def test_a_limit_counts_uncertain_jobs(tmp_path: Path) -> None:
+    """A job that may have been accepted is not replaced by another one."""
     async with small() as sim:
         sim.faults.add(Fault.cut(after=True, times=1))
 
@@ -190,8 +190,8 @@ async def test_a_limit_counts_what_may_have_been_taken(tmp_path: Path) -> None:
     assert Counter(result.state for result in results) == {"uncertain": 1, "done": 1}
 
 
-async def test_a_limit_does_not_count_what_was_paid_before(tmp_path: Path) -> None:
-    """Jobs that an earlier run left take no place of new ones."""
+async def test_a_limit_does_not_count_jobs_of_earlier_runs(tmp_path: Path) -> None:
+    """Jobs that an earlier run left do not take the place of new ones."""
     async with small() as sim:
         async with connect(sim, journal=tmp_path / "jobs.db") as luma:
             for row in cats(2):
@@ -203,8 +203,8 @@ async def test_a_limit_does_not_count_what_was_paid_before(tmp_path: Path) -> No
     assert [result.state for result in results] == ["done"] * 4
 
 
-async def test_a_job_whose_end_was_not_seen_is_looked_for_again(tmp_path: Path) -> None:
-    """It is taken and paid for: the next run brings its video, and submits nothing."""
+async def test_a_job_that_timed_out_is_watched_by_the_next_run(tmp_path: Path) -> None:
+    """The job is paid for: the next run downloads its video, and submits nothing."""
     async with small(durations=Fixed(HOUR)) as sim:
         manifest = a_manifest(tmp_path, *cats(1))
         [first] = await run(sim, manifest, tmp_path, client={"task_timeout": 0.3})
@@ -216,8 +216,8 @@ async def test_a_job_whose_end_was_not_seen_is_looked_for_again(tmp_path: Path) 
     assert second.state is ResultState.DONE
 
 
-async def test_a_file_that_did_not_arrive_is_fetched_by_the_next_run(tmp_path: Path) -> None:
-    """Its job is paid for, and not made again."""
+async def test_a_failed_download_is_repeated_by_the_next_run(tmp_path: Path) -> None:
+    """The job is paid for, and not submitted again."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(1))
         sim.faults.add(Fault.page(403, on=["media"]))
@@ -231,8 +231,8 @@ async def test_a_file_that_did_not_arrive_is_fetched_by_the_next_run(tmp_path: P
     assert second.state is ResultState.DONE
 
 
-async def test_a_job_that_the_server_lost_is_looked_for_in_each_run(tmp_path: Path) -> None:
-    """It is paid for, and may be found again; it is for its user to pay a second time."""
+async def test_a_lost_job_is_looked_for_in_each_run(tmp_path: Path) -> None:
+    """The job is paid for, and may be found again. Only the user can pay a second time."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(1))
         nowhere = Fault.answer(b'{"code": "task_not_exist"}', status=404, on=["get", "tasks"])
@@ -252,7 +252,7 @@ async def test_a_job_that_the_server_lost_is_looked_for_in_each_run(tmp_path: Pa
 
 
 async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
-    """It is told in each run until it is settled, and never sent again by itself."""
+    """Each run reports the row until it is settled, and never submits it again by itself."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(2))
         sim.faults.add(Fault.cut(after=True, times=1))
@@ -271,8 +271,8 @@ async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == 2
 
 
-async def test_a_row_that_was_changed_is_not_done(tmp_path: Path) -> None:
-    """Its key names another job in the journal, and that is said; nothing is paid."""
+async def test_a_changed_row_is_not_done(tmp_path: Path) -> None:
+    """Its key belongs to another job in the journal. The result says so, and nothing is paid."""
     async with small() as sim:
         await run(sim, a_manifest(tmp_path, {"key": "a", "prompt": "a cat"}), tmp_path)
         manifest = a_manifest(tmp_path, {"key": "a", "prompt": "a dog"})
@@ -284,8 +284,8 @@ async def test_a_row_that_was_changed_is_not_done(tmp_path: Path) -> None:
     assert "another" in str(changed.error)
 
 
-async def test_jobs_that_are_paid_for_come_whatever_the_limit(tmp_path: Path) -> None:
-    """Also those that stand behind rows that are not."""
+async def test_paid_jobs_are_downloaded_beyond_the_limit(tmp_path: Path) -> None:
+    """Rows behind the limit are looked up in the journal, too."""
     async with small() as sim:
         async with connect(sim, journal=tmp_path / "jobs.db") as luma:
             for row in cats(4)[2:]:
@@ -298,7 +298,7 @@ async def test_jobs_that_are_paid_for_come_whatever_the_limit(tmp_path: Path) ->
 
 
 async def test_a_batch_runs_once(tmp_path: Path) -> None:
-    """Its counts are of one run."""
+    """A second run of the same object is an error, because its counts are those of one run."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(1))), tmp_path)
         [_] = [result async for result in batch.run()]
@@ -307,8 +307,8 @@ async def test_a_batch_runs_once(tmp_path: Path) -> None:
             await anext(batch.run())
 
 
-async def test_a_row_that_failed_and_was_changed_is_looked_at_again(tmp_path: Path) -> None:
-    """What became of it is not what became of the row before."""
+async def test_a_failed_row_that_was_changed_is_run_again(tmp_path: Path) -> None:
+    """The old result does not belong to the new row."""
     async with small(failure_rate=1.0) as sim:
         await run(sim, a_manifest(tmp_path, {"key": "a", "prompt": "a cat"}), tmp_path)
         manifest = a_manifest(tmp_path, {"key": "a", "prompt": "a dog"})
@@ -320,7 +320,7 @@ async def test_a_row_that_failed_and_was_changed_is_looked_at_again(tmp_path: Pa
 
 
 async def test_two_rows_that_name_one_task_both_get_its_video(tmp_path: Path) -> None:
-    """A gateway answered both with one id, from a cache in front of it; neither waits for ever."""
+    """A gateway answers both with one id, from a cache in front of it; neither waits for ever."""
     async with small() as sim:
         async with connect(sim) as luma:
             id = (await luma.generate("a cat")).id
@@ -334,7 +334,7 @@ async def test_two_rows_that_name_one_task_both_get_its_video(tmp_path: Path) ->
 
 
 async def test_a_row_whose_source_failed_has_no_job(tmp_path: Path) -> None:
-    """It is not taken for the task that it should continue, and counts for no limit."""
+    """The id in the error is that of the source, so the row has none; no limit counts it."""
     async with small(failure_rate=1.0) as sim:
         async with connect(sim) as luma:
             source = await luma.generate("a cat")
@@ -349,14 +349,14 @@ async def test_a_row_whose_source_failed_has_no_job(tmp_path: Path) -> None:
 
 
 async def test_a_batch_needs_a_journal(tmp_path: Path) -> None:
-    """Without one it could pay twice."""
+    """Without a journal, a batch could pay twice."""
     async with small() as sim, connect(sim) as luma:
         with pytest.raises(ConfigurationError, match="needs a journal"):
             Batch(luma, read_manifest(a_manifest(tmp_path, *cats(1))), tmp_path)
 
 
 async def test_progress_is_counted(tmp_path: Path) -> None:
-    """All of them add up at each moment, and the time left is a guess that comes to nought."""
+    """The counts add up at each moment, and the estimated time left ends at zero."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(12))), tmp_path, max_tasks=4)
         progress = batch.progress
@@ -373,7 +373,7 @@ async def test_progress_is_counted(tmp_path: Path) -> None:
 
 
 async def test_progress_begins_where_the_last_run_ended(tmp_path: Path) -> None:
-    """Rows that have ended are not left, and not done in this run either."""
+    """Rows that had ended are neither left nor done in this run."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(5))
         await run(sim, manifest, tmp_path, limit_jobs=3)

@@ -1,4 +1,4 @@
-"""What ends a batch before its end, and what does not."""
+"""Ends of a batch before its last row: stopping, cancelling, and errors of all rows."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.batch.runs import a_manifest, cats, end_all, lines, run, small
 from tests.clients import HOUR, KEY, InTurn, connect, until
 
 
-async def test_a_stopped_batch_brings_what_was_begun_to_its_end(tmp_path: Path) -> None:
-    """Nothing more is submitted, nothing that was is left behind."""
+async def test_a_stopped_batch_completes_its_running_jobs(tmp_path: Path) -> None:
+    """No more rows are submitted, and no submitted job is left behind."""
     async with (
         small(durations=InTurn(0.0, HOUR)) as sim,
         connect(sim, journal=tmp_path / "jobs.db") as luma,
@@ -48,8 +48,8 @@ async def test_a_stopped_batch_brings_what_was_begun_to_its_end(tmp_path: Path) 
     assert len(sim.ledger.jobs) == len(lines(tmp_path)) == 30
 
 
-async def test_rows_that_a_client_keeps_back_are_still_to_do(tmp_path: Path) -> None:
-    """They are no results, and count neither as submitted nor as paid."""
+async def test_rows_that_a_stopped_client_did_not_submit_are_still_to_do(tmp_path: Path) -> None:
+    """Such rows have no result, and count neither as submitted nor as paid."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         sim.faults.add(Fault.rate_limited(retry_after=60))
         batch = Batch(luma, read_manifest(a_manifest(tmp_path, *cats(5))), tmp_path)
@@ -67,8 +67,8 @@ async def test_rows_that_a_client_keeps_back_are_still_to_do(tmp_path: Path) -> 
     assert (progress.submitted, progress.running, progress.paid, progress.left) == (0, 0, 0, 5)
 
 
-async def test_nothing_is_submitted_once_it_was_stopped(tmp_path: Path) -> None:
-    """Not even its first row, where that was before it began."""
+async def test_a_batch_stopped_before_its_run_submits_nothing(tmp_path: Path) -> None:
+    """The first row is not submitted either."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         manifest = read_manifest(a_manifest(tmp_path, *cats(5)))
         batch = Batch(luma, manifest, tmp_path)
@@ -80,8 +80,8 @@ async def test_nothing_is_submitted_once_it_was_stopped(tmp_path: Path) -> None:
     assert results == []
 
 
-async def test_a_journal_that_cannot_be_written_stops_it(tmp_path: Path) -> None:
-    """Every row would meet that, and none is submitted without it."""
+async def test_a_journal_that_cannot_be_written_stops_the_batch(tmp_path: Path) -> None:
+    """The error concerns all rows, and no row is submitted without a journal."""
 
     class Full(SQLJournal):
         async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
@@ -107,10 +107,10 @@ async def test_a_journal_that_cannot_be_written_stops_it(tmp_path: Path) -> None
     [({"api_key": KEY}, AuthenticationError), ({"credits": 3}, InsufficientCreditsError)],
     ids=["wrong key", "no credit"],
 )
-async def test_what_every_row_would_meet_stops_it(
+async def test_an_error_of_all_rows_stops_the_batch(
     settings: dict[str, Any], kind: type[Exception], tmp_path: Path
 ) -> None:
-    """A wrong key is not tried fifty thousand times; what was begun comes to its end."""
+    """A wrong API key is not tried fifty thousand times; running jobs are completed."""
     manifest = read_manifest(a_manifest(tmp_path, *cats(200)))
     async with (
         small(**settings) as sim,
@@ -131,8 +131,8 @@ async def test_what_every_row_would_meet_stops_it(
     assert sum(sim.ledger.requests.values()) < 60
 
 
-async def test_many_refused_rows_stop_no_other(tmp_path: Path) -> None:
-    """A server that refuses each for what it asks is there: the rows after them are made."""
+async def test_many_rejected_rows_do_not_stop_the_batch(tmp_path: Path) -> None:
+    """The server answers for each of them, so the rows behind them are run."""
     async with small() as sim:
         sim.faults.add(Fault.explained(400, on=["generate"], times=15))
         async with connect(sim, journal=tmp_path / "jobs.db") as luma:
@@ -145,10 +145,10 @@ async def test_many_refused_rows_stop_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("times", "made"), [(1, 19), (None, 0)])
-async def test_a_forbidden_prompt_stops_no_other_and_a_forbidden_key_does(
+async def test_one_forbidden_row_does_not_stop_the_batch_and_ten_do(
     times: int | None, made: int, tmp_path: Path
 ) -> None:
-    """Both are a 403: one of them is of one row, ten on end are of all."""
+    """HTTP 403 can be about one prompt; ten in a row are about the API key."""
     async with small() as sim:
         sim.faults.add(Fault.explained(403, on=["generate"], times=times))
         async with connect(sim, journal=tmp_path / "jobs.db", max_requests=2) as luma:
@@ -162,10 +162,10 @@ async def test_a_forbidden_prompt_stops_no_other_and_a_forbidden_key_does(
 
 
 @pytest.mark.parametrize("moments", range(8))
-async def test_a_batch_cancelled_while_its_folder_is_opened_lets_go_of_it(
+async def test_a_batch_cancelled_while_it_opens_its_folder_unlocks_it(
     moments: int, tmp_path: Path
 ) -> None:
-    """The next one finds it free."""
+    """The next batch can use the folder."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
         first = asyncio.create_task(anext(Batch(luma, manifest, tmp_path).run()))
@@ -180,8 +180,8 @@ async def test_a_batch_cancelled_while_its_folder_is_opened_lets_go_of_it(
     assert len(sim.ledger.jobs) == 1
 
 
-async def test_a_batch_whose_files_do_not_arrive_pays_for_no_more(tmp_path: Path) -> None:
-    """What is made can be fetched later; each further one would be in vain."""
+async def test_failed_downloads_stop_the_batch(tmp_path: Path) -> None:
+    """Completed jobs can be downloaded later; further ones would be paid for in vain."""
     in_vain = [0.0] * 10
     async with small(durations=InTurn(*in_vain, HOUR)) as sim:
         sim.faults.add(Fault.explained(403, on=["media"]))
@@ -200,8 +200,8 @@ async def test_a_batch_whose_files_do_not_arrive_pays_for_no_more(tmp_path: Path
     assert {line["state"] for line in lines(tmp_path)} == {"done"}
 
 
-async def test_a_cancelled_batch_goes_on_in_the_next_run(tmp_path: Path) -> None:
-    """At whatever moment it was cancelled."""
+async def test_a_cancelled_batch_is_continued_by_the_next_run(tmp_path: Path) -> None:
+    """The moment of the cancellation does not matter."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(12))
         for seconds in (0.02, 0.1, 0.2, 0.4):

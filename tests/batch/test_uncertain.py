@@ -1,4 +1,4 @@
-"""Uncertain rows: never sent again by themselves, and once more where their user asks for it."""
+"""Uncertain rows: submitted again only on request, and then once."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ async def left_uncertain(sim: Simulator, manifest: Path, folder: Path, *, rows: 
 
 
 def sent(sim: Simulator) -> Counter[str]:
-    """Return how often the server accepted each prompt."""
+    """Return the number of accepted jobs for each prompt."""
     return Counter(job.request["user_prompt"] for job in sim.ledger.jobs)
 
 
-async def test_uncertain_rows_are_sent_once_more_where_that_is_asked_for(tmp_path: Path) -> None:
-    """Those of an earlier run alone: rows that are done are left alone."""
+async def test_uncertain_rows_are_submitted_again_on_request(tmp_path: Path) -> None:
+    """Uncertain rows of an earlier run are submitted again; finished rows are left alone."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(4))
         await left_uncertain(sim, manifest, tmp_path, rows=2)
@@ -57,7 +57,7 @@ async def test_uncertain_rows_are_sent_once_more_where_that_is_asked_for(tmp_pat
 async def test_a_row_that_is_uncertain_again_is_not_repeated_in_the_same_run(
     tmp_path: Path,
 ) -> None:
-    """A gateway that loses every answer is paid once for each run, not as often as it is tried."""
+    """A gateway that loses every answer is paid once for each run, not once for each try."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         sim.faults.add(LATE)
@@ -69,8 +69,10 @@ async def test_a_row_that_is_uncertain_again_is_not_repeated_in_the_same_run(
     assert [result.state for result in results] == [ResultState.UNCERTAIN] * 3
 
 
-async def test_a_row_that_becomes_uncertain_now_is_not_sent_again(tmp_path: Path) -> None:
-    """The option is about earlier runs, of which there is none."""
+async def test_a_row_that_becomes_uncertain_in_this_run_is_not_submitted_again(
+    tmp_path: Path,
+) -> None:
+    """The option is about rows of earlier runs."""
     async with small() as sim:
         sim.faults.add(LATE)
 
@@ -80,8 +82,8 @@ async def test_a_row_that_becomes_uncertain_now_is_not_sent_again(tmp_path: Path
     assert [result.state for result in results] == [ResultState.UNCERTAIN] * 3
 
 
-async def test_rows_that_are_sent_once_more_count_as_paid(tmp_path: Path) -> None:
-    """`limit_jobs` holds for them, and the progress tells how many may be paid for twice."""
+async def test_rows_that_are_submitted_again_count_as_paid(tmp_path: Path) -> None:
+    """`limit_jobs` holds for them, and the progress counts the jobs that may be paid twice."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(6))
         await left_uncertain(sim, manifest, tmp_path, rows=4)
@@ -98,8 +100,8 @@ async def test_rows_that_are_sent_once_more_count_as_paid(tmp_path: Path) -> Non
     assert [result.state for result in results] == ["done"] * 3
 
 
-async def test_rows_of_a_run_that_was_killed_count_as_paid_as_well(tmp_path: Path) -> None:
-    """They stand in the journal as being submitted until somebody looks."""
+async def test_rows_of_a_killed_run_count_as_paid_as_well(tmp_path: Path) -> None:
+    """The journal has them as being submitted until another process looks."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         await left_uncertain(sim, manifest, tmp_path, rows=3)
@@ -113,8 +115,8 @@ async def test_rows_of_a_run_that_was_killed_count_as_paid_as_well(tmp_path: Pat
     assert [result.state for result in results] == ["done"]
 
 
-async def test_a_row_that_is_refused_now_stays_uncertain(tmp_path: Path) -> None:
-    """Its earlier submission may have been accepted, whatever this one was told; it is not paid."""
+async def test_a_row_that_is_rejected_now_stays_uncertain(tmp_path: Path) -> None:
+    """Its earlier submission may have been accepted, so the rejection settles nothing."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(2))
         await left_uncertain(sim, manifest, tmp_path, rows=1)
@@ -131,10 +133,10 @@ async def test_a_row_that_is_refused_now_stays_uncertain(tmp_path: Path) -> None
     assert (batch.progress.paid, batch.progress.repeated) == (0, 0)
 
 
-async def test_what_continues_an_uncertain_row_begins_once_that_is_sent_again(
+async def test_extensions_of_an_uncertain_row_begin_once_it_is_submitted_again(
     tmp_path: Path,
 ) -> None:
-    """The chain goes on from the video of the second submission."""
+    """The chain extends the video of the second submission."""
     rows = [{"key": "a", "prompt": "x"}, {"key": "b", "prompt": "y", "extends": "a"}]
     async with small() as sim:
         manifest = a_manifest(tmp_path, *rows)
@@ -150,8 +152,8 @@ async def test_what_continues_an_uncertain_row_begins_once_that_is_sent_again(
     assert made.request == lost.request
 
 
-async def test_an_extension_that_is_uncertain_is_sent_once_more(tmp_path: Path) -> None:
-    """As any other row."""
+async def test_an_uncertain_extension_is_submitted_again(tmp_path: Path) -> None:
+    """Extensions are treated like other rows."""
     rows = [{"key": "a", "prompt": "x"}, {"key": "b", "prompt": "y", "extends": "a"}]
     async with small() as sim:
         manifest = a_manifest(tmp_path, *rows)
@@ -165,8 +167,8 @@ async def test_an_extension_that_is_uncertain_is_sent_once_more(tmp_path: Path) 
     assert result.state is ResultState.UNCERTAIN
 
 
-async def test_rows_that_are_settled_are_taken_up_by_the_next_run(tmp_path: Path) -> None:
-    """Those with an id bring the video that is paid for; those that are free are submitted."""
+async def test_settled_rows_are_continued_by_the_next_run(tmp_path: Path) -> None:
+    """Rows with an id get their paid video; freed rows are submitted."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(3))
         await left_uncertain(sim, manifest, tmp_path, rows=2)
@@ -201,8 +203,8 @@ EMPTY = {
 }
 
 
-async def test_an_empty_account_that_a_500_speaks_of_stops_a_batch_as_well(tmp_path: Path) -> None:
-    """In words only it is no proof that nobody has the job: what was on its way is uncertain."""
+async def test_an_empty_account_in_a_500_stops_the_batch_as_well(tmp_path: Path) -> None:
+    """The text alone does not prove a rejection, so the submissions under way are uncertain."""
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(12))
         body = '{"error": {"message": "用户余额不足"}}'.encode()
@@ -218,8 +220,8 @@ async def test_an_empty_account_that_a_500_speaks_of_stops_a_batch_as_well(tmp_p
 
 
 @pytest.mark.parametrize("kind", EMPTY)
-async def test_an_empty_account_stops_a_batch_however_it_is_said(kind: str, tmp_path: Path) -> None:
-    """No row after those that were on their way is sent, and all are submitted by the next run."""
+async def test_an_empty_account_stops_the_batch_in_each_format(kind: str, tmp_path: Path) -> None:
+    """No row behind those under way is submitted, and the next run submits all of them."""
     status, body = EMPTY[kind]
     async with small() as sim:
         manifest = a_manifest(tmp_path, *cats(12))
@@ -243,10 +245,10 @@ async def test_an_empty_account_stops_a_batch_however_it_is_said(kind: str, tmp_
 @pytest.mark.parametrize(
     ("retry_uncertain", "times"), [(False, 0), ("once", 1), (True, 3)], ids=str
 )
-async def test_a_key_that_is_uncertain_is_sent_as_often_as_was_said(
+async def test_an_uncertain_key_is_submitted_as_often_as_requested(
     retry_uncertain: Any, times: int, tmp_path: Path
 ) -> None:
-    """Never by itself; `"once"` a single time more; `True` until the tries are used up."""
+    """Never by default; one more time with `"once"`; with `True` until the tries are used up."""
     async with small() as sim:
         sim.faults.add(LATE)
         async with connect(sim, journal=tmp_path / "jobs.db", max_tries=3) as luma:
@@ -264,8 +266,8 @@ async def test_a_key_that_is_uncertain_is_sent_as_often_as_was_said(
     assert entry.state is EntryState.UNCERTAIN
 
 
-async def test_a_run_that_sends_once_more_gets_the_job(tmp_path: Path) -> None:
-    """Its id replaces the uncertainty in the journal."""
+async def test_a_run_that_submits_again_gets_the_job(tmp_path: Path) -> None:
+    """The id of the new job replaces the uncertain entry in the journal."""
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         sim.faults.add(Fault.cut(after=True, times=1))
         with pytest.raises(SubmissionUncertainError):

@@ -432,12 +432,12 @@ def test_an_empty_account_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[str, bytes, str]] = {
-    "missing column": ("rows.csv", b"text\na cat\n", "'prompt' is no column of this file"),
+    "missing column": ("rows.csv", b"text\na cat\n", "'prompt' is not a column of this file"),
     "encoding": ("rows.csv", b"prompt\na\x81\n", "rows.csv:2:2: byte 0x81 is neither UTF-8"),
-    "mark of another encoding": ("rows.csv", b"\xff\xfep\0\n\0a\0", "'p' is no column"),
+    "mark of another encoding": ("rows.csv", b"\xff\xfep\0\n\0a\0", "'p' is not a known column"),
     "separators": ("rows.csv", b"key;prompt\na,a cat\n", "this row has 1 cell and the first"),
-    "duplicated keys": ("rows.csv", b"key,prompt\na,x\na,y\n", "'a' is that of line 2, too"),
-    "circle": ("rows.csv", b"key,prompt,extends\na,x,b\nb,x,a\n", "in a circle: a -> b -> a"),
+    "duplicated keys": ("rows.csv", b"key,prompt\na,x\na,y\n", "'a' is the key of line 2, too"),
+    "circle": ("rows.csv", b"key,prompt,extends\na,x,b\nb,x,a\n", "in a cycle: a -> b -> a"),
     "empty": ("rows.csv", b"", "the file is empty"),
     "not there": ("other.csv", b"", "rows.csv: cannot be read: No such file"),
     "yaml": ("rows.csv", b'prompt\n"a cat\n', "are all quotes closed"),

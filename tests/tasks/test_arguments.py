@@ -107,7 +107,7 @@ async def test_many_requests_come_in_many_forms(requests: Any) -> None:
 
 
 async def test_one_string_in_place_of_a_list_is_never_paid_for() -> None:
-    """Nothing is sent."""
+    """The call fails before any request."""
     async with Simulator() as sim, connect(sim) as luma:
         for one in ("a cat", {"prompt": "a cat", "loop": True}, ("row-1", "a cat")):
             with pytest.raises(InvalidRequestError):

@@ -1,4 +1,4 @@
-"""run_many: any number of requests, so many at a time, each with its outcome."""
+"""run_many: any number of requests with bounded concurrency, each with its outcome."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ async def test_requests_come_in_many_forms() -> None:
         )
 
 
-async def test_a_bad_request_spoils_no_other() -> None:
-    """What is invalid, refused, lost or failed is an outcome; exactly one of the two is set."""
+async def test_a_bad_request_does_not_affect_others() -> None:
+    """Invalid, rejected, uncertain and failed requests are outcomes with an error."""
     async with Simulator(durations=Fixed(0.1), failure_rate=0.3, seed=3) as sim:
         async with connect(sim) as luma:
             sim.faults.add(Fault.cut(after=True, times=2))
@@ -104,7 +104,7 @@ async def test_a_bad_request_spoils_no_other() -> None:
 
 
 async def test_requests_are_read_lazily() -> None:
-    """From an endless iterable no more is read than runs and waits to be taken."""
+    """An endless iterable is read no further than jobs run and outcomes wait."""
     read: list[int] = []
 
     def endless() -> Iterator[str]:
@@ -148,8 +148,8 @@ async def test_the_clients_own_limit_holds_as_well() -> None:
         assert sim.ledger.most_jobs <= 3
 
 
-async def test_places_come_back_whatever_becomes_of_a_job() -> None:
-    """Refused, uncertain, cancelled, forgotten and failed jobs free their place."""
+async def test_each_end_of_a_job_frees_its_place() -> None:
+    """Rejected, uncertain, cancelled, forgotten and failed jobs free their places."""
     async with Simulator(durations=Fixed(0.1), failure_rate=1.0) as sim:
         async with connect(sim, max_tasks=1) as luma:
             for fault in (Fault.page(400, times=1), Fault.cut(after=True, times=1)):
@@ -173,8 +173,8 @@ async def test_places_come_back_whatever_becomes_of_a_job() -> None:
             assert last.state is State.PENDING
 
 
-async def test_an_error_of_the_iterable_comes_after_the_jobs_it_gave() -> None:
-    """What was paid for is delivered first."""
+async def test_an_error_of_the_iterable_comes_after_its_jobs() -> None:
+    """Outcomes of paid jobs are delivered first."""
 
     def broken() -> Iterator[str]:
         yield "a cat"
@@ -225,8 +225,8 @@ async def test_closing_the_client_ends_the_run() -> None:
         assert all(isinstance(outcome.error, ClientClosedError) for outcome in seen)
 
 
-async def test_what_waits_for_another_video_holds_no_other_request_back() -> None:
-    """However many continue a job that runs for long, the next ones are submitted."""
+async def test_extensions_that_wait_for_a_source_hold_up_no_others() -> None:
+    """Any number of them may wait for a long job, and the next requests are submitted."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_requests=2) as luma:
         source = await luma.generate("a cat")
         requests = [{"prompt": "it bows", "extends": source}] * 4 + [{"prompt": "a dog"}]
@@ -241,8 +241,8 @@ async def test_what_waits_for_another_video_holds_no_other_request_back() -> Non
         assert [outcome.ok for outcome in await outcomes] == [True] * 5
 
 
-async def test_a_run_that_is_left_leaves_nothing_that_waits_behind() -> None:
-    """What was to continue another video is not submitted any more."""
+async def test_closing_a_run_cancels_waiting_extensions() -> None:
+    """An extension whose source is still running is not submitted later."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         source = await luma.generate("a cat")
         outcomes = luma.run_many(["a dog", {"prompt": "it bows", "extends": source}])
@@ -259,8 +259,8 @@ async def test_a_run_that_is_left_leaves_nothing_that_waits_behind() -> None:
         assert len(sim.ledger.jobs) == 2
 
 
-async def test_a_run_that_may_submit_no_more_ends_with_its_jobs() -> None:
-    """They bring their videos; what was read and waits for its turn says why it has none."""
+async def test_stop_submitting_ends_a_run_after_its_jobs() -> None:
+    """Running jobs complete; requests that wait for a place end with an error."""
     read = count()
     async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
         outcomes = luma.run_many((f"cat {next(read)}" for _ in range(100)), max_tasks=5)
@@ -277,8 +277,8 @@ async def test_a_run_that_may_submit_no_more_ends_with_its_jobs() -> None:
         assert all(isinstance(error, SubmissionStoppedError) for error in stopped)
 
 
-async def test_a_run_whose_requests_come_no_more_ends_as_well() -> None:
-    """A queue that is empty for now keeps nobody waiting, and is closed."""
+async def test_stop_submitting_ends_a_run_that_waits_for_requests() -> None:
+    """A queue of requests that is empty for now is closed."""
     was_closed = False
 
     async def orders() -> AsyncIterator[str]:
@@ -300,8 +300,8 @@ async def test_a_run_whose_requests_come_no_more_ends_as_well() -> None:
         assert was_closed
 
 
-async def test_an_endless_run_ends_once_submitting_was_stopped() -> None:
-    """No more requests are read than waited for their turn."""
+async def test_stop_submitting_ends_an_endless_run() -> None:
+    """Only requests that waited for a place were read."""
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
         outcomes = luma.run_many((f"cat {n}" for n in count()), max_tasks=5)
         async with asyncio.timeout(60), aclosing(outcomes):
@@ -317,7 +317,7 @@ async def test_an_endless_run_ends_once_submitting_was_stopped() -> None:
 async def test_an_iterable_that_raises_a_cancellation_does_not_hang_the_run(
     max_tasks: int,
 ) -> None:
-    """Whatever it raises, the reader of outcomes gets it."""
+    """The reader of the outcomes gets the exception."""
 
     def broken() -> Iterator[str]:
         yield "a cat"
@@ -332,7 +332,7 @@ async def test_an_iterable_that_raises_a_cancellation_does_not_hang_the_run(
 
 
 async def test_an_async_generator_of_requests_is_closed_with_the_run() -> None:
-    """Nobody else has it in hand."""
+    """No other code holds a reference to it."""
     closed = []
 
     async def prompts() -> AsyncIterator[str]:
@@ -350,16 +350,16 @@ async def test_an_async_generator_of_requests_is_closed_with_the_run() -> None:
     assert closed == [True]
 
 
-async def test_outcomes_name_their_jobs() -> None:
-    """Whatever ended the wait, the job can be found again."""
+async def test_outcomes_have_the_ids_of_their_jobs() -> None:
+    """After a timeout, too, the job can be found again."""
     async with Simulator(durations=Fixed(60)) as sim, connect(sim, task_timeout=0.3) as luma:
         outcomes = [outcome async for outcome in luma.run_many(["a cat", "a dog", ""])]
 
         assert {outcome.id for outcome in outcomes} == {job.id for job in sim.ledger.jobs} | {None}
 
 
-async def test_a_mapping_may_continue_a_video() -> None:
-    """Of a handle, a generation or an id; what is none of them is told as any bad request."""
+async def test_a_mapping_may_extend_a_video() -> None:
+    """The source is a task, a generation or an id; another value is an invalid request."""
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
         first = await luma.generate("a cat")
         video = await first
@@ -460,7 +460,7 @@ def test_a_job_is_checked_when_it_is_made(
     assert shown in caught.value.fields[field]
 
 
-async def test_an_invalid_job_spoils_no_other() -> None:
+async def test_an_invalid_job_does_not_affect_others() -> None:
     """A blank id and a job in a pair are outcomes with an error."""
     cat = GenerateRequest("a cat")
     requests: list[Any] = [

@@ -1,4 +1,4 @@
-"""A Chromium without a window, and nothing in it that asks the network."""
+"""Browser: a headless Chromium that sends nothing to the network by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.service import Service
 
 
 def binary(name: str) -> str:
-    """Return a program of Chromium's."""
+    """Return the path of Chromium or of its driver."""
     found = shutil.which(name)
     if found is None:
         missing = f"{name} is missing: install Chromium and its driver, as .ci/run does"
@@ -26,7 +26,7 @@ def binary(name: str) -> str:
 
 @contextmanager
 def running_chromium() -> Iterator[Chrome]:
-    """Run it with a new profile; the console of every page is kept."""
+    """Run Chromium with a new profile, and keep the console of each page."""
     chromium, driver = binary("chromium"), binary("chromedriver")
     options = ChromeOptions()
     options.binary_location = chromium
