@@ -14,7 +14,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
 from luma_async.simulator.film import save_video
-from luma_async.simulator.simulated_jobs import Job
+from luma_async.simulator.simulated_jobs import SimulatedJob
 from tests.batch.gallery.browser import running_chromium
 from tests.batch.gallery.pages import AWKWARD, Page, Web
 
@@ -30,7 +30,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with three films, and one more with a name that needs quoting."""
     folder = tmp_path_factory.mktemp("films")
     for number in range(1, 4):
-        job = Job(
+        job = SimulatedJob(
             id=f"job-{number}",
             number=number,
             request={"user_prompt": f"Film {number}"},
