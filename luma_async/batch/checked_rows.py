@@ -84,14 +84,20 @@ class CheckedRows:
         self.problems.extend(reference_cycles(parents, places))
 
     def _has_lone_surrogates(self, row: TableRow, cells: Mapping[str, Any]) -> bool:
-        """Report lone surrogates. JSON can write them, but they cannot be sent."""
+        """Report lone surrogates, and return `True` if there are any.
+
+        JSON can write them, but they cannot be sent.
+        """
         found = [name for name, cell in cells.items() if _LONE_SURROGATE.search(_as_json(cell))]
         for name in found:
             self._problem(row, name, "must not contain lone surrogates")
         return bool(found)
 
     def _has_spreadsheet_errors(self, row: TableRow, cells: Mapping[str, Any]) -> bool:
-        """Report error values of a spreadsheet. They would be paid for as prompts."""
+        """Report error values of a spreadsheet, and return `True` if there are any.
+
+        Such a value would be paid for as a prompt.
+        """
         failed = [name for name, cell in cells.items() if is_spreadsheet_error(cell)]
         for name in failed if self._has_header else ():
             text = f"{cells[name]} is an error of the spreadsheet; correct its formula"
@@ -99,7 +105,10 @@ class CheckedRows:
         return bool(failed) and self._has_header
 
     def _is_file_taken(self, row: TableRow, key: str) -> bool:
-        """Report a video that would have the file name of another one on some systems."""
+        """Report a key whose video has the file name of another one, and return `True` then.
+
+        Some file systems ignore the case of letters.
+        """
         name = safe_stem(key).casefold()
         other = self._files.setdefault(name, key)
         if other != key:

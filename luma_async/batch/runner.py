@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -168,7 +169,8 @@ class Batch:
         with_file: set[str] = set()
         await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file)
         self.progress.mean = await self._learned_duration()
-        return make_plan(
+        decide = partial(
+            make_plan,
             self._rows.values(),
             results=self._results.all,
             with_file=with_file,
@@ -176,6 +178,8 @@ class Batch:
             retry_failed=self._retry_failed,
             retry_uncertain=self._retry_uncertain,
         )
+        # In a thread: fifty thousand rows would hold up the event loop for a tenth of a second.
+        return await anyio.to_thread.run_sync(decide)
 
     def _prepare_folder(self, with_file: set[str]) -> None:
         """Open the results, create the folder of the videos, and look for those that are there.
