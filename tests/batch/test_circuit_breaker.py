@@ -9,6 +9,7 @@ from luma_async import (
     DownloadError,
     JournalError,
     PermissionDeniedError,
+    RateLimitError,
 )
 from luma_async.batch.circuit_breaker import CircuitBreaker
 
@@ -58,6 +59,18 @@ def test_a_completed_job_closes_the_breaker_again() -> None:
         breaker.job_completed()
 
     breaker.batch_ended()
+    assert breaker.problem is None
+
+
+def test_another_error_closes_the_breaker_again() -> None:
+    """A row that the server rejects shows that the server is there."""
+    breaker = CircuitBreaker()
+    rejected = RateLimitError("too many", status=429)
+
+    for _ in range(3):
+        assert not any(breaker.job_failed(UNREACHABLE, was_accepted=False) for _ in range(9))
+        assert not breaker.job_failed(rejected, was_accepted=False)
+
     assert breaker.problem is None
 
 
