@@ -467,8 +467,7 @@ class LumaClient:
 
         async def begin() -> None:
             nonlocal repeats
-            if retry_uncertain == "once":
-                repeats = await submissions.uncertain_claims()
+            repeats = await submissions.uncertain_claims()
 
         async def submit(
             request: GenerateRequest | ExtendRequest, source: VideoSource | None, key: str | None
@@ -480,7 +479,7 @@ class LumaClient:
         run = Run(
             many,
             submit,
-            begin=begin,
+            begin=begin if retry_uncertain == "once" else None,
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
         )

@@ -1,4 +1,4 @@
-"""Character encodings: decode a file of prompts, and never into a text that nobody wrote."""
+"""Character encodings: decode a file of prompts, and reject one whose encoding is unclear."""
 
 from __future__ import annotations
 

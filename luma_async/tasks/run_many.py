@@ -117,8 +117,8 @@ class Run:
 
     At most `max_tasks` jobs run at once, and `submitters` of them are being submitted. No request
     is read while `max_tasks` outcomes wait for the caller: a slow caller slows the reading of
-    requests, so memory stays flat for any number of them. `begin` is awaited before the first
-    request is read.
+    requests, so memory stays flat for any number of them. `begin`, if given, is awaited before
+    the first request is read.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Run:
         requests: Requests,
         submit: Submit,
         *,
-        begin: Callable[[], Awaitable[None]],
+        begin: Callable[[], Awaitable[None]] | None = None,
         max_tasks: int,
         submitters: int,
     ) -> None:
@@ -152,7 +152,8 @@ class Run:
         """
         workers: list[asyncio.Task[None]] = []
         try:
-            await self._begin()
+            if self._begin is not None:
+                await self._begin()
             workers += [
                 asyncio.create_task(self._work(), name="luma-async run_many")
                 for _ in range(self._submitters)

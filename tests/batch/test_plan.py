@@ -97,7 +97,7 @@ def test_a_failed_row_is_finished_unless_it_is_retried(
 
 @pytest.mark.parametrize("state", [ResultState.DONE, ResultState.NOT_DOWNLOADED, ResultState.LOST])
 def test_a_paid_row_that_is_not_in_the_journal_is_held_back(state: ResultState) -> None:
-    """Running it would pay again. With its entry in the journal, it is run."""
+    """A run would pay for the row again. With its entry in the journal, it is run."""
     held_back = plan(results=(result(state),), has_file=False)
     known = plan(results=(result(state),), has_file=False, entry=EntryState.COMPLETED)
 
