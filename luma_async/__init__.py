@@ -9,7 +9,7 @@ from luma_async.version import __version__
 
 if TYPE_CHECKING:
     from luma_async.client import LumaClient
-    from luma_async.dialects import GatewayDialect
+    from luma_async.dialects import Dialect, GatewayDialect
     from luma_async.errors import (
         APIConnectionError,
         APIError,
@@ -38,8 +38,16 @@ if TYPE_CHECKING:
         TaskTimeoutError,
     )
     from luma_async.generation import Asset, Generation, State
-    from luma_async.journal import Journal, SQLJournal
-    from luma_async.requests import ExtendRequest, GenerateRequest
+    from luma_async.image_sources import Image, ImageLike
+    from luma_async.journal import End, Entry, EntryState, Journal, SQLJournal
+    from luma_async.media import Download, image_from
+    from luma_async.requests import (
+        AspectRatio,
+        ExtendFields,
+        ExtendRequest,
+        GenerateFields,
+        GenerateRequest,
+    )
     from luma_async.schedules import (
         AdaptiveSchedule,
         ExponentialSchedule,
@@ -48,26 +56,37 @@ if TYPE_CHECKING:
     )
     from luma_async.tasks import VideoTask
     from luma_async.tasks.run_many import Job, Outcome
+    from luma_async.text_values import SecretLike, URLLike
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "APITimeoutError",
     "AdaptiveSchedule",
+    "AspectRatio",
     "Asset",
     "AuthenticationError",
     "BadRequestError",
     "BatchError",
     "ClientClosedError",
     "ConfigurationError",
+    "Dialect",
+    "Download",
     "DownloadError",
+    "End",
+    "Entry",
+    "EntryState",
     "ExponentialSchedule",
+    "ExtendFields",
     "ExtendRequest",
     "FixedSchedule",
     "GatewayDialect",
+    "GenerateFields",
     "GenerateRequest",
     "Generation",
     "GenerationFailedError",
+    "Image",
+    "ImageLike",
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Job",
@@ -84,32 +103,39 @@ __all__ = [
     "RateLimitError",
     "ResponseError",
     "SQLJournal",
+    "SecretLike",
     "ServerError",
     "State",
     "SubmissionStoppedError",
     "SubmissionUncertainError",
     "TaskForgottenError",
     "TaskTimeoutError",
+    "URLLike",
     "VideoTask",
     "__version__",
+    "image_from",
 ]
 
-if not TYPE_CHECKING:  # a type checker would believe that the module has any name at all
+if not TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
     _HOMES = (
         "errors",
         "generation",
+        "text_values",
+        "image_sources",
         "requests",
         "schedules",
         "tasks",
         "dialects",
         "journal",
+        "media",
         "client",
     )
+    """Modules that are searched for a public name, those that load quickly first."""
 
     def __getattr__(name: str) -> Any:
-        """Load a public name when it is first asked for.
+        """Load a public name when it is first used.
 
-        A program which may generate a video, but has not yet, starts as quickly as without.
+        Programs that import this package, but rarely use it, start quickly.
         """
         if name in __all__:
             for home in _HOMES:

@@ -1,9 +1,12 @@
-"""The public names: all of them there, nothing else, and no cost until one is asked for."""
+"""Public names: complete, nothing else, and loaded only when they are used."""
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -26,8 +29,48 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         luma_async.LumaCliend  # type: ignore[attr-defined]  # noqa: B018
 
 
+NOT_FOR_USERS = {"PassAList", "ReadsBytes", "SavesItself", "ScheduleOfKind"}
+"""Types in public signatures that nobody has to name: a marker for type checkers, protocols that
+other types fulfil by themselves, and the return type of a method that only the client calls."""
+
+
+def test_all_types_of_public_signatures_are_public() -> None:
+    """Every type that a public call takes or returns can be imported from `luma_async`."""
+    public = {name: getattr(luma_async, name) for name in luma_async.__all__}
+
+    types = {
+        type
+        for value in public.values()
+        for call in public_calls(value)
+        for hint in get_type_hints(call, localns=public).values()
+        for type in own_types(hint)
+    }
+
+    assert {luma_async.Generation, luma_async.Download, luma_async.EntryState} <= types
+    assert {type.__name__ for type in types} - NOT_FOR_USERS <= set(luma_async.__all__)
+
+
+def public_calls(value: Any) -> Iterator[Callable[..., Any]]:
+    """Yield a public function, or the public methods of a class and its constructor."""
+    members = {"": value} if not inspect.isclass(value) else vars(value)
+    for name, member in members.items():
+        found = member.fget if isinstance(member, property) else member
+        found = getattr(found, "__func__", found)
+        if inspect.isfunction(found) and (name == "__init__" or not name.startswith("_")):
+            yield inspect.unwrap(found)
+
+
+def own_types(hint: Any) -> Iterator[type]:
+    """Yield the types of this package in a type hint."""
+    arguments = get_args(hint)
+    for argument in arguments:
+        yield from own_types(argument)
+    if inspect.isclass(hint) and not arguments and hint.__module__.startswith("luma_async"):
+        yield hint
+
+
 def test_importing_it_loads_nothing_else() -> None:
-    """A program that may generate a video, but has not yet, starts as quickly as without."""
+    """Programs that import the package, but rarely use it, start quickly."""
     program = (
         "import sys, luma_async; assert not {'aiohttp', 'pydantic', 'anyio'} & set(sys.modules)"
     )

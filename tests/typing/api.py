@@ -10,10 +10,13 @@ from typing import assert_type
 from luma_async import (
     AdaptiveSchedule,
     Asset,
+    Download,
+    Entry,
     ExtendRequest,
     FixedSchedule,
     GenerateRequest,
     Generation,
+    Image,
     Job,
     Journal,
     LumaClient,
@@ -23,10 +26,9 @@ from luma_async import (
     SQLJournal,
     State,
     VideoTask,
+    image_from,
 )
 from luma_async.batch import Batch, Result, ResultState, read_manifest
-from luma_async.journal import Entry
-from luma_async.media import Download, Image, image_from
 from luma_async.tasks.arguments import PassAList
 
 schedule: PollSchedule = FixedSchedule(2.0)
