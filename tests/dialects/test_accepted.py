@@ -85,7 +85,7 @@ def test_an_answer_that_names_one_job_is_an_accepted_submission(document: Any) -
 @pytest.mark.parametrize("document", NOT_ACCEPTED.values(), ids=NOT_ACCEPTED.keys())
 def test_an_answer_that_names_no_job_or_several_cannot_be_read(document: Any) -> None:
     """An id that may be a request's is not taken for a job's."""
-    with pytest.raises(ResponseError, match=r"names (no|several) task"):
+    with pytest.raises(ResponseError, match=r"names (no|several) job"):
         read(document)
 
 

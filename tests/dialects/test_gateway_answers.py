@@ -221,7 +221,7 @@ def test_a_look_is_read_out_of_what_submissions_are_wrapped_in(wrap: Any, row: A
 
 def test_a_look_that_names_several_jobs_is_no_answer() -> None:
     """None of them is taken for the one that was asked for."""
-    with pytest.raises(ResponseError, match="several tasks"):
+    with pytest.raises(ResponseError, match="several jobs"):
         read_one([COMPLETED, {**SUBMITTED, "id": "another"}])
 
 
