@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import netrc
+import os
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import aiohttp
 from yarl import URL
@@ -29,8 +33,8 @@ _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 class Sessions:
     """One session for reads and one for submissions, both with connections that are kept alive.
 
-    A submission is sent on a connection that was used just now, or on a new one (`ReusePolicy`). If
-    the URL `proxied` is given, both sessions use the environment's proxy for it.
+    A submission is sent on a connection that was used just now, or on a new one (`ReusePolicy`).
+    With `trust_env`, both sessions use the environment's proxy for `base_url`.
 
     A session of the caller is used for both, and is never closed here. If its version of aiohttp
     keeps connections in an unknown way, each request asks the server to close the connection
@@ -42,10 +46,12 @@ class Sessions:
         given: aiohttp.ClientSession | None,
         headers: Mapping[str, str],
         *,
-        proxied: URL | None = None,
+        base_url: URL,
+        trust_env: bool = False,
     ) -> None:
         self.given = given
-        self._proxied = proxied
+        self._base_url = base_url
+        self._trust_env = trust_env
         self.reuse = ReusePolicy()
         self._headers = headers
         self._can_choose = given is None or is_supported(given)
@@ -70,11 +76,13 @@ class Sessions:
         """Return the session for a request. It is opened for the first request.
 
         Raises:
-            ConfigurationError: the session was opened in another event loop, or is closed.
+            ConfigurationError: the session was opened in another event loop, is closed, or would
+                send a login from `.netrc` instead of the API key.
 
         """
         loop = asyncio.get_running_loop()
         if self._loop is None:
+            self._check_netrc()
             self._loop = loop
         if self._loop is not loop:
             raise ConfigurationError(
@@ -92,7 +100,7 @@ class Sessions:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
-                proxy=None if self._proxied is None else environment_proxy(self._proxied),
+                proxy=environment_proxy(self._base_url) if self._trust_env else None,
             )
         return self._own[submits]
 
@@ -109,8 +117,60 @@ class Sessions:
         given: Iterable[aiohttp.ClientMiddlewareType] = session._middlewares  # noqa: SLF001
         return choice, (*given, choice)
 
+    def _check_netrc(self) -> None:
+        """Raise an error if the caller's session would replace the API key by a login.
+
+        Before 3.13.3, aiohttp does this without an error: it sends the login of `.netrc` to the
+        gateway, in place of the `Authorization` header of the request.
+        """
+        host = self._base_url.host
+        if self.given is None or host is None or not self.given.trust_env:
+            return
+        if _has_netrc_login(host):
+            raise ConfigurationError(
+                f"The session given to this client has trust_env=True, and .netrc has a login for "
+                f"{host}: it would be sent instead of the API key. Remove the login, or use a "
+                "session without trust_env."
+            )
+
+    def _check_netrc(self) -> None:
+        """Raise an error if the caller's session would replace the API key by a login.
+
+        Before 3.13.3, aiohttp does this without an error: it sends the login of `.netrc` to the
+        gateway, in place of the `Authorization` header of the request.
+        """
+        host = self._base_url.host
+        if self.given is None or host is None or not self.given.trust_env:
+            return
+        if _has_netrc_login(host):
+            raise ConfigurationError(
+                f"The session given to this client has trust_env=True, and .netrc has a login for "
+                f"{host}: it would be sent instead of the API key. Remove the login, or use a "
+                "session without trust_env."
+            )
+
     async def aclose(self, *, submits: bool) -> None:
         """Close the own session for submissions or for reads. Its requests in flight fail."""
         session = self._own.pop(submits, None)
         if session is not None:
             await session.close()
+
+
+def _has_netrc_login(host: str) -> bool:
+    """Return `True` if `.netrc` has a login for a host, or a default login."""
+    name = "_netrc" if sys.platform == "win32" else ".netrc"
+    try:
+        file = os.environ.get("NETRC") or Path.home() / name
+        return netrc.netrc(str(file)).authenticators(host) is not None
+    except (OSError, RuntimeError, ValueError, netrc.NetrcParseError):
+        return False  # as for aiohttp, an invalid or missing file contains no logins
+
+
+def _has_netrc_login(host: str) -> bool:
+    """Return `True` if `.netrc` has a login for a host, or a default login."""
+    name = "_netrc" if sys.platform == "win32" else ".netrc"
+    try:
+        file = os.environ.get("NETRC") or Path.home() / name
+        return netrc.netrc(str(file)).authenticators(host) is not None
+    except (OSError, RuntimeError, ValueError, netrc.NetrcParseError):
+        return False  # as for aiohttp, an invalid or missing file contains no logins

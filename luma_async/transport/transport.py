@@ -93,7 +93,7 @@ class Transport:
             "Accept": "application/json",
             "User-Agent": f"luma-async/{__version__}",
         }
-        self.sessions = Sessions(session, headers, proxied=self._base if trust_env else None)
+        self.sessions = Sessions(session, headers, base_url=self._base, trust_env=trust_env)
         self.timeout = aiohttp.ClientTimeout(
             total=timeout, connect=min(CONNECT_TIMEOUT, timeout / 2)
         )

@@ -153,7 +153,7 @@ async def test_a_session_that_cannot_send_is_a_configuration_error(
 async def test_a_netrc_beside_trust_env_is_a_configuration_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both kinds of authorization cannot be sent, and aiohttp refuses to."""
+    """A login of `.netrc` is never sent instead of the API key, as old aiohttp would."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
     netrc.chmod(0o600)
@@ -163,7 +163,7 @@ async def test_a_netrc_beside_trust_env_is_a_configuration_error(
         aiohttp.ClientSession(trust_env=True) as session,
         connect(sim, session=session) as luma,
     ):
-        with pytest.raises(ConfigurationError, match="AUTH"):
+        with pytest.raises(ConfigurationError, match="netrc has a login for 127"):
             await luma.generate("a cat")
 
         assert not sim.ledger.jobs
