@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, suppress
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, cast, overload
@@ -627,6 +627,10 @@ def _journal_at(journal: Any) -> SQLJournal | None:
     )
 
 
+_WHOLE_NUMBERS = {"max_requests", "max_tasks", "max_tries", "batch_size", "max_downloads"}
+"""Settings that count things. Other numbers would fail later, or retry for ever (`max_tries`)."""
+
+
 def _check_positive(**settings: Any) -> None:
     for name, value in settings.items():
         if value is None:
@@ -637,3 +641,5 @@ def _check_positive(**settings: Any) -> None:
             raise ConfigurationError(f"{name} must be above 0, not {value!r}.")
         if value == math.inf and name != "task_timeout":
             raise ConfigurationError(f"{name} must be a number, not {value!r}.")
+        if name in _WHOLE_NUMBERS and not isinstance(value, Integral):
+            raise ConfigurationError(f"{name} must be a whole number, got {value!r}.")

@@ -328,6 +328,8 @@ def test_the_loop_of_a_bot_stays_responsive() -> None:
         ({"base_url": "https://api.gpt.ge/?key=secret"}, "https://host"),
         ({"base_url": "http://[::1"}, "https://host"),
         ({"max_requests": 0}, "max_requests must be above 0"),
+        ({"max_requests": 2.5}, "max_requests must be a whole number, got 2.5"),
+        ({"max_tries": 2.5}, "max_tries must be a whole number, got 2.5"),
         ({"max_tasks": 0}, "max_tasks must be above 0"),
         ({"timeout": -1}, "timeout must be above 0"),
         ({"timeout": float("nan")}, "timeout must be above 0"),
