@@ -325,6 +325,8 @@ def test_the_loop_of_a_bot_stays_responsive() -> None:
         ({"base_url": "api.gpt.ge"}, "https://host"),
         ({"base_url": "ftp://api.gpt.ge"}, "https://host"),
         ({"base_url": "https://user:secret@api.gpt.ge"}, "https://host"),
+        ({"base_url": "user:secret@api.gpt.ge"}, "https://host"),
+        ({"base_url": KEY}, "https://host"),
         ({"base_url": "https://api.gpt.ge/?key=secret"}, "https://host"),
         ({"base_url": "http://[::1"}, "https://host"),
         ({"max_requests": 0}, "max_requests must be above 0"),

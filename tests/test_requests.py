@@ -1,4 +1,4 @@
-"""Requests are checked before anything is sent, and what comes out cannot be changed."""
+"""Requests are validated before anything is sent, and cannot be changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from luma_async import ExtendRequest, GenerateRequest, Generation, InvalidRequestError, State
+from luma_async import ExtendRequest, GenerateRequest, InvalidRequestError
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -127,17 +127,3 @@ def test_a_request_shows_what_is_set_and_no_whole_image() -> None:
 
     assert repr(GenerateRequest("a cat")) == "GenerateRequest(prompt='a cat')"
     assert len(repr(request)) < 300
-
-
-def test_a_generation_cannot_be_changed() -> None:
-    """One look at a job stays what it was."""
-    generation = Generation(id="a", state=State.PENDING)
-
-    with pytest.raises(ValidationError, match="frozen"):
-        generation.state = State.FAILED  # type: ignore[misc]
-    assert {generation}
-
-
-def test_terminal_states_are_the_last_two() -> None:
-    """Nothing follows completed and failed."""
-    assert [state for state in State if state.terminal] == [State.COMPLETED, State.FAILED]
