@@ -1,4 +1,4 @@
-"""Long answers are taken apart into rows exactly as a JSON parser sees them."""
+"""Long answers are split into the same rows that a JSON parser finds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_rows_are_taken_out_of_their_envelope(
 @settings(max_examples=30)
 @given(rows.filter(bool), some.data())
 def test_an_answer_that_breaks_off_is_refused(rows: list[Any], data: some.DataObject) -> None:
-    """A row may have been read before that shows; the end is never taken for granted."""
+    """Rows before the truncation may be yielded, but the end is always checked."""
     body = json.dumps(rows).encode()
     cut = body[: data.draw(some.integers(0, len(body) - 1))]
 
@@ -89,7 +89,7 @@ def test_an_answer_that_breaks_off_is_refused(rows: list[Any], data: some.DataOb
     ],
 )
 def test_what_is_no_plain_array_of_rows_is_left_to_a_parser(body: bytes) -> None:
-    """Only the plain form is taken apart; all others are read at once."""
+    """Only the plain form is split into rows. All others are parsed at once."""
     with pytest.raises(ValueError, match=r"\w"):
         list(LongAnswer(body))
 

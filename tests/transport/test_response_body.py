@@ -1,4 +1,4 @@
-"""Chunks: what arrived before a connection broke counts, however late it is taken in."""
+"""Response body: bytes that arrived before the connection was lost are never lost."""
 
 from __future__ import annotations
 

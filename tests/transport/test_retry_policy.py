@@ -134,18 +134,18 @@ async def test_a_submission_that_was_not_taken_is_sent_again(fault: Fault) -> No
 
 
 @table(UNCLEAR)
-@pytest.mark.parametrize("taken", [True, False], ids=["accepted", "not accepted"])
-async def test_a_submission_that_may_have_been_taken_is_not_sent_again(
-    fault: Fault, taken: bool
+@pytest.mark.parametrize("accepted", [True, False], ids=["accepted", "not accepted"])
+async def test_a_submission_that_may_have_been_accepted_is_not_sent_again(
+    fault: Fault, accepted: bool
 ) -> None:
-    """It is uncertain, whether the server took it or not."""
+    """It is uncertain, and stays so if the server accepted it or not."""
     async with Simulator(durations=Fixed(0)) as sim, connect(sim, timeout=30) as luma:
-        sim.faults.add(once(fault, after=taken))
+        sim.faults.add(once(fault, after=accepted))
 
         with pytest.raises(SubmissionUncertainError, match="may have been accepted"):
             await ended(luma.generate("a cat"), sim, "generate", fault)
 
-        assert len(sim.ledger.jobs) == taken
+        assert len(sim.ledger.jobs) == accepted
         assert sim.ledger.requests["generate"] == 1
 
 

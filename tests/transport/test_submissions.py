@@ -1,4 +1,4 @@
-"""Jobs cost money: ten asked for are ten taken, whatever becomes of the answers."""
+"""Submissions cost money: ten calls make ten jobs, even if answers are lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def ask_for_ten(luma: LumaClient) -> list[VideoTask | BaseException]:
     ],
 )
 async def test_a_lost_answer_never_makes_a_second_job(fault: Fault) -> None:
-    """Ten jobs taken, ten answers lost: ten in the ledger, ten `SubmissionUncertainError`."""
+    """Ten jobs accepted, ten answers lost: ten in the ledger, ten `SubmissionUncertainError`."""
     async with Simulator() as sim, connect(sim, timeout=30) as luma:
         sim.faults.add(fault)
         asked = asyncio.create_task(ask_for_ten(luma))
