@@ -62,7 +62,7 @@ def test_without_trust_the_environment_is_not_read(monkeypatch: pytest.MonkeyPat
     luma = LumaClient(KEY, base_url="http://api.test")
 
     assert not luma._downloader._requester._trust_env
-    assert luma._transport.sessions._proxied is None
+    assert not luma._transport.sessions._trust_env
 
 
 @pytest.mark.parametrize(
