@@ -120,31 +120,15 @@ class Sessions:
     def _check_netrc(self) -> None:
         """Raise an error if the caller's session would replace the API key by a login.
 
-        Before 3.13.3, aiohttp does this without an error: it sends the login of `.netrc` to the
-        gateway, in place of the `Authorization` header of the request.
+        aiohttp 3.12 does this without an error: it sends the login of `.netrc` to the gateway, in
+        place of the `Authorization` header of the request. Later versions raise a `ValueError`.
         """
         host = self._base_url.host
         if self.given is None or host is None or not self.given.trust_env:
             return
         if _has_netrc_login(host):
             raise ConfigurationError(
-                f"The session given to this client has trust_env=True, and .netrc has a login for "
-                f"{host}: it would be sent instead of the API key. Remove the login, or use a "
-                "session without trust_env."
-            )
-
-    def _check_netrc(self) -> None:
-        """Raise an error if the caller's session would replace the API key by a login.
-
-        Before 3.13.3, aiohttp does this without an error: it sends the login of `.netrc` to the
-        gateway, in place of the `Authorization` header of the request.
-        """
-        host = self._base_url.host
-        if self.given is None or host is None or not self.given.trust_env:
-            return
-        if _has_netrc_login(host):
-            raise ConfigurationError(
-                f"The session given to this client has trust_env=True, and .netrc has a login for "
+                "The session given to this client has trust_env=True, and .netrc has a login for "
                 f"{host}: it would be sent instead of the API key. Remove the login, or use a "
                 "session without trust_env."
             )
@@ -154,16 +138,6 @@ class Sessions:
         session = self._own.pop(submits, None)
         if session is not None:
             await session.close()
-
-
-def _has_netrc_login(host: str) -> bool:
-    """Return `True` if `.netrc` has a login for a host, or a default login."""
-    name = "_netrc" if sys.platform == "win32" else ".netrc"
-    try:
-        file = os.environ.get("NETRC") or Path.home() / name
-        return netrc.netrc(str(file)).authenticators(host) is not None
-    except (OSError, RuntimeError, ValueError, netrc.NetrcParseError):
-        return False  # as for aiohttp, an invalid or missing file contains no logins
 
 
 def _has_netrc_login(host: str) -> bool:
