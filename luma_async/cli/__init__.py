@@ -1,32 +1,35 @@
-"""A person at a terminal."""
+"""Command line `luma-async`."""
 
 from __future__ import annotations
 
 import sys
 
-from luma_async.cli.streams import forget_stdout
+from luma_async.cli.streams import discard_stdout
 
-_NEEDED = ("typer", "rich", "platformdirs")
+_MODULES_OF_EXTRA = ("typer", "rich", "platformdirs")
+"""Modules that `pip install luma-async` leaves out and the extra `cli` installs."""
 
 
 def main() -> None:
     """Run the command line `luma-async`."""
     for stream in (sys.stdout, sys.stderr):
+        # A prompt may hold any character; the encoding of an old terminal must not end a command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        from luma_async.cli.environment import refuse_key  # noqa: PLC0415  as below
+        # Before the command line is parsed: an error of the parser would print the API key.
+        from luma_async.cli.environment import reject_api_key_options  # noqa: PLC0415  as below
 
-        refuse_key(sys.argv[1:])
+        reject_api_key_options(sys.argv[1:])
         from luma_async.cli.app import app  # noqa: PLC0415  the extra may be missing
 
         app(prog_name="luma-async")
     except ModuleNotFoundError as error:
-        if error.name not in _NEEDED:
+        if error.name not in _MODULES_OF_EXTRA:
             raise
-        sys.exit("The command line needs more: pip install 'luma-async[cli]'")
+        sys.exit("The command line needs an extra: pip install 'luma-async[cli]'")
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:  # nobody takes what is printed
-        forget_stdout()
+    except OSError as error:  # standard output cannot be written to
+        discard_stdout()
         sys.exit(f"luma-async: {error}")

@@ -1,4 +1,4 @@
-"""Ages: how long ago something was, as people write it and read it."""
+"""Parse and format ages, such as `2h` and `1 h 30 min`."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import re
 from luma_async.errors import InvalidRequestError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_WRITTEN = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([smhd])\s*", re.IGNORECASE)
+_AGE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([smhd])\s*", re.IGNORECASE)
 
 
-def seconds_of(text: str) -> float:
+def parse_age(text: str) -> float:
     """Return the seconds in an age such as `90s`, `30m`, `2h` or `1.5d`.
 
     Raises:
-        InvalidRequestError: it is not one.
+        InvalidRequestError: the text is not a valid age.
 
     """
-    written = _WRITTEN.fullmatch(text)
-    seconds = float(written[1]) * _UNITS[written[2].lower()] if written else math.inf
+    parsed = _AGE.fullmatch(text)
+    seconds = float(parsed[1]) * _UNITS[parsed[2].lower()] if parsed else math.inf
     if not math.isfinite(seconds):
         raise InvalidRequestError.of(
-            "older-than", f"{text!r} is not an age; write a number and s, m, h or d, such as 2h"
+            "older-than", f"must be a number and a unit (s, m, h or d), such as 2h; got {text!r}"
         )
     return seconds
 
 
-def age_of(seconds: float) -> str:
-    """Return an age for people, in its largest unit and the next one.
+def format_age(seconds: float) -> str:
+    """Return an age in its largest unit and the next smaller one.
 
-    >>> [age_of(seconds) for seconds in (7, 90, 5400, 200_000)]
+    >>> [format_age(seconds) for seconds in (7, 90, 5400, 200_000)]
     ['7 s', '1 min', '1 h 30 min', '2 d 7 h']
     """
     whole = max(int(seconds), 0)

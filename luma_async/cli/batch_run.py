@@ -1,13 +1,12 @@
-"""`luma-async batch`: a file of prompts becomes a folder of videos."""
+"""Run a batch from its manifest to its gallery."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -17,239 +16,129 @@ from luma_async.batch import (
     Manifest,
     Result,
     ResultState,
-    Row,
     read_manifest,
     write_gallery,
 )
 from luma_async.batch.gallery import NAME as GALLERY
-from luma_async.batch.next_steps import settle_all
-from luma_async.batch.plan import is_finished
-from luma_async.batch.results_file import NAME, has_file, read_results
+from luma_async.batch.results_file import NAME, read_results
+from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.connection import Connection
-from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.streams import forget_stdout
+from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
-from luma_async.errors import BatchError, InsufficientCreditsError
+from luma_async.errors import BatchError, InsufficientCreditsError, LumaError
 from luma_async.journal.sql.location import shown
 from luma_async.shell import command_about
 
-JOURNAL = "jobs.db"
-"""In the folder of the videos, where no journal is named."""
-
-DEFAULTS = {"max-tasks": 20, "max-downloads": 4, "limit-jobs": None}
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is wanted of a batch."""
-
-    manifest: Path
-    folder: Path
-    max_tasks: int
-    max_downloads: int
-    limit_jobs: int | None
-    retry_failed: bool
-    retry_uncertain: bool = False
-
-
-def folder_of(manifest: Path) -> Path:
-    """Return where the videos of a manifest go if nobody says: beside it.
-
-    From wherever it is run, it is the same folder, and so the same journal.
-    """
-    return manifest.with_suffix("")
-
-
-async def show_plan(terminal: Terminal, order: Order) -> ExitCode:
-    """Say which rows would be submitted, and touch nothing.
-
-    Raises:
-        ManifestError: the manifest is wrong.
-
-    """
-    manifest = await anyio.to_thread.run_sync(read_manifest, order.manifest)
-    found = await anyio.to_thread.run_sync(lambda: list(read_results(order.folder / NAME)))
-    results = {result.key: result for result in found}
-
-    def has_ended(row: Row) -> bool:
-        result = results.get(row.key)
-        return result is not None and is_finished(
-            row,
-            result,
-            has_file=has_file(result, order.folder),
-            retry_failed=order.retry_failed,
-        )
-
-    left = [row for row in manifest.rows if not has_ended(row)]
-    for row in left:
-        call = "generate" if row.extends is None else f"extend {row.extends}"
-        fields = {"key": row.key, "line": row.line, "call": call, "prompt": row.request.prompt}
-        terminal.result(f"{row.key}: {call}: {row.request.prompt}", fields)
-    limit = order.limit_jobs
-    no_more = "" if limit is None or limit >= len(left) else f", at most {limit:,} of them paid for"
-    terminal.say(
-        f"{len(manifest.rows):,} rows: {len(manifest.rows) - len(left):,} have ended, "
-        f"{len(left):,} would be run{no_more}."
-    )
-    uncertain = [row for row in left if _is_uncertain(results.get(row.key))]
-    if uncertain and order.retry_uncertain:
-        terminal.warn(
-            f"Uncertain rows among these: {len(uncertain):,}. They would be sent once more, and "
-            "may be paid for twice."
-        )
-    elif uncertain:
-        terminal.say(
-            f"Uncertain rows among these: {len(uncertain):,}. They are not sent again until they "
-            "are settled."
-        )
-    return ExitCode.DONE
-
-
-def _is_uncertain(result: Result | None) -> bool:
-    return result is not None and result.state is ResultState.UNCERTAIN
+_STATES_KNOWN_TO_JOURNAL = (
+    ResultState.UNCERTAIN,
+    ResultState.NOT_DOWNLOADED,
+    ResultState.LOST,
+)
+"""States of rows that may be paid for, and whose job ids are only in the journal."""
 
 
 async def run_batch(
-    terminal: Terminal, connection: Connection, order: Order, **settings: Any
+    terminal: Terminal, connection: Connection, options: BatchOptions, **settings: Any
 ) -> ExitCode:
-    """Make what a manifest asks for, and show it in a gallery.
+    """Generate the videos of a manifest, and write a gallery of them.
 
-    Ctrl-C once stops submitting; jobs that run are watched to their end. Twice leaves at once.
-    `settings` are further ones of the client.
+    A first Ctrl-C stops submissions; running jobs are watched to their ends. A second one stops
+    watching, too. `settings` are further arguments of the client.
 
     Raises:
-        LumaError: the manifest is wrong, there is no key, or the journal cannot be used.
+        LumaError: the manifest, the API key, a setting or the journal is not valid.
 
     """
-    manifest = await anyio.to_thread.run_sync(read_manifest, order.manifest)
+    manifest = await anyio.to_thread.run_sync(read_manifest, options.manifest)
     for row in manifest.rows:
-        connection.check_is_no_secret(row.key)
-    await anyio.to_thread.run_sync(_check_journal, connection, order)
+        connection.check_job_key(row.key)
+    await anyio.to_thread.run_sync(_check_folder, connection, options)
     was_stopped = asyncio.Event()
-    client = connection.client_that_submits(max_downloads=order.max_downloads, **settings)
+    client = connection.client_that_submits(max_downloads=options.max_downloads, **settings)
     async with client as luma:
         batch = Batch(
             luma,
             manifest,
-            order.folder,
-            max_tasks=order.max_tasks,
-            limit_jobs=order.limit_jobs,
-            retry_failed=order.retry_failed,
-            retry_uncertain=order.retry_uncertain,
+            options.folder,
+            max_tasks=options.max_tasks,
+            limit_jobs=options.limit_jobs,
+            retry_failed=options.retry_failed,
+            retry_uncertain=options.retry_uncertain,
         )
-        if order.retry_uncertain:
-            terminal.warn("Rows that are uncertain are sent once more, and may be paid for twice.")
-        terminal.go_on = command(connection, order)
+        if options.retry_uncertain:
+            terminal.warn("Uncertain rows are submitted again, and may be paid for twice.")
+        terminal.continue_command = options.continue_command(connection)
 
         def stop_submitting() -> None:
             batch.stop()
             luma.stop_submitting()
             was_stopped.set()
             terminal.warn(
-                "No more is submitted; jobs that run are watched to their end. "
-                "Ctrl-C again leaves at once."
+                "No more rows are submitted; running jobs are watched to their ends. "
+                "Press Ctrl-C again to stop at once."
             )
 
         terminal.on_first_interrupt = stop_submitting
         try:
-            with terminal.meter(batch.progress, at_once=order.max_tasks):
+            with terminal.meter(batch.progress, max_tasks=options.max_tasks):
                 async with aclosing(batch.run()) as results:
                     async for result in results:
-                        _tell(terminal, result)
+                        _print_result(terminal, result)
         finally:
             terminal.on_first_interrupt = None
             if batch.results:
-                await _show_gallery(terminal, connection, order, batch)
-    return _summed_up(
-        terminal, connection, order, manifest, batch, was_stopped=was_stopped.is_set()
-    )
+                await _write_gallery(terminal, connection, options, batch)
+    _print_summary(terminal, connection, options, manifest, batch)
+    return _exit_code(terminal, manifest, batch, was_stopped=was_stopped.is_set())
 
 
-def connection_for(
-    order: Order,
-    base_url: str | None,
-    journal: str | None,
-    rejection_codes: tuple[str, ...] = (),
-    downloads: DownloadLimits = DownloadLimits(),  # noqa: B008  it is frozen
-) -> Connection:
-    """Return the connection of a batch, whose journal is in its folder unless it is told.
-
-    In one journal for everything, the keys of two spreadsheets would name the same jobs; and one
-    that the environment names would be another one in another shell, and pay again.
-    """
-    return Connection(
-        base_url,
-        journal or str(order.folder / JOURNAL),
-        rejection_codes=rejection_codes,
-        downloads=downloads,
-    )
-
-
-def command(connection: Connection, order: Order) -> str:
-    """Return what to type to go on with a batch."""
-    chosen = {
-        "max-tasks": order.max_tasks,
-        "max-downloads": order.max_downloads,
-        "limit-jobs": order.limit_jobs,
-    }
-    return connection.command_that_submits(
-        "batch",
-        _as_argument(order.manifest),
-        *connection.downloads.typed(),
-        output=None if order.folder == folder_of(order.manifest) else str(order.folder),
-        journal=None if _has_own_journal(connection, order) else connection.journal,
-        **{name: str(n) for name, n in chosen.items() if n != DEFAULTS[name]},
-    )
-
-
-def _has_own_journal(connection: Connection, order: Order) -> bool:
-    return connection.journal == str(order.folder / JOURNAL)
-
-
-def _settle_all(connection: Connection, order: Order, keys: Sequence[str]) -> str:
-    """Return what to type to free all of some uncertain rows."""
-    is_shared = not _has_own_journal(connection, order)
-    return settle_all(keys, connection.journal_command("settle"), has_others=is_shared)
-
-
-def _check_journal(connection: Connection, order: Order) -> None:
-    """Refuse to begin a journal beside results that another one must have known.
+def _check_folder(connection: Connection, options: BatchOptions) -> None:
+    """Check that the output folder is a folder, and that its journal is not missing.
 
     Raises:
-        BatchError: there is no journal, and there are such results, or there can be no folder.
+        BatchError: the output folder is a file, or it has results but their journal was not found.
 
     """
-    if order.folder.exists() and not order.folder.is_dir():
-        raise BatchError(f"{order.folder} is no folder. Name another for the videos: --output.")
+    if options.folder.exists() and not options.folder.is_dir():
+        raise BatchError(f"{options.folder} is not a folder. Choose another --output.")
     if connection.journal_is_there:
         return
-    for result in read_results(order.folder / NAME):
-        if result.state in (ResultState.UNCERTAIN, ResultState.NOT_DOWNLOADED, ResultState.LOST):
+    for result in read_results(options.folder / NAME):
+        if result.state in _STATES_KNOWN_TO_JOURNAL:
             raise BatchError(
-                f"Row {result.key!r} is {result.state}: it may be paid for, and the journal that "
-                f"knows it is not at {shown(connection.journal_place)}. Put it back, or "
-                f"name it: --journal. If it is gone, delete {order.folder / NAME} to begin anew."
+                f"Row {result.key!r} is {result.state} and may be paid for, but its journal was "
+                f"not found at {shown(connection.journal_place)}. Put the journal back, or name it "
+                f"with --journal. If it is lost, delete {options.folder / NAME} to start over."
             )
 
 
-def _as_argument(path: Path) -> str:
-    return f"./{path}" if str(path).startswith("-") else str(path)
+def _print_result(terminal: Terminal, result: Result) -> None:
+    if result.state is ResultState.DONE:
+        plain = "" if terminal.shows_progress else f"{result.key}: {result.file}"
+    else:
+        plain = f"{result.key}: {result.state}: {result.error}"
+    try:
+        terminal.result(plain, asdict(result))
+    except OSError as error:  # the batch continues: its results are in files, too
+        discard_stdout()
+        if not isinstance(error, BrokenPipeError):
+            terminal.warn(f"Standard output cannot be written to any more: {error.strerror}.")
 
 
-async def _show_gallery(
-    terminal: Terminal, connection: Connection, order: Order, batch: Batch
+async def _write_gallery(
+    terminal: Terminal, connection: Connection, options: BatchOptions, batch: Batch
 ) -> None:
-    again = command(connection, order)
+    again = options.continue_command(connection)
     write = partial(
         write_gallery,
-        order.folder,
+        options.folder,
         batch.results,
-        title=order.manifest.stem,
+        title=options.manifest.stem,
         command=again,
         retry=f"{again} --retry-failed",
         settle=connection.journal_command("settle"),
-        settle_all=_settle_all(connection, order, _uncertain_of(batch.results)),
+        settle_all=options.settle_all_command(connection, _uncertain_keys(batch.results)),
     )
     try:
         await anyio.to_thread.run_sync(write)
@@ -257,77 +146,79 @@ async def _show_gallery(
         terminal.warn(f"The gallery cannot be written: {error}.")
 
 
-def _tell(terminal: Terminal, result: Result) -> None:
-    if result.state is ResultState.DONE:
-        plain = "" if terminal.shows_progress else f"{result.key}: {result.file}"
-    else:
-        plain = f"{result.key}: {result.state}: {result.error}"
-    try:
-        terminal.result(plain, asdict(result))
-    except OSError as error:  # the batch goes on
-        forget_stdout()
-        if not isinstance(error, BrokenPipeError):
-            terminal.warn(f"Nothing more can be written to standard output: {error.strerror}.")
-
-
-def _uncertain_of(results: Sequence[Result]) -> list[str]:
+def _uncertain_keys(results: Sequence[Result]) -> list[str]:
     return [result.key for result in results if result.state is ResultState.UNCERTAIN]
 
 
-def _say_how_to_settle(
-    terminal: Terminal, connection: Connection, order: Order, keys: Sequence[str]
-) -> None:
-    rest, settle = _settle_all(connection, order, keys), connection.journal_command("settle")
-    if len(keys) == 1:
-        accepted = command_about(settle, *keys, options="--id ID")
-        terminal.say(
-            "1 row is uncertain. Look for it in your gateway's list of tasks; if it is not there: "
-            f"{rest}"
-        )
-        terminal.say(f"If it is, name its task: {accepted}")
-        return
-    terminal.say(
-        f"{len(keys):,} rows are uncertain. Look for them in your gateway's list of tasks; if none "
-        f"is there: {rest}"
-    )
-    terminal.say(f"If some are, name these first, in lines KEY ID: {settle} --ids FILE")
-
-
-def _summed_up(
+def _print_summary(
     terminal: Terminal,
     connection: Connection,
-    order: Order,
+    options: BatchOptions,
     manifest: Manifest,
     batch: Batch,
-    *,
-    was_stopped: bool,
-) -> ExitCode:
-    results = batch.results
-    states = {result.key: result.state for result in results}
-    ours = [states.get(row.key) for row in manifest.rows]
-    counts = [f"{ours.count(state):,} {state}" for state in ResultState if ours.count(state)]
-    if missing := ours.count(None):
+) -> None:
+    """Print the rows in each state, and the commands for those that are uncertain."""
+    states = _states(manifest, batch)
+    counts = [f"{states.count(state):,} {state}" for state in ResultState if state in states]
+    if missing := states.count(None):
         counts.append(f"{missing:,} still to do")
-    rows = "1 row" if len(ours) == 1 else f"{len(ours):,} rows"
+    rows = "1 row" if len(states) == 1 else f"{len(states):,} rows"
     terminal.say(f"{rows}: {', '.join(counts)}.")
     if repeated := batch.progress.repeated:
         were = "1 uncertain row was" if repeated == 1 else f"{repeated:,} uncertain rows were"
-        terminal.say(f"{were} sent once more, and may be paid for twice.")
-    if uncertain := _uncertain_of(results):
-        _say_how_to_settle(terminal, connection, order, uncertain)
-    if results:
-        terminal.say(f"Gallery: {order.folder / GALLERY}")
+        terminal.say(f"{were} submitted again, and may be paid for twice.")
+    if uncertain := _uncertain_keys(batch.results):
+        _print_settle_commands(terminal, connection, options, uncertain)
+    if batch.results:
+        terminal.say(f"Gallery: {options.folder / GALLERY}")
+
+
+def _print_settle_commands(
+    terminal: Terminal, connection: Connection, options: BatchOptions, keys: Sequence[str]
+) -> None:
+    rejected = options.settle_all_command(connection, keys)
+    settle = connection.journal_command("settle")
+    if len(keys) == 1:
+        accepted = command_about(settle, *keys, options="--id ID")
+        terminal.say(
+            "1 row is uncertain. Look for its job in your gateway's list of tasks. If the job is "
+            f"not there: {rejected}"
+        )
+        terminal.say(f"If it is there, with the id ID: {accepted}")
+        return
+    terminal.say(
+        f"{len(keys):,} rows are uncertain. Look for their jobs in your gateway's list of tasks. "
+        f"If none is there: {rejected}"
+    )
+    terminal.say(
+        f"If some are there, settle these first, with a file of lines KEY ID: {settle} --ids FILE"
+    )
+
+
+def _exit_code(
+    terminal: Terminal, manifest: Manifest, batch: Batch, *, was_stopped: bool
+) -> ExitCode:
+    """Return the exit code, and print the command that continues the batch if rows are left."""
     if batch.problem is not None:
-        terminal.complain(batch.problem)
-        is_empty = isinstance(batch.problem, InsufficientCreditsError)
-        mended = "the account is topped up" if is_empty else "that is mended"
-        terminal.say(f"Once {mended}, go on: {terminal.go_on}")
-        terminal.go_on = None
-        nothing = batch.progress.done == 0
-        return ExitCode.of([batch.problem]) if nothing else ExitCode.FAILED
+        return _report_problem(terminal, batch, batch.problem)
     if was_stopped and batch.progress.left:
-        terminal.say_how_to_go_on()
+        terminal.print_continue_command()
         return ExitCode.INTERRUPTED
-    terminal.go_on = None
-    bad = any(state is not ResultState.DONE for state in ours if state is not None)
-    return ExitCode.FAILED if bad else ExitCode.DONE
+    terminal.continue_command = None
+    ended = [state for state in _states(manifest, batch) if state is not None]
+    return ExitCode.DONE if set(ended) <= {ResultState.DONE} else ExitCode.FAILED
+
+
+def _report_problem(terminal: Terminal, batch: Batch, problem: LumaError) -> ExitCode:
+    terminal.print_error(problem)
+    is_empty = isinstance(problem, InsufficientCreditsError)
+    solved = "the account is topped up" if is_empty else "the problem is solved"
+    terminal.say(f"Once {solved}, continue: {terminal.continue_command}")
+    terminal.continue_command = None
+    return ExitCode.of([problem]) if batch.progress.done == 0 else ExitCode.FAILED
+
+
+def _states(manifest: Manifest, batch: Batch) -> list[ResultState | None]:
+    """Return the state of each row of the manifest, `None` for a row that has not ended."""
+    states = {result.key: result.state for result in batch.results}
+    return [states.get(row.key) for row in manifest.rows]

@@ -1,4 +1,4 @@
-"""Connection: a client as the options, the environment and `.env` say."""
+"""Connection: the client and the journal that options and settings describe."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from luma_async.journal.sql.location import is_url, shown
 from luma_async.shell import command_line
 from luma_async.transport.credentials import checked_base_url
 
+_API_KEY_LENGTH = 20
+"""A job key with the prefix `sk-` and at least so many characters is taken for an API key."""
+
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the gateway and the journal are.
+    """Server and journal of a command, and the commands that use the same ones.
 
-    `base_url`, `journal`, `rejection_codes` and `downloads` are as the options say. Proxies are
-    those of the environment.
+    `base_url`, `journal`, `rejection_codes` and `downloads` are the values of the options.
     """
 
     base_url: str | None = None
     journal: str | None = None
-    settings: Settings = field(default_factory=Settings.here)
+    settings: Settings = field(default_factory=Settings.load)
     rejection_codes: tuple[str, ...] = ()
     downloads: DownloadLimits = field(default_factory=DownloadLimits)
 
     def client(self, **arguments: Any) -> LumaClient:
-        """Return a client that knows of no journal.
+        """Return a client without a journal, which uses the environment's proxies.
 
         Raises:
-            ConfigurationError: there is no key, or a setting makes no sense.
+            ConfigurationError: there is no API key, or a setting is not valid.
 
         """
-        key = self.settings.get(API_KEY)
-        if key is None:
+        api_key = self.settings.get(API_KEY)
+        if api_key is None:
             problem = f" ({self.settings.problem})" if self.settings.problem else ""
             raise ConfigurationError(
                 "There is no API key. Set LUMA_API_KEY, or write LUMA_API_KEY=sk-... into a "
@@ -49,14 +51,16 @@ class Connection:
             )
         dialect = GatewayDialect(rejection_codes=self.known_rejection_codes)
         arguments = {**self.downloads.arguments(self.settings), **arguments}
-        return LumaClient(key, base_url=self.server, dialect=dialect, trust_env=True, **arguments)
+        return LumaClient(
+            api_key, base_url=self.server, dialect=dialect, trust_env=True, **arguments
+        )
 
     def client_that_submits(self, **arguments: Any) -> LumaClient:
-        """Return a client that writes down in the journal what it submits.
+        """Return a client with a journal, and create the journal's folder.
 
         Raises:
-            ConfigurationError: there is no key, or a setting makes no sense.
-            JournalError: there can be no journal.
+            ConfigurationError: there is no API key, or a setting is not valid.
+            JournalError: the journal's folder cannot be created.
 
         """
         client = self.client(journal=self.journal_place, **arguments)
@@ -66,17 +70,18 @@ class Connection:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise JournalError(
-                    f"There can be no journal in {folder}: {error.strerror or error}. Nothing was "
-                    "submitted. Name another place: --journal, or LUMA_JOURNAL."
+                    f"The folder of the journal, {folder}, cannot be created: "
+                    f"{error.strerror or error}. Nothing was submitted. Choose another place with "
+                    "--journal or LUMA_JOURNAL."
                 ) from None
         return client
 
     def client_that_watches(self, **arguments: Any) -> LumaClient:
-        """Return a client that tells the journal how jobs end, if there is a journal.
+        """Return a client with the journal if it exists, so that it records the ends of jobs.
 
         Raises:
-            ConfigurationError: there is no key, or a setting makes no sense.
-            JournalError: an option names a journal that is not there.
+            ConfigurationError: there is no API key, or a setting is not valid.
+            JournalError: the journal that the option names was not found.
 
         """
         is_needed = self.journal is not None or self.journal_is_there
@@ -84,10 +89,10 @@ class Connection:
 
     @cached_property
     def server(self) -> str:
-        """The gateway's base URL.
+        """Base URL of the server.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: the base URL is not valid.
 
         """
         named = self.base_url or self.settings.get(BASE_URL)
@@ -95,7 +100,7 @@ class Connection:
 
     @property
     def known_rejection_codes(self) -> frozenset[str]:
-        """The gateway's own codes of certain rejections, from the options or the settings."""
+        """Error codes of the server that mean a certain rejection, from options or settings."""
         named = self.rejection_codes or re.split(
             r"[\s,]+", self.settings.get(REJECTION_CODES) or ""
         )
@@ -103,28 +108,30 @@ class Connection:
 
     @cached_property
     def journal_place(self) -> str:
-        """Where the journal is, or will be: as named, or in a file of the user's.
+        """Path or URL of the journal, which need not exist yet.
+
+        The path is absolute from the beginning, because a command may change its folder.
 
         Raises:
-            JournalError: it is in a home folder, and there is none.
+            JournalError: there is no home folder or current folder to find the journal in.
 
         """
         if self._named_journal is not None and is_url(self._named_journal):
             return self._named_journal
         try:
-            return str(Path(self._named_journal or default_place()).expanduser().absolute())
+            return str(Path(self._named_journal or default_journal()).expanduser().absolute())
         except (RuntimeError, FileNotFoundError):
             raise JournalError(
-                "There is no home folder, or no current one, to look for the journal in. Name it "
-                "by its whole path: --journal, or LUMA_JOURNAL."
+                "The journal was not found: there is no home folder, or no current folder, to "
+                "look in. Name the journal by its full path with --journal or LUMA_JOURNAL."
             ) from None
 
     @cached_property
     def journal_that_exists(self) -> str | None:
-        """Where the journal is; `None` if none is named and none was begun.
+        """Path or URL of the journal; `None` if none is named and the default does not exist.
 
         Raises:
-            JournalError: one is named, and is not there.
+            JournalError: the named journal was not found.
 
         """
         if self.journal_is_there:
@@ -132,69 +139,70 @@ class Connection:
         if self._named_journal is None:
             return None
         raise JournalError(
-            f"There is no journal at {shown(self.journal_place)}. Name it: --journal, or "
+            f"Journal not found: {shown(self.journal_place)}. Name another with --journal or "
             "LUMA_JOURNAL."
         )
 
     @property
     def journal_is_url(self) -> bool:
-        """Whether it is in a database server, and no file."""
+        """`True` if the journal is in a database server, `False` if it is a file."""
         return is_url(self.journal_place)
-
-    def check_is_no_secret(self, key: str) -> None:
-        """Refuse an API key as the key of a job.
-
-        Raises:
-            InvalidRequestError: it is one, or looks like one.
-
-        """
-        if key == self.settings.get(API_KEY) or (key.startswith("sk-") and len(key) >= 20):
-            raise InvalidRequestError.of(
-                "key",
-                "names the job in the journal, and this looks like an API key. That goes into "
-                "LUMA_API_KEY, or into a file .env in this folder",
-            )
-
-    def command(self, *words: str, **options: str | Iterable[str] | None) -> str:
-        """Return what to type for another command at the same gateway."""
-        return _typed(*words, **{"base-url": self.base_url, **options})
-
-    def command_that_downloads(self, *words: str, **options: str | None) -> str:
-        """Return what to type for another command that downloads from the same gateway."""
-        return self.command(*words, *self.downloads.typed(), **options)
-
-    def command_that_submits(self, *words: str, **options: str | None) -> str:
-        """Return what to type for a command that submits jobs to the same gateway."""
-        return self.command(*words, **{"rejection-code": self.rejection_codes, **options})
-
-    def journal_command(self, *words: str) -> str:
-        """Return what to type for a command that only asks the journal."""
-        return _typed(*words, journal=self.journal)
 
     @property
     def journal_is_there(self) -> bool:
-        """Whether the journal exists, as far as can be told without opening it."""
+        """`True` if the journal's file exists, or if the journal is in a database server."""
         try:
             return self.journal_is_url or Path(self.journal_place).exists()
-        except JournalError:  # it would be in a home folder, and there is none
+        except JournalError:  # there is no home folder that it could be in
             return False
 
     @property
     def _named_journal(self) -> str | None:
         return self.journal or self.settings.get(JOURNAL)
 
+    def check_job_key(self, key: str) -> None:
+        """Check that a job key is not an API key, which would be stored in the journal.
 
-def _typed(*words: str, **options: str | Iterable[str] | None) -> str:
+        Raises:
+            InvalidRequestError: the job key is an API key, or looks like one.
+
+        """
+        looks_like_api_key = key.startswith("sk-") and len(key) >= _API_KEY_LENGTH
+        if looks_like_api_key or key == self.settings.get(API_KEY):
+            raise InvalidRequestError.of(
+                "key",
+                "must be a job key, but this looks like an API key. Set the API key as "
+                "LUMA_API_KEY in the environment, or in a file .env in this folder",
+            )
+
+    def command(self, *words: str, **options: str | Iterable[str] | None) -> str:
+        """Return the command line of another command for the same server."""
+        return _command(*words, **{"base-url": self.base_url, **options})
+
+    def command_that_downloads(self, *words: str, **options: str | None) -> str:
+        """Return the command line of a download from the same server, with the same limits."""
+        return self.command(*words, *self.downloads.words(), **options)
+
+    def command_that_submits(self, *words: str, **options: str | None) -> str:
+        """Return the command line of a submission to the same server."""
+        return self.command(*words, **{"rejection-code": self.rejection_codes, **options})
+
+    def journal_command(self, *words: str) -> str:
+        """Return the command line of a command that only uses the journal."""
+        return _command(*words, journal=self.journal)
+
+
+def _command(*words: str, **options: str | Iterable[str] | None) -> str:
     typed = ["luma-async", *words]
     for name, value in options.items():
         values = [value] if isinstance(value, str) else value or ()
-        said = map(shown, values) if name == "journal" else values
-        typed += [f"--{name}={each}" for each in said]
+        # A journal's URL may hold a password.
+        typed += [f"--{name}={shown(each) if name == 'journal' else each}" for each in values]
     return command_line(typed)
 
 
-def default_place() -> str:
-    """Return where the journal is if nobody says."""
+def default_journal() -> str:
+    """Return the path of the journal for a user who names none."""
     from platformdirs import user_state_path  # noqa: PLC0415  the extra may be missing
 
     return str(user_state_path("luma-async") / "journal.db")

@@ -1,4 +1,4 @@
-"""`luma-async demo`: a batch from its file to its gallery, against the simulator."""
+"""Demo: a batch with the simulated gateway, from its manifest to its gallery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from rich.table import Table
 from luma_async.batch import Result, ResultState
 from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.results_file import NAME, read_results
-from luma_async.cli.batch_run import JOURNAL, Order, run_batch
+from luma_async.cli.batch_options import JOURNAL, BatchOptions
+from luma_async.cli.batch_run import run_batch
 from luma_async.cli.connection import Connection
 from luma_async.cli.environment import API_KEY, Settings
 from luma_async.cli.exit_codes import ExitCode
@@ -25,6 +26,7 @@ from luma_async.schedules import ExponentialSchedule
 from luma_async.simulator import Simulator
 
 MANIFEST = "prompts.csv"
+
 ROWS = (
     ("cat", "a cat dances on a moonlit roof", "16:9", ""),
     ("boat", "a paper boat sails down a rainy street", "4:3", ""),
@@ -34,72 +36,78 @@ ROWS = (
     ("dandelion", "dandelion seeds in slow motion", "3:4", ""),
     ("cat-bow", "the cat takes a bow", "", "cat"),
 )
+"""Rows of the manifest: key, prompt, aspect ratio, and the key of the row to extend."""
 
 
 async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCode:
-    """Write a file of prompts, make a video of each, and show the gallery."""
-    order = Order(
-        manifest=folder / MANIFEST,
-        folder=folder,
-        max_tasks=20,
-        max_downloads=4,
-        limit_jobs=None,
-        retry_failed=False,
-    )
+    """Write a manifest, run it as a batch, and print a table of the videos.
+
+    Raises:
+        ConfigurationError: the folder holds other files than those of a demo.
+
+    """
+    options = BatchOptions(manifest=folder / MANIFEST, folder=folder)
     await anyio.to_thread.run_sync(_prepare, folder)
     terminal.say(
-        f"{order.manifest}: six videos and an extension; the server works {speed:g}x as fast."
+        f"{options.manifest}: six videos and an extension; simulated at {speed:g} times real speed."
     )
     async with Simulator(speed=speed) as simulator:
         connection = Connection(
             simulator.url, str(folder / JOURNAL), Settings({API_KEY: "no-key-needed"})
         )
+        # Short intervals, because the simulated jobs take seconds instead of minutes.
         schedule = ExponentialSchedule(first=0.3, factor=1.2, longest=1.0)
-        code = await run_batch(terminal, connection, order, schedule=schedule)
+        code = await run_batch(terminal, connection, options, schedule=schedule)
     if not terminal.as_json:
-        _show(await anyio.to_thread.run_sync(lambda: list(read_results(folder / NAME))), folder)
+        _print_table(
+            await anyio.to_thread.run_sync(lambda: list(read_results(folder / NAME))), folder
+        )
     return code
 
 
 def _prepare(folder: Path) -> None:
-    """Write the manifest, and let the last demo be forgotten, but nothing else."""
+    """Write the manifest, and delete the files of an earlier demo.
+
+    Raises:
+        ConfigurationError: the folder holds other files.
+
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()) and not _is_of_demo(folder / MANIFEST):
+    if any(folder.iterdir()) and not _is_demo_manifest(folder / MANIFEST):
         raise ConfigurationError(
-            f"The folder {str(folder)!r} holds something else than a demo. Name another: --folder."
+            f"The folder {str(folder)!r} holds other files than those of a demo. Choose another "
+            "--folder."
         )
-    for left in (NAME, *(path.name for path in folder.glob(f"{JOURNAL}*"))):
-        (folder / left).unlink(missing_ok=True)
+    for name in (NAME, *(path.name for path in folder.glob(f"{JOURNAL}*"))):
+        (folder / name).unlink(missing_ok=True)
     for key, *_ in ROWS:
         (folder / "videos" / f"{key}.mp4").unlink(missing_ok=True)
-    (folder / MANIFEST).write_text(_manifest(), "utf-8", newline="")
+    (folder / MANIFEST).write_text(_manifest_text(), "utf-8", newline="")
 
 
-def _manifest() -> str:
+def _manifest_text() -> str:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([("key", "prompt", "aspect_ratio", "extends"), *ROWS])
     return text.getvalue()
 
 
-def _is_of_demo(manifest: Path) -> bool:
-    return manifest.is_file() and manifest.read_bytes() == _manifest().encode()
+def _is_demo_manifest(manifest: Path) -> bool:
+    return manifest.is_file() and manifest.read_bytes() == _manifest_text().encode()
 
 
-def _show(results: list[Result], folder: Path) -> None:
+def _print_table(results: list[Result], folder: Path) -> None:
     console = Console(highlight=False)
-    table = Table(
-        title="\nWhat was made", title_justify="left", title_style="bold", box=SIMPLE_HEAD
-    )
+    table = Table(title="\nVideos", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("file", no_wrap=True, min_width=15)
     table.add_column("size", justify="right", no_wrap=True, min_width=9)
     table.add_column("length", justify="right", no_wrap=True, min_width=6)
     table.add_column("took", justify="right", no_wrap=True, min_width=6)
     table.add_column("prompt")
-    made = sorted(
+    done = sorted(
         (result for result in results if result.state is ResultState.DONE),
         key=lambda result: result.line,
     )
-    for result in made:
+    for result in done:
         table.add_row(
             escape(result.file or ""),
             f"{result.width}x{result.height}" if result.width else "",
@@ -109,4 +117,4 @@ def _show(results: list[Result], folder: Path) -> None:
         )
     console.print(table)
     page = escape(str(folder.resolve() / GALLERY))
-    console.print(f"\n{len(made)} videos. Look at them: {page}", soft_wrap=True)
+    console.print(f"\n{len(done)} videos. Gallery: {page}", soft_wrap=True)

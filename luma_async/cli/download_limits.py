@@ -1,4 +1,4 @@
-"""Download limits: from the options, else the environment, else `.env`."""
+"""Download limits: from options, or else from settings."""
 
 from __future__ import annotations
 
@@ -22,31 +22,35 @@ _NO = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadLimits:
-    """What the options say of downloads; `None` where they say nothing."""
+    """Values of the options that limit downloads; `None` if an option was not given."""
 
     max_bytes: int | None = None
     min_speed: float | None = None
     allow_private: bool | None = None
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Return the arguments of a client; none for what is not set anywhere.
+        """Return arguments for `LumaClient`, without those that neither option nor setting gives.
 
         Raises:
-            ConfigurationError: a setting is not a number, or neither yes nor no.
+            ConfigurationError: a setting is not a valid number or yes or no.
 
         """
         found: dict[str, Any] = {}
-        if (most := _chosen(self.max_bytes, settings, MAX_DOWNLOAD_BYTES, int)) is not None:
-            found["max_download_bytes"] = most or None  # 0 is no bound
-        if (speed := _chosen(self.min_speed, settings, MIN_DOWNLOAD_SPEED, float)) is not None:
-            found["min_download_speed"] = speed
-        allows = _chosen(self.allow_private, settings, ALLOW_PRIVATE_MEDIA, _yes_or_no)
+        max_bytes = _option_or_setting(self.max_bytes, settings, MAX_DOWNLOAD_BYTES, int)
+        if max_bytes is not None:
+            found["max_download_bytes"] = max_bytes or None  # 0 means no limit
+        min_speed = _option_or_setting(self.min_speed, settings, MIN_DOWNLOAD_SPEED, float)
+        if min_speed is not None:
+            found["min_download_speed"] = min_speed
+        allows = _option_or_setting(
+            self.allow_private, settings, ALLOW_PRIVATE_MEDIA, _parse_yes_or_no
+        )
         if allows is not None:
             found["allow_private_media"] = allows
         return found
 
-    def typed(self) -> list[str]:
-        """Return the options as they are typed."""
+    def words(self) -> list[str]:
+        """Return the given options as words of a command line."""
         words = []
         if self.max_bytes is not None:
             words.append(f"--max-download-bytes={self.max_bytes}")
@@ -55,18 +59,20 @@ class DownloadLimits:
         return [*words, *(["--allow-private-media"] if self.allow_private else [])]
 
 
-def _chosen(option: T | None, settings: Settings, name: str, read: Callable[[str], T]) -> T | None:
-    said = settings.get(name)
-    if option is not None or said is None:
+def _option_or_setting(
+    option: T | None, settings: Settings, name: str, parse: Callable[[str], T]
+) -> T | None:
+    text = settings.get(name)
+    if option is not None or text is None:
         return option
     try:
-        return read(said)
+        return parse(text)
     except ValueError:
         kind = "yes or no" if name == ALLOW_PRIVATE_MEDIA else "a number"
-        raise ConfigurationError(f"{name} must be {kind}, got {said!r}.") from None
+        raise ConfigurationError(f"{name} must be {kind}, got {text!r}.") from None
 
 
-def _yes_or_no(text: str) -> bool:
+def _parse_yes_or_no(text: str) -> bool:
     if text.lower() not in _YES | _NO:
         raise ValueError(text)
     return text.lower() in _YES

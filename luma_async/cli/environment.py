@@ -1,4 +1,7 @@
-"""Settings: the environment, and the file `.env` of the current folder."""
+"""Settings: the environment, and the file `.env` of the current folder.
+
+An API key is accepted from these two only, never from the command line.
+"""
 
 from __future__ import annotations
 
@@ -37,32 +40,42 @@ _VALUE = re.compile(
     re.VERBOSE,
 )
 
+_API_KEY_OPTIONS = frozenset(
+    ["--api-key", "--apikey", "--api_key", "--luma-api-key", "--secret", "--token"]
+)
+"""Options that people try, and that this command line does not have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is set around the command line; `problem` says why the file may not tell all.
+    """Values of the settings by name. A name with an empty value is not set.
 
-    A name that is set to nothing is not set.
+    `problem` describes the last error in the file, `None` if there is none.
     """
 
     values: Mapping[str, str]
     problem: str | None = None
 
     @classmethod
-    def here(cls) -> Self:
-        """Read the environment, which wins, and `.env` in the current folder."""
-        text, problem = _text_of(Path(".env"))
-        in_file, misread = parse(text)
-        around = {name: os.environ[name] for name in NAMES if os.environ.get(name, "").strip()}
-        return cls({**in_file, **around}, problem or misread)
+    def load(cls) -> Self:
+        """Read `.env` in the current folder and the environment; the environment takes priority."""
+        text, read_problem = _read(Path(".env"))
+        in_file, parse_problem = parse(text)
+        in_environment = {
+            name: os.environ[name] for name in NAMES if os.environ.get(name, "").strip()
+        }
+        return cls({**in_file, **in_environment}, read_problem or parse_problem)
 
     def get(self, name: str) -> str | None:
-        """Return what a name is set to."""
+        """Return the value of a setting, or `None` if it is not set."""
         return self.values.get(name)
 
 
 def parse(text: str) -> tuple[dict[str, str], str | None]:
-    """Return what the text of a `.env` sets of `NAMES`, and what is wrong with it."""
+    """Return the settings in the text of a `.env` file, and its last error.
+
+    Lines that set other names than `NAMES` are ignored.
+    """
     found: dict[str, str] = {}
     problem = None
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
@@ -71,19 +84,21 @@ def parse(text: str) -> tuple[dict[str, str], str | None]:
             continue
         value = _VALUE.fullmatch(assignment["value"])
         if value is None:
-            problem = f"line {number} of .env has a quote too few or text after the last one"
+            # Without the line's text, which may be an API key.
+            problem = f"line {number} of .env has an unclosed quote, or text after a closing one"
             continue
-        found[assignment["name"]] = _plain(value)
+        found[assignment["name"]] = _unquoted(value)
     return {name: value for name, value in found.items() if value}, problem
 
 
-def _plain(value: re.Match[str]) -> str:
+def _unquoted(value: re.Match[str]) -> str:
     if value["quoted"] is not None:
         return re.sub(r'\\(["\\$`])', r"\1", value["quoted"]).strip()
     return (value["literal"] or value["bare"] or "").strip()
 
 
-def _text_of(path: Path) -> tuple[str, str | None]:
+def _read(path: Path) -> tuple[str, str | None]:
+    """Return the text of a file, empty if there is no such file, and the error of reading it."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
@@ -97,21 +112,16 @@ def _text_of(path: Path) -> tuple[str, str | None]:
         return content.decode("latin-1"), None
 
 
-_KEY_OPTIONS = frozenset(
-    ["--api-key", "--apikey", "--api_key", "--luma-api-key", "--secret", "--token"]
-)
-
-
-def refuse_key(arguments: Iterable[str]) -> None:
-    """Leave, and say where the key belongs, if there is an option for one among the arguments."""
+def reject_api_key_options(arguments: Iterable[str]) -> None:
+    """Exit with a usage error if an option for an API key is among the arguments."""
     before_words = takewhile(lambda argument: argument != "--", arguments)
     given = {argument.partition("=")[0].lower() for argument in before_words}
-    if given.isdisjoint(_KEY_OPTIONS):
+    if given.isdisjoint(_API_KEY_OPTIONS):
         return
     print(
-        "luma-async takes no key on its command line, where other users of the machine can see "
-        "it. Put it into the environment as LUMA_API_KEY, or as LUMA_API_KEY=... into a file .env "
-        "in this folder. (The key of `luma-async simulate` is LUMA_SIMULATOR_KEY.)",
+        "luma-async accepts no API key on its command line, where other users of this machine can "
+        "read it. Set LUMA_API_KEY in the environment, or write LUMA_API_KEY=... into a file .env "
+        "in this folder. (The API key of `luma-async simulate` is LUMA_SIMULATOR_KEY.)",
         file=sys.stderr,
     )
     sys.exit(ExitCode.USAGE)

@@ -1,9 +1,9 @@
-"""Exit codes: what the process says to the shell.
+"""Exit codes of `luma-async`.
 
-0    all done
-1    some failed: a job, a download, or the server refused
-2    bad usage: an option, an invalid request or manifest, no key
-3    nothing could be reached
+0    success
+1    a job or a download failed, or the server rejected a request
+2    usage error: an option, an invalid request or manifest, no API key
+3    the server could not be reached
 130  interrupted
 """
 
@@ -23,7 +23,7 @@ from luma_async.errors import (
 
 
 class ExitCode(IntEnum):
-    """What the process says to the shell."""
+    """Exit code of the process."""
 
     DONE = 0
     FAILED = 1
@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
     @classmethod
     def of(cls, errors: Sequence[LumaError | None]) -> ExitCode:
-        """Return the code of what was done, each part of it being an error or `None`."""
+        """Return the exit code for a list of outcomes: an error for each failure, else `None`."""
         failures = [error for error in errors if error is not None]
         if not failures:
             return cls.DONE
@@ -41,15 +41,16 @@ class ExitCode(IntEnum):
             return cls.FAILED
         if all(isinstance(error, APIConnectionError) for error in failures):
             return cls.UNREACHABLE
-        if all(isinstance(error, _USAGE) for error in failures):
+        if all(isinstance(error, _USAGE_ERRORS) for error in failures):
             return cls.USAGE
         return cls.FAILED
 
 
-_USAGE = (ConfigurationError, InvalidRequestError, KeyConflictError, ManifestError)
+_USAGE_ERRORS = (ConfigurationError, InvalidRequestError, KeyConflictError, ManifestError)
 
 EXPLANATION = (
-    "Exit codes: 0 all done; 1 some failed (a job, a download, or the server refused); "
-    "2 bad usage (an option, an invalid request or manifest, no key); 3 nothing could be reached; "
-    "130 interrupted."
+    "Exit codes: 0 success; 1 a job or a download failed, or the server rejected a request; "
+    "2 usage error (an option, an invalid request or manifest, no API key); 3 the server could "
+    "not be reached; 130 interrupted."
 )
+"""Exit codes in one paragraph, for the help."""

@@ -1,4 +1,7 @@
-"""Ids: a list of job keys and their tasks, as a user or a program writes it down."""
+"""Lists of job keys and ids, read from a file or from standard input.
+
+`luma-async settle --ids` reads them in the forms in which people and programs write them.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +23,36 @@ _ID_NAMES = ("id", "task_id", "taskid", "task")
 _DELIMITERS = ",;\t"
 
 
-class Line(NamedTuple):
-    """A job key and the id of its task, `None` if there is none, with the number of their line."""
+class IdLine(NamedTuple):
+    """Job key and job id in a line, with the line's number; the id may be missing."""
 
     number: int
     key: str
     id: str | None
 
 
-class _WrongLineError(Exception):
-    """A line that names no job, and why."""
+class _InvalidLineError(Exception):
+    """Error in a line."""
 
 
 class _Columns(NamedTuple):
-    """The positions of the key and the id in a line of a table."""
+    """Positions of the key and the id in a table with a header."""
 
     delimiter: str
     key: int
     id: int
 
 
-def read_ids(place: str) -> tuple[list[Line], dict[int, str]]:
-    """Return the lines of a file, and the problems of those that are wrong by number. Blocks.
+def read_ids(place: str) -> tuple[list[IdLine], dict[int, str]]:
+    """Read a list, and return its valid lines, and the problems of the others by number.
 
-    The name `-` is standard input. A line is `KEY ID` with blanks between, two cells of CSV (in the
-    order that a first line `key,id` says, with any further columns), or an object of JSON with a
-    `key` and an `id`. The id may be missing.
+    The place `-` is standard input. A line is `KEY ID` with blanks between, two cells of CSV (in
+    the order of a header `key,id`, which may have further columns), or a JSON object with a `key`
+    and an `id`. The id may be missing. Blocks the calling thread.
 
     Raises:
         InvalidRequestError: the file cannot be read.
-        ManifestError: it is not text.
+        ManifestError: the file is not a text file.
 
     """
     try:
@@ -58,24 +61,24 @@ def read_ids(place: str) -> tuple[list[Line], dict[int, str]]:
         why = f"{place} cannot be read: {error.strerror or error}"
         raise InvalidRequestError.of("ids", why) from None
     try:
-        text = decoded(data, str(_shown(place)))
+        text = decoded(data, str(_shown_path(place)))
     except TableError as error:
-        raise manifest_error(_shown(place), [error.problem]) from None
-    return _lines(text)
+        raise manifest_error(_shown_path(place), [error.problem]) from None
+    return _parse(text)
 
 
-def wrong(place: str, problems: Mapping[int, str]) -> ManifestError:
-    """Return the error that tells what is wrong with some lines, by their numbers."""
+def invalid_lines(place: str, problems: Mapping[int, str]) -> ManifestError:
+    """Return the error for a list whose lines have problems, by their numbers."""
     found = [Problem(number, 0, text) for number, text in problems.items()]
-    return manifest_error(_shown(place), found)
+    return manifest_error(_shown_path(place), found)
 
 
-def _shown(place: str) -> Path:
+def _shown_path(place: str) -> Path:
     return Path("standard input" if place == STDIN else place)
 
 
-def _lines(text: str) -> tuple[list[Line], dict[int, str]]:
-    lines: list[Line] = []
+def _parse(text: str) -> tuple[list[IdLine], dict[int, str]]:
+    lines: list[IdLine] = []
     problems: dict[int, str] = {}
     columns: _Columns | None = None
     is_first = True
@@ -83,22 +86,22 @@ def _lines(text: str) -> tuple[list[Line], dict[int, str]]:
         line = raw.strip("\r")
         if not line.strip():
             continue
-        head = _head(line) if is_first else None
+        header = _parse_header(line) if is_first else None
         is_first = False
-        if head is not None:
-            columns = head
+        if header is not None:
+            columns = header
             continue
         try:
-            key, id = _pair(line, columns)
-        except _WrongLineError as error:
+            key, id = _parse_line(line, columns)
+        except _InvalidLineError as error:
             problems[number] = str(error)
         else:
-            lines.append(Line(number, key, id))
+            lines.append(IdLine(number, key, id))
     return lines, problems
 
 
-def _head(line: str) -> _Columns | None:
-    """Return the columns that a first line names, if it names them."""
+def _parse_header(line: str) -> _Columns | None:
+    """Return the columns that a first line names, or `None` if it is not a header."""
     for delimiter in _DELIMITERS:
         names = [name.strip().lower() for name in _cells(line, delimiter)]
         key = next((names.index(name) for name in _KEY_NAMES if name in names), None)
@@ -108,57 +111,57 @@ def _head(line: str) -> _Columns | None:
     return None
 
 
-def _pair(line: str, columns: _Columns | None) -> tuple[str, str | None]:
+def _parse_line(line: str, columns: _Columns | None) -> tuple[str, str | None]:
     """Return the key and the id in a line.
 
     Raises:
-        _WrongLineError: it has none.
+        _InvalidLineError: the line is not valid.
 
     """
     if line.lstrip().startswith("{"):
-        return _of_json(line)
+        return _parse_json(line)
     if columns is not None:
         cells = _cells(line, columns.delimiter)
         if max(columns.key, columns.id) >= len(cells):
-            raise _WrongLineError("this line has fewer cells than the first one has names")
+            raise _InvalidLineError("this line has fewer cells than the header")
         return _checked(cells[columns.key], cells[columns.id])
     delimiter = next((each for each in _DELIMITERS if each in line), None)
     if delimiter is not None:
         cells = _cells(line, delimiter)
         if len(cells) != 2:
-            raise _WrongLineError(f"expected KEY{delimiter}ID, found {len(cells)} cells")
+            raise _InvalidLineError(f"expected KEY{delimiter}ID, found {len(cells)} cells")
         return _checked(cells[0], cells[1])
     # A key may hold blanks, an id holds none.
     words = line.strip().rsplit(maxsplit=1)
     return _checked(words[0], words[1] if len(words) == 2 else "")
 
 
-def _of_json(line: str) -> tuple[str, str | None]:
+def _parse_json(line: str) -> tuple[str, str | None]:
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _WrongLineError(f"this is not JSON: {error}") from None
+        raise _InvalidLineError(f"this line is not valid JSON: {error}") from None
     found = {name.lower(): value for name, value in document.items()}
     key = next((found[name] for name in _KEY_NAMES if name in found), None)
     id = next((found[name] for name in _ID_NAMES if found.get(name) is not None), None)
     if not isinstance(key, str):
-        raise _WrongLineError(
-            'expected an object with a "key", as `luma-async jobs --json` prints it'
+        raise _InvalidLineError(
+            'must be an object with a "key", as `luma-async jobs --json` prints it'
         )
     return _checked(key, id)
 
 
 def _checked(key: str, id: Any) -> tuple[str, str | None]:
     if not key.strip():
-        raise _WrongLineError("the key is missing")
+        raise _InvalidLineError("the key is missing")
     try:
         checked_key(key)
     except InvalidRequestError as error:
-        raise _WrongLineError(str(error)) from None
+        raise _InvalidLineError(str(error)) from None
     if isinstance(id, int) and not isinstance(id, bool):
         id = str(id)
     if id is not None and not isinstance(id, str):
-        raise _WrongLineError(f"{id!r} is not the id of a task")
+        raise _InvalidLineError(f"{id!r} is not a valid id")
     return key, (id or "").strip() or None
 
 

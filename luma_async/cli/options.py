@@ -1,15 +1,20 @@
-"""Options: what several commands take."""
+"""Options and arguments that several commands share.
+
+Help shows them in panels: in one table, the longest names would leave no room for the texts on a
+terminal of 80 columns.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
 
 
-class Wanted(StrEnum):
-    """Which file of a job."""
+class FileKind(StrEnum):
+    """Kind of output file, as `--what` takes it."""
 
     VIDEO = "video"
     RAW = "raw"
@@ -17,143 +22,163 @@ class Wanted(StrEnum):
     LAST_FRAME = "last_frame"
 
 
+# Copies of the types in luma_async.requests and luma_async.journal: to import these would take
+# longer than a completion may.
 RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
 STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")
 
+DEFAULT_MAX_TASKS = 20
+DEFAULT_MAX_DOWNLOADS = 4
+
+key_option = partial(typer.Option, rich_help_panel="Job key and retries")
+download_option = partial(typer.Option, rich_help_panel="Download")
+limit_option = partial(typer.Option, rich_help_panel="Limits of downloads")
+server_option = partial(typer.Option, rich_help_panel="Server and journal")
+
 
 def complete_ratio(incomplete: str) -> list[str]:
-    """Return the aspect ratios that begin so."""
+    """Return the aspect ratios that begin with a text."""
     return [ratio for ratio in RATIOS if ratio.startswith(incomplete)]
 
 
 def complete_state(incomplete: str) -> list[str]:
-    """Return the states of jobs in a journal that begin so."""
+    """Return the journal's states that begin with a text."""
     return [state for state in STATES if state.startswith(incomplete)]
 
 
-BaseURL = Annotated[
-    str | None,
-    typer.Option("--base-url", metavar="URL", help="The gateway.", show_default="LUMA_BASE_URL"),
-]
-Journal = Annotated[
-    str | None,
-    typer.Option(
-        "--journal",
-        metavar="PLACE",
-        help="Where jobs are written down: a path, or a postgresql:// URL.",
-        show_default="LUMA_JOURNAL, or a file of yours",
-    ),
-]
-BatchJournal = Annotated[
-    str | None,
-    typer.Option(
-        "--journal",
-        metavar="PLACE",
-        help="Where it is written down what is paid for: a path, or a postgresql:// URL.",
-        show_default="jobs.db in the folder of the videos",
-    ),
-]
-AsJSON = Annotated[
-    bool, typer.Option("--json", help="One JSON object per line on stdout, for scripts.")
-]
-TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The server's id of the job.")]
-TaskIds = Annotated[list[str], typer.Argument(metavar="ID", help="The server's ids of jobs.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Job id.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="Job ids.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print results as JSON, one object per line.")]
 
-Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="What the video shall show.")]
+Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="Description of the video.")]
 AspectRatio = Annotated[
     str | None,
     typer.Option(metavar="RATIO", help=", ".join(RATIOS) + ".", autocompletion=complete_ratio),
 ]
 Loop = Annotated[
-    bool | None, typer.Option("--loop/--no-loop", help="Let the end meet the beginning.")
+    bool | None, typer.Option("--loop/--no-loop", help="Make the video loop seamlessly.")
 ]
-Image = Annotated[str | None, typer.Option(metavar="IMAGE", help="First frame: a path or URL.")]
-ImageEnd = Annotated[str | None, typer.Option(metavar="IMAGE", help="Last frame.")]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Such as ray-v2.")]
-Resolution = Annotated[str | None, typer.Option(metavar="SIZE", help="Such as 720p.")]
-Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Such as 5s.")]
+Image = Annotated[
+    str | None, typer.Option(metavar="IMAGE", help="Image for the first frame: a path or URL.")
+]
+ImageEnd = Annotated[
+    str | None, typer.Option(metavar="IMAGE", help="Image for the last frame: a path or URL.")
+]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Model, such as ray-v2.")]
+Resolution = Annotated[str | None, typer.Option(metavar="SIZE", help="Resolution, such as 720p.")]
+Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Length, such as 5s.")]
 ExpandPrompt = Annotated[
     bool | None,
     typer.Option("--expand-prompt/--no-expand-prompt", help="Let the server improve the prompt."),
 ]
 NotifyHook = Annotated[
-    str | None, typer.Option(metavar="URL", help="What the gateway calls when the job moves.")
+    str | None,
+    typer.Option(metavar="URL", help="URL for the server to call when the job changes state."),
 ]
 Extra = Annotated[
-    str | None, typer.Option(metavar="JSON", help="""More fields, such as '{"seed": 7}'.""")
-]
-Key = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME",
-        help="Your name for the job: asked for again under it, it is not paid again.",
+        metavar="JSON", help="""Further request fields as a JSON object, such as '{"seed": 7}'."""
+    ),
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Print the job's id and exit without waiting.")
+]
+
+JobKey = Annotated[
+    str | None,
+    key_option(
+        "--key",
+        metavar="KEY",
+        help="Idempotency key: a job with this key is submitted only once.",
     ),
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Submit anew what failed under this --key.")
+    bool, key_option("--retry-failed", help="Submit again if the job with this --key failed.")
 ]
 RetryUncertain = Annotated[
     bool,
-    typer.Option(
-        "--retry-uncertain", help="Send again what may have been accepted; may pay twice."
+    key_option(
+        "--retry-uncertain",
+        help="Submit again if it is uncertain that the job was accepted; you may pay twice.",
     ),
 ]
-RejectionCodes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rejection-code",
-        metavar="CODE",
-        help="An error code that this gateway gives only when it did not accept the job. "
-        "Repeatable.",
-        show_default="LUMA_REJECTION_CODES",
-    ),
-]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the job's id, and leave.")]
+
 NoDownload = Annotated[
-    bool, typer.Option("--no-download", help="Print the link to the video instead.")
+    bool,
+    download_option("--no-download", help="Print the link to the video, do not download it."),
 ]
-Place = Annotated[
+OutputPath = Annotated[
     str | None,
-    typer.Option(
+    download_option(
         "--output",
         "-o",
         metavar="PATH",
-        help="A file, or a folder (a name without a suffix is one).",
+        help="File or folder to write to; a name without a suffix is a folder.",
         show_default="videos/",
     ),
 ]
-What = Annotated[Wanted, typer.Option(help="Which file of the job.")]
-_ABOUT_WATERMARKS = "Take the video with a watermark, or prefer the one without."
-Watermark = Annotated[bool, typer.Option("--watermark/--no-watermark", help=_ABOUT_WATERMARKS)]
-Watermarked = Annotated[
-    bool, typer.Option("--watermark/--no-watermark", "--watermarked", help=_ABOUT_WATERMARKS)
+WhatFile = Annotated[
+    FileKind,
+    download_option("--what", metavar="KIND", help=f"File to download: {', '.join(FileKind)}."),
 ]
+_WATERMARK_HELP = "Download the video with its watermark or, where possible, without one."
+Watermark = Annotated[bool, download_option("--watermark/--no-watermark", help=_WATERMARK_HELP)]
+WatermarkWithAlias = Annotated[
+    bool, download_option("--watermark/--no-watermark", "--watermarked", help=_WATERMARK_HELP)
+]
+Overwrite = Annotated[bool, download_option("--overwrite", help="Replace an existing file.")]
 MaxDownloadBytes = Annotated[
     int | None,
-    typer.Option(
+    limit_option(
         "--max-download-bytes",
         metavar="N",
         min=0,
-        help="Size of the largest file that is downloaded; 0 for no bound.",
+        help="Maximum size of a file, in bytes; 0 for no limit.",
         show_default="LUMA_MAX_DOWNLOAD_BYTES, or 1 GiB",
     ),
 ]
 MinDownloadSpeed = Annotated[
     float | None,
-    typer.Option(
+    limit_option(
         "--min-download-speed",
         metavar="N",
-        min=0.0,
-        help="Bytes a second below which a download is tried again; 0 for no bound.",
+        min=0,
+        help="Speed in bytes per second, below which a download is retried; 0 for no limit.",
         show_default="LUMA_MIN_DOWNLOAD_SPEED, or 1024",
     ),
 ]
 AllowPrivateMedia = Annotated[
     bool | None,
-    typer.Option(
+    limit_option(
         "--allow-private-media",
-        help="Download from private addresses, too, even if the gateway has a public one.",
+        help="Allow downloads from private addresses even if the server's address is public.",
         show_default="LUMA_ALLOW_PRIVATE_MEDIA",
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
+
+BaseURL = Annotated[
+    str | None,
+    server_option(
+        "--base-url", metavar="URL", help="Server's base URL.", show_default="LUMA_BASE_URL"
+    ),
+]
+_journal_option = partial(
+    server_option,
+    "--journal",
+    metavar="PLACE",
+    help="Journal of submitted jobs: a SQLite file, or a postgresql:// URL.",
+)
+Journal = Annotated[
+    str | None, _journal_option(show_default="LUMA_JOURNAL, or a file in your home folder")
+]
+BatchJournal = Annotated[str | None, _journal_option(show_default="jobs.db in the output folder")]
+RejectionCodes = Annotated[
+    list[str] | None,
+    server_option(
+        "--rejection-code",
+        metavar="CODE",
+        help="Error code that this server returns only if it rejected the job. Repeatable.",
+        show_default="LUMA_REJECTION_CODES",
+    ),
+]

@@ -1,4 +1,4 @@
-"""Program: runs one command from its first line to its exit code."""
+"""Run a command, print its errors, and exit with its code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
-from luma_async.cli.streams import forget_stdout
+from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError, ManifestError
 
-Work = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
+CommandFunction = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
 
 _EXTRAS = {
     "av": "simulator",
@@ -23,10 +23,11 @@ _EXTRAS = {
     "jinja2": "batch",
     "openpyxl": "xlsx",
 }
+"""Extras of the package by the module that they install."""
 
 
-def run(work: Work, *, as_json: bool = False) -> NoReturn:
-    """Do the work of a command, say what went wrong, and leave with the exit code.
+def run(command: CommandFunction, *, as_json: bool = False) -> NoReturn:
+    """Run a command, print the error that ends it, and exit with its code.
 
     Raises:
         typer.Exit: always.
@@ -34,53 +35,55 @@ def run(work: Work, *, as_json: bool = False) -> NoReturn:
     """
     terminal = Terminal(as_json=as_json)
     interruption = Interruption(terminal)
-    with interruption.heeded(), terminal.log():
-        code = _code_of(work, terminal, interruption)
+    with interruption.handling_signals(), terminal.showing_log():
+        code = _run(command, terminal, interruption)
     raise typer.Exit(code)
 
 
-def _code_of(work: Work, terminal: Terminal, interruption: Interruption) -> ExitCode:
+def _run(command: CommandFunction, terminal: Terminal, interruption: Interruption) -> ExitCode:
     async def main() -> ExitCode:
         interruption.attach()
-        return await work(terminal)
+        return await command(terminal)
 
     try:
         return asyncio.run(main())
     except KeyboardInterrupt:
-        terminal.say_interrupted()
+        terminal.print_interrupted()
         return ExitCode.INTERRUPTED
     except asyncio.CancelledError:
-        if not interruption.is_leaving:
+        if not interruption.is_cancelled:
             raise
-        terminal.say_interrupted()
+        terminal.print_interrupted()
         return ExitCode.INTERRUPTED
     except (LumaError, ModuleNotFoundError, OSError) as error:
-        code = _code_of_failure(error, terminal)
-        terminal.say_how_to_go_on()
+        code = _report_failure(error, terminal)
+        terminal.print_continue_command()
         return code
 
 
-def _code_of_failure(error: Exception, terminal: Terminal) -> ExitCode:
-    """Say what went wrong.
+def _report_failure(error: Exception, terminal: Terminal) -> ExitCode:
+    """Print an error, and return its exit code.
 
     Raises:
-        Exception: it is none of those that are expected.
+        Exception: the error is a missing module that no extra installs.
 
     """
     match error:
         case ManifestError():
-            terminal.list_problems(error)
+            terminal.print_problems(error)
         case LumaError():
-            terminal.complain(error)
-        case BrokenPipeError():
-            forget_stdout()
+            terminal.print_error(error)
+        case BrokenPipeError():  # `luma-async ... | head -1` is not an error
+            discard_stdout()
             return ExitCode.DONE
         case ModuleNotFoundError(name=str(name)) if name in _EXTRAS:
-            terminal.complain(f"This needs {name}: pip install 'luma-async[{_EXTRAS[name]}]'")
+            terminal.print_error(
+                f"This command needs {name}: pip install 'luma-async[{_EXTRAS[name]}]'"
+            )
             return ExitCode.USAGE
         case OSError():
-            forget_stdout()
-            terminal.complain(f"That did not work: {error}.")
+            discard_stdout()
+            terminal.print_error(f"The operating system reported an error: {error}.")
             return ExitCode.FAILED
         case _:
             raise error

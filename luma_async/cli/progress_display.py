@@ -1,4 +1,8 @@
-"""Board: one line per job, alive on a terminal and plain in a pipe."""
+"""Progress on stderr: a board with a line for each job, and a meter for a batch.
+
+On a terminal they are redrawn in place. In a pipe the board prints a line for each change of state,
+and the meter prints nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,17 +20,22 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from luma_async.batch.progress import Progress
-from luma_async.cli.text import clean, clock, megabytes
+from luma_async.cli.text import clean, format_duration, format_megabytes
+
+if TYPE_CHECKING:
+    from luma_async.batch import Progress
 
 _STYLES = {"saved": "green", "completed": "green", "processing": "cyan"}
-_AT_REST = frozenset({"saved", "completed", "failed", "not saved", "stopped", "waiting"})
-_WENT_WRONG = frozenset({"failed", "not saved", "stopped"})
+_IDLE_STATES = frozenset({"saved", "completed", "failed", "not saved", "stopped", "waiting"})
+_ERROR_STATES = frozenset({"failed", "not saved", "stopped"})
+
+_NOTE_SECONDS = 5.0
+"""Seconds for which a note stays below a display."""
 
 
 @dataclass(eq=False)
-class Line:
-    """One job on the board."""
+class BoardLine:
+    """Line of a board: one job, and its download."""
 
     title: str
     state: str = "waiting"
@@ -39,72 +48,73 @@ class Line:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it left its place in the queue."""
+        """Seconds since the job was no longer waiting."""
         if self.began is None:
             return 0.0
         return (self.ended or time.monotonic()) - self.began
 
-    def retitle(self, title: str) -> None:
-        """Say more of it."""
+    def set_title(self, title: str) -> None:
+        """Change the title."""
         self.title = clean(title)
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether something happens to it."""
-        return self.state not in _AT_REST
+    def is_active(self) -> bool:
+        """`True` if the job or its download is running."""
+        return self.state not in _IDLE_STATES
 
     @property
-    def measure(self) -> str:
-        """How far it is, where that is known."""
+    def progress_text(self) -> str:
+        """Megabytes downloaded, or else the progress that the server reports, or else nothing."""
         if self.received is not None:
-            done = megabytes(self.received)
-            return f"{done} of {megabytes(self.size)}" if self.size else done
-        if self.progress is not None and self.is_under_way:
+            done = format_megabytes(self.received)
+            return f"{done} of {format_megabytes(self.size)}" if self.size else done
+        if self.progress is not None and self.is_active:
             return f"{self.progress:.0%}"
         return ""
 
 
 class Board:
-    """Lines that change, shown by its `display`.
+    """Lines for jobs, shown by the board's `display`.
 
-    `stays` is whether the lines are left on the terminal at the end, `speaks` whether a pipe gets
-    a line for each change.
+    With `stays`, a terminal keeps the lines at the end. With `logs_changes`, a pipe gets a line for
+    each change of state.
     """
 
-    def __init__(self, console: Console, *, stays: bool = True, speaks: bool = True) -> None:
-        self.display = Display(console, self._drawn, per_second=10, stays=stays)
+    def __init__(self, console: Console, *, stays: bool = True, logs_changes: bool = True) -> None:
+        self.display = Display(console, self._render, per_second=10, stays=stays)
         self._console = console
-        self._speaks = speaks
-        self._lines: list[Line] = []
+        self._logs_changes = logs_changes
+        self._lines: list[BoardLine] = []
 
-    def add(self, title: str) -> Line:
-        """Put a new line at the end."""
-        line = Line(clean(title))
+    def add(self, title: str) -> BoardLine:
+        """Add a line at the end."""
+        line = BoardLine(clean(title))
         self._lines.append(line)
         return line
 
-    def move(self, line: Line, state: str, progress: float | None = None) -> None:
-        """Note that a job is somewhere else now."""
+    def set_state(self, line: BoardLine, state: str, progress: float | None = None) -> None:
+        """Change the state of a job, and its progress from 0 to 1."""
         line.progress = progress
         if line.state == state:
             return
         line.state = state
         if line.began is None:
             line.began = time.monotonic()
-        line.ended = time.monotonic() if state in _AT_REST else None
-        if not self.display.can_move and self._speaks:
+        line.ended = time.monotonic() if state in _IDLE_STATES else None
+        if not self.display.can_redraw and self._logs_changes:
             text = Text(f"{line.elapsed:6.1f} s  {state:<12} {line.title}")
             self._console.print(text, soft_wrap=True)
 
-    def receive(self, line: Line, received: int, size: int | None) -> None:
-        """Note how much of a file is here."""
+    def set_received(self, line: BoardLine, received: int, size: int | None) -> None:
+        """Change the number of bytes downloaded, and the size of the file."""
         line.received, line.size = received, size
 
-    def _drawn(self) -> list[Table | Text]:
+    def _render(self) -> list[Table | Text]:
         if not self.display.is_live or self._fits(len(self._lines)):
             shown = list(self._lines)
         else:
-            shown = [line for line in self._lines if line.is_under_way]
+            # Live cannot redraw lines that have scrolled off the screen.
+            shown = [line for line in self._lines if line.is_active]
             shown = shown[: max(self._console.height - 3, 1)]
         parts: list[Table | Text] = [_table(shown)]
         if len(shown) < len(self._lines):
@@ -117,10 +127,10 @@ class Board:
         return count <= max(self._console.height - 2, 1)
 
 
-def _table(lines: list[Line]) -> Table:
+def _table(lines: list[BoardLine]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=1, no_wrap=True)
-    table.add_column(max_width=58)  # the one that gives way on a narrow terminal
+    table.add_column(max_width=58)  # the only column that shrinks on a narrow terminal
     table.add_column(min_width=11, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -128,41 +138,41 @@ def _table(lines: list[Line]) -> Table:
         table.add_row(
             _mark(line),
             Text(line.title, no_wrap=True, overflow="ellipsis"),
-            Text(line.state, "red" if line.state in _WENT_WRONG else _STYLES.get(line.state, "")),
-            Text(clock(line.elapsed)),
-            Text(line.measure),
+            Text(line.state, "red" if line.state in _ERROR_STATES else _STYLES.get(line.state, "")),
+            Text(format_duration(line.elapsed)),
+            Text(line.progress_text),
         )
     return table
 
 
-def _mark(line: Line) -> Text | Spinner:
-    if line.state in _WENT_WRONG:
+def _mark(line: BoardLine) -> Text | Spinner:
+    if line.state in _ERROR_STATES:
         return Text("✗", "red")
-    if line.is_under_way:
+    if line.is_active:
         return line.spinner
     return Text("·") if line.state == "waiting" else Text("✓", "green")
 
 
-class Meter:
-    """Where a batch stands, shown by its `display`."""
+class BatchMeter:
+    """Progress bar and counts of a batch, shown by the meter's `display`."""
 
-    def __init__(self, console: Console, progress: Progress, *, at_once: int) -> None:
-        self.display = Display(console, self._drawn, per_second=5)
+    def __init__(self, console: Console, progress: Progress, *, max_tasks: int) -> None:
+        self.display = Display(console, self._render, per_second=5)
         self._progress = progress
-        self._at_once = at_once
+        self._max_tasks = max_tasks
         self._began = time.monotonic()
 
-    def _drawn(self) -> list[Table | Text]:
+    def _render(self) -> list[Table | Text]:
         progress = self._progress
         ended = progress.total - progress.left
-        head = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        head.add_column(ratio=1)
-        head.add_column(justify="right", no_wrap=True)
-        head.add_row(
+        bar = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(justify="right", no_wrap=True)
+        bar.add_row(
             ProgressBar(total=max(progress.total, 1), completed=ended),
             Text(f"{ended:,} of {progress.total:,}"),
         )
-        return [head, Text(self._counts(), no_wrap=True, overflow="ellipsis")]
+        return [bar, Text(self._counts(), no_wrap=True, overflow="ellipsis")]
 
     def _counts(self) -> str:
         progress = self._progress
@@ -173,50 +183,46 @@ class Meter:
             "failed": progress.failed,
             "downloaded": progress.downloaded,
         }
-        said = [f"{count:,} {name}" for name, count in counts.items() if count or name != "failed"]
+        parts = [f"{count:,} {name}" for name, count in counts.items() if count or name != "failed"]
         if progress.before:
-            said.append(f"{progress.before:,} before")
-        said.append(clock(time.monotonic() - self._began))
-        left = progress.seconds_left(self._at_once)
+            parts.append(f"{progress.before:,} before")
+        parts.append(format_duration(time.monotonic() - self._began))
+        left = progress.seconds_left(self._max_tasks)
         if left:
-            said.append(f"about {clock(left)} left")
-        return " · ".join(said)
-
-
-_REMARK_LASTS = 5.0
-"""Seconds."""
+            parts.append(f"about {format_duration(left)} left")
+        return " · ".join(parts)
 
 
 class Display:
-    """Shows what `draw` returns, again and again, while its context is open; in a pipe nothing.
+    """Redraw the output of `render` in place while the display's context is open.
 
-    `stays` is whether the last of it is left on the terminal at the end.
+    In a pipe nothing is shown. With `stays`, the terminal keeps the last drawing at the end.
     """
 
     def __init__(
         self,
         console: Console,
-        draw: Callable[[], Sequence[RenderableType]],
+        render: Callable[[], Sequence[RenderableType]],
         *,
         per_second: int,
         stays: bool = True,
     ) -> None:
         self._console = console
-        self._draw = draw
+        self._render = render
         self._per_second = per_second
         self._stays = stays
         self._live: Live | None = None
-        self._remark = ""
-        self._remarked = 0.0
+        self._note = ""
+        self._note_shown_at = 0.0
 
     @property
-    def can_move(self) -> bool:
-        """Whether there is a terminal that it can move on."""
+    def can_redraw(self) -> bool:
+        """`True` if the console is a terminal whose cursor can be moved."""
         return self._console.is_terminal and not self._console.is_dumb_terminal
 
     @property
     def is_live(self) -> bool:
-        """Whether it moves now."""
+        """`True` if the display is being redrawn."""
         return self._live is not None
 
     def __enter__(self) -> Self:
@@ -224,12 +230,12 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._remark = ""
+        self._note = ""
         self._stop(stays=self._stays)
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Make room for somebody else's lines on the same terminal."""
+    def hidden(self) -> Iterator[None]:
+        """Hide the display in a context, so that stdout can be printed to the same terminal."""
         was_live = self.is_live
         self._stop(stays=False)
         try:
@@ -238,12 +244,12 @@ class Display:
             if was_live:
                 self._start()
 
-    def remark(self, text: str) -> None:
-        """Show below it, for a while, what is going on."""
-        self._remark, self._remarked = clean(text), time.monotonic()
+    def show_note(self, text: str) -> None:
+        """Show a text below the drawing for some seconds."""
+        self._note, self._note_shown_at = clean(text), time.monotonic()
 
     def _start(self) -> None:
-        if self.can_move:
+        if self.can_redraw:
             self._live = Live(
                 self,
                 console=self._console,
@@ -260,7 +266,7 @@ class Display:
             self._live = None
 
     def __rich__(self) -> Group:
-        parts = list(self._draw())
-        if self._remark and time.monotonic() < self._remarked + _REMARK_LASTS:
-            parts.append(Text(self._remark, "dim", no_wrap=True, overflow="ellipsis"))
+        parts = list(self._render())
+        if self._note and time.monotonic() < self._note_shown_at + _NOTE_SECONDS:
+            parts.append(Text(self._note, "dim", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)

@@ -1,22 +1,22 @@
-"""Report: what there is to say of one job.
+"""Report: the result of a command for one job.
 
-With `--json` it is one line with these fields, all of them, `null` where there is nothing:
+With `--json` it is one object with all of these fields, `null` where a value is unknown:
 
-id              the server's id of the job
-key             its name in the journal
+id              the job's id at the server
+key             the job key, from the journal
 state           pending, processing, completed or failed
-prompt          what it shall show
-progress        from 0 to 1, where the server says
-created_at      when it was submitted (ISO 8601)
-failure_reason  the server's, of a failed job
-video           link to the video, with a watermark if the server makes one
-download_url    link to the same without a watermark
-video_raw       link to the video as it was made
+prompt          the job's prompt
+progress        from 0 to 1, if the server reports it
+created_at      time of submission (ISO 8601)
+failure_reason  the server's reason, if the job failed
+video           link to the video, with a watermark if the server adds one
+download_url    link to the video without a watermark
+video_raw       link to the unprocessed video
 thumbnail       link to an image
 last_frame      link to an image
-file            where the download is
-error           what went wrong, in a sentence
-error_type      the name of the exception of luma_async
+file            path of the downloaded file
+error           message of the error
+error_type      name of the error's class in luma_async
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LINKS = ("video", "download_url", "video_raw", "thumbnail", "last_frame")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One job, as far as it is known."""
+    """Result of a command for one job: its last generation, its file, and its error."""
 
     id: str | None = None
     key: str | None = None
@@ -43,17 +43,17 @@ class Report:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a script gets."""
-        seen = self.seen
-        created = seen.created_at if seen else None
+        """Fields of the JSON object."""
+        last = self.last_generation
+        created = last.created_at if last else None
         return {
             "id": self.id,
             "key": self.key,
-            "state": seen.state.value if seen else None,
-            "prompt": seen.prompt if seen else None,
-            "progress": seen.progress if seen else None,
+            "state": last.state.value if last else None,
+            "prompt": last.prompt if last else None,
+            "progress": last.progress if last else None,
             "created_at": created.isoformat() if created else None,
-            "failure_reason": seen.failure_reason if seen else None,
+            "failure_reason": last.failure_reason if last else None,
             **self.links,
             "file": str(self.file) if self.file else None,
             "error": str(self.error) if self.error else None,
@@ -61,46 +61,46 @@ class Report:
         }
 
     @property
-    def seen(self) -> Generation | None:
-        """The last look at it."""
+    def last_generation(self) -> Generation | None:
+        """The job's last generation, which an error about a failed job has, too."""
         if self.generation is None and isinstance(self.error, GenerationFailedError):
             return self.error.generation
         return self.generation
 
     @property
     def links(self) -> dict[str, str | None]:
-        """The links by name."""
-        seen = self.seen
-        if seen is None:
+        """Links by their names in the JSON object."""
+        last = self.last_generation
+        if last is None:
             return dict.fromkeys(_LINKS)
-        video = seen.video
+        video = last.video
         return {
             "video": _url(video),
             "download_url": video.download_url if video else None,
-            "video_raw": _url(seen.video_raw),
-            "thumbnail": _url(seen.thumbnail),
-            "last_frame": _url(seen.last_frame),
+            "video_raw": _url(last.video_raw),
+            "thumbnail": _url(last.thumbnail),
+            "last_frame": _url(last.last_frame),
         }
 
     @property
     def best_link(self) -> str | None:
-        """The link to the video without a watermark if there is one, else to that with."""
+        """Link to the video, without a watermark if there is such a link."""
         links = self.links
         return links["download_url"] or links["video_raw"] or links["video"]
 
     @property
     def state_line(self) -> str:
-        """The job and its state."""
-        return f"{self.id}  {self.seen.state if self.seen else 'unknown'}"
+        """Id and state in one line."""
+        return f"{self.id}  {self.last_generation.state if self.last_generation else 'unknown'}"
 
     @property
     def lines(self) -> list[str]:
-        """All of it, for people."""
-        seen = self.seen
-        rows = {"prompt": seen.prompt if seen else None}
-        if seen is not None and not seen.state.terminal and seen.progress is not None:
-            rows["progress"] = f"{seen.progress:.0%}"
-        rows["reason"] = seen.failure_reason if seen else None
+        """Report for people, in several lines."""
+        last = self.last_generation
+        rows = {"prompt": last.prompt if last else None}
+        if last is not None and not last.state.terminal and last.progress is not None:
+            rows["progress"] = f"{last.progress:.0%}"
+        rows["reason"] = last.failure_reason if last else None
         rows |= self.links
         return [
             self.state_line,

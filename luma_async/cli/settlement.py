@@ -1,4 +1,4 @@
-"""`luma-async settle`: which uncertain jobs were accepted, as the gateway's list of tasks tells."""
+"""Settle uncertain jobs: mark them accepted or rejected in the journal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import anyio.to_thread
 
-from luma_async.cli.age import age_of, seconds_of
+from luma_async.cli.age import format_age, parse_age
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
@@ -17,18 +17,19 @@ from luma_async.cli.text import clean
 from luma_async.errors import InvalidRequestError, JournalError
 from luma_async.journal import Entry, EntryState, SQLJournal
 
-_MOST_LISTED = 20
-"""Jobs that are listed before a question."""
+_MAX_LISTED = 20
+"""Maximum number of jobs to list before a question, so that the list stays on the screen."""
 
-_WHICH = "name the jobs by their keys, by --ids, or by --all, --prefix and --older-than"
+_MAX_PROMPT_CHARACTERS = 60
+"""A longer prompt is cut, so that a job stays in its line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The jobs to settle, and how: `id` and `resubmit` are for all of them.
+class SettleOptions:
+    """Options of `luma-async settle`; `id` and `resubmit` apply to all of the jobs.
 
-    They are named by `keys`, by `ids` (a file of keys and ids), or chosen among all that are
-    uncertain by `prefix` and by `older_than`.
+    The jobs are named by `keys` or in the file `ids`, or selected among the uncertain ones by
+    `every`, `prefix` and `older_than`.
     """
 
     keys: tuple[str, ...] = ()
@@ -42,122 +43,143 @@ class Order:
     yes: bool = False
 
     @property
-    def chooses(self) -> bool:
-        """Whether the jobs are chosen among those that are uncertain, and not named."""
+    def selects(self) -> bool:
+        """`True` if uncertain jobs are selected, `False` if jobs are named."""
         return self.every or self.prefix is not None or self.older_than is not None
 
     def check(self) -> None:
-        """Refuse what contradicts itself.
+        """Check that the options go together.
 
         Raises:
-            InvalidRequestError: it does.
+            InvalidRequestError: options contradict each other, or are missing.
 
         """
-        ways = [bool(self.keys), self.ids is not None, self.chooses]
+        ways = [bool(self.keys), self.ids is not None, self.selects]
         if ways.count(True) != 1:
-            raise InvalidRequestError.of("settle", f"{_WHICH}; one of these three is needed")
+            raise InvalidRequestError.of(
+                "settle",
+                "exactly one of these is needed: job keys, --ids, or a selection with --all, "
+                "--prefix and --older-than",
+            )
         if self.ids is not None:
             if self.id is not None:
-                raise InvalidRequestError.of("settle", "--ids has the ids, and --id is one more")
+                raise InvalidRequestError.of("settle", "--id cannot be used together with --ids")
         elif (self.id is None) is not self.resubmit:
-            raise InvalidRequestError.of("settle", "say either --id ID or --resubmit")
+            raise InvalidRequestError.of("settle", "either --id ID or --resubmit is needed")
         if self.id is not None and len(self.keys) != 1:
-            raise InvalidRequestError.of("settle", "--id is for one key; --ids FILE is for more")
+            raise InvalidRequestError.of(
+                "settle", "--id can be used with one job key only; use --ids FILE for several"
+            )
 
-    def choice(self, uncertain: list[Entry]) -> dict[str, Entry]:
-        """Return the chosen ones of the uncertain jobs, by key.
+    def select(self, uncertain: list[Entry]) -> dict[str, Entry]:
+        """Return the selected entries by job key.
 
         Raises:
-            InvalidRequestError: there is no such age.
+            InvalidRequestError: `older_than` is not a valid age.
 
         """
-        least = 0.0 if self.older_than is None else seconds_of(self.older_than)
+        min_age = 0.0 if self.older_than is None else parse_age(self.older_than)
         now = datetime.now(UTC)
         return {
             entry.key: entry
             for entry in uncertain
             if entry.key.startswith(self.prefix or "")
-            and (now - entry.submitted_at).total_seconds() >= least
+            and (now - entry.submitted_at).total_seconds() >= min_age
         }
 
 
-async def settle(terminal: Terminal, connection: Connection, order: Order) -> ExitCode:
-    """Settle uncertain jobs, all of them or none, and print what each is now.
+async def settle_jobs(
+    terminal: Terminal, connection: Connection, options: SettleOptions
+) -> ExitCode:
+    """Settle uncertain jobs, all of them or none, and print their new states.
 
     Raises:
-        LumaError: jobs cannot be settled so, or the journal cannot be used.
+        LumaError: an option is not valid, a job is not uncertain, or the journal cannot be used.
 
     """
-    order.check()
-    if order.older_than is not None:
-        seconds_of(order.older_than)
+    options.check()
+    if options.older_than is not None:
+        parse_age(options.older_than)
     place = connection.journal_that_exists
     if place is None:
-        raise JournalError(f"There is no journal at {connection.journal_place}: nothing to settle.")
+        raise JournalError(
+            f"Journal not found: {connection.journal_place}. There is nothing to settle."
+        )
     async with SQLJournal(place) as journal:
-        if order.ids is not None:
-            ids, entries = await _listed(journal, order, order.ids)
-        elif order.chooses:
-            entries = order.choice(await journal.uncertain())
+        if options.ids is not None:
+            ids, entries = await _read_list(journal, options, options.ids)
+        elif options.selects:
+            entries = options.select(await journal.uncertain())
             ids = dict.fromkeys(entries)
         else:
-            ids = dict.fromkeys(order.keys, order.id)
-            entries = await _found(journal, ids)
+            ids = dict.fromkeys(options.keys, options.id)
+            entries = await _find(journal, ids)
         if not ids:
             terminal.say("No such jobs are uncertain.")
-        elif order.dry_run:
-            await _show_plan(terminal, journal, ids, entries)
-        elif not order.chooses or order.yes:
+        elif options.dry_run:
+            await _preview(terminal, journal, ids, entries)
+        elif not options.selects or options.yes:
             await _settle(terminal, journal, ids, entries)
         elif not _is_confirmed(terminal, entries):
-            terminal.say("Nothing was settled.")
+            terminal.say("No job was settled.")
             return ExitCode.FAILED
-        elif await _found(journal, entries) != entries:
-            raise JournalError("Some of these jobs changed meanwhile; nothing was settled.")
+        elif await _find(journal, entries) != entries:
+            # Other processes may have settled or submitted some while the question was open.
+            raise JournalError("Some of these jobs have changed meanwhile; no job was settled.")
         else:
             await _settle(terminal, journal, ids, entries)
     return ExitCode.DONE
 
 
-async def _listed(
-    journal: SQLJournal, order: Order, place: str
+async def _read_list(
+    journal: SQLJournal, options: SettleOptions, place: str
 ) -> tuple[dict[str, str | None], dict[str, Entry]]:
-    """Return the ids in a file, and the entries under their keys.
+    """Return the ids in a list, and the journal's entries, by job key.
 
     Raises:
-        ManifestError: some lines are wrong, or do not fit the journal.
+        ManifestError: lines are not valid, or contradict the journal.
 
     """
-    from luma_async.cli.ids import read_ids, wrong  # noqa: PLC0415  it loads what batches need
+    from luma_async.cli.ids import invalid_lines, read_ids  # noqa: PLC0415  it loads what batches need
 
     lines, problems = await anyio.to_thread.run_sync(read_ids, place)
     numbers: dict[str, int] = {}
     ids: dict[str, str | None] = {}
     for number, key, id in lines:
         if key in numbers:
-            problems[number] = f"{key!r} is in line {numbers[key]}, too"
-        elif id is None and not order.resubmit:
-            problems[number] = f"{key!r} has no id; --resubmit frees the keys without one"
+            problems[number] = f"{key!r} is already in line {numbers[key]}"
+        elif id is None and not options.resubmit:
+            problems[number] = f"{key!r} has no id; --resubmit marks jobs without an id rejected"
         else:
             numbers[key], ids[key] = number, id
-    entries = await _found(journal, ids)
-    new = {key: id for key, id in ids.items() if not _is_so(entries.get(key), id)}
-    unsettleable = await journal.unsettleable(new)
+    entries = await _find(journal, ids)
+    unsettleable = await journal.unsettleable(_unsettled(ids, entries))
     problems |= {numbers[key]: problem for key, problem in unsettleable.items()}
     if problems:
-        raise wrong(place, problems)
+        raise invalid_lines(place, problems)
     return ids, entries
 
 
-async def _found(journal: SQLJournal, keys: Mapping[str, object]) -> dict[str, Entry]:
+async def _find(journal: SQLJournal, keys: Mapping[str, object]) -> dict[str, Entry]:
     entries = await asyncio.gather(*map(journal.find, keys))
     return {entry.key: entry for entry in entries if entry is not None}
 
 
-def _is_so(entry: Entry | None, id: str | None) -> bool:
-    """Whether a journal has an id for a job already, from a list that is read once more."""
-    is_settled = entry is not None and entry.state is not EntryState.UNCERTAIN
-    return entry is not None and is_settled and id is not None and entry.id == id
+def _unsettled(
+    ids: Mapping[str, str | None], entries: Mapping[str, Entry]
+) -> dict[str, str | None]:
+    """Return the ids without those that an earlier run has settled in the same way.
+
+    A list may be read again after more of its ids were filled in.
+    """
+
+    def is_settled(key: str, id: str | None) -> bool:
+        entry = entries.get(key)
+        if entry is None or id is None:
+            return False
+        return entry.state is not EntryState.UNCERTAIN and entry.id == id
+
+    return {key: id for key, id in ids.items() if not is_settled(key, id)}
 
 
 async def _settle(
@@ -166,72 +188,72 @@ async def _settle(
     ids: Mapping[str, str | None],
     entries: Mapping[str, Entry],
 ) -> None:
-    await journal.settle_many(
-        {key: id for key, id in ids.items() if not _is_so(entries.get(key), id)}
-    )
+    await journal.settle_many(_unsettled(ids, entries))
     for key, id in ids.items():
-        became = "is free: asked for again, it is submitted" if id is None else f"runs as {id}"
-        terminal.result(f"{key} {became}.", _fields(key, id, settled=True))
+        outcome = "rejected, may be submitted again" if id is None else f"accepted as {id}"
+        terminal.result(f"{key}: {outcome}", _fields(key, id, settled=True))
     if len(ids) > 1:
-        free = list(ids.values()).count(None)
-        terminal.say(f"{len(ids):,} jobs are settled: {len(ids) - free:,} by id, {free:,} free.")
+        rejected = list(ids.values()).count(None)
+        terminal.say(
+            f"{len(ids):,} jobs settled: {len(ids) - rejected:,} accepted, {rejected:,} rejected."
+        )
 
 
-async def _show_plan(
+async def _preview(
     terminal: Terminal,
     journal: SQLJournal,
     ids: Mapping[str, str | None],
     entries: Mapping[str, Entry],
 ) -> None:
-    """Print what would be done, and change nothing.
+    """Print the changes without making them.
 
     Raises:
-        JournalError: it could not be done.
+        JournalError: the changes could not be made.
 
     """
-    new = {key: id for key, id in ids.items() if not _is_so(entries.get(key), id)}
-    if problems := await journal.unsettleable(new):
-        raise JournalError(f"Nothing would be settled: {'; '.join(problems.values())}.")
+    if problems := await journal.unsettleable(_unsettled(ids, entries)):
+        raise JournalError(f"No job would be settled: {'; '.join(problems.values())}.")
     for key, id in ids.items():
-        would = "would be free" if id is None else f"would run as {id}"
-        terminal.result(f"{_told(entries[key])}: {would}", _fields(key, id, settled=False))
+        outcome = "would be rejected" if id is None else f"would be accepted as {id}"
+        terminal.result(f"{_describe(entries[key])}: {outcome}", _fields(key, id, settled=False))
     jobs = "1 job" if len(ids) == 1 else f"{len(ids):,} jobs"
     terminal.say(f"{jobs} would be settled; nothing was changed.")
 
 
 def _is_confirmed(terminal: Terminal, entries: Mapping[str, Entry]) -> bool:
-    """Ask a person whether to free the keys of jobs that were chosen and not named.
+    """Return `True` if a person confirms that the selected jobs were rejected.
 
     Raises:
-        InvalidRequestError: there is nobody to ask.
+        InvalidRequestError: nobody can be asked.
 
     """
     if not terminal.can_ask:
         raise InvalidRequestError.of(
             "settle",
-            f"{_jobs(len(entries))} would be free to be submitted again, and paid for twice if "
-            "accepted before. See them with --dry-run, then say --yes",
+            f"{_jobs(len(entries))} would be marked rejected, and may be paid for twice if they "
+            "were accepted. List them with --dry-run, then confirm with --yes",
         )
-    for entry in list(entries.values())[:_MOST_LISTED]:
-        terminal.say(f"  {_told(entry)}")
-    if len(entries) > _MOST_LISTED:
-        terminal.say(f"  and {len(entries) - _MOST_LISTED:,} more (--dry-run lists all)")
+    for entry in list(entries.values())[:_MAX_LISTED]:
+        terminal.say(f"  {_describe(entry)}")
+    if len(entries) > _MAX_LISTED:
+        terminal.say(f"  and {len(entries) - _MAX_LISTED:,} more (--dry-run lists all)")
     terminal.say(
         "A job that was accepted, and is submitted again, is paid for twice: look for "
         f"{'it' if len(entries) == 1 else 'them'} in your gateway's list of tasks first."
     )
-    return terminal.ask(f"Free {_jobs(len(entries))} to be submitted again?")
+    return terminal.ask(f"Mark {_jobs(len(entries))} rejected, to be submitted again?")
 
 
 def _jobs(count: int) -> str:
     return "1 uncertain job" if count == 1 else f"{count:,} uncertain jobs"
 
 
-def _told(entry: Entry) -> str:
-    age = age_of((datetime.now(UTC) - entry.submitted_at).total_seconds())
+def _describe(entry: Entry) -> str:
+    age = format_age((datetime.now(UTC) - entry.submitted_at).total_seconds())
     prompt = str(entry.request.get("prompt", ""))
-    shown = prompt if len(prompt) <= 60 else f"{prompt[:57]}..."
-    return clean(f"{entry.key}  {age} ago  {shown}")
+    if len(prompt) > _MAX_PROMPT_CHARACTERS:
+        prompt = f"{prompt[: _MAX_PROMPT_CHARACTERS - 3]}..."
+    return clean(f"{entry.key}  {age} ago  {prompt}")
 
 
 def _fields(key: str, id: str | None, *, settled: bool) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`luma-async generate` and `luma-async extend`: one job from its prompt to its file."""
+"""Submit one job, follow it to its end, and download its video."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.follower import Follower, state_after
 from luma_async.cli.report import Report
-from luma_async.cli.target import Output
+from luma_async.cli.target import DownloadTarget
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
 from luma_async.errors import InvalidRequestError, LumaError
@@ -21,10 +21,10 @@ from luma_async.tasks import VideoTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is asked for: a new video, or the next seconds of the job `source_id`.
+class SubmitOptions:
+    """Options of `generate` and, with the id of a job to extend in `source_id`, of `extend`.
 
-    `output` is where the file goes, `None` if it is not downloaded.
+    Without a `target` the video is not downloaded.
     """
 
     prompt: str
@@ -35,101 +35,101 @@ class Order:
     retry_failed: bool = False
     retry_uncertain: bool = False
     waits: bool = True
-    output: Output | None = None
+    target: DownloadTarget | None = None
 
     @property
     def request(self) -> GenerateRequest | ExtendRequest:
-        """The request with the fields that were given.
+        """Request with the given fields.
 
         Raises:
-            InvalidRequestError: a field breaks a rule.
+            InvalidRequestError: a field is not valid.
 
         """
         fields = {name: value for name, value in self.fields.items() if value is not None}
-        fields |= {"prompt": self.prompt, "extra": _object(self.extra)}
+        fields |= {"prompt": self.prompt, "extra": _parse_object(self.extra)}
         kind = GenerateRequest if self.source_id is None else ExtendRequest
         return kind.from_mapping(fields)
 
 
-async def submit(terminal: Terminal, connection: Connection, order: Order) -> ExitCode:
-    """Submit a job, see it through, and print where its file is.
+async def submit(terminal: Terminal, connection: Connection, options: SubmitOptions) -> ExitCode:
+    """Submit a job, follow it to its end, and print the path of its file.
 
     Raises:
-        LumaError: it was not submitted.
+        LumaError: the job cannot be submitted: an option, a setting or the request is not valid.
 
     """
-    request = order.request
-    if order.key is not None:
-        connection.check_is_no_secret(order.key)
-    if order.output is not None and order.waits:
-        order.output.check()
-    terminal.settle = connection.journal_command("settle")
-    terminal.take_up_submission = connection.command("resume", journal=connection.journal)
+    request = options.request
+    if options.key is not None:
+        connection.check_job_key(options.key)
+    if options.target is not None and options.waits:
+        options.target.check()
+    terminal.settle_command = connection.journal_command("settle")
+    terminal.resume_submission_command = connection.command("resume", journal=connection.journal)
     async with connection.client_that_submits() as luma:
-        with terminal.board(stays=order.waits) as board:
-            line = board.add(order.prompt)
-            board.move(line, "submitting")
+        with terminal.board(stays=options.waits) as board:
+            line = board.add(options.prompt)
+            board.set_state(line, "submitting")
             try:
-                task = await _submitted(luma, request, order)
+                task = await _submit(luma, request, options)
             except LumaError as error:
-                board.move(line, state_after(error))
-                report = Report(key=order.key, error=error)
+                board.set_state(line, state_after(error))
+                report = Report(key=options.key, error=error)
             else:
-                terminal.take_up_submission = None
-                if order.waits:
+                terminal.resume_submission_command = None
+                if options.waits:
                     if not task.done:
-                        terminal.say(f"The job is {task.id}.")
-                    follower = Follower(luma, terminal, board, connection, output=order.output)
-                    report = await follower.see_through(task, line)
+                        terminal.say(f"Job id: {task.id}")
+                    follower = Follower(luma, terminal, board, connection, target=options.target)
+                    report = await follower.follow(task, line)
                 else:
-                    board.move(line, task.state)
+                    board.set_state(line, task.state)
                     report = Report(id=task.id, key=task.key, generation=task.generation)
     if report.error is not None:
-        terminal.complain(report.error)
-    terminal.result(_plain(report, order), report.fields)
-    return _code(report)
+        terminal.print_error(report.error)
+    terminal.result(_plain_result(report, options), report.fields)
+    return _exit_code(report)
 
 
-def _code(report: Report) -> ExitCode:
+def _exit_code(report: Report) -> ExitCode:
     if report.id is not None and report.error is not None:
-        return ExitCode.FAILED  # whatever it was, the server had been reached
+        return ExitCode.FAILED  # never UNREACHABLE: the server has accepted the job
     return ExitCode.of([report.error])
 
 
-async def _submitted(
-    luma: LumaClient, request: GenerateRequest | ExtendRequest, order: Order
+async def _submit(
+    luma: LumaClient, request: GenerateRequest | ExtendRequest, options: SubmitOptions
 ) -> VideoTask:
     if isinstance(request, GenerateRequest):
         return await luma.generate(
             request,
-            key=order.key,
-            retry_failed=order.retry_failed,
-            retry_uncertain=order.retry_uncertain,
+            key=options.key,
+            retry_failed=options.retry_failed,
+            retry_uncertain=options.retry_uncertain,
         )
     return await luma.extend(
-        order.source_id or "",
+        options.source_id or "",
         request,
-        key=order.key,
-        retry_failed=order.retry_failed,
-        retry_uncertain=order.retry_uncertain,
+        key=options.key,
+        retry_failed=options.retry_failed,
+        retry_uncertain=options.retry_uncertain,
     )
 
 
-def _plain(report: Report, order: Order) -> str | Path:
+def _plain_result(report: Report, options: SubmitOptions) -> str | Path:
     if report.file is not None:
         return report.file
     if report.error is not None:
         return ""
-    return (report.best_link if order.waits else report.id) or ""
+    return (report.best_link if options.waits else report.id) or ""
 
 
-def _object(text: str | None) -> dict[str, Any]:
+def _parse_object(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise InvalidRequestError.of("extra", f"is no JSON: {error}") from None
+        raise InvalidRequestError.of("extra", f"is not valid JSON: {error}") from None
     if not isinstance(found, dict):
-        raise InvalidRequestError.of("extra", """is no JSON object, such as '{"seed": 7}'""")
+        raise InvalidRequestError.of("extra", """must be a JSON object, such as '{"seed": 7}'""")
     return found

@@ -1,10 +1,12 @@
-"""Output: where downloads go, and which file of a job is wanted."""
+"""Target of downloads: a file or a folder, and the kind of file."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from luma_async.errors import ConfigurationError
 from luma_async.media.file_types import suffixes_of
@@ -15,7 +17,7 @@ DEFAULT_FOLDER = "videos/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class DownloadTarget:
     """A file, or a folder: one that exists, ends with a slash, or has a name without a suffix."""
 
     place: str = DEFAULT_FOLDER
@@ -25,25 +27,29 @@ class Output:
 
     @property
     def named_place(self) -> str | None:
-        """The place, if it is not where files go anyway."""
+        """The file or folder, `None` if it is the default folder."""
         return None if self.place == DEFAULT_FOLDER else self.place
 
     @property
     def is_folder(self) -> bool:
-        """Whether files get their own names in there."""
+        """`True` if the target is a folder."""
         path = Path(self.place)
-        return self.place.endswith(("/", os.sep)) or path.is_dir() or not self._is_file(path)
+        if self.place.endswith(("/", os.sep)) or path.is_dir():
+            return True
+        return not os.path.lexists(path) and path.suffix in ("", ".")
 
     @property
     def path(self) -> str:
-        """The place as downloads understand it."""
+        """The file or folder as `LumaClient.download` takes it: a folder ends with a slash."""
         return os.path.join(self.place, "") if self.is_folder else self.place  # noqa: PTH118  slash
 
     def existing(self, id: str) -> Path | None:
-        """Return what is in the folder of a job already, if that may stay.
+        """Return the file in the folder that an earlier download of a job wrote, if any.
+
+        It is `None` if `overwrite` is set, or if the target is a file.
 
         Raises:
-            DownloadError: what is there is no file.
+            DownloadError: there is something with the file's name that is not a file.
 
         """
         if self.overwrite or not self.is_folder:
@@ -52,41 +58,70 @@ class Output:
         return Destination.of(self.path, id, self.what, suffixes=suffixes).existing()
 
     def check(self) -> None:
-        """Look, before anything is paid for, whether a file can be put there.
+        """Check that a file can be written, before a job is submitted and paid for.
 
         Raises:
-            ConfigurationError: it cannot; the text says why.
+            ConfigurationError: the file exists, or the folder is not a folder or not writable.
 
         """
         path = Path(self.place)
         if not self.is_folder and os.path.lexists(path) and not self.overwrite:
             raise ConfigurationError(
-                f"{path} exists already; nothing was sent. --overwrite replaces it."
+                f"{path} already exists; nothing was submitted. --overwrite replaces it."
             )
         folder = path if self.is_folder else path.parent
-        while not folder.exists() and folder != folder.parent:
+        while not folder.exists() and folder != folder.parent:  # missing folders are created later
             folder = folder.parent
         if not folder.is_dir():
             raise ConfigurationError(
-                f"{folder} is no folder, so nothing was sent. Name another --output."
+                f"{folder} is not a folder; nothing was submitted. Choose another --output."
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigurationError(
-                f"{folder} cannot be written to, so nothing was sent. Name another --output."
+                f"{folder} is not writable; nothing was submitted. Choose another --output."
             )
 
     def check_holds_many(self) -> None:
-        """Look whether several files can be put there.
+        """Check that several files can be written.
 
         Raises:
-            ConfigurationError: it names one file.
+            ConfigurationError: the target is a file.
 
         """
         if not self.is_folder:
             raise ConfigurationError(
-                f"{self.place} is one file, and there are several jobs. Name a folder: "
+                f"{self.place} is one file, but there are several jobs. Name a folder: "
                 f"--output {Path(self.place).stem}/"
             )
 
-    def _is_file(self, path: Path) -> bool:
-        return os.path.lexists(path) or path.suffix not in ("", ".")
+
+def target_of(
+    output: str | None, *, what: What = "video", watermark: bool, overwrite: bool
+) -> DownloadTarget:
+    """Return the target that the options for downloads describe."""
+    return DownloadTarget(
+        # Not Path.expanduser(), which drops the slash that marks a folder.
+        place=os.path.expanduser(output or DEFAULT_FOLDER),  # noqa: PTH111
+        what=what,
+        watermark_free=not watermark,
+        overwrite=overwrite,
+    )
+
+
+def target_of_submission(
+    output: str | None, *, watermark: bool, overwrite: bool, no_wait: bool, no_download: bool
+) -> DownloadTarget | None:
+    """Return the target for the video of a new job, or `None` if it is not to be downloaded.
+
+    Raises:
+        BadParameter: `--output` is given, but nothing would be downloaded.
+
+    """
+    if not (no_wait or no_download):
+        return target_of(output, watermark=watermark, overwrite=overwrite)
+    if output is not None:
+        option = "--no-wait" if no_wait else "--no-download"
+        raise typer.BadParameter(
+            f"--output and {option} contradict each other: nothing would be downloaded."
+        )
+    return None

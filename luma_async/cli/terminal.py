@@ -1,53 +1,56 @@
-"""Terminal: results on stdout, everything else on stderr."""
+"""Terminal: print results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import select
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from luma_async.cli.advice import advice_on
-from luma_async.cli.interruption import raising
-from luma_async.cli.progress_display import Board, Display
+from luma_async.cli.interruption import interruptible_input
+from luma_async.cli.progress_display import BatchMeter, Board, Display
+from luma_async.cli.streams import discard_stderr, is_terminal
 from luma_async.cli.text import clean
 from luma_async.errors import LumaError, ManifestError
 
 if TYPE_CHECKING:
     from luma_async.batch import Progress
 
-_MOST_COMMANDS = 3
-"""So many commands are named at an interruption, each of which takes up one job."""
+_MAX_COMMANDS = 3
+"""Maximum number of commands for single jobs to print after an interruption."""
 
-_PASSING_TROUBLE = "Trying again"
-"""What the log says of trouble that somebody who waits would like to know of."""
+_RETRY_MESSAGE = re.compile(r"\b(?:trying again|retrying) in\b", re.IGNORECASE)
+"""Pattern of the log messages about retries, which a person who waits may want to see."""
 
 
 class Terminal:
-    """Where a command speaks: to a person, or to a script `as_json`."""
+    """Output of a command, for a person or, with `as_json`, for a script.
+
+    A command sets the attributes below while they apply; they are printed if it is interrupted.
+    """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.take_up: dict[str, str] = {}
-        """What to type for each job that goes on without us, by its id."""
-        self.take_up_all: str | None = None
-        """What to type for all of them at once."""
-        self.take_up_submission: str | None = None
-        """What to type for a job that is being submitted."""
-        self.go_on: str | None = None
-        """What to type to go on with a batch, until that was said."""
+        self.resume_commands: dict[str, str] = {}
+        """Commands that resume single jobs, by the ids of the jobs."""
+        self.resume_all_command: str | None = None
+        """Command that resumes all jobs at once."""
+        self.resume_submission_command: str | None = None
+        """Command that resumes a job whose submission is in flight, and that has no id yet."""
+        self.continue_command: str | None = None
+        """Command that continues a batch, `None` once it was printed."""
         self.on_first_interrupt: Callable[[], None] | None = None
-        """What a first Ctrl-C does, where it does not leave."""
-        self.settle = "luma-async settle"
-        """What to type, before its key, for a job that is uncertain."""
+        """Function that a first Ctrl-C calls instead of ending the command."""
+        self.settle_command = "luma-async settle"
+        """Command that settles an uncertain job, without the job's key."""
         self._console = _Console(
             stderr=True,
             force_terminal=sys.stderr.isatty(),
@@ -58,61 +61,59 @@ class Terminal:
         self._display: Display | None = None
 
     @contextmanager
-    def board(self, *, stays: bool = True, speaks: bool = True) -> Iterator[Board]:
-        """Show progress meanwhile."""
-        board = Board(self._console, stays=stays, speaks=speaks)
+    def board(self, *, stays: bool = True, logs_changes: bool = True) -> Iterator[Board]:
+        """Show a board of jobs in a context; the arguments are those of `Board`."""
+        board = Board(self._console, stays=stays, logs_changes=logs_changes)
         with self._showing(board.display):
             yield board
 
     @contextmanager
-    def meter(self, progress: Progress, *, at_once: int) -> Iterator[None]:
-        """Show meanwhile where a batch stands."""
-        from luma_async.cli.progress_display import Meter  # noqa: PLC0415  a batch needs more than others
-
-        with self._showing(Meter(self._console, progress, at_once=at_once).display):
+    def meter(self, progress: Progress, *, max_tasks: int) -> Iterator[None]:
+        """Show the progress of a batch in a context."""
+        with self._showing(BatchMeter(self._console, progress, max_tasks=max_tasks).display):
             yield
 
     @property
     def shows_progress(self) -> bool:
-        """Whether a person sees something move, and needs no line for each step."""
-        can_move = self._console.is_terminal and not self._console.is_dumb_terminal
-        return can_move and _is_terminal(sys.stdout) and not self.as_json
+        """`True` if a person sees a moving display, and needs no line for each step."""
+        can_redraw = self._console.is_terminal and not self._console.is_dumb_terminal
+        return can_redraw and is_terminal(sys.stdout) and not self.as_json
 
     def result(self, plain: str | Path | Sequence[str], fields: Mapping[str, Any]) -> None:
-        """Print one result: for people a line, or several, and one of JSON for programs.
+        """Print one result: for people a line or several, and for scripts a line of JSON.
 
-        Whatever is in a line, it stays one, in a pipe as well; a path is printed as it is there.
+        No text can add lines. A path is printed unchanged in a pipe, for the program that reads it.
 
         Raises:
-            BrokenPipeError: nobody reads it.
+            BrokenPipeError: stdout is a pipe without a reader.
 
         """
-        is_shared = self._display is not None and _is_terminal(sys.stdout)
-        with self._display.aside() if self._display and is_shared else nullcontext():
-            text = json.dumps(fields) if self.as_json else _shown(plain)
+        is_shared = self._display is not None and is_terminal(sys.stdout)
+        with self._display.hidden() if self._display and is_shared else nullcontext():
+            text = json.dumps(fields) if self.as_json else _printable(plain)
             if text:
                 print(text, flush=True)
 
     def say(self, text: str) -> None:
-        """Tell a person something."""
+        """Print a message."""
         self._print(text, "")
 
     def warn(self, text: str) -> None:
-        """Tell a person of something that may need care."""
+        """Print a warning."""
         self._print(text, "yellow")
 
-    def complain(self, error: LumaError | str) -> None:
-        """Tell a person what went wrong, and what to do."""
+    def print_error(self, error: LumaError | str) -> None:
+        """Print an error, with advice."""
         advice = None
         if isinstance(error, LumaError):
-            advice = advice_on(error, settle=self.settle)
+            advice = advice_on(error, settle_command=self.settle_command)
         self._print(f"{error} {advice}" if advice else str(error), "red")
 
-    def list_problems(self, error: ManifestError) -> None:
-        """Tell what is wrong with a file: a line for each problem, and an object for a script.
+    def print_problems(self, error: ManifestError) -> None:
+        """Print the problems of a file: a line for each and, for scripts, an object for each.
 
         Raises:
-            BrokenPipeError: nobody reads the objects.
+            BrokenPipeError: stdout is a pipe without a reader.
 
         """
         for line in str(error).split("\n"):
@@ -122,56 +123,57 @@ class Terminal:
 
     @property
     def can_ask(self) -> bool:
-        """Whether a person reads questions, and can answer them."""
-        return _is_terminal(sys.stdin) and self._console.is_terminal
+        """`True` if a person can read questions and answer them."""
+        return is_terminal(sys.stdin) and self._console.is_terminal
 
     def ask(self, question: str) -> bool:
-        """Ask a person a question, and return whether the answer is yes.
+        """Return `True` if a person answers yes to a question.
 
         Raises:
             KeyboardInterrupt: the answer is Ctrl-C.
 
         """
-        with raising():
+        with interruptible_input() as wait_for_input:
             self._console.print(Text(f"{clean(question)} [y/N] ", "bold"), soft_wrap=True, end="")
-            _await_input()
+            wait_for_input()
             return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    def say_interrupted(self) -> None:
-        """Tell what goes on without us, and how it is taken up again."""
-        if self.go_on:
-            self.warn(f"Left at once; nothing is lost. To go on: {self.go_on}")
-            self.go_on = None
+    def print_interrupted(self) -> None:
+        """Print that the command was interrupted, and the commands that resume its jobs."""
+        if self.continue_command:
+            self.warn(f"Stopped at once; nothing is lost. To continue: {self.continue_command}")
+            self.continue_command = None
             return
         self.warn("Interrupted.")
-        commands = list(dict.fromkeys(self.take_up.values()))
-        if len(commands) > _MOST_COMMANDS and self.take_up_all:
-            self.say(f"{len(commands)} jobs go on at the server. To take them up again:")
-            commands = [self.take_up_all]
+        commands = list(dict.fromkeys(self.resume_commands.values()))
+        if len(commands) > _MAX_COMMANDS and self.resume_all_command:
+            self.say(f"{len(commands)} jobs continue at the server. To resume them:")
+            commands = [self.resume_all_command]
         elif commands:
-            subject = "The job goes" if len(commands) == 1 else "The jobs go"
-            self.say(f"{subject} on at the server. To take up again:")
-        elif self.take_up_submission:
-            self.say("If the job was accepted, it goes on at the server. To take it up again:")
-            commands = [self.take_up_submission]
+            is_one = len(commands) == 1
+            subject = "The job continues" if is_one else "The jobs continue"
+            self.say(f"{subject} at the server. To resume {'it' if is_one else 'them'}:")
+        elif self.resume_submission_command:
+            self.say("If the job was accepted, it continues at the server. To resume it:")
+            commands = [self.resume_submission_command]
         for command in commands:
             self._print(f"  {command}", "")
 
-    def say_how_to_go_on(self) -> None:
-        """Tell what to type to go on with a batch that is left, once."""
-        if self.go_on:
-            self.say(f"To go on: {self.go_on}")
-            self.go_on = None
+    def print_continue_command(self) -> None:
+        """Print the command that continues an unfinished batch, once."""
+        if self.continue_command:
+            self.say(f"To continue: {self.continue_command}")
+            self.continue_command = None
 
-    def last_words(self) -> str:
-        """Return what is written to a terminal when the process ends at once."""
+    def exit_message(self) -> str:
+        """Return the text to write before the process exits without clean-up."""
         cursor = "\x1b[?25h" if self._console.is_terminal else ""  # a display may have hidden it
-        how = f" To go on: {clean(self.go_on)}" if self.go_on else ""
-        return f"{cursor}\nEnded at once. What was just sent may be uncertain now.{how}\n"
+        how = f" To continue: {clean(self.continue_command)}" if self.continue_command else ""
+        return f"{cursor}\nExited at once. Submissions in flight may be uncertain now.{how}\n"
 
     @contextmanager
-    def log(self) -> Iterator[None]:
-        """Show what the library logs: warnings as lines, passing trouble below the progress."""
+    def showing_log(self) -> Iterator[None]:
+        """Show log messages in a context: warnings as lines, retries below the display."""
         logger, handler = logging.getLogger("luma_async"), _LogHandler(self)
         level = logger.level
         logger.addHandler(handler)
@@ -182,10 +184,10 @@ class Terminal:
             logger.setLevel(level)
             logger.removeHandler(handler)
 
-    def remark(self, text: str) -> None:
-        """Show something that matters for a moment only."""
+    def show_note(self, text: str) -> None:
+        """Show a text below the display for some seconds, if there is a display."""
         if self._display is not None:
-            self._display.remark(text)
+            self._display.show_note(text)
 
     @contextmanager
     def _showing(self, display: Display) -> Iterator[None]:
@@ -201,35 +203,19 @@ class Terminal:
         self._console.print(Text(indent + clean(text.lstrip(" ")), style), soft_wrap=True)
 
 
-def _shown(plain: str | Path | Sequence[str]) -> str:
+def _printable(plain: str | Path | Sequence[str]) -> str:
     if isinstance(plain, Path):
-        return clean(str(plain)) if _is_terminal(sys.stdout) else str(plain)
+        return clean(str(plain)) if is_terminal(sys.stdout) else str(plain)
     return "\n".join(map(clean, [plain] if isinstance(plain, str) else plain))
 
 
-def _await_input() -> None:
-    """Return when there is something to read.
-
-    A signal that comes just before a read would not interrupt it, so that signals are looked at
-    every now and then.
-    """
-    with suppress(OSError, ValueError):  # it has no file, or none of a kind that can be watched
-        while not select.select([sys.stdin], [], [], 0.2)[0]:
-            pass
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person looks at it; a closed one is `None`."""
-    return stream is not None and stream.isatty()
-
-
 class _Console(Console):
-    """The error output, which nobody may be reading any more."""
+    """Console on stderr that survives a closed pipe."""
 
     def on_broken_pipe(self) -> None:
-        """Say nothing more, and let what is on its way go on."""
+        """Print nothing more, and let the command go on instead of raising SystemExit."""
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        discard_stderr()
 
 
 class _LogHandler(logging.Handler):
@@ -241,5 +227,5 @@ class _LogHandler(logging.Handler):
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
             self._terminal.warn(text)
-        elif _PASSING_TROUBLE in text:
-            self._terminal.remark(text)
+        elif _RETRY_MESSAGE.search(text):
+            self._terminal.show_note(text)

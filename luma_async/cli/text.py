@@ -1,4 +1,8 @@
-"""Text of strangers, made fit for a terminal."""
+"""Sanitise text for a terminal, and format sizes and durations.
+
+Prompts, ids and error messages come from users and servers. Printed as they are, their control
+characters could move the cursor, hide text or forge lines.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +20,32 @@ _SEQUENCES = re.compile(
 _SPACES = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_HALVES = re.compile(r"[\ud800-\udfff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    r"""Return a text as one line that neither moves the cursor nor turns other text around.
+    r"""Return a text as one line without characters that control a terminal.
 
-    Line breaks become blanks, escape sequences and control characters are left out, and what
-    changes the direction of writing is shown as an escape (`\u202e`).
+    Line breaks become blanks. Escape sequences and control characters are removed. Characters that
+    change the direction of writing become visible escapes (`\u202e`), and lone surrogates become
+    replacement characters.
     """
     text = _SPACES.sub(" ", _SEQUENCES.sub("", text))
     text = _DIRECTIONS.sub(lambda match: f"\\u{ord(match[0]):04x}", _CONTROLS.sub("", text))
-    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def megabytes(count: int) -> str:
-    """Return a number of bytes for people."""
+def format_megabytes(count: int) -> str:
+    """Return a number of bytes in megabytes, with their unit."""
     return f"{count / 1e6:.1f} MB"
 
 
-def clock(seconds: float) -> str:
-    """Return a duration for people."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes and seconds, or hours, minutes and seconds.
+
+    >>> [format_duration(seconds) for seconds in (7.25, 90, 5400)]
+    ['7.2 s', '1:30', '1:30:00']
+    """
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)

@@ -30,7 +30,7 @@ import pytest
 
 from luma_async import LumaClient
 from luma_async.cli import main
-from luma_async.cli.interruption import ENDS
+from luma_async.cli.interruption import TERMINATION_SIGNALS
 from luma_async.simulator import Fault, Simulator
 
 KEY = "sk-a-key-that-must-never-be-seen"
@@ -78,7 +78,7 @@ class Shell:
 
     def run(self, *arguments: str, stdin: str = "") -> Done:
         """Run a command to its end in this process, where it has a second less to load."""
-        handlers = {number: signal.getsignal(number) for number in ENDS}
+        handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
         encoding = self.more.get("PYTHONIOENCODING", "utf-8")
         with (
             patch.dict(os.environ, self.environment, clear=True),
@@ -101,7 +101,7 @@ class Shell:
         """Run a command in this process on a terminal; return its exit code and what was shown."""
         screen, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        handlers = {number: signal.getsignal(number) for number in ENDS}
+        handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
         shown: list[bytes] = []
         reader = threading.Thread(target=_read_to_end, args=(screen, shown))
         reader.start()
@@ -207,7 +207,7 @@ class Shell:
 
 def _heed_signals(ignored: Sequence[int]) -> None:
     """Do or undo what a shell does to its background jobs (SIGINT), and nohup (SIGHUP)."""
-    for number in (signal.SIGINT, *ENDS):
+    for number in (signal.SIGINT, *TERMINATION_SIGNALS):
         signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 
 

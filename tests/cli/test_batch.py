@@ -21,7 +21,7 @@ import av
 import pytest
 
 from luma_async import SQLJournal
-from luma_async.cli.batch_run import Order, command
+from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.connection import Connection
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
@@ -171,7 +171,7 @@ def test_ctrl_c_once_waits_and_twice_leaves(tmp_path: Path) -> None:
         with shell(sim, tmp_path).started(*batch) as once:
             wait_for(lambda: len(sim.ledger.jobs) == 5)
             once.send_signal(signal.SIGINT)
-            line_with(once.stderr, "No more is submitted; ")
+            line_with(once.stderr, "No more rows are submitted; ")
             sim.faults.clear()
             told, said = once.communicate(timeout=PATIENCE)
         taken = len(sim.ledger.jobs)
@@ -179,13 +179,13 @@ def test_ctrl_c_once_waits_and_twice_leaves(tmp_path: Path) -> None:
         with shell(sim, tmp_path).started(*batch) as twice:
             wait_for(lambda: len(sim.ledger.jobs) == 10)
             twice.send_signal(signal.SIGINT)
-            line_with(twice.stderr, "No more is submitted; ")
+            line_with(twice.stderr, "No more rows are submitted; ")
             twice.send_signal(signal.SIGINT)
             _, said_2 = twice.communicate(timeout=PATIENCE)
 
     assert (once.returncode, twice.returncode) == (130, 130)
     assert len(told.splitlines()) == taken == 5
-    assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said_2
+    assert "Stopped at once; nothing is lost. To continue: luma-async batch rows.csv" in said_2
     assert "Traceback" not in said + said_2
 
 
@@ -217,7 +217,7 @@ def test_the_end_of_a_service_leaves_at_once(tmp_path: Path) -> None:
             _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
-    assert "Left at once; nothing is lost. To go on: luma-async batch rows.csv" in said
+    assert "Stopped at once; nothing is lost. To continue: luma-async batch rows.csv" in said
     assert "cat-0" in (tmp_path / "rows" / "gallery.html").read_text("utf-8")
     assert "Traceback" not in said
 
@@ -286,7 +286,7 @@ def test_a_dry_run_tells_what_is_still_to_do(tmp_path: Path) -> None:
     plan = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run", "--limit-jobs", "1")
 
     assert [line.partition(":")[0] for line in plan.stdout.splitlines()] == ["cat-1", "cat-3"]
-    assert "4 rows: 2 have ended, 2 would be run, at most 1 of them paid for." in plan.stderr
+    assert "4 rows: 2 have ended, 2 would be run, at most 1 of them as new jobs." in plan.stderr
 
 
 def test_a_limit_is_kept(tmp_path: Path) -> None:
@@ -347,11 +347,11 @@ def test_the_summary_says_how_uncertain_rows_are_settled(tmp_path: Path) -> None
 
         assert len(sim.ledger.jobs) == 4 + 1
     settle = "luma-async settle '--journal=my cats/jobs.db'"
-    look = "3 rows are uncertain. Look for them in your gateway's list of tasks; if none is there"
+    look = "3 rows are uncertain. Look for their jobs in your gateway's list of tasks. If none is there"
     assert said == [
         "4 rows: 1 done, 3 uncertain.",
         f"{look}: {settle} --all --resubmit",
-        f"If some are, name these first, in lines KEY ID: {settle} --ids FILE",
+        f"If some are there, settle these first, with a file of lines KEY ID: {settle} --ids FILE",
         "Gallery: my cats/gallery.html",
     ]
     assert [each.returncode for each in (accepted, rest, last)] == [0, 0, 0]
@@ -368,10 +368,10 @@ def test_one_uncertain_row_is_named(tmp_path: Path) -> None:
         done = shell(sim, tmp_path).run("batch", "rows.csv")
 
     key = shlex.quote("it's")
-    look = "1 row is uncertain. Look for it in your gateway's list of tasks; if it is not there"
+    look = "1 row is uncertain. Look for its job in your gateway's list of tasks. If the job is not there"
     assert summary_of(done)[1:3] == [
         f"{look}: luma-async settle --journal=rows/jobs.db {key} --resubmit",
-        f"If it is, name its task: luma-async settle --journal=rows/jobs.db {key} --id ID",
+        f"If it is there, with the id ID: luma-async settle --journal=rows/jobs.db {key} --id ID",
     ]
 
 
@@ -385,7 +385,7 @@ def test_in_a_journal_of_many_only_the_rows_of_the_batch_are_named(tmp_path: Pat
 
     settle = "luma-async settle --journal=ours.db cat-0 cat-1 --resubmit"
     page = re.sub("<.*?>", "", (tmp_path / "rows" / "gallery.html").read_text("utf-8"))
-    assert summary_of(done)[1].endswith(f"if none is there: {settle}")
+    assert summary_of(done)[1].endswith(f"If none is there: {settle}")
     assert settle in page
     assert "--all" not in page
 
@@ -406,12 +406,12 @@ def test_uncertain_rows_are_sent_once_more_where_that_is_asked_for(tmp_path: Pat
         nothing = shell(sim, tmp_path).run("batch", "rows.csv", "--retry-uncertain")
 
         assert len(sim.ledger.jobs) == 3 + 2
-    assert "Uncertain rows among these: 2. They are not sent again until" in kept.stderr
-    assert "Uncertain rows among these: 2. They would be sent once more" in planned.stderr
+    assert "Uncertain rows among these: 2. They are not submitted again until" in kept.stderr
+    assert "Uncertain rows among these: 2. They would be submitted again" in planned.stderr
     for done in (limited, last, nothing):
-        assert "are sent once more, and may be paid for twice" in done.stderr.splitlines()[0]
-    assert "1 uncertain row was sent once more, and may be paid for twice." in last.stderr
-    assert "was sent once more" not in nothing.stderr
+        assert "are submitted again, and may be paid for twice" in done.stderr.splitlines()[0]
+    assert "1 uncertain row was submitted again, and may be paid for twice." in last.stderr
+    assert "was submitted again" not in nothing.stderr
     assert "3 rows: 3 done." in last.stderr
 
 
@@ -426,7 +426,7 @@ def test_an_empty_account_says_how_to_go_on(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Top up the account" in problem
     assert go_on == (
-        "Once the account is topped up, go on: "
+        "Once the account is topped up, continue: "
         "luma-async batch rows.csv '--rejection-code=no channel' --max-tasks=2"
     )
 
@@ -582,7 +582,7 @@ def test_results_without_their_journal_are_not_paid_for_again(tmp_path: Path) ->
 
         assert len(sim.ledger.jobs) == 2
     assert refused.returncode == 1
-    assert f"the journal that knows it is not at {tmp_path}/rows/jobs.db" in refused.stderr
+    assert f"its journal was not found at {tmp_path}/rows/jobs.db" in refused.stderr
     assert found.returncode == 1
     assert "1 done, 1 uncertain" in found.stderr
 
@@ -636,10 +636,10 @@ def test_no_key_becomes_the_name_of_a_row(tmp_path: Path) -> None:
 
 def test_commands_that_are_told_name_no_password(tmp_path: Path) -> None:
     """They stand in the gallery, which is shown around."""
-    order = Order(tmp_path / "-rows.csv", tmp_path / "out", 20, 4, 7, retry_failed=False)
+    options = BatchOptions(tmp_path / "-rows.csv", tmp_path / "out", limit_jobs=7)
     connection = Connection(None, "postgresql://me:secret@host/jobs?password=secret")
 
-    told = [command(connection, order), connection.journal_command("settle")]
+    told = [options.continue_command(connection), connection.journal_command("settle")]
 
     assert not any("secret" in each for each in told)
     assert "--limit-jobs=7" in told[0]

@@ -44,8 +44,8 @@ def test_a_journal_that_would_be_in_a_home_folder(
     """Without one, the error says how to name another place, and nothing is submitted."""
     done = no_home.run(*arguments)
 
-    assert "There is no home folder" in done.stderr
-    assert "--journal, or LUMA_JOURNAL" in done.stderr
+    assert "there is no home folder" in done.stderr
+    assert "--journal or LUMA_JOURNAL" in done.stderr
     assert done.returncode != 0
 
 
@@ -58,7 +58,7 @@ def test_a_relative_place_is_fixed_at_the_beginning(
 
     assert connection.journal_place == str(tmp_path / "jobs.db")
     assert not connection.journal_is_there
-    with pytest.raises(JournalError, match=r"There is no journal at .*jobs\.db"):
+    with pytest.raises(JournalError, match=r"Journal not found: .*jobs\.db"):
         _ = connection.journal_that_exists
 
 

@@ -92,7 +92,7 @@ def test_the_demo_leaves_what_is_not_its_own_alone(tmp_path: Path) -> None:
     done = Shell(tmp_path).run("demo", "--folder", ".")
 
     assert done.returncode == 2
-    assert "holds something else than a demo" in done.stderr
+    assert "holds other files than those of a demo" in done.stderr
     assert (tmp_path / "jobs.db").read_bytes() == b"paid"
 
 
@@ -103,12 +103,12 @@ def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
         line_with(process.stderr, "six videos and an extension")
         wait_for((tmp_path / "videos").exists)
         process.send_signal(signal.SIGINT)
-        line_with(process.stderr, "No more is submitted")
+        line_with(process.stderr, "No more rows are submitted")
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
-    assert "Left at once" in complaints
+    assert "Stopped at once" in complaints
     assert "Traceback" not in complaints
 
 

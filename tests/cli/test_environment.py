@@ -69,7 +69,7 @@ def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LUMA_BASE_URL", " ")
     monkeypatch.delenv("LUMA_JOURNAL", raising=False)
 
-    settings = Settings.here()
+    settings = Settings.load()
 
     assert settings.values == {
         "LUMA_API_KEY": "sk-environment",
@@ -84,7 +84,7 @@ def test_a_file_of_windows_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LUMA_API_KEY", raising=False)
 
-    assert Settings.here().get("LUMA_API_KEY") == "sk-1"
+    assert Settings.load().get("LUMA_API_KEY") == "sk-1"
 
 
 def test_a_folder_of_that_name_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_a_folder_of_that_name_is_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / ".env").mkdir()
     monkeypatch.chdir(tmp_path)
 
-    assert Settings.here().problem is None
+    assert Settings.load().problem is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_commands_that_submit_take_rejection_codes(command: str, tmp_path: Path)
 
     text = " ".join(done.stdout.replace("│", " ").split())
     assert "--rejection-code" in text
-    assert "An error code that this gateway gives only when it did not accept the job." in text
+    assert "Error code that this server returns only if it rejected the job." in text
     assert "LUMA_REJECTION_CODES" in text
 
 

@@ -95,7 +95,7 @@ def test_what_a_key_names_is_paid_for_once(sim: Simulator, tmp_path: Path) -> No
     other = shell.run("generate", "a dog", "--key", "cat")
 
     assert first.stdout == again.stdout
-    assert "is here already" in again.stderr
+    assert "already exists" in again.stderr
     assert (first.returncode, again.returncode, other.returncode) == (0, 0, 2)
     assert "The key 'cat' was used for another request" in other.stderr
     assert len(sim.ledger.jobs) == 1
@@ -157,7 +157,7 @@ def test_nothing_is_paid_for_that_could_not_be_saved(sim: Simulator, tmp_path: P
     taken = shell.run("generate", "a cat", "--output", "cat.mp4")
 
     assert taken.returncode == 2
-    assert "cat.mp4 exists already; nothing was sent. --overwrite" in taken.stderr
+    assert "cat.mp4 already exists; nothing was submitted. --overwrite" in taken.stderr
     assert sim.ledger.jobs == []
 
 
@@ -166,7 +166,7 @@ def test_a_killed_run_is_resumed(sim: Simulator, tmp_path: Path) -> None:
     shell = Shell.at(sim, tmp_path)
     sim.faults.add(HELD_LOOKS)
     with shell.started("generate", "a cat") as process:
-        line_with(process.stderr, "The job is")
+        line_with(process.stderr, "Job id: ")
         process.kill()
         process.wait()
     sim.faults.clear()
@@ -194,7 +194,7 @@ def test_an_interrupted_run_says_how_to_go_on(how: signal.Signals, tmp_path: Pat
     assert results == ""
     assert complaints.splitlines()[-3:] == [
         "Interrupted.",
-        "The job goes on at the server. To take up again:",
+        "The job continues at the server. To resume it:",
         f"  luma-async watch {sim.ledger.jobs[0].id} --base-url={sim.url}",
     ]
 
@@ -254,6 +254,9 @@ def test_an_uncertain_submission_says_how_it_is_settled(
 
     assert done.returncode == 1
     assert (settled.returncode, again.returncode) == (0, 1)
-    assert settled.stdout == f"{key} runs as {sim.ledger.jobs[0].id}.\n"
+    assert settled.stdout == f"{key}: accepted as {sim.ledger.jobs[0].id}\n"
     assert f"{key!r} is running" in again.stderr
-    assert "1 job. See `luma-async jobs --state uncertain '--journal=my jobs.db'`" in resumed.stderr
+    assert (
+        "Uncertain: 1 job. See `luma-async jobs --state uncertain '--journal=my jobs.db'`"
+        in resumed.stderr
+    )

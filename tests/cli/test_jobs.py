@@ -59,7 +59,7 @@ def test_an_uncertain_job_is_settled(tmp_path: Path) -> None:
     running = luma("jobs", "--state", "running", "--json", journal=place)
 
     assert (unsaid.returncode, settled.returncode, again.returncode) == (2, 0, 1)
-    assert settled.stdout == "dog runs as job-1.\n"
+    assert settled.stdout == "dog: accepted as job-1\n"
     assert "'dog' is running" in again.stderr
     assert "job-1" in running.stdout
 
@@ -69,5 +69,5 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     done = luma("jobs", journal=tmp_path / "jobs.db")
 
     assert done.returncode == 1
-    assert "There is no journal at" in done.stderr
+    assert "Journal not found:" in done.stderr
     assert not list(tmp_path.iterdir())

@@ -140,7 +140,7 @@ def test_watching_can_be_interrupted(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert complaints.splitlines() == [
         "Interrupted.",
-        "4 jobs go on at the server. To take them up again:",
+        "4 jobs continue at the server. To resume them:",
         f"  luma-async watch {' '.join(ids)}",
     ]
 

@@ -87,14 +87,14 @@ def test_a_prompt_may_look_like_an_option_for_a_key(tmp_path: Path) -> None:
 
 BAD_USAGE = [
     (["generate", "a cat", "--aspect-ratio", "5:4"], "aspect_ratio: '5:4' is not valid"),
-    (["generate", "a cat", "--extra", "[7]"], "extra: is no JSON object"),
+    (["generate", "a cat", "--extra", "[7]"], "extra: must be a JSON object"),
     (
         ["generate", "a cat", "--base-url", "gateway"],
         "base_url must look like https://host[/prefix], got 'gateway'",
     ),
     (["generate", "a cat", "--no-wait", "--output", "x"], "contradict each other"),
     (["extend", "some-id", "more", "--loop"], "No such option"),
-    (["jobs", "--state", "lazy"], "state: 'lazy' is none; allowed: submitting"),
+    (["jobs", "--state", "lazy"], "state: must be one of submitting"),
 ]
 
 
@@ -118,7 +118,7 @@ def test_a_journal_that_cannot_be_is_told(tmp_path: Path) -> None:
     done = Shell(tmp_path, url=NOWHERE).run("generate", "a cat", "--journal", "file/jobs.db")
 
     assert done.returncode == 1
-    assert "Nothing was submitted. Name another place: --journal" in done.stderr
+    assert "Nothing was submitted. Choose another place with --journal" in done.stderr
 
 
 def test_help_tells_the_exit_codes(tmp_path: Path) -> None:

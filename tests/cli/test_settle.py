@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from luma_async import InvalidRequestError, SQLJournal
-from luma_async.cli.age import age_of, seconds_of
+from luma_async.cli.age import format_age, parse_age
 from luma_async.journal import Entry, EntryState
 from tests.cli.commands import Shell
 from tests.journal.databases import counted_commits
@@ -69,10 +69,8 @@ def test_several_keys_are_freed_at_once(tmp_path: Path) -> None:
     assert "Nothing was settled" in wrong.stderr
     assert "'nobody' is not in the journal" in wrong.stderr
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        f"{key} is free: asked for again, it is submitted." for key in "ab"
-    ]
-    assert done.stderr == "2 jobs are settled: 0 by id, 2 free.\n"
+    assert done.stdout.splitlines() == [f"{key}: rejected, may be submitted again" for key in "ab"]
+    assert done.stderr == "2 jobs settled: 0 accepted, 2 rejected.\n"
     assert jobs(shell) == {"c": UNCERTAIN}
 
 
@@ -111,8 +109,8 @@ def test_a_script_must_say_yes(tmp_path: Path) -> None:
     done = shell.run("settle", "--all", "--resubmit")
 
     assert done.returncode == 2
-    assert "2 uncertain jobs would be free to be submitted again" in done.stderr
-    assert "--dry-run, then say --yes" in done.stderr
+    assert "2 uncertain jobs would be marked rejected" in done.stderr
+    assert "--dry-run, then confirm with --yes" in done.stderr
     assert len(jobs(shell)) == 2
 
 
@@ -133,7 +131,7 @@ def test_a_person_is_asked(
     assert ended == code
     assert "a  1 h 36 min ago  a cat, a" in shown
     assert "is paid for twice: look for them in your gateway's list of tasks first" in shown
-    assert "Free 2 uncertain jobs to be submitted again? [y/N]" in shown
+    assert "Mark 2 uncertain jobs rejected, to be submitted again? [y/N]" in shown
     assert "Traceback" not in shown
     assert len(jobs(shell)) == left
 
@@ -181,9 +179,9 @@ def test_what_jobs_prints_can_be_filled_in_and_read_again(tmp_path: Path) -> Non
     again = shell.run("settle", "--ids", "-", stdin=json.dumps(filled[0]))
 
     assert unsaid.returncode == 2
-    assert "standard input:2: 'b' has no id; --resubmit frees" in unsaid.stderr
+    assert "standard input:2: 'b' has no id; --resubmit marks" in unsaid.stderr
     assert (done.returncode, again.returncode) == (0, 0)
-    assert done.stderr == "2 jobs are settled: 1 by id, 1 free.\n"
+    assert done.stderr == "2 jobs settled: 1 accepted, 1 rejected.\n"
     assert jobs(shell) == {"a": ("running", "job-1")}
 
 
@@ -219,7 +217,7 @@ def test_every_bad_line_is_named_and_nothing_is_settled(tmp_path: Path) -> None:
     assert "has no id" in said["2"]
     assert "found 3 cells" in said["3"]
     assert said["8"] == "'nobody' is not in the journal"
-    assert said["9"] == "'a' is in line 1, too"
+    assert said["9"] == "'a' is already in line 1"
     assert said["10"] == "task job-9 belongs to 'd', not to 'c'"
     assert said["11"] == "task job-1 belongs to 'a', not to 'b'"
     assert said["12"] == "'d' is running"
@@ -229,18 +227,18 @@ def test_every_bad_line_is_named_and_nothing_is_settled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "one of these three is needed"),
-        (["--resubmit"], "one of these three is needed"),
-        (["a"], "say either --id ID or --resubmit"),
-        (["a", "--id", "x", "--resubmit"], "say either --id ID or --resubmit"),
-        (["a", "b", "--id", "x"], "--id is for one key"),
-        (["--all", "--id", "x"], "--id is for one key"),
-        (["a", "--all", "--resubmit"], "one of these three is needed"),
-        (["--ids", "-", "--id", "x"], "--ids has the ids"),
-        (["--ids", "-", "--prefix", "x"], "one of these three is needed"),
+        ([], "exactly one of these is needed"),
+        (["--resubmit"], "exactly one of these is needed"),
+        (["a"], "either --id ID or --resubmit is needed"),
+        (["a", "--id", "x", "--resubmit"], "either --id ID or --resubmit is needed"),
+        (["a", "b", "--id", "x"], "--id can be used with one job key only"),
+        (["--all", "--id", "x"], "--id can be used with one job key only"),
+        (["a", "--all", "--resubmit"], "exactly one of these is needed"),
+        (["--ids", "-", "--id", "x"], "--id cannot be used together with --ids"),
+        (["--ids", "-", "--prefix", "x"], "exactly one of these is needed"),
         (["--ids", "nowhere.txt"], "nowhere.txt cannot be read: No such file"),
-        (["--older-than", "2", "--resubmit"], "'2' is not an age"),
-        (["--older-than", "soon", "--resubmit"], "'soon' is not an age"),
+        (["--older-than", "2", "--resubmit"], "got '2'"),
+        (["--older-than", "soon", "--resubmit"], "got 'soon'"),
     ],
 )
 def test_what_contradicts_itself_is_bad_usage(
@@ -270,7 +268,7 @@ def test_a_thousand_jobs_take_few_transactions(tmp_path: Path) -> None:
     assert len(commits) < 50
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1000
-    assert done.stderr == "1,000 jobs are settled: 1,000 by id, 0 free.\n"
+    assert done.stderr == "1,000 jobs settled: 1,000 accepted, 0 rejected.\n"
 
 
 def test_where_nothing_is_uncertain_there_is_nothing_to_ask(tmp_path: Path) -> None:
@@ -320,19 +318,19 @@ def test_uncertain_jobs_are_listed_as_a_gateway_lists_them(tmp_path: Path) -> No
 )
 def test_ages_are_written_as_people_do(text: str, seconds: float) -> None:
     """A number and a unit."""
-    assert seconds_of(text) == seconds
+    assert parse_age(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2 weeks", "1e9d", "nan d", "9" * 400 + "d"])
 def test_what_is_not_an_age_is_refused(text: str) -> None:
     """Without a unit nobody knows how much it is."""
-    with pytest.raises(InvalidRequestError, match="is not an age"):
-        seconds_of(text)
+    with pytest.raises(InvalidRequestError, match="must be a number and a unit"):
+        parse_age(text)
 
 
 def test_ages_are_told_in_their_largest_units() -> None:
     """As `luma-async jobs` has them."""
-    told = [age_of(seconds) for seconds in (-3, 0.4, 59.9, 60, 3599, 3600, 86399, 86400, 1e6)]
+    told = [format_age(seconds) for seconds in (-3, 0.4, 59.9, 60, 3599, 3600, 86399, 86400, 1e6)]
 
     assert told == [
         *("0 s", "0 s", "59 s", "1 min", "59 min"),

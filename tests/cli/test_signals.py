@@ -45,7 +45,7 @@ def test_a_command_behind_an_ampersand_can_be_ended(
         with Shell.at(sim, folder).started(*command, ignored=AS_BACKGROUND_JOB) as process:
             match command[0]:
                 case "generate":
-                    line_with(process.stderr, "The job is ")
+                    line_with(process.stderr, "Job id: ")
                 case "watch":
                     line_with(process.stdout, "pending")
                 case _:
@@ -120,16 +120,16 @@ def test_three_times_ctrl_c_ends_at_once(folder: Path) -> None:
         with Shell.at(sim, folder).started("batch", "rows.csv") as process:
             wait_for(lambda: len(sim.ledger.jobs) == 2)
             process.send_signal(signal.SIGINT)
-            line_with(process.stderr, "No more is submitted; ")
+            line_with(process.stderr, "No more rows are submitted; ")
             process.send_signal(signal.SIGINT)
-            line_with(process.stderr, "Leaving, once what was just sent has its answer.")
+            line_with(process.stderr, "Exiting as soon as the submissions in flight are answered.")
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert said == (
-        "\nEnded at once. What was just sent may be uncertain now. "
-        "To go on: luma-async batch rows.csv\n"
+        "\nExited at once. Submissions in flight may be uncertain now. "
+        "To continue: luma-async batch rows.csv\n"
     )
 
 
@@ -140,16 +140,16 @@ def test_a_batch_that_is_left_while_it_closes_says_how_to_go_on(folder: Path) ->
         with Shell.at(sim, folder).started("batch", "rows.csv") as process:
             wait_for(lambda: len(sim.ledger.jobs) == 2)
             process.send_signal(signal.SIGINT)
-            line_with(process.stderr, "No more is submitted; ")
+            line_with(process.stderr, "No more rows are submitted; ")
             process.send_signal(signal.SIGTERM)
-            line_with(process.stderr, "Leaving, once what was just sent has its answer.")
+            line_with(process.stderr, "Exiting as soon as the submissions in flight are answered.")
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGHUP)
             sim.faults.clear()
             _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
-    assert said.count("To go on: luma-async batch rows.csv\n") == 1
+    assert said.count("To continue: luma-async batch rows.csv\n") == 1
 
 
 def test_a_batch_that_was_stopped_says_how_to_go_on(folder: Path) -> None:
@@ -160,10 +160,10 @@ def test_a_batch_that_was_stopped_says_how_to_go_on(folder: Path) -> None:
         with Shell.at(sim, folder).started(*batch) as process:
             wait_for(lambda: len(sim.ledger.jobs) == 1)
             process.send_signal(signal.SIGINT)
-            line_with(process.stderr, "No more is submitted; ")
+            line_with(process.stderr, "No more rows are submitted; ")
             sim.faults.clear()
             _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "To go on: luma-async batch rows.csv --max-tasks=1"
+    assert said.splitlines()[-1] == "To continue: luma-async batch rows.csv --max-tasks=1"
     assert len(sim.ledger.jobs) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from luma_async import ConfigurationError
-from luma_async.cli.target import Output
+from luma_async.cli.target import DownloadTarget
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_folder_is_told_from_a_file(
     (tmp_path / "there.d").mkdir()
     (tmp_path / "file").write_text("")
 
-    assert Output(place=place).is_folder is is_folder
+    assert DownloadTarget(place=place).is_folder is is_folder
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_a_folder_is_told_from_a_file(
     [
         ("new/folder/", None),
         ("new/cat.mp4", None),
-        ("file", "file exists already"),
-        ("file/videos/", "file is no folder"),
+        ("file", "file already exists"),
+        ("file/videos/", "file is not a folder"),
     ],
 )
 def test_a_place_is_looked_at_before_anything_is_paid_for(
@@ -51,14 +51,14 @@ def test_a_place_is_looked_at_before_anything_is_paid_for(
     (tmp_path / "file").write_text("")
 
     if problem is None:
-        Output(place=place).check()
+        DownloadTarget(place=place).check()
     else:
         with pytest.raises(ConfigurationError, match=problem):
-            Output(place=place).check()
+            DownloadTarget(place=place).check()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_one_file_holds_no_two_videos() -> None:
     """A folder is asked for."""
     with pytest.raises(ConfigurationError, match="--output cat/"):
-        Output(place="cat.mp4").check_holds_many()
+        DownloadTarget(place="cat.mp4").check_holds_many()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luma_async.cli.text import clean, clock
+from luma_async.cli.text import clean, format_duration
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,8 @@ def test_much_text_takes_little_time() -> None:
 
 def test_durations_are_told_as_people_do() -> None:
     """Seconds, then minutes, then hours."""
-    assert [clock(seconds) for seconds in (1.26, 75, 3725)] == ["1.3 s", "1:15", "1:02:05"]
+    assert [format_duration(seconds) for seconds in (1.26, 75, 3725)] == [
+        "1.3 s",
+        "1:15",
+        "1:02:05",
+    ]

@@ -1,1 +1,1 @@
-"""Commands, each in a module that is named as it is typed."""
+"""Commands of `luma-async`, one module for each, named as typed."""

@@ -1,40 +1,89 @@
-"""`luma-async download`: the files of jobs."""
+"""`luma-async download`: download a file of each job."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.follower import Follower, side_by_side
-from luma_async.cli.target import Output
-from luma_async.cli.terminal import Terminal
-from luma_async.errors import LumaError
+from luma_async.cli.options import (
+    AllowPrivateMedia,
+    AsJSON,
+    BaseURL,
+    FileKind,
+    JobIds,
+    Journal,
+    MaxDownloadBytes,
+    MinDownloadSpeed,
+    OutputPath,
+    Overwrite,
+    WatermarkWithAlias,
+    WhatFile,
+)
+
+if TYPE_CHECKING:
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.target import DownloadTarget
+    from luma_async.cli.terminal import Terminal
+    from luma_async.errors import LumaError
 
 
-async def download(
-    terminal: Terminal, connection: Connection, ids: Sequence[str], output: Output
+def download(
+    ids: JobIds,
+    *,
+    output: OutputPath = None,
+    what: WhatFile = FileKind.VIDEO,
+    watermark: WatermarkWithAlias = False,
+    overwrite: Overwrite = False,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Download a file of each job once the job is completed, and print the file's path."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.download_limits import DownloadLimits
+    from luma_async.cli.program import run
+    from luma_async.cli.target import target_of
+
+    target = target_of(output, what=what.value, watermark=watermark, overwrite=overwrite)
+    limits = DownloadLimits(
+        max_bytes=max_download_bytes,
+        min_speed=min_download_speed,
+        allow_private=allow_private_media,
+    )
+    connection = Connection(base_url, journal, downloads=limits)
+    run(lambda terminal: download_files(terminal, connection, ids, target), as_json=as_json)
+
+
+async def download_files(
+    terminal: Terminal, connection: Connection, ids: Sequence[str], target: DownloadTarget
 ) -> ExitCode:
-    """Download a file of each job, waiting for those that are not done, and print their paths.
+    """Wait for each job to end, download its file, and print the file's path.
 
     Raises:
-        LumaError: there is no key, no such journal, or no place for so many.
+        LumaError: the API key or a setting is not valid, the journal was not found, or the target
+            is one file for several jobs.
 
     """
+    from luma_async.cli.follower import Follower, run_concurrently
+
     unique = list(dict.fromkeys(ids))
     if len(unique) > 1:
-        output.check_holds_many()
+        target.check_holds_many()
     errors: list[LumaError | None] = []
-
-    async def fetch(id: str, follower: Follower) -> None:
-        report = await follower.find(id, board.add(id))
-        errors.append(report.error)
-        if report.error is not None:
-            terminal.complain(report.error)
-        terminal.result(report.file or "", report.fields)
-
     async with connection.client_that_watches() as luma:
         with terminal.board(stays=False) as board:
-            follower = Follower(luma, terminal, board, connection, output=output)
-            await side_by_side(fetch(id, follower) for id in unique)
+            follower = Follower(luma, terminal, board, connection, target=target)
+
+            async def fetch(id: str) -> None:
+                report = await follower.find(id, board.add(id))
+                errors.append(report.error)
+                if report.error is not None:
+                    terminal.print_error(report.error)
+                terminal.result(report.file or "", report.fields)
+
+            await run_concurrently(fetch(id) for id in unique)
     return ExitCode.of(errors)

@@ -1,62 +1,113 @@
-"""`luma-async resume`: what the journal knows to be unfinished."""
+"""`luma-async resume`: watch the unfinished jobs of the journal."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import TYPE_CHECKING, Annotated
 
-from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.follower import Follower, side_by_side
-from luma_async.cli.target import Output
-from luma_async.cli.terminal import Terminal
-from luma_async.client import LumaClient
-from luma_async.errors import LumaError
-from luma_async.journal import EntryState
-from luma_async.tasks import VideoTask
+from luma_async.cli.options import (
+    AllowPrivateMedia,
+    AsJSON,
+    BaseURL,
+    Journal,
+    MaxDownloadBytes,
+    MinDownloadSpeed,
+    OutputPath,
+    Overwrite,
+    Watermark,
+    download_option,
+)
+
+if TYPE_CHECKING:
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.target import DownloadTarget
+    from luma_async.cli.terminal import Terminal
+    from luma_async.client import LumaClient
+    from luma_async.errors import LumaError
+    from luma_async.tasks import VideoTask
 
 
-async def resume(terminal: Terminal, connection: Connection, output: Output | None) -> ExitCode:
-    """Watch the journal's unfinished jobs to their ends, and print how each ended.
+def resume(
+    *,
+    download: Annotated[
+        bool, download_option("--download", help="Download the videos; implied by --output.")
+    ] = False,
+    output: OutputPath = None,
+    watermark: Watermark = False,
+    overwrite: Overwrite = False,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Watch all unfinished jobs of the journal until they end."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.download_limits import DownloadLimits
+    from luma_async.cli.program import run
+    from luma_async.cli.target import target_of
+
+    downloads = download or bool(output)
+    target = target_of(output, watermark=watermark, overwrite=overwrite) if downloads else None
+    limits = DownloadLimits(
+        max_bytes=max_download_bytes,
+        min_speed=min_download_speed,
+        allow_private=allow_private_media,
+    )
+    connection = Connection(base_url, journal, downloads=limits)
+    run(lambda terminal: resume_jobs(terminal, connection, target), as_json=as_json)
+
+
+async def resume_jobs(
+    terminal: Terminal, connection: Connection, target: DownloadTarget | None
+) -> ExitCode:
+    """Watch the journal's unfinished jobs until they end, and print the last state of each.
 
     Raises:
-        LumaError: there is no key, or the journal cannot be read.
+        LumaError: the API key or a setting is not valid, or the journal cannot be read.
 
     """
+    from luma_async.cli.follower import Follower, run_concurrently
+
     errors: list[LumaError | None] = []
     if connection.journal_that_exists is None:
-        terminal.say("Nothing to resume: no job was submitted from here yet.")
+        terminal.say("Nothing to resume: there is no journal yet.")
         return ExitCode.DONE
-    terminal.take_up_all = connection.command(
+    terminal.resume_all_command = connection.command(
         "resume",
-        *(["--download", *connection.downloads.typed()] if output else []),
+        *(["--download", *connection.downloads.words()] if target else []),
         journal=connection.journal,
-        output=output.named_place if output else None,
+        output=target.named_place if target else None,
     )
     async with connection.client_that_watches() as luma:
         tasks = await luma.resume()
-        if output is not None and len(tasks) > 1:
-            output.check_holds_many()
+        if target is not None and len(tasks) > 1:
+            target.check_holds_many()
         if not tasks:
             terminal.say("Nothing to resume.")
         with terminal.board(stays=False) as board:
-            follower = Follower(luma, terminal, board, connection, output=output)
+            follower = Follower(luma, terminal, board, connection, target=target)
 
             async def follow(task: VideoTask) -> None:
                 line = board.add(f"{task.id}  {task.generation.prompt or ''}")
-                report = await follower.see_through(task, line)
+                report = await follower.follow(task, line)
                 errors.append(report.error)
                 if report.error is not None:
-                    terminal.complain(report.error)
+                    terminal.print_error(report.error)
                 terminal.result(report.file or report.state_line, report.fields)
 
-            await side_by_side(follow(task) for task in tasks)
-        await _tell_the_rest(luma, terminal, connection)
+            await run_concurrently(follow(task) for task in tasks)
+        await _mention_other_jobs(luma, terminal, connection)
     return ExitCode.of(errors)
 
 
-async def _tell_the_rest(luma: LumaClient, terminal: Terminal, connection: Connection) -> None:
-    """Say which jobs of the journal nobody takes up here."""
+async def _mention_other_jobs(luma: LumaClient, terminal: Terminal, connection: Connection) -> None:
+    """Print how many jobs of the journal are uncertain, and how many are at other servers."""
+    from luma_async.journal import EntryState
+
     if luma.journal is None:
         return
     uncertain = 0
@@ -68,10 +119,10 @@ async def _tell_the_rest(luma: LumaClient, terminal: Terminal, connection: Conne
             elsewhere[entry["server"]] += 1
     if uncertain:
         listed = connection.journal_command("jobs", "--state", "uncertain")
-        terminal.warn(f"Uncertain whether they were taken: {_jobs(uncertain)}. See `{listed}`.")
+        terminal.warn(f"Uncertain: {_jobs(uncertain)}. See `{listed}`.")
     for server, count in elsewhere.items():
         if server != connection.server:
-            terminal.say(f"Unfinished at {server}: {_jobs(count)}. Name it: --base-url {server}")
+            terminal.say(f"Unfinished at {server}: {_jobs(count)}. To resume: --base-url {server}")
 
 
 def _jobs(count: int) -> str:

@@ -1,16 +1,66 @@
-"""`luma-async simulate`: the simulated gateway in a process of its own."""
+"""`luma-async simulate`: serve a simulated gateway."""
 
 from __future__ import annotations
 
-import asyncio
+import os
 from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.terminal import Terminal
-from luma_async.simulator import LogNormal, Simulator, Variant
+from luma_async.cli.options import AsJSON
+
+if TYPE_CHECKING:
+    from luma_async.cli.terminal import Terminal
+
+API_KEY = "LUMA_SIMULATOR_KEY"
+"""Environment variable with the only API key that the simulated gateway accepts."""
 
 
-async def run_simulator(
+def simulate(
+    *,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; 0 for a free one."),
+    ] = 8765,
+    speed: Annotated[
+        float,
+        typer.Option(
+            metavar="N", min=0.01, help="Speed of the simulation: N simulated seconds pass in one."
+        ),
+    ] = 1.0,
+    seconds: Annotated[
+        float,
+        typer.Option(metavar="N", min=0.0, help="Median duration of a job, in simulated seconds."),
+    ] = 60.0,
+    failure_rate: Annotated[
+        float, typer.Option(metavar="N", min=0.0, max=1.0, help="Fraction of jobs that fail.")
+    ] = 0.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Serve a simulated gateway that bills nothing and makes real MP4 files, until Ctrl-C.
+
+    It accepts any API key, or only the one in LUMA_SIMULATOR_KEY if that is set.
+    """
+    from luma_async.cli.program import run
+
+    run(
+        lambda terminal: serve(
+            terminal,
+            host=host,
+            port=port,
+            speed=speed,
+            median=seconds,
+            failure_rate=failure_rate,
+            api_key=os.environ.get(API_KEY) or None,
+        ),
+        as_json=as_json,
+    )
+
+
+async def serve(
     terminal: Terminal,
     *,
     host: str,
@@ -20,7 +70,11 @@ async def run_simulator(
     failure_rate: float,
     api_key: str | None,
 ) -> ExitCode:
-    """Serve until cancelled, having said where."""
+    """Print the gateway's URL, and serve until cancelled."""
+    import asyncio
+
+    from luma_async.simulator import LogNormal, Simulator, Variant
+
     simulator = Simulator(
         host=host,
         port=port,
@@ -30,23 +84,23 @@ async def run_simulator(
         api_key=api_key,
         variant=Variant(estimates=True),
     )
-    key = "any-key" if api_key is None else "the-one-you-gave"
+    shown_key = "any-key" if api_key is None else f"${API_KEY}"
     try:
         await simulator.start()
     except OSError as error:
-        terminal.complain(f"Cannot listen on {host}:{port}: {error.strerror or error}")
+        terminal.print_error(f"Cannot listen on {host}:{port}: {error.strerror or error}")
         return ExitCode.FAILED
     try:
         ledger = f"{simulator.url}/simulator/ledger"
         terminal.result(
             [
-                f"A simulated gateway listens at {simulator.url}",
-                f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={key}",
-                f"  what it took: {ledger}   stop: Ctrl-C",
+                f"Simulated gateway listening at {simulator.url}",
+                f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={shown_key}",
+                f"  accepted jobs: {ledger}   stop: Ctrl-C",
             ],
             {"url": simulator.url, "ledger": ledger},
         )
-        with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
+        with suppress(asyncio.CancelledError):  # Ctrl-C is the normal end
             await asyncio.Event().wait()
     finally:
         await simulator.stop()

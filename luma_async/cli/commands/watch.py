@@ -1,47 +1,69 @@
-"""`luma-async watch`: jobs as they move, to their ends."""
+"""`luma-async watch`: print the state changes of jobs until they end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.follower import Follower, side_by_side
-from luma_async.cli.progress_display import Board
-from luma_async.cli.report import Report
-from luma_async.cli.terminal import Terminal
-from luma_async.errors import LumaError
-from luma_async.generation import Generation
+from luma_async.cli.options import AsJSON, BaseURL, JobIds, Journal
+
+if TYPE_CHECKING:
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.terminal import Terminal
+    from luma_async.errors import LumaError
+    from luma_async.generation import Generation
 
 
-async def watch(terminal: Terminal, connection: Connection, ids: Sequence[str]) -> ExitCode:
-    """Print a line whenever a job is somewhere else.
+def watch(
+    ids: JobIds,
+    *,
+    base_url: BaseURL = None,
+    journal: Journal = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Watch jobs until they end, and print a line whenever a job changes state."""
+    from luma_async.cli.connection import Connection
+    from luma_async.cli.program import run
+
+    connection = Connection(base_url, journal)
+    run(lambda terminal: watch_jobs(terminal, connection, ids), as_json=as_json)
+
+
+async def watch_jobs(terminal: Terminal, connection: Connection, ids: Sequence[str]) -> ExitCode:
+    """Print a line whenever a job changes state.
 
     Raises:
-        LumaError: there is no key, or no such journal.
+        LumaError: the API key or a setting is not valid, or the journal was not found.
 
     """
+    from luma_async.cli.follower import Follower, run_concurrently
+    from luma_async.cli.report import Report
+
     unique = list(dict.fromkeys(ids))
     errors: list[LumaError | None] = []
-    terminal.take_up_all = connection.command("watch", *unique)
+    terminal.resume_all_command = connection.command("watch", *unique)
 
-    async def follow(id: str, follower: Follower, board: Board) -> None:
-        def tell(generation: Generation) -> None:
-            report = Report(id=id, generation=generation)
-            text = report.state_line
-            if report.best_link:
-                text = f"{text}  {report.best_link}"
-            terminal.result(text, report.fields)
-
-        report = await follower.find(id, board.add(id), observe=tell)
-        errors.append(report.error)
-        if report.error is not None:
-            terminal.complain(report.error)
-            if report.seen is None or not report.seen.state.terminal:
-                terminal.result("", report.fields)
+    def print_state(id: str, generation: Generation) -> None:
+        report = Report(id=id, generation=generation)
+        text = report.state_line
+        if report.best_link:
+            text = f"{text}  {report.best_link}"
+        terminal.result(text, report.fields)
 
     async with connection.client_that_watches() as luma:
-        with terminal.board(stays=False, speaks=False) as board:
+        with terminal.board(stays=False, logs_changes=False) as board:
             follower = Follower(luma, terminal, board, connection)
-            await side_by_side(follow(id, follower, board) for id in unique)
+
+            async def follow(id: str) -> None:
+                report = await follower.find(
+                    id, board.add(id), on_change=lambda generation: print_state(id, generation)
+                )
+                errors.append(report.error)
+                if report.error is not None:
+                    terminal.print_error(report.error)
+                    if report.last_generation is None or not report.last_generation.state.terminal:
+                        terminal.result("", report.fields)
+
+            await run_concurrently(follow(id) for id in unique)
     return ExitCode.of(errors)

@@ -1,0 +1,82 @@
+"""Options of a batch, and the commands that continue and settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from luma_async.batch.next_steps import settle_all
+from luma_async.cli.connection import Connection
+from luma_async.cli.download_limits import DownloadLimits
+from luma_async.cli.options import DEFAULT_MAX_DOWNLOADS, DEFAULT_MAX_TASKS
+
+JOURNAL = "jobs.db"
+"""Name of the journal in the output folder, if no other journal is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """Options of `luma-async batch`."""
+
+    manifest: Path
+    folder: Path
+    max_tasks: int = DEFAULT_MAX_TASKS
+    max_downloads: int = DEFAULT_MAX_DOWNLOADS
+    limit_jobs: int | None = None
+    retry_failed: bool = False
+    retry_uncertain: bool = False
+
+    def connection(
+        self,
+        base_url: str | None,
+        journal: str | None,
+        rejection_codes: tuple[str, ...],
+        downloads: DownloadLimits,
+    ) -> Connection:
+        """Return the connection of the batch.
+
+        The default journal is in the output folder, because in one journal for all batches the keys
+        of two manifests would name the same jobs. LUMA_JOURNAL is ignored: with another value in
+        another shell, the batch would not find its jobs, and pay for them again.
+        """
+        return Connection(
+            base_url,
+            journal or str(self.folder / JOURNAL),
+            rejection_codes=rejection_codes,
+            downloads=downloads,
+        )
+
+    def has_own_journal(self, connection: Connection) -> bool:
+        """Return `True` if the journal is the default one in the output folder."""
+        return connection.journal == str(self.folder / JOURNAL)
+
+    def continue_command(self, connection: Connection) -> str:
+        """Return the command that continues the batch."""
+        numbers = {
+            "max-tasks": (self.max_tasks, DEFAULT_MAX_TASKS),
+            "max-downloads": (self.max_downloads, DEFAULT_MAX_DOWNLOADS),
+            "limit-jobs": (self.limit_jobs, None),
+        }
+        path = str(self.manifest)
+        return connection.command_that_submits(
+            "batch",
+            f"./{path}" if path.startswith("-") else path,
+            *connection.downloads.words(),
+            output=None if self.folder == default_folder(self.manifest) else str(self.folder),
+            journal=None if self.has_own_journal(connection) else connection.journal,
+            **{name: str(n) for name, (n, default) in numbers.items() if n != default},
+        )
+
+    def settle_all_command(self, connection: Connection, keys: Sequence[str]) -> str:
+        """Return the command that marks all uncertain rows of the batch rejected."""
+        is_shared = not self.has_own_journal(connection)
+        return settle_all(keys, connection.journal_command("settle"), has_others=is_shared)
+
+
+def default_folder(manifest: Path) -> Path:
+    """Return the default output folder: beside the manifest, so not in the current folder.
+
+    The batch finds the same folder, and so the same journal, wherever it is run from.
+    """
+    return manifest.with_suffix("")

@@ -1,0 +1,102 @@
+"""`luma-async batch`: generate a video for each row of a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from luma_async.cli.options import (
+    DEFAULT_MAX_DOWNLOADS,
+    DEFAULT_MAX_TASKS,
+    AllowPrivateMedia,
+    AsJSON,
+    BaseURL,
+    BatchJournal,
+    MaxDownloadBytes,
+    MinDownloadSpeed,
+    RejectionCodes,
+)
+
+
+def batch(
+    manifest: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Manifest: a .csv, .xlsx, .jsonl or .yaml file."),
+    ],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the videos.",
+            show_default="FILE without its suffix",
+            file_okay=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check FILE, and list the rows that would be submitted."),
+    ] = False,
+    limit_jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Maximum number of jobs to submit and pay for."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Submit rows again that failed before.")
+    ] = False,
+    retry_uncertain: Annotated[
+        bool,
+        typer.Option(
+            "--retry-uncertain",
+            help="Submit rows again that an earlier run left uncertain; you may pay twice.",
+        ),
+    ] = False,
+    max_tasks: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent jobs.")
+    ] = DEFAULT_MAX_TASKS,
+    max_downloads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent downloads.")
+    ] = DEFAULT_MAX_DOWNLOADS,
+    max_download_bytes: MaxDownloadBytes = None,
+    min_download_speed: MinDownloadSpeed = None,
+    allow_private_media: AllowPrivateMedia = None,
+    base_url: BaseURL = None,
+    journal: BatchJournal = None,
+    rejection_code: RejectionCodes = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Generate a video for each row of a file, and a gallery of them.
+
+    Run the same command again to continue. The journal jobs.db in the output folder records the
+    submitted jobs: a row whose job was accepted is not submitted, or paid for, again.
+
+    Columns are prompt, aspect_ratio, loop, image, image_end, model, resolution, duration,
+    expand_prompt, notify_hook and extra, and two more. The column key names a row. The column
+    extends holds the key of a row, or the id of a job, whose video the row continues.
+    """
+    from luma_async.cli.batch_options import BatchOptions, default_folder
+    from luma_async.cli.batch_run import run_batch
+    from luma_async.cli.download_limits import DownloadLimits
+    from luma_async.cli.dry_run import preview_batch
+    from luma_async.cli.program import run
+
+    options = BatchOptions(
+        manifest=manifest,
+        folder=output or default_folder(manifest),
+        max_tasks=max_tasks,
+        max_downloads=max_downloads,
+        limit_jobs=limit_jobs,
+        retry_failed=retry_failed,
+        retry_uncertain=retry_uncertain,
+    )
+    if dry_run:
+        run(lambda terminal: preview_batch(terminal, options), as_json=as_json)
+    limits = DownloadLimits(
+        max_bytes=max_download_bytes,
+        min_speed=min_download_speed,
+        allow_private=allow_private_media,
+    )
+    connection = options.connection(base_url, journal, tuple(rejection_code or ()), limits)
+    run(lambda terminal: run_batch(terminal, connection, options), as_json=as_json)

@@ -1,0 +1,30 @@
+"""`luma-async demo`: run a batch with the simulated gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from luma_async.cli.options import AsJSON
+
+
+def demo(
+    *,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the videos.")] = Path(
+        "luma-demo"
+    ),
+    speed: Annotated[
+        float,
+        typer.Option(
+            metavar="N", min=0.1, help="Speed of the simulated gateway: N seconds pass in one."
+        ),
+    ] = 10.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Generate six videos and an extension with a simulated gateway. No API key is needed."""
+    from luma_async.cli.demo_batch import run_demo
+    from luma_async.cli.program import run
+
+    run(lambda terminal: run_demo(terminal, folder, speed=speed), as_json=as_json)
