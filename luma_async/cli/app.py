@@ -55,7 +55,7 @@ def luma_async(
 
 
 def _paragraphs(docstring: str) -> str:
-    """Return a docstring without line breaks in its paragraphs, which the help would keep."""
+    """Join the lines of each paragraph, because the help would keep the line breaks."""
     return "\n\n".join(" ".join(part.split()) for part in docstring.split("\n\n"))
 
 

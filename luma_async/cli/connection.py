@@ -36,7 +36,7 @@ class Connection:
     downloads: DownloadLimits = field(default_factory=DownloadLimits)
 
     def client(self, **arguments: Any) -> LumaClient:
-        """Return a client without a journal, which uses the environment's proxies.
+        """Return a client without a journal, and with the proxies of the environment.
 
         Raises:
             ConfigurationError: there is no API key, or a setting is not valid.
@@ -108,7 +108,7 @@ class Connection:
 
     @cached_property
     def journal_place(self) -> str:
-        """Path or URL of the journal, which need not exist yet.
+        """Path or URL of the journal. The journal need not exist yet.
 
         The path is absolute from the beginning, because a command may change its folder.
 
@@ -161,7 +161,7 @@ class Connection:
         return self.journal or self.settings.get(JOURNAL)
 
     def check_job_key(self, key: str) -> None:
-        """Check that a job key is not an API key, which would be stored in the journal.
+        """Check that a job key is not an API key. The journal stores job keys, and files show them.
 
         Raises:
             InvalidRequestError: the job key is an API key, or looks like one.

@@ -86,7 +86,7 @@ class Interruption:
                 self._task.cancel()
 
     def _exit_at_once(self) -> NoReturn:
-        """End the process without clean-up, which the journal survives."""
+        """End the process without clean-up. The journal is made to survive that."""
         with contextlib.suppress(OSError):
             os.write(2, self._terminal.exit_message().encode(errors="replace"))
         os._exit(ExitCode.INTERRUPTED)

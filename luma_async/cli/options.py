@@ -14,7 +14,7 @@ import typer
 
 
 class FileKind(StrEnum):
-    """Kind of output file, as `--what` takes it."""
+    """Kind of output file that can be downloaded."""
 
     VIDEO = "video"
     RAW = "raw"

@@ -62,7 +62,7 @@ class Report:
 
     @property
     def last_generation(self) -> Generation | None:
-        """The job's last generation, which an error about a failed job has, too."""
+        """Last generation of the job, or else the one in the error that the job has failed."""
         if self.generation is None and isinstance(self.error, GenerationFailedError):
             return self.error.generation
         return self.generation

@@ -28,7 +28,7 @@ _MAX_COMMANDS = 3
 """Maximum number of commands for single jobs to print after an interruption."""
 
 _RETRY_MESSAGE = re.compile(r"\b(?:trying again|retrying) in\b", re.IGNORECASE)
-"""Pattern of the log messages about retries, which a person who waits may want to see."""
+"""Pattern of the log messages about retries. A person who waits may want to see them."""
 
 
 class Terminal:

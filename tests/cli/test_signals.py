@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
+import sys
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from luma_async.simulator import Fault, Fixed
+from luma_async.cli.interruption import interruptible_input
+from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import COMMAND, HELD_LOOKS, PATIENCE, Shell, line_with, submitted, wait_for
 from tests.clients import HOUR
+
+Process = tuple[subprocess.Popen[str], Simulator]
 
 AS_BACKGROUND_JOB = [signal.SIGINT]
 """What a shell without job control lets its jobs behind `&` ignore."""
@@ -113,18 +121,25 @@ def test_what_was_just_sent_by_a_background_job_is_known(command: list[str], fol
     assert "Traceback" not in said
 
 
-def test_three_times_ctrl_c_ends_at_once(folder: Path) -> None:
-    """Whatever is still on the wire; each says what it does, and the last how to go on."""
+@contextmanager
+def batch_that_exits(folder: Path, second: signal.Signals) -> Iterator[Process]:
+    """Start a batch, and interrupt it twice while its submissions are in flight."""
     with running_simulator(durations=Fixed(HOUR)) as sim:
         sim.faults.add(Fault.slow(math.inf, on=("generate",), after=True))
         with Shell.at(sim, folder).started("batch", "rows.csv") as process:
             wait_for(lambda: len(sim.ledger.jobs) == 2)
             process.send_signal(signal.SIGINT)
             line_with(process.stderr, "No more rows are submitted; ")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(second)
             line_with(process.stderr, "Exiting as soon as the submissions in flight are answered.")
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=PATIENCE)
+            yield process, sim
+
+
+def test_three_times_ctrl_c_ends_at_once(folder: Path) -> None:
+    """Submissions in flight are not waited for; the last message has the command to continue."""
+    with batch_that_exits(folder, signal.SIGINT) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert said == (
@@ -134,19 +149,12 @@ def test_three_times_ctrl_c_ends_at_once(folder: Path) -> None:
 
 
 def test_a_batch_that_is_left_while_it_closes_says_how_to_go_on(folder: Path) -> None:
-    """Once: the first Ctrl-C stops, the second leaves, and what was sent is waited for."""
-    with running_simulator(durations=Fixed(HOUR)) as sim:
-        sim.faults.add(Fault.slow(math.inf, on=("generate",), after=True))
-        with Shell.at(sim, folder).started("batch", "rows.csv") as process:
-            wait_for(lambda: len(sim.ledger.jobs) == 2)
-            process.send_signal(signal.SIGINT)
-            line_with(process.stderr, "No more rows are submitted; ")
-            process.send_signal(signal.SIGTERM)
-            line_with(process.stderr, "Exiting as soon as the submissions in flight are answered.")
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGHUP)
-            sim.faults.clear()
-            _, said = process.communicate(timeout=PATIENCE)
+    """Signals after the second one change nothing: submissions in flight are waited for."""
+    with batch_that_exits(folder, signal.SIGTERM) as (process, sim):
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGHUP)
+        sim.faults.clear()
+        _, said = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert said.count("To continue: luma-async batch rows.csv\n") == 1
@@ -167,3 +175,31 @@ def test_a_batch_that_was_stopped_says_how_to_go_on(folder: Path) -> None:
     assert process.returncode == 130
     assert said.splitlines()[-1] == "To continue: luma-async batch rows.csv --max-tasks=1"
     assert len(sim.ledger.jobs) == 1
+
+
+def test_a_signal_ends_the_wait_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a signal that interrupts no system call of the main thread, like one before a read."""
+    reading, writing = os.pipe()
+    is_blocked, has_ended = threading.Event(), threading.Event()
+    released: list[int] = []
+
+    def interrupt() -> None:
+        is_blocked.wait()
+        os.kill(os.getpid(), signal.SIGINT)  # handled in this thread, for the other one blocks it
+        if not has_ended.wait(PATIENCE):
+            released.append(os.write(writing, b"\n"))
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    with open(reading) as silent, open(writing, "w"):  # noqa: PTH123  numbers
+        monkeypatch.setattr(sys, "stdin", silent)
+        with pytest.raises(KeyboardInterrupt), interruptible_input() as wait_for_input:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                is_blocked.set()
+                wait_for_input()
+            finally:
+                has_ended.set()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        sender.join()
+    assert not released

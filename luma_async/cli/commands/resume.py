@@ -105,7 +105,7 @@ async def resume_jobs(
 
 
 async def _mention_other_jobs(luma: LumaClient, terminal: Terminal, connection: Connection) -> None:
-    """Print how many jobs of the journal are uncertain, and how many are at other servers."""
+    """Print the numbers of jobs that are uncertain, and of unfinished ones at other servers."""
     from luma_async.journal import EntryState
 
     if luma.journal is None:
