@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio.to_thread
 
 from luma_async.batch import Result, ResultState, Row, read_manifest
-from luma_async.batch.results_file import NAME, is_lasting, read_results
+from luma_async.batch.plan import is_finished
+from luma_async.batch.results_file import NAME, has_file, read_results
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
@@ -24,8 +25,11 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
 
     def has_ended(row: Row) -> bool:
         result = results.get(row.key)
-        return result is not None and is_lasting(
-            result, row, options.folder, retry_failed=options.retry_failed
+        return result is not None and is_finished(
+            row,
+            result,
+            has_file=has_file(result, options.folder),
+            retry_failed=options.retry_failed,
         )
 
     left = [row for row in manifest.rows if not has_ended(row)]

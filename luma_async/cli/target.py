@@ -96,7 +96,7 @@ class DownloadTarget:
 
 
 def target_of(
-    output: str | None, *, what: What = "video", watermark: bool, overwrite: bool
+    output: str | None, *, what: FileKind = "video", watermark: bool, overwrite: bool
 ) -> DownloadTarget:
     """Return the target that the options for downloads describe."""
     return DownloadTarget(
