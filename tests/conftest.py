@@ -32,6 +32,22 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave some tests out of the coverage, because measuring slows them down by half.
+
+    Random examples would make the figure differ between runs. Most of the tests that run on
+    PostgreSQL run the same lines on SQLite as well.
+    """
+    for item in items:
+        names = (
+            item.callspec.id.split("-")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else []
+        )
+        if item.get_closest_marker("hypothesis") is not None or "postgres" in names:
+            item.add_marker(pytest.mark.no_cover)
+
+
 # Debug mode keeps the stack that each future, task and callback was made on, which takes half of a
 # test's time. A frame of it tells as well who it was; PYTHONASYNCIODEBUG=1 keeps all of them.
 if "PYTHONASYNCIODEBUG" not in os.environ:
