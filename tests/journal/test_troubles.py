@@ -243,6 +243,26 @@ async def test_a_client_closes_while_its_journal_stays_locked(
     assert all(thread.daemon for thread in threads_of_drivers())
 
 
+async def test_a_journal_that_is_closed_while_it_is_locked_opens_no_connection_again(
+    tmp_path: Path,
+) -> None:
+    """A transaction that was waiting for the lock gives up, so nothing stays open."""
+    place = tmp_path / "jobs.db"
+    before = set(threads_of_drivers())
+    journal = SQLJournal(place)
+    entry = new_entry("cat")
+    await journal.claim(entry)
+    with closing(sqlite3.connect(place, isolation_level=None)) as locking:
+        locking.execute("BEGIN EXCLUSIVE")
+        writing = asyncio.create_task(journal.mark_accepted(entry, "job-1"))
+
+        await journal.aclose(timeout=0.2)
+
+        await asyncio.wait([writing])
+    assert isinstance(writing.exception(), JournalError)
+    await until(lambda: set(threads_of_drivers()) <= before)
+
+
 async def test_a_risked_repeat_that_cannot_be_written_stays_uncertain(tmp_path: Path) -> None:
     """What the first try may have done is what the caller must know."""
     place = tmp_path / "jobs.db"

@@ -63,6 +63,7 @@ class Connections:
         self._running: dict[asyncio.Task[Any], AsyncConnection | None] = {}
         self._discarding: set[asyncio.Task[None]] = set()
         self._has_discarded = False
+        self._is_closing = False
         event.listen(engine.sync_engine, "connect", self._add_driver)
 
     async def run(
@@ -88,7 +89,7 @@ class Connections:
                 )
             except Exception as error:
                 if is_locked(error):
-                    if now() >= until:
+                    if now() >= until or self._is_closing:  # or a connection would be left open
                         raise
                 elif repeats < _MAX_REPEATS and (
                     is_conflict(error) or (may_be_lost and is_lost_connection(error))
@@ -108,6 +109,7 @@ class Connections:
 
         Unless the database `is_sound`, all of them are cut off at once.
         """
+        self._is_closing = True
         if not is_sound:
             self._cut_off_all()
         for task in list(self._running):
