@@ -27,7 +27,7 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import BatchError, InsufficientCreditsError, LumaError
-from luma_async.journal.sql.location import shown
+from luma_async.journal.sql.database_url import masked
 from luma_async.shell import command_about
 
 _STATES_KNOWN_TO_JOURNAL = (
@@ -108,7 +108,7 @@ def _check_folder(connection: Connection, options: BatchOptions) -> None:
         if result.state in _STATES_KNOWN_TO_JOURNAL:
             raise BatchError(
                 f"Row {result.key!r} is {result.state} and may be paid for, but its journal was "
-                f"not found at {shown(connection.journal_place)}. Put the journal back, or name it "
+                f"not found at {masked(connection.journal_place)}. Put the journal back, or name it "
                 f"with --journal. If it is lost, delete {options.folder / NAME} to start over."
             )
 

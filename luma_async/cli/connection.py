@@ -14,7 +14,7 @@ from luma_async.cli.environment import API_KEY, BASE_URL, JOURNAL, REJECTION_COD
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
-from luma_async.journal.sql.location import is_url, shown
+from luma_async.journal.sql.database_url import is_url, masked
 from luma_async.shell import command_line
 from luma_async.transport.credentials import checked_base_url
 
@@ -139,7 +139,7 @@ class Connection:
         if self._named_journal is None:
             return None
         raise JournalError(
-            f"Journal not found: {shown(self.journal_place)}. Name another with --journal or "
+            f"Journal not found: {masked(self.journal_place)}. Name another with --journal or "
             "LUMA_JOURNAL."
         )
 
@@ -197,7 +197,7 @@ def _command(*words: str, **options: str | Iterable[str] | None) -> str:
     for name, value in options.items():
         values = [value] if isinstance(value, str) else value or ()
         # A journal's URL may hold a password.
-        typed += [f"--{name}={shown(each) if name == 'journal' else each}" for each in values]
+        typed += [f"--{name}={masked(each) if name == 'journal' else each}" for each in values]
     return command_line(typed)
 
 

@@ -19,7 +19,7 @@ from luma_async.concurrency import to_completion
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
 from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
-from luma_async.journal.sql.location import parse_place
+from luma_async.journal.sql.database_url import parse_database_url
 from luma_async.journal.sql.operations import (
     Accepted,
     Claim,
@@ -85,7 +85,7 @@ class SQLJournal:
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {seconds!r}.")
-        self._place = parse_place(os.fsdecode(unwrapped(place)))
+        self._place = parse_database_url(os.fsdecode(unwrapped(place)))
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
         _check_packages(self._place.dialect)

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from luma_async.journal.sql.error_explanations import DAMAGED, UnusableError
-from luma_async.journal.sql.location import Place
+from luma_async.journal.sql.database_url import Database
 from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 
@@ -46,7 +46,7 @@ def _with_daemon_thread(*place: Any, **settings: Any) -> Any:
     return connection
 
 
-def connect(place: Place, *, timeout: float) -> AsyncEngine:
+def connect(place: Database, *, timeout: float) -> AsyncEngine:
     """Return an engine whose commits are durable, without opening a connection yet.
 
     `timeout` is the number of seconds to wait for a lock that another program holds.
@@ -109,7 +109,7 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
     return engine
 
 
-def check_for_damage(connection: Connection, place: Place) -> None:
+def check_for_damage(connection: Connection, place: Database) -> None:
     """Check a small SQLite file for damage.
 
     Raises:

@@ -19,7 +19,7 @@ from luma_async.journal.sql import engine, queries
 from luma_async.journal.sql.connections import Connections
 from luma_async.journal.sql.error_explanations import UnusableError
 from luma_async.journal.sql.group_commit import GroupCommit
-from luma_async.journal.sql.location import Place
+from luma_async.journal.sql.database_url import Database
 from luma_async.journal.sql.operations import Beat, Claim, Hold, Withdrawn
 from luma_async.journal.sql.owner import DeadOwners, Owner, running_time
 from luma_async.journal.sql.schema import migrate
@@ -47,7 +47,7 @@ class Store:
 
     def __init__(
         self,
-        place: Place,
+        place: Database,
         *,
         lock_timeout: float,
         owner_timeout: float,

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
-from luma_async.journal.sql.location import parse_place, shown
+from luma_async.journal.sql.database_url import masked, parse_database_url
 from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.postgres_url import parse
 from tests.clients import until
@@ -78,7 +78,7 @@ async def _make_roles(server: Server) -> None:
 
 async def connected(url: str) -> Any:
     """Return a connection of the driver's."""
-    place = parse_place(url)
+    place = parse_database_url(url)
     assert isinstance(place, PostgresDatabase)
     place.prepare()
     return await place.connect()
@@ -445,7 +445,7 @@ def test_a_url_that_cannot_be_read(rest: str, caplog: pytest.LogCaptureFixture) 
     with pytest.raises(ConfigurationError, match=r"write @ as %40, .*percent-encoding") as caught:
         SQLJournal(url)
 
-    for told in (repr(caught.value), repr(caught.value.__cause__), caplog.text, shown(url)):
+    for told in (repr(caught.value), repr(caught.value.__cause__), caplog.text, masked(url)):
         assert "hunter" not in told
         assert "pass1word" not in told
 
@@ -459,7 +459,7 @@ def test_no_part_of_a_password_is_ever_shown(
 ) -> None:
     """Whatever characters are in it, and whatever else is wrong with the URL."""
     url = f"postgresql://me:{before}hunter2{between}pass1word{after}@127.0.0.1:1/jobs{query}"
-    told = [shown(url)]
+    told = [masked(url)]
     try:
         journal = SQLJournal(url)
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""Location of a journal: a SQLite file or a PostgreSQL database, given as a path or URL."""
+"""Database URLs of journals: parsing of a path or URL to a SQLite file or PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.postgres_url import PARAMETERS, unreadable
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 
-Place: TypeAlias = SQLiteFile | PostgresDatabase
+Database: TypeAlias = SQLiteFile | PostgresDatabase
 
 _SCHEME = re.compile(r"[a-z][a-z0-9.-]{0,30}", re.IGNORECASE)
 _LOOKS_LIKE_URL = re.compile(r"\s*(?:postgres|postgresql|sqlite)(?:\+\w+)?:", re.IGNORECASE)
@@ -21,7 +21,7 @@ _TELLING_NAME = re.compile(r"(?:^|[\s;?&])(?:password|passwd|pwd|dbname)\s*=", r
 """Parameters that do not occur in a file name by chance, at any position."""
 
 
-def parse_place(place: str) -> Place:
+def parse_database_url(place: str) -> Database:
     """Parse a path or a database URL. A relative path is resolved now.
 
     Raises:
@@ -76,12 +76,12 @@ def _is_file(place: str) -> bool:
         return False
 
 
-def shown(place: str) -> str:
+def masked(place: str) -> str:
     """Return a location for display: without a password, and otherwise as it was given."""
     if not is_url(place):
         return place
     try:
-        found = parse_place(place)
+        found = parse_database_url(place)
     except ConfigurationError:
         return "postgresql://..."
     return found.shown if isinstance(found, PostgresDatabase) else place
