@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 from benchmarks.memory import peak_resident, resident
-from benchmarks.programs import serve, server
+from benchmarks.programs import output_of, serve, server
 from luma_async import Asset, Generation, LumaClient, State
 
 
@@ -44,9 +43,7 @@ async def download(url: str, path: Path) -> Measurement:
 
 def measure(url: str, path: Path) -> Measurement:
     """Run the program in a process of its own, and return its measurement."""
-    command = [sys.executable, "-m", "benchmarks.downloads", url, str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Measurement(**json.loads(done.stdout))
+    return Measurement(**json.loads(output_of("downloads", url, path)))
 
 
 @contextmanager

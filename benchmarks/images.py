@@ -9,7 +9,6 @@ import asyncio
 import gc
 import io
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from PIL import Image as PillowImage
 
 from benchmarks.many import Heartbeat
+from benchmarks.programs import output_of
 from luma_async import LumaClient
 from luma_async.image_sources import ImageLike
 
@@ -46,8 +46,7 @@ async def send(url: str, source: ImageLike) -> float:
 
 def measure(url: str, kind: str) -> float:
     """Run the program in a process of its own, and return its measurement in seconds."""
-    command = [sys.executable, "-m", "benchmarks.images", url, kind]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return float(output_of("images", url, kind))
 
 
 def main(url: str, kind: str) -> None:

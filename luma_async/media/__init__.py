@@ -1,4 +1,4 @@
-"""Files: images in, videos out."""
+"""Media: read the input images of requests, and download the files of jobs."""
 
 from luma_async.image_sources import Image
 from luma_async.media.downloads import Download

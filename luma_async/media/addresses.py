@@ -151,10 +151,10 @@ class CheckingResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of a host that may be connected to.
+        """Return the allowed addresses of a host.
 
         Raises:
-            PrivateAddressError: there are only others.
+            PrivateAddressError: none of the addresses is allowed.
 
         """
         answers = await self._resolver.resolve(host, port, family)

@@ -59,6 +59,12 @@ _SUFFIXES = {
     "image/heif": ".heif",
 }
 
+_BOXES = frozenset(
+    b"ftyp styp pdin moov moof mfra mdat imda free skip wide".split()
+    + b"meta meco uuid sidx ssix prft emsg".split()
+)
+"""Box types that are allowed at the top level of an MP4 or QuickTime file."""
+
 
 def media_type(head: bytes) -> str | None:
     """Return the media type of a video or image by its first bytes, `None` if it is neither.
@@ -101,18 +107,11 @@ def is_text(head: bytes) -> bool:
     return all(letter.isprintable() or letter.isspace() for letter in text)
 
 
-_BOXES = frozenset(
-    b"ftyp styp pdin moov moof mfra mdat imda free skip wide".split()
-    + b"meta meco uuid sidx ssix prft emsg".split()
-)
-"""Box types that are allowed at the top level of an MP4 or QuickTime file."""
-
-
 def is_truncated(file: IO[bytes]) -> bool:
-    """Return `True` if an MP4 or QuickTime file lacks its end, by the sizes of its boxes.
+    """Return `True` if an MP4 or QuickTime file lacks its end or its index.
 
-    Boxes are read as in ISO/IEC 14496-12, 4.2. The result is `False` for any other file, and if
-    the last box has no size.
+    The end is found by the sizes of the boxes (ISO/IEC 14496-12, 4.2). The result is `False` for
+    other files, and if the last box has no size.
     """
     size = file.seek(0, 2)
     start, kinds = 0, set()

@@ -181,7 +181,7 @@ def _read(source: ImageLike, limit: int, max_side: int | None) -> Image:
             data = _scaled(data, max_side)
     except (_InvalidImageError, ConfigurationError):
         raise
-    except Exception as error:  # noqa: BLE001  from a caller's file object, or from Pillow for a damaged image
+    except Exception as error:  # noqa: BLE001  a caller's file or Pillow may raise anything
         raise _InvalidImageError(f"cannot be read{_named(source)}: {_why(error)}") from None
     found = media_type(bytes(data[:HEAD_SIZE]))
     if not data:
@@ -282,7 +282,7 @@ def _pieces(file: ReadsBytes, limit: int, named: str) -> Iterator[bytes]:
             if hasattr(piece, "close"):
                 piece.close()  # a coroutine that is never awaited would cause a warning
             raise _InvalidImageError(
-                f"must be a file opened in binary mode ('rb'): its read() returned "
+                "must be a file opened in binary mode ('rb'): its read() returned "
                 f"{type(piece).__name__}, not bytes"
             )
         size += len(piece)

@@ -26,8 +26,8 @@ _SAFE_FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_NOCTTY", 0)
 )
-"""Flags for opening files in a folder that others may write to: do not follow symbolic links, and
-do not wait for the other end of a pipe."""
+"""Flags for opening files in a folder that others may write to: do not follow symbolic links, do
+not wait for the other end of a pipe, and do not convert line ends on Windows."""
 
 _MAX_NOTE = 2**16
 """Maximum size of the note beside a part file, in bytes."""
@@ -123,10 +123,8 @@ class PartFile:
                 return
             self._empty(self._file)
             note = json.dumps({"of": self._of, **version.to_document()})
-            descriptor = os.open(
-                self._note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS, 0o666
-            )
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE_FLAGS
+            with os.fdopen(os.open(self._note, flags, 0o666), "w", encoding="utf-8") as file:
                 file.write(note)
             self.version = version
 

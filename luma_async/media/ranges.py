@@ -120,19 +120,16 @@ def read_range_response(
     if status == 206 and not have and first is not None and int(first) == 0:
         return RangeResult.WHOLE, length  # although the whole file was requested
     if status == 416 and length == have:
-        return (
-            RangeResult.COMPLETE if known in (None, have) else RangeResult.CONTRADICTION
-        ), length
+        is_same = known in (None, have)
+        return (RangeResult.COMPLETE if is_same else RangeResult.CONTRADICTION), length
     continues = status == 206 and first is not None and int(first) == have
     is_same = known is None or length in (None, known)
     if version is not None:
         for name, before in (("ETag", version.etag), ("Last-Modified", version.last_modified)):
             is_same = is_same and headers.get(name, before) == (before or headers.get(name))
-    return (
-        (RangeResult.REST, length or known)
-        if continues and is_same
-        else (RangeResult.UNUSABLE, None)
-    )
+    if continues and is_same:
+        return RangeResult.REST, length or known
+    return RangeResult.UNUSABLE, None
 
 
 def _is_header_value(text: str) -> bool:

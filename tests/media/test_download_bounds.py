@@ -35,16 +35,18 @@ async def _dribble(request: web.Request) -> web.StreamResponse:
 
 async def test_a_slow_host_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """A download that is too slow releases its slot, and is retried later."""
-    told = asyncio.Event()
+    has_begun = asyncio.Event()
 
     async with (
         host(_dribble) as url,
         LumaClient("k", base_url=url, timeout=1000.0, max_downloads=1) as luma,
     ):
         slow = asyncio.create_task(
-            luma.download(at(f"{url}/slow"), tmp_path / "slow.mp4", progress=lambda *_: told.set())
+            luma.download(
+                at(f"{url}/slow"), tmp_path / "slow.mp4", progress=lambda *_: has_begun.set()
+            )
         )
-        await told.wait()
+        await has_begun.wait()
         good = asyncio.create_task(luma.download(at(f"{url}/good"), tmp_path / "good.mp4"))
         await asyncio.sleep(0)
         skip(1001.0)

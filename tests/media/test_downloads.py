@@ -97,15 +97,17 @@ async def test_an_unavoidable_watermark_is_logged(
 
 async def test_progress_is_reported_in_bytes(tmp_path: Path) -> None:
     """The callback gets the bytes so far and the bytes in all."""
-    told: list[tuple[int, int | None]] = []
+    reported: list[tuple[int, int | None]] = []
     async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
         path = await luma.download(
-            await a_video(luma), tmp_path, progress=lambda done, total: told.append((done, total))
+            await a_video(luma),
+            tmp_path,
+            progress=lambda done, total: reported.append((done, total)),
         )
 
     size = path.stat().st_size
-    assert told[-1] == (size, size)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert reported[-1] == (size, size)
+    assert [done for done, _ in reported] == sorted({done for done, _ in reported})
 
 
 async def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class Later:
         return PNG
 
 
-REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
+INVALID: dict[str, tuple[Callable[[Path], Any], str]] = {
     "not an image": (lambda _: b"%PDF-1.4 hello", "is not an image; supported are PNG, JPEG"),
     "a page": (lambda _: b"<html>" * 100, "is not an image"),
     "a video": (lambda _: b"\0\0\0\x18ftypisom" + b"\0" * 20, "is not an image, but video/mp4"),
@@ -177,12 +177,12 @@ def _file(folder: Path, data: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("kind", INVALID)
 async def test_an_invalid_image_is_rejected_before_anything_is_sent(
     kind: str, tmp_path: Path
 ) -> None:
     """The error names the field and the problem."""
-    make, problem = REFUSED[kind]
+    make, problem = INVALID[kind]
     limit = 10**6 if "Base64" in kind else 40_000
     async with Simulator() as sim, connect(sim, max_image_bytes=limit) as luma:
         with pytest.raises(InvalidRequestError) as caught:

@@ -41,10 +41,10 @@ async def test_the_error_lists_the_problem_of_every_link(tmp_path: Path) -> None
         with pytest.raises(DownloadError) as caught:
             await luma.download(task, tmp_path / "cat.mp4")
 
-    told = str(caught.value)
-    assert told.startswith(f"The video of job {task.id} did not arrive: 127.0.0.1/media/")
-    assert "answered HTTP 403; the link may have expired" in told
-    assert "Expires" not in told
+    text = str(caught.value)
+    assert text.startswith(f"The video of job {task.id} did not arrive: 127.0.0.1/media/")
+    assert "answered HTTP 403; the link may have expired" in text
+    assert "Expires" not in text
     assert list(tmp_path.iterdir()) == []
 
 

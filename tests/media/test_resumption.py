@@ -142,12 +142,12 @@ async def test_a_silent_host_is_requested_again(tmp_path: Path) -> None:
         await asyncio.Event().wait()
         return response
 
-    told: list[int] = []
+    reported: list[int] = []
     async with host(silent) as url, LumaClient("k", base_url=url, timeout=30.0) as luma:
         download = asyncio.create_task(
-            luma.download(at(url), tmp_path, progress=lambda done, _: told.append(done))
+            luma.download(at(url), tmp_path, progress=lambda done, _: reported.append(done))
         )
-        await until(lambda: told)
+        await until(lambda: reported)
         await asyncio.sleep(0.1)
         assert not download.done()
         skip(32.0)
