@@ -108,8 +108,8 @@ def _check_folder(connection: Connection, options: BatchOptions) -> None:
         if result.state in _STATES_KNOWN_TO_JOURNAL:
             raise BatchError(
                 f"Row {result.key!r} is {result.state} and may be paid for, but its journal was "
-                f"not found at {masked(connection.journal_place)}. Put the journal back, or name it "
-                f"with --journal. If it is lost, delete {options.folder / NAME} to start over."
+                f"not found at {masked(connection.journal_place)}. Put the journal back, or name "
+                f"it with --journal. If it is lost, delete {options.folder / NAME} to start over."
             )
 
 

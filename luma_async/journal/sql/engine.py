@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from luma_async.journal.sql.error_explanations import DAMAGED, UnusableError
 from luma_async.journal.sql.database_url import Database
+from luma_async.journal.sql.error_explanations import DAMAGED, UnusableError
 from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 

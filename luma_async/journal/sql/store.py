@@ -17,9 +17,9 @@ from luma_async.errors import JournalError
 from luma_async.journal.journal import Entry, EntryState
 from luma_async.journal.sql import engine, queries
 from luma_async.journal.sql.connections import Connections
+from luma_async.journal.sql.database_url import Database
 from luma_async.journal.sql.error_explanations import UnusableError
 from luma_async.journal.sql.group_commit import GroupCommit
-from luma_async.journal.sql.database_url import Database
 from luma_async.journal.sql.operations import Beat, Claim, Hold, Withdrawn
 from luma_async.journal.sql.owner import DeadOwners, Owner, running_time
 from luma_async.journal.sql.schema import migrate
