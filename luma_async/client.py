@@ -1,4 +1,4 @@
-"""LumaClient: the front door. It owns the parts of the house and contains no logic of theirs."""
+"""LumaClient: the client of a gateway that sells video generation."""
 
 from __future__ import annotations
 
@@ -61,61 +61,62 @@ OneJob = OneText | VideoTask | Generation | Outcome
 OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Keyed | Job
 
 DEFAULT_RUN_TASKS = 100
-"""How many jobs `run_many` keeps running where neither it nor the client is told."""
+"""Maximum number of running jobs of `run_many`, if neither it nor the client was given one."""
 
 AT_ONCE = 32
-"""Submissions that are prepared in one round of the event loop, which takes some milliseconds."""
+"""Number of submissions that are prepared in one turn of the event loop. This takes some
+milliseconds, and more would delay everything else."""
 
 
 class LumaClient:
-    """Generates videos with Luma, through a gateway that sells it.
+    """Client that generates videos with Luma, through a gateway that sells it.
 
     >>> async with LumaClient() as luma:                    # doctest: +SKIP
     ...     task = await luma.generate("a cat dances")
     ...     video = await task
     ...     await luma.download(video, "cat.mp4")
 
-    It may be opened in one asyncio task and closed in another, and used without `async with`, too:
-    call `aclose()` at the end then. It belongs to the event loop that it is first used in.
+    The client can be opened in one asyncio task and closed in another. Without `async with`, call
+    `aclose()` at the end. A client belongs to the event loop in which it is first used.
 
     Args:
-        api_key: the gateway's key, plain or as pydantic's `SecretStr`; `LUMA_API_KEY` from the
-            environment if not given.
-        base_url: where the gateway is, as a text or a URL of yarl or pydantic; `LUMA_BASE_URL` if
-            not given, else the dialect's default.
-        dialect: the words the server speaks; `GatewayDialect()` if not given.
-        max_requests: HTTP requests in flight.
-        max_tasks: jobs running at the server that were submitted here; `generate()` and `extend()`
-            wait for a free place. No bound if not given.
+        api_key: the API key of the gateway, as a string or as pydantic's `SecretStr`. The default
+            is the environment variable `LUMA_API_KEY`.
+        base_url: the URL of the gateway, as a string or a URL of yarl or pydantic. The default is
+            the environment variable `LUMA_BASE_URL`, or else that of the dialect.
+        dialect: the format of the server's requests and answers; `GatewayDialect()` by default.
+        max_requests: maximum number of HTTP requests in flight.
+        max_tasks: maximum number of running jobs that this client submitted. `generate()` and
+            `extend()` wait for a free place. No limit by default.
         timeout: seconds for one HTTP request.
-        max_tries: of one request that is safe to repeat.
-        task_timeout: seconds before an unfinished job is no longer watched.
-        schedule: when to look at a job; `AdaptiveSchedule()` if not given.
-        link_timeout: seconds that a job is still looked at which the server calls completed
-            without naming a link to its video. Then it ends without one, and a warning says so.
-        batch_size: ids in one status request.
-        max_image_bytes: the largest image that is sent.
-        max_downloads: files on their way here at once, beside `max_requests`.
-        journal: what keeps jobs from being lost or paid for twice when the process dies: a path
-            (SQLite), a URL (PostgreSQL), or a `Journal` of yours, which is not closed here.
-        session: an `aiohttp.ClientSession` of yours for the API (a proxy, certificates, tracing).
-            It is never closed here, and keeps its connections. A submission uses one of them again
-            that was used within the last second, or a new one.
-            Files are downloaded over its connections and its proxy, too, without its headers and
-            cookies.
-        media_session: an `aiohttp.ClientSession` of yours for downloads, in place of `session`.
-            It is never closed here.
-        trust_env: whether to use the proxies that the environment names (`HTTPS_PROXY`,
-            `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), but for this machine's own addresses. A session
-            of yours has its own `trust_env`.
-        min_download_speed: bytes a second, over `timeout` seconds, that a download must bring; one
-            that is slower is tried again. 0 for no bound.
-        max_download_bytes: the largest file that is downloaded; `None` for no bound.
-        allow_private_media: whether links to files may lead to loopback, private and link-local
-            addresses. If not, they may where the gateway has such an address, too.
+        max_tries: maximum number of tries of a request that is safe to repeat.
+        task_timeout: seconds after which an unfinished job is no longer watched.
+        schedule: the poll schedule; `AdaptiveSchedule()` by default.
+        link_timeout: seconds that a completed job without a link to its video stays watched. Then
+            it ends without one, and the log has a warning.
+        batch_size: maximum number of ids in one status request.
+        max_image_bytes: maximum size of an input image, in bytes.
+        max_downloads: maximum number of downloads at a time; `max_requests` does not count them.
+        journal: the store that keeps jobs from being lost or paid for twice if the process dies: a
+            path (SQLite), a URL (PostgreSQL), or your own `Journal`, which the client does not
+            close.
+        session: your own `aiohttp.ClientSession` for the API (a proxy, certificates, tracing). The
+            client does not close it. A submission uses a connection of it that was used within the
+            last second, or a new one. Downloads use its connections and its proxy as well, without
+            its headers and cookies.
+        media_session: your own `aiohttp.ClientSession` for downloads, in place of `session`. The
+            client does not close it.
+        trust_env: `True` to use the proxies of the environment variables `HTTPS_PROXY`,
+            `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, except for the addresses of this machine. Your
+            own session has its own `trust_env`.
+        min_download_speed: minimum speed of a download in bytes per second, over `timeout` seconds.
+            A slower one is tried again. 0 for no limit.
+        max_download_bytes: maximum size of a downloaded file; `None` for no limit.
+        allow_private_media: `True` to allow links to files at loopback, private and link-local
+            addresses. They are also allowed if the gateway itself has such an address.
 
     Raises:
-        ConfigurationError: there is no key, or a setting makes no sense.
+        ConfigurationError: there is no API key, or a setting is not valid.
 
     """
 
@@ -160,7 +161,8 @@ class LumaClient:
         is_number = isinstance(min_download_speed, Real)
         if not is_number or not 0 <= min_download_speed < math.inf:
             raise ConfigurationError(
-                f"min_download_speed must be 0 or more bytes a second, not {min_download_speed!r}."
+                "min_download_speed must be 0 or more bytes per second, "
+                f"got {min_download_speed!r}."
             )
         dialect = dialect or GatewayDialect()
         self._max_requests = max_requests
@@ -240,17 +242,17 @@ class LumaClient:
         )
 
     def __repr__(self) -> str:
-        transport = vars(self).get("_transport")  # absent while the settings are checked
+        transport = vars(self).get("_transport")  # not set until the settings are checked
         return f"<LumaClient {transport.base_url if transport else 'unfinished'}>"
 
     @property
     def base_url(self) -> str:
-        """The gateway that jobs are submitted to."""
+        """URL of the gateway that jobs are submitted to."""
         return self._transport.base_url
 
     @property
     def journal(self) -> Journal | None:
-        """The journal of this client, for `uncertain()`, `settle()` and the like."""
+        """Journal of this client, for methods such as `uncertain()` and `settle()`, or `None`."""
         return self._bookkeeper.journal if self._bookkeeper is not None else None
 
     async def __aenter__(self) -> Self:
@@ -258,7 +260,7 @@ class LumaClient:
             try:
                 await self._bookkeeper.open()
             except asyncio.CancelledError:
-                await self.aclose()  # nobody else will
+                await self.aclose()  # `__aexit__` is not called then
                 raise
         return self
 
@@ -283,25 +285,29 @@ class LumaClient:
 
         >>> task = await luma.generate("a cat dances", aspect_ratio="16:9")    # doctest: +SKIP
 
-        `fields` are those of `GenerateRequest`. `retry_uncertain=True` has a submission repeated
-        even where the first may have been accepted, at the risk of paying for both; `"once"` sends
-        again, a single time, what is uncertain under this key when the call begins, and repeats
-        none. Of several who do so at once, one sends it.
-
-        `key` is your name for the job in the journal, such as `"row-17"`: it is paid for once. A
-        job that is known under it is watched, or returned finished; one that has failed raises its
-        failure again, unless `retry_failed=True` has it submitted anew, changed or not.
+        Args:
+            prompt: the prompt, or a request.
+            key: the job key: your name for the job in the journal, such as `"row-17"`. A job with
+                this key is submitted only once. If it is known, its handle is returned, and if it
+                has failed, its error is raised again.
+            retry_failed: `True` to submit a failed job with this key again, even if the request has
+                changed.
+            retry_uncertain: `True` to send a submission again even if the job may have been
+                accepted, at the risk of paying for both. `"once"` sends again, one time, a
+                submission with this key that is uncertain when the call begins. If several callers
+                do so at once, one of them sends it.
+            fields: the fields of `GenerateRequest`.
 
         Raises:
-            InvalidRequestError: a field breaks a rule; nothing was sent.
-            KeyConflictError: the key names another job; nothing was sent.
+            InvalidRequestError: a field is not valid; nothing was sent.
+            KeyConflictError: the key belongs to another job; nothing was sent.
             JournalError: the journal cannot be written; nothing was sent.
-            GenerationFailedError: the job known under the key failed.
-            SubmissionUncertainError: the job may have been taken; it was not sent again.
-            APIError: the server refused; the job was not taken.
-            APIConnectionError: the server could not be reached; the job was not taken.
-            ClientClosedError: the client is closed; the job was not taken.
-            SubmissionStoppedError: `stop_submitting()` was called; the job was not taken.
+            GenerationFailedError: the job with this key failed.
+            SubmissionUncertainError: the job may have been accepted; it was not sent again.
+            APIError: the server rejected the request; the job was not accepted.
+            APIConnectionError: the server could not be reached; the job was not accepted.
+            ClientClosedError: the client is closed; the job was not accepted.
+            SubmissionStoppedError: `stop_submitting()` was called; the job was not accepted.
 
         """
         await self._turns.take()
@@ -320,16 +326,22 @@ class LumaClient:
         retry_uncertain: RetryUncertain = False,
         **fields: Unpack[ExtendFields],
     ) -> VideoTask:
-        """Submit a job that adds about five seconds to a video; a source on its way is awaited.
+        """Submit a job that adds about five seconds to a video, and return its handle.
 
         >>> longer = await (await luma.extend(video, "the cat takes a bow"))   # doctest: +SKIP
 
-        `source` is a handle, a generation or an id; `fields` are those of `ExtendRequest`; the rest
-        is as with `generate()`.
+        Args:
+            source: the video to extend: a handle, a generation or an id. If its job is still
+                running, it is awaited first.
+            prompt: the prompt, or a request.
+            key: as in `generate()`.
+            retry_failed: as in `generate()`.
+            retry_uncertain: as in `generate()`.
+            fields: the fields of `ExtendRequest`.
 
         Raises:
             GenerationFailedError: the source failed, so there is nothing to extend.
-            LumaError: as `generate()`.
+            LumaError: as in `generate()`.
 
         """
         check_source(source)
@@ -340,10 +352,10 @@ class LumaClient:
         )
 
     async def get(self, id: str) -> Generation:
-        """Look at one job now.
+        """Request the status of one job.
 
         Raises:
-            NotFoundError: the server does not know it.
+            NotFoundError: the server does not know the job.
             ResponseError: the server answered with another job.
             LumaError: there was no usable answer.
 
@@ -357,19 +369,19 @@ class LumaClient:
     async def get_many(self, ids: Iterable[str]) -> dict[str, Generation]: ...
 
     async def get_many(self, ids: Iterable[str] | OneJob) -> dict[str, Generation] | PassAList:
-        """Look at any number of jobs now, with as few requests as the gateway allows.
+        """Request the status of any number of jobs, with as few requests as the gateway allows.
 
         Ids that the server does not know are absent from the result.
 
         Raises:
-            InvalidRequestError: one id is given in place of a list, or something that is no id.
-            LumaError: there was no usable answer to some request.
+            InvalidRequestError: `ids` is a single id, or contains an item that is not an id.
+            LumaError: there was no usable answer to one of the requests.
 
         """
         return await self._looks.many(checked_ids(ids))
 
     async def watermark_free_url(self, id: str) -> str:
-        """Ask for a link to the video without a watermark. It expires, so fetch it when needed.
+        """Request a link to the video without a watermark. The link expires, so use it soon.
 
         Raises:
             NotFoundError: the server does not know the job, or does not offer such links.
@@ -379,29 +391,30 @@ class LumaClient:
         return await self._transport.call(self._dialect.watermark_free_url(checked_id(id)))
 
     async def watch(self, id: str) -> VideoTask:
-        """Return a handle on a job submitted elsewhere, or before.
+        """Return a handle on a job that was submitted elsewhere or earlier, and watch it.
 
-        The job is looked at once, at once; while it is watched, the same id gives the same handle.
+        The status of the job is requested at once. While the job is watched, the same id returns
+        the same handle.
 
         Raises:
-            NotFoundError: the server does not know it.
+            NotFoundError: the server does not know the job.
             LumaError: there was no usable answer.
 
         """
         return await self._manager.watch(checked_id(id))
 
     async def resume(self) -> list[VideoTask]:
-        """Return handles on the journal's unfinished jobs, each of them watched.
+        """Watch the unfinished jobs of the journal, and return their handles.
 
         >>> for task in await luma.resume():          # doctest: +SKIP
         ...     print(task.key, await task)
 
-        Those of this client's `base_url`, the oldest first. Jobs that may have been taken are not
-        among them: `luma.journal.uncertain()` lists those, for you to settle.
+        These are the jobs of this client's `base_url`, oldest first. Jobs that may have been
+        accepted are not among them: `luma.journal.uncertain()` lists these, for you to settle.
 
         Raises:
             ConfigurationError: the client has no journal.
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
 
         """
         if self._bookkeeper is None:
@@ -436,26 +449,32 @@ class LumaClient:
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
     ) -> AsyncGenerator[Outcome, None] | PassAList:
-        """Submit any number of requests, and yield each one's outcome as its job ends.
+        """Submit any number of requests, and yield the outcome of each job when it ends.
 
         >>> async for outcome in luma.run_many(["a cat", "a dog"]):   # doctest: +SKIP
         ...     print(outcome.request.prompt, outcome.generation or outcome.error)
 
-        `requests` is an iterable or async iterable of prompts, `GenerateRequest`s or mappings of
-        their fields; a mapping with `"extends"` (a handle, a generation or an id) continues that
-        video. With a journal it may have pairs `(key, request)`, too, and a mapping may have
-        a `"key"`: the same run again goes on where it was. A `Job` holds a request that was
-        checked before, with its job key and source. `requests` is read lazily: no more than
-        `max_tasks` jobs run at once (the client's `max_tasks` if not given, else 100), and a slow
-        reader of outcomes slows it down. A request that is refused or fails is an outcome with an
-        error and spoils no other; `retry_failed=True` submits anew what has failed before, and
-        `retry_uncertain` is that of `generate()`; `"once"` is for what is uncertain when the run
-        begins. To leave early for good, close it
-        (`contextlib.aclosing`): while it is open it goes on submitting until `max_tasks` outcomes
-        wait to be taken. Jobs that were submitted stay watched.
+        `requests` is read lazily: at most `max_tasks` jobs run at a time, and a slow reader of
+        outcomes slows down the reading. A request that is rejected, or a job that fails, is an
+        outcome with an error, and does not affect the others.
+
+        To stop early, close the generator (`contextlib.aclosing`). While it is open, it submits
+        requests until `max_tasks` outcomes wait for the reader. Submitted jobs stay watched.
+
+        Args:
+            requests: an iterable or async iterable of prompts, `GenerateRequest`s, mappings of
+                their fields, and `Job`s. A mapping with `"extends"` (a handle, a generation or an
+                id) extends that video. With a journal, there may be pairs `(key, request)`, and
+                mappings may have a `"key"`: the same run continues then where it ended. A `Job` has
+                a checked request, with its job key and source.
+            max_tasks: maximum number of jobs that run at a time. The default is that of the client,
+                or else 100.
+            retry_failed: `True` to submit failed jobs again.
+            retry_uncertain: as in `generate()`; `"once"` applies to submissions that are uncertain
+                when the run begins.
 
         Raises:
-            InvalidRequestError: one request is given in place of a list; at the call.
+            InvalidRequestError: `requests` is a single request; raised by the call itself.
             ClientClosedError: the client was closed before all requests were read.
             JournalError: with `retry_uncertain="once"`, the journal cannot be read.
 
@@ -496,29 +515,29 @@ class LumaClient:
         progress: ProgressCallback | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Write a video to a file, or into a folder under its id, and return the file's path.
+        """Download a video to a file, or into a folder under its id, and return the file's path.
 
         >>> await luma.download(video, "cat.mp4")                      # doctest: +SKIP
         >>> await luma.download(video, "videos/", what="thumbnail")    # doctest: +SKIP
 
-        The file appears under its name when it is whole; until then it is `name.part`. What was
-        cut off, cancelled or killed goes on where it was when the same call is made again, if the
-        server still has the same version of it. A source on its way is awaited, and a link that
-        has expired is asked for again.
+        The file gets its name when it is complete; until then it is `name.part`. After a lost
+        connection, a cancellation or a crash, the same call continues the download, if the server
+        still has the same version of the file. A job that is still running is awaited, and expired
+        links are requested again.
 
         Args:
             source: a handle, a generation, an outcome or an id.
             path: a file, or a folder: one that exists, or ends with a slash.
             what: `"video"`, `"raw"`, `"thumbnail"` or `"last_frame"`.
-            watermark_free: of a video, prefer the one without a watermark: `video.download_url`,
-                `video_raw`, `watermark_free_url()`. Where there is none it is the one with, and
-                a warning in the log says so.
-            progress: called with the bytes so far, and the bytes in all (`None` if the server
-                does not say).
-            overwrite: whether to replace a file of that name.
+            watermark_free: `True` to prefer a video without a watermark: `video.download_url`,
+                `video_raw` or `watermark_free_url()`. If there is none, the one with a watermark
+                is downloaded, and the log has a warning.
+            progress: called with the bytes so far, and the total (`None` if the server does not
+                say).
+            overwrite: `True` to replace a file of that name.
 
         Raises:
-            DownloadError: there is no such file, it did not arrive whole, or its name is taken.
+            DownloadError: the file does not exist, did not arrive whole, or its name is taken.
             ClientClosedError: the client was closed first.
             LumaError: as awaiting the source.
 
@@ -558,20 +577,20 @@ class LumaClient:
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> AsyncGenerator[Download, None] | PassAList:
-        """Download any number of files into a folder, and yield what became of each.
+        """Download any number of files into a folder, and yield the result of each.
 
         >>> async for file in luma.download_all(luma.run_many(prompts), "videos"):  # doctest: +SKIP
         ...     print(file.path or file.error)
 
-        `sources` is an iterable or async iterable of outcomes, handles, generations and ids. Each
-        file is fetched as soon as its job has ended, `max_downloads` of them at once, under the
-        name that `download()` gives it in a folder. One that is there already is not fetched
-        again unless `overwrite=True`. A job or a download that fails is a `Download` with an error
-        and spoils no other. The sources are read lazily, at most a hundred ahead: a slow reader
-        slows them down.
+        `sources` is an iterable or async iterable of outcomes, handles, generations and ids. It is
+        read lazily, at most a hundred items ahead, so a slow reader of results slows it down. Each
+        file is downloaded when its job has ended, `max_downloads` at a time, under the name that
+        `download()` gives it in a folder. Files that exist are not downloaded again, unless
+        `overwrite=True`. A job or a download that fails is a `Download` with an error, and does not
+        affect the others.
 
         Raises:
-            InvalidRequestError: one job is given in place of a list; at the call.
+            InvalidRequestError: `sources` is a single job; raised by the call itself.
 
         """
         many = checked_sources(sources)
@@ -579,24 +598,24 @@ class LumaClient:
         return download_all(many, lambda source: self._downloads.to_folder(folder, source, options))
 
     def stop_submitting(self) -> None:
-        """Submit nothing from now on, for a program that is to end without leaving its jobs.
+        """Submit no more jobs, so that a program can end without leaving its jobs behind.
 
-        What waits for its turn, or to be tried again, ends with `SubmissionStoppedError` and is not
-        paid for; so does what is asked for later. What has left gets its answer. Jobs are watched
-        and files come as before; `run_many()` reads no more requests and ends with the jobs that
-        run.
+        Submissions that wait for their turn or for another try end with `SubmissionStoppedError`,
+        and so do later ones; they are not paid for. Submissions that have left get their answer.
+        Jobs are still watched, and files downloaded. `run_many()` reads no more requests, and ends
+        when its running jobs have ended.
         """
         self._submission_transport.stop()
         for run in self._runs:
             run.stop()
 
     async def aclose(self) -> None:
-        """End every wait at once with `ClientClosedError`, and close the connections.
+        """End all waits at once with `ClientClosedError`, and close the connections.
 
         Submissions that have left get their answer first, for at most `timeout` seconds, so that
-        no paid job goes unnoticed. Jobs that run go on at the server; a journal has them for
-        `resume()`. What a journal's database does not take in the same `timeout` seconds is in the
-        log, with the key and id of each job.
+        no job that is paid for goes unnoticed. Running jobs continue at the server; with a journal,
+        `resume()` watches them again. If the database of the journal does not accept changes within
+        the same `timeout` seconds, the log has them, with the key and id of each job.
         """
         self._downloader.stop()
         self._submission_transport.stop(closing=True)
@@ -617,13 +636,13 @@ class LumaClient:
 
 
 def _journal_at(journal: Any) -> SQLJournal | None:
-    """Return the journal at a path or URL; `None` for a `Journal` of the caller's."""
+    """Return the journal at a path or URL, or `None` if the caller passed in a `Journal`."""
     if isinstance(journal, str | bytes | os.PathLike):
         return SQLJournal(journal)
     if callable(getattr(journal, "claim", None)):
         return None
     raise ConfigurationError(
-        f"journal must be a path, a URL or a Journal, not {type(journal).__name__}."
+        f"journal must be a path, a URL or a Journal, got {type(journal).__name__}."
     )
 
 
@@ -636,10 +655,10 @@ def _check_positive(**settings: Any) -> None:
         if value is None:
             continue
         if not isinstance(value, Real):
-            raise ConfigurationError(f"{name} must be a number, not {value!r}.")
+            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
         if not float(value) > 0:
-            raise ConfigurationError(f"{name} must be above 0, not {value!r}.")
+            raise ConfigurationError(f"{name} must be above 0, got {value!r}.")
         if value == math.inf and name != "task_timeout":
-            raise ConfigurationError(f"{name} must be a number, not {value!r}.")
+            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
         if name in _WHOLE_NUMBERS and not isinstance(value, Integral):
             raise ConfigurationError(f"{name} must be a whole number, got {value!r}.")

@@ -130,10 +130,10 @@ async def to_completion(
 
 
 class Turns:
-    """Lets at most so many callers go on in one round of the event loop, in the order they came.
+    """Limit on the callers that continue in one turn of the event loop, first come, first served.
 
-    A thousand submissions that are asked for with one `gather` begin in one round, and would hold
-    everything else up until all of them have been prepared. One that comes alone goes on at once.
+    A thousand submissions in one `gather` begin in one turn, and would delay everything else until
+    all of them have been prepared. A caller that comes alone continues at once.
     """
 
     def __init__(self, most: int) -> None:
@@ -141,10 +141,10 @@ class Turns:
         self._left = most
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        """The event loop that begins the next round; `None` if none was asked to."""
+        """Event loop that begins the next round, or `None` if no round is due."""
 
     async def take(self) -> None:
-        """Return in this round if it has room, else in a later one."""
+        """Wait until a round has a free turn."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._left = loop, self._most
@@ -161,7 +161,7 @@ class Turns:
         loop, self._left = self._loop, self._most
         while self._left and self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():  # a cancelled one is
+            if not waiter.done():  # it may be cancelled
                 waiter.set_result(None)
                 self._left -= 1
         if loop is not None and self._left < self._most:

@@ -1,30 +1,30 @@
-"""Every way in which a call can fail.
+"""Errors: one tree of everything that the package raises.
 
 LumaError
- ├─ ConfigurationError          the client was set up wrongly: no key, a base URL that is none
- ├─ InvalidRequestError         found here, before anything was sent
- ├─ ManifestError               a file of jobs is wrong; all that is wrong with it is said
+ ├─ ConfigurationError          the client was set up wrongly: no API key, an invalid base URL
+ ├─ InvalidRequestError         a request or argument is not valid; nothing was sent
+ ├─ ManifestError               a file of jobs is not valid; the error lists all its problems
  ├─ BatchError                  the folder of a batch cannot be used
- ├─ APIError                    the server answered, and the answer was no
- │   ├─ BadRequestError         400, 413, 422: the request itself is refused
- │   ├─ AuthenticationError     401: the key is refused
+ ├─ APIError                    the server answered with an error
+ │   ├─ BadRequestError         400, 413, 422: the request is not valid
+ │   ├─ AuthenticationError     401: the API key is not valid
  │   ├─ InsufficientCreditsError  402, or 403 with a code that says so
- │   ├─ PermissionDeniedError   403: the key is good, but not for this
- │   ├─ NotFoundError           404: no such job, or no such call on this gateway
+ │   ├─ PermissionDeniedError   403: the API key is valid, but not for this call
+ │   ├─ NotFoundError           404: job not found, or the gateway does not offer this call
  │   ├─ RateLimitError          429: too many requests, or too many jobs at once
  │   └─ ServerError             5xx
- ├─ APIConnectionError          no answer: never connected, or cut off on the way
+ ├─ APIConnectionError          no answer: the connection failed or was lost
  │   └─ APITimeoutError         no answer in time
- ├─ ResponseError               an answer that nobody can read
+ ├─ ResponseError               the answer cannot be read
  ├─ JournalError                the journal cannot be read or written
- ├─ KeyConflictError            the key names another job in the journal
- ├─ SubmissionUncertainError    the job may have been taken and billed; nobody here can know
- ├─ GenerationFailedError       the server worked on the job, and failed
- ├─ TaskTimeoutError            not finished in time; the job may go on (also a TimeoutError)
- ├─ TaskForgottenError          somebody called forget() on the handle
+ ├─ KeyConflictError            the job key belongs to another job in the journal
+ ├─ SubmissionUncertainError    the job may have been accepted and billed
+ ├─ GenerationFailedError       the job failed at the server
+ ├─ TaskTimeoutError            the job did not end in time (also a TimeoutError)
+ ├─ TaskForgottenError          forget() was called on the handle
  ├─ ClientClosedError           the client was closed first
  ├─ SubmissionStoppedError      stop_submitting() was called first; nothing was submitted
- └─ DownloadError               the file did not arrive whole
+ └─ DownloadError               the file could not be downloaded whole
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from luma_async.generation import Generation
 
 
 class LumaError(Exception):
-    """Whatever this library raises on purpose. Can be pickled and copied."""
+    """Base class of all errors of this package. Errors can be pickled and copied."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
@@ -50,13 +50,17 @@ def _rebuild(cls: type[LumaError], args: tuple[Any, ...], state: dict[str, Any])
 
 
 class ConfigurationError(LumaError):
-    """The client cannot work as it was set up."""
+    """The client was set up wrongly."""
 
 
 class InvalidRequestError(LumaError):
-    """The request breaks a rule that can be checked without the server; nothing was sent.
+    """A request or argument is not valid; nothing was sent.
 
-    The text names each field and what is allowed there. `fields` maps them: name -> what is wrong.
+    The text names each invalid field and the allowed values.
+
+    Attributes:
+        fields: the problem of each invalid field, by the field's name.
+
     """
 
     def __init__(self, fields: dict[str, str]) -> None:
@@ -65,16 +69,17 @@ class InvalidRequestError(LumaError):
 
     @classmethod
     def of(cls, field: str, problem: str) -> Self:
+        """Return the error for one field."""
         return cls({field: problem})
 
 
 class ManifestError(LumaError):
-    """A file of jobs cannot be run as it is; nothing was submitted.
+    """A file of jobs is not valid; nothing was submitted.
 
-    The text has a line for each thing that is wrong: `file:line:column: what`.
+    The text has a line for each problem: `file:line:column: problem`.
 
     Attributes:
-        problems: all of them as data: `file`, `line`, `column`, `field` and `error`.
+        problems: the problems as mappings with `file`, `line`, `column`, `field` and `error`.
 
     """
 
@@ -84,25 +89,26 @@ class ManifestError(LumaError):
 
 
 class BatchError(LumaError):
-    """The folder of a batch cannot be used, and what to do about it.
+    """The folder of a batch cannot be used. The text says what to do about it.
 
-    What was paid for is in the journal.
+    All jobs that were paid for are in the journal.
     """
 
 
 class APIError(LumaError):
-    """The server answered, and the answer was no.
+    """The server answered with an error.
 
     Attributes:
         status: the HTTP status.
-        code: the server's own code for it, if it gave one.
-        message: the server's own words.
-        request_id: what to quote to the gateway's support, if it gave one.
-        call: which call it was, such as ``POST /luma/generations``.
+        code: the server's error code, if the answer had one.
+        message: the server's message.
+        request_id: the id to quote to the gateway's support, if the answer had one.
+        call: the method and path of the call, such as ``POST /luma/generations``.
 
     """
 
-    advice = "See what the gateway's documentation says about it"
+    advice = "See the gateway's documentation"
+    """Next step that the text suggests."""
 
     def __init__(
         self,
@@ -130,29 +136,41 @@ class APIError(LumaError):
 
 
 class BadRequestError(APIError):
+    """The request is not valid (400, 413, 422)."""
+
     advice = "Change the request: sent again as it is, it will be refused again"
 
 
 class AuthenticationError(APIError):
+    """The API key is not valid (401)."""
+
     advice = "Check the key (LUMA_API_KEY), and that base_url is the host that gave it out"
 
 
 class InsufficientCreditsError(APIError):
+    """The account has no credit (402, or 403 with a code that says so)."""
+
     advice = "Top up the account"
 
 
 class PermissionDeniedError(APIError):
+    """The API key is valid, but not for this call (403)."""
+
     advice = "Ask the gateway what this key may do"
 
 
 class NotFoundError(APIError):
+    """The job was not found, or the gateway does not offer this call (404)."""
+
     advice = "Check the id, and that base_url is the host that made it"
 
 
 class RateLimitError(APIError):
-    """Too many requests, or too many jobs at once, and waiting did not help.
+    """There were too many requests, or too many jobs at once, and waiting did not help.
 
-    `retry_after` is what the server asked for, in seconds, if it said.
+    Attributes:
+        retry_after: seconds after which the server asked to try again, if it said so.
+
     """
 
     advice = "Ask for less at once: lower max_requests or max_tasks"
@@ -163,11 +181,13 @@ class RateLimitError(APIError):
 
 
 class ServerError(APIError):
+    """The server failed (5xx)."""
+
     advice = "Try again later"
 
 
 class APIConnectionError(LumaError):
-    """There was no answer."""
+    """There was no answer, because the connection failed or was lost."""
 
 
 class APITimeoutError(APIConnectionError):
@@ -175,33 +195,45 @@ class APITimeoutError(APIConnectionError):
 
 
 class ResponseError(LumaError):
-    """The server answered something that is not an answer to what it was asked."""
+    """The answer of the server cannot be read, or is about something else."""
 
 
 class JournalError(LumaError):
-    """The journal cannot be read or written, and what to do about it.
+    """The journal cannot be read or written. The text says what to do about it.
 
-    Where `generate()` or `extend()` raises it, nothing was submitted.
+    If `generate()` or `extend()` raises it, nothing was submitted.
     """
 
 
 class KeyConflictError(LumaError):
-    """The journal knows `key` for something else than what was asked for; nothing was submitted."""
+    """The job key belongs to another job in the journal; nothing was submitted.
 
-    def __init__(self, key: str, why: str, *, next_step: str | None = None) -> None:
-        next_step = next_step or "Ask for another job under another key"
-        super().__init__(f"The key {key!r} {why}; nothing was submitted. {next_step}.")
+    Attributes:
+        key: the job key.
+
+    """
+
+    def __init__(self, key: str, problem: str, *, next_step: str | None = None) -> None:
+        next_step = next_step or "Use another key for another job"
+        super().__init__(f"The key {key!r} {problem}; nothing was submitted. {next_step}.")
         self.key = key
 
 
 class SubmissionUncertainError(LumaError):
-    """The request had left, and no answer told what became of it.
+    """A submission has left, and no answer shows if the job was accepted.
 
-    The job may have been taken, and billed. It is not sent again unless `retry_uncertain=True`
-    asked for that. `request` is what was asked for, `cause` is how the answer was lost, `times` is
-    how often it was sent; for an extension, `source_id` is the id of the extended job. With a
-    journal, `key` is the name to settle it under. `request_id` went with it as `Idempotency-Key`
-    and `X-Request-Id`, so the gateway's support may find it by that.
+    The job may have been accepted and billed. It is not sent again, unless the caller passed
+    `retry_uncertain=True`.
+
+    Attributes:
+        cause: the error with which the answer was lost.
+        prompt: the prompt of the request.
+        source_id: for an extension, the id of the job to extend.
+        times: number of times that the submission was sent.
+        key: with a journal, the job key to settle the job with.
+        request_id: the id sent as `Idempotency-Key` and `X-Request-Id`, by which the gateway's
+            support may find the job.
+
     """
 
     def __init__(
@@ -218,12 +250,12 @@ class SubmissionUncertainError(LumaError):
         sent = (
             "so it was not sent again"
             if times == 1
-            else f"and it was sent {times} times as you wanted, so more than one may have been"
+            else f"and it was sent {times} times as requested, so more than one may have been"
         )
         if key is None:
             step = (
-                "ask for it anew only if it is not there, "
-                "or pass retry_uncertain=True to have such a request repeated"
+                "submit it again only if it is not there, "
+                "or pass retry_uncertain=True to repeat such submissions"
             )
         else:
             step = (
@@ -244,7 +276,12 @@ class SubmissionUncertainError(LumaError):
 
 
 class GenerationFailedError(LumaError):
-    """The server worked on the job and failed; `generation` is its last word."""
+    """The job failed at the server.
+
+    Attributes:
+        generation: the last status of the job.
+
+    """
 
     def __init__(self, generation: Generation) -> None:
         reason = generation.failure_reason or "no reason given"
@@ -269,19 +306,19 @@ class TaskTimeoutError(LumaError, TimeoutError):
 
 
 class TaskForgottenError(LumaError):
-    """`forget()` was called on the handle; the job itself goes on at the server."""
+    """`forget()` was called on the handle; the job continues at the server."""
 
 
 class ClientClosedError(LumaError):
-    """The client was closed; jobs that were running go on at the server."""
+    """The client was closed; running jobs continue at the server."""
 
 
 class SubmissionStoppedError(LumaError):
-    """`stop_submitting()` was called before the job was submitted; it was not."""
+    """`stop_submitting()` was called before the job was submitted; nothing was submitted."""
 
 
 class DownloadError(LumaError):
-    """The file did not arrive whole, or has no place; its name holds what it held before.
+    """A file was not downloaded whole, or could not be written. No file of its name was changed.
 
-    What did arrive may be in `name.part`, where another try goes on.
+    The part that arrived may be in `name.part`, and the next try continues there.
     """

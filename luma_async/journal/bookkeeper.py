@@ -37,7 +37,7 @@ from luma_async.tasks.submitter import Submission, Submitter, kind_of
 PAGE = 200
 """Number of jobs to resume before other tasks of the event loop have their turn."""
 
-FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two reads of an entry that another caller is submitting: the first pause, and the
 longest."""
 
@@ -208,7 +208,7 @@ class Bookkeeper:
             digest = fingerprint(submission.source_id, kept)
             prepared = _Prepared(submission, request, kept, digest)
             if source is not None and is_known:
-                known = await self._look_up(prepared)
+                known = await self._find(prepared)
                 if isinstance(known, VideoTask):
                     return known
                 await self._submitter.finish(source)
@@ -221,8 +221,8 @@ class Bookkeeper:
     async def _find_or_send(self, prepared: _Prepared) -> VideoTask:
         # If the submission need not wait, claiming the key also shows if it is known. But if the
         # last key was known, this is probably a repeated run, and reading first is cheaper.
-        looks_first = self._expects_known or self._submitter.must_wait
-        known = await self._look_up(prepared) if looks_first else None
+        reads_first = self._expects_known or self._submitter.must_wait
+        known = await self._find(prepared) if reads_first else None
         while not isinstance(known, VideoTask):
             record = JournalRecord(
                 self.journal,
@@ -235,7 +235,7 @@ class Bookkeeper:
                     prepared.submission, prepared.request, record, record.key
                 )
             except AlreadyClaimed:
-                known = await self._look_up(prepared)
+                known = await self._find(prepared)
             else:
                 self._expects_known = False
                 return task
@@ -266,7 +266,7 @@ class Bookkeeper:
             request_id=request_id or str(uuid4()),
         )
 
-    async def _look_up(self, prepared: _Prepared) -> VideoTask | Entry | None:
+    async def _find(self, prepared: _Prepared) -> VideoTask | Entry | None:
         """Return the handle on a key's job, the entry to replace, or `None` if the key is free."""
         submission, key = prepared.submission, prepared.submission.key
         if key is None:
@@ -346,7 +346,7 @@ class Bookkeeper:
 
     async def _after_submission(self, key: str) -> Entry | None:
         """Return the entry with this key as soon as no other caller is submitting it."""
-        pause = FIRST_LOOK
+        pause = FIRST_PAUSE
         until = asyncio.get_running_loop().time() + LONGEST_SUBMISSION
         while True:
             entry = await self.journal.find(key)
@@ -361,7 +361,7 @@ class Bookkeeper:
                     "nothing was submitted."
                 )
             await self._waits.run(asyncio.sleep(pause), partial(_closed, key))
-            pause = min(pause * 1.5, LONGEST_LOOK)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
 
     def _watch(self, entry: Entry) -> VideoTask:
         generation = Generation(

@@ -25,19 +25,12 @@ from luma_async.transport.failures import Answer, Failed
 from luma_async.transport.lane import Lane
 from luma_async.transport.retry_policy import Action, action_for
 from luma_async.transport.transport import Transport, repeated
-from luma_async.transport.upload import Upload
+from luma_async.transport.upload import Upload, time_to_send
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 R = TypeVar("R")
-
-SLOWEST_UPLOAD = 64 * 2**10
-"""Bytes per second below which the upload of an image times out."""
-
-SEND_BUFFER = 4 * 2**20
-"""Bytes that the operating system may still hold after the program has sent them. This is the
-maximum of Linux's `tcp_wmem`."""
 
 MAX_UNFIT_CONNECTIONS = 1000
 """Maximum number of unfit connections per submission. Each is closed, so none comes up twice."""
@@ -175,7 +168,7 @@ class SubmissionTransport:
             return await self._wait(sending, self._persist(sending))
         except Failed as failed:
             if failed.rule is not None:
-                logger.info("%s The job was not accepted, by %s.", failed.error, failed.rule)
+                logger.info("%s Rejected for certain, by %s.", failed.error, failed.rule)
             is_passing = action_for(failed.failure, submits=True) is Action.RETRY
             is_over = is_passing and self._waits.have_ended
             error = self._stopped(call) if is_over else failed.error
@@ -271,7 +264,7 @@ class SubmissionTransport:
             turn, was_refused = None, True
 
     async def _deliver(self, sending: _Sending[T], turn: Turn | None) -> T:
-        """Send a submission in an asyncio task of its own, which the caller's cancellation spares.
+        """Send a submission in an asyncio task of its own, so that cancelling the caller spares it.
 
         The task releases the place in the lane.
         """
@@ -357,7 +350,7 @@ class SubmissionTransport:
         sessions, body = transport.sessions, call.body or b""
         timeout = transport.timeout
         if isinstance(body, Body):
-            timeout = _time_to_send(len(body), timeout)
+            timeout = time_to_send(len(body), timeout)
         headers = sessions.request_headers_with_body
         if request_id is not None:
             headers = {**headers, "Idempotency-Key": request_id, "X-Request-Id": request_id}
@@ -433,27 +426,13 @@ class SubmissionTransport:
 
     def _stopped(self, call: Call[Any] | None = None) -> LumaError:
         """Return the error of a submission that was not sent."""
-        about = "" if call is None else f"{call}: "
+        subject = call or "Submission"
         if self._is_closing:
-            return ClientClosedError(f"{about}the client is closed; the job was not accepted.")
+            return ClientClosedError(f"{subject}: the client is closed; the job was not accepted.")
         return SubmissionStoppedError(
-            f"{about}nothing more is submitted; the job was not accepted."
+            f"{subject}: nothing more is submitted; the job was not accepted."
         )
 
 
 class _UnfitConnectionError(Exception):
     """Signal to send a submission on another connection; nothing has left on this one."""
-
-
-def _time_to_send(size: int, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientTimeout:
-    """Return a timeout that allows for the upload of so many bytes.
-
-    The time for the answer begins when the last byte has been sent. It left the program earlier
-    than the machine, because of the operating system's buffer.
-    """
-    total, buffered = timeout.total or 0.0, min(size, SEND_BUFFER)
-    return aiohttp.ClientTimeout(
-        total=total + (size + buffered) / SLOWEST_UPLOAD,
-        connect=timeout.connect,
-        sock_read=total + buffered / SLOWEST_UPLOAD,
-    )

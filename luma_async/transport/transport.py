@@ -365,5 +365,5 @@ async def _read_body(content: aiohttp.StreamReader) -> tuple[bytes, Exception | 
 
 def _log_retry(details: Mapping[str, Any]) -> None:
     failed = details["exception"]
-    certain = "" if failed.rule is None else f" Nobody has the job, by {failed.rule}."
+    certain = "" if failed.rule is None else f" Rejected for certain, by {failed.rule}."
     logger.info("%s%s Trying again in %.1f s.", failed.error, certain, details["wait"])

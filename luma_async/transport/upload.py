@@ -1,4 +1,4 @@
-"""Upload: the body of one try of a submission, which records if it has left."""
+"""Upload: the body of one try of a submission. It records if the whole body has left."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from luma_async.concurrency import EndableWaits
 from luma_async.transport.call import Body
 from luma_async.transport.connection_reuse import ConnectionChoice
 
+SLOWEST_UPLOAD = 64 * 2**10
+"""Minimum speed of the upload of an image, in bytes per second; a slower one times out."""
+
+SEND_BUFFER = 4 * 2**20
+"""Bytes that the operating system may still hold after the program has sent them. This is the
+maximum of Linux's `tcp_wmem`."""
+
 
 class Confirmable(Protocol):
-    """Permission to send a submission, which may be withdrawn until the last byte has left."""
+    """Permission to send a submission. It may be withdrawn until the last byte has left."""
 
     async def confirm(self) -> None:
         """Check the permission once more, and raise an error if it was withdrawn."""
@@ -51,7 +58,7 @@ class Upload(aiohttp.Payload):
         self.was_requested = False
         """`True` if aiohttp began to send this body. Middleware of a session may send another."""
         self.has_left = False
-        """`True` if the last piece was handed over, without which no server can read the body."""
+        """`True` if the last piece was handed over. Without it, no server can read the body."""
         self.held_back: Exception | None = None
         """The error of `record.confirm()`, if there was one."""
         self.is_unfit = False
@@ -102,3 +109,17 @@ class Upload(aiohttp.Payload):
                 raise
         if self._waits.have_ended:
             raise InterruptedError("the client was closed")
+
+
+def time_to_send(size: int, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientTimeout:
+    """Return a timeout that allows for the upload of so many bytes.
+
+    The time for the answer begins when the last byte has been sent. It left the program earlier
+    than the machine, because of the operating system's buffer.
+    """
+    total, buffered = timeout.total or 0.0, min(size, SEND_BUFFER)
+    return aiohttp.ClientTimeout(
+        total=total + (size + buffered) / SLOWEST_UPLOAD,
+        connect=timeout.connect,
+        sock_read=total + buffered / SLOWEST_UPLOAD,
+    )

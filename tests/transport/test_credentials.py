@@ -100,7 +100,7 @@ def test_what_is_no_number_is_refused_by_name(name: str) -> None:
 def test_a_number_in_a_text_is_refused_by_name(name: str) -> None:
     """As environment variables have it."""
     settings: dict[str, Any] = {name: "30"}
-    with pytest.raises(ConfigurationError, match=f"{name} must be a number, not '30'"):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a number, got '30'"):
         LumaClient(KEY, base_url=PLACE, **settings)
 
 

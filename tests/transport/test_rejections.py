@@ -356,8 +356,8 @@ async def test_the_log_says_by_which_entry_a_rejection_is_certain(
         with pytest.raises(InsufficientCreditsError):
             await luma.generate("a dog")
 
-    assert "Nobody has the job, by status 429. Trying again" in caplog.text
-    assert "Nobody has the job, by code quota_not_enough." in caplog.text
+    assert "Rejected for certain, by status 429. Trying again" in caplog.text
+    assert "Rejected for certain, by code quota_not_enough." in caplog.text
 
 
 async def test_an_uncertain_refusal_that_names_a_job_tells_its_id() -> None:
@@ -488,5 +488,5 @@ def test_whatever_a_server_says_that_takes_every_job_none_is_paid_twice_or_lost(
         assert status < 300
         assert outcome.id.encode("utf-8", "replace")
     elif not isinstance(outcome, SubmissionUncertainError):
-        assert "Nobody has the job, by " in log
-    assert jobs == 1 or "Nobody has the job, by " in log
+        assert "Rejected for certain, by " in log
+    assert jobs == 1 or "Rejected for certain, by " in log

@@ -281,7 +281,7 @@ async def test_what_was_uncertain_once_stays_uncertain(
         await luma.aclose()
 
         assert caught.value.times == (1 if end == "closed" else 2)
-        assert ("sent 2 times as you wanted" in str(caught.value)) is (end != "closed")
+        assert ("sent 2 times as requested" in str(caught.value)) is (end != "closed")
 
 
 @pytest.mark.parametrize("ending", [Fault.cut, Fault.slow], ids=["cut", "hanging"])
