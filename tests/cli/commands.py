@@ -40,7 +40,7 @@ SILENCE = 120.0
 """Seconds after which a terminal that is sent nothing is closed."""
 
 PATIENCE = 120.0
-"""Seconds that are waited for what is bound to come, on a machine that is very slow."""
+"""Seconds to wait for an event that is certain, on a machine that is very slow."""
 
 HELD_LOOKS = Fault.slow(math.inf, on=("get", "tasks"))
 """Until the faults are cleared, nobody learns that a job has ended."""
@@ -98,7 +98,7 @@ class Shell:
         return done
 
     def run_on_a_terminal(self, *arguments: str, columns: int = 200) -> tuple[int, str]:
-        """Run a command in this process on a terminal; return its exit code and what was shown."""
+        """Run a command in this process on a terminal; return its exit code and its output."""
         screen, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
@@ -161,7 +161,7 @@ class Shell:
         watch: Callable[[str], None] = lambda _: None,
         command: Sequence[str] = COMMAND,
     ) -> tuple[int, str, str]:
-        """Return the exit code, what a terminal was sent, and what stdout got if it was a pipe.
+        """Run a command on a terminal; return its exit code, the output, and stdout if it is a pipe.
 
         To a question the `answer` is typed, or the signal sent. Whenever something is sent, `watch`
         is called with all that was so far.
@@ -206,7 +206,7 @@ class Shell:
 
 
 def _heed_signals(ignored: Sequence[int]) -> None:
-    """Do or undo what a shell does to its background jobs (SIGINT), and nohup (SIGHUP)."""
+    """Ignore signals as a shell's background jobs (SIGINT) or nohup (SIGHUP) do."""
     for number in (signal.SIGINT, *TERMINATION_SIGNALS):
         signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 

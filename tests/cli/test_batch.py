@@ -87,7 +87,7 @@ def test_a_file_of_rows_becomes_a_folder(tmp_path: Path) -> None:
 
 
 def settle(sim: Simulator, folder: Path) -> int:
-    """Do what a user does with the server's list of tasks, which tells what was accepted."""
+    """Settle uncertain jobs with the server's list of tasks, as a user does."""
     taken = {job.request["user_prompt"]: job.id for job in sim.ledger.jobs}
 
     async def settle_all() -> int:
@@ -205,7 +205,7 @@ def test_ctrl_c_keeps_back_what_waits_to_be_tried_again(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_service_leaves_at_once(tmp_path: Path) -> None:
-    """SIGTERM is as Ctrl-C twice: it says how to go on, and the gallery shows what is there."""
+    """SIGTERM acts like Ctrl-C twice: the command to continue is printed."""
     write_rows(
         tmp_path / "rows.csv", [*cats(1), {"key": "late", "prompt": "x", "extends": "cat-0"}]
     )
@@ -223,7 +223,7 @@ def test_the_end_of_a_service_leaves_at_once(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_does_not_end_it(tmp_path: Path) -> None:
-    """`| head -1`: what was begun, and all the rest, is made all the same."""
+    """With `| head -1`, all rows are still generated."""
     write_rows(tmp_path / "rows.csv", cats(4))
     with gateway() as sim, shell(sim, tmp_path).started("batch", "rows.csv") as process:
         assert process.stdout is not None
@@ -301,7 +301,7 @@ def test_a_limit_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_commands_of_the_gallery_bring_what_is_missing(tmp_path: Path) -> None:
-    """Pasted as they stand: they name the journal, without which the row would be paid for anew."""
+    """The commands can be pasted, and name the journal."""
     write_rows(tmp_path / "rows.csv", cats(1))
     with gateway() as sim:
         sim.faults.add(Fault.cut(after=True, times=1))
@@ -417,7 +417,7 @@ def test_uncertain_rows_are_sent_once_more_where_that_is_asked_for(tmp_path: Pat
 
 
 def test_an_empty_account_says_how_to_go_on(tmp_path: Path) -> None:
-    """In one line each: what happened, and what to type once it is topped up."""
+    """The error and the command to continue are printed in one line each."""
     write_rows(tmp_path / "rows.csv", cats(30))
     with gateway(credits=2) as sim:
         batch = ["batch", "rows.csv", "--max-tasks", "2", "--rejection-code", "no channel"]
@@ -462,7 +462,7 @@ def test_a_bad_file_is_one_clear_report(kind: str, tmp_path: Path) -> None:
 
 
 def test_every_problem_of_a_file_is_a_line_and_an_object(tmp_path: Path) -> None:
-    """Where it is, of which field, what it is and what to do; a script gets it as data."""
+    """A problem has a line number, a field and advice; a script gets it as data."""
     (tmp_path / "rows.csv").write_text("prompt,loop,aspect_ratio\na cat,maybe,7:7\n,WAHR,16:09\n")
 
     done = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run", "--json")
@@ -485,7 +485,7 @@ def test_every_problem_of_a_file_is_a_line_and_an_object(tmp_path: Path) -> None
 
 
 def test_a_guess_at_the_encoding_is_said_in_a_line(tmp_path: Path) -> None:
-    """Whoever sees wrong letters knows why."""
+    """A warning explains the wrong letters."""
     (tmp_path / "rows.csv").write_bytes("prompt;loop\nein K\u00e4tzchen;FALSCH\n".encode("cp1252"))
 
     done = shell(None, tmp_path).run("batch", "rows.csv", "--dry-run")
@@ -510,13 +510,13 @@ def without_codes(shown: str) -> str:
 
 
 def test_on_a_terminal_the_bar_moves(tmp_path: Path) -> None:
-    """Counts, a guess of what is left, and at the end the sum; no line for each row."""
+    """Counts and the estimated time left are shown, and at the end the sum; rows get no lines."""
     write_rows(tmp_path / "rows.csv", cats(12))
     with gateway() as sim:
         sim.faults.add(HELD_LOOKS)
 
         def let_some_end(shown: str) -> None:
-            """Let no more end than run at once before the bar has shown what has ended."""
+            """Release looks one by one, so that the bar shows each count."""
             text = without_codes(shown)
             counted = re.findall(r"(\d+) of 12", text)
             if "3 running" in text and int(counted[-1]) == len(results(tmp_path / "rows")):
@@ -552,7 +552,7 @@ def test_a_terminal_on_which_nothing_can_move_gets_lines(tmp_path: Path) -> None
 
 
 def test_on_a_terminal_the_bar_begins_where_the_last_run_ended(tmp_path: Path) -> None:
-    """What was done before counts, and is told apart from what is done now."""
+    """Rows of earlier runs count, apart from those of this run."""
     write_rows(tmp_path / "rows.csv", cats(5))
     with gateway() as sim:
         shell(sim, tmp_path).run("batch", "rows.csv", "--limit-jobs", "3")
@@ -571,7 +571,7 @@ def test_on_a_terminal_the_bar_begins_where_the_last_run_ended(tmp_path: Path) -
 
 
 def test_results_without_their_journal_are_not_paid_for_again(tmp_path: Path) -> None:
-    """It may have been moved; where it is gone, that is for its user to say."""
+    """A journal may have been moved: only its user can know that it is lost."""
     write_rows(tmp_path / "rows.csv", cats(2))
     with gateway() as sim:
         sim.faults.add(Fault.cut(after=True, times=1))
@@ -608,7 +608,7 @@ def test_it_goes_on_when_nobody_hears_of_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_what_was_just_sent_is_known_when_a_terminal_is_gone(number: int, tmp_path: Path) -> None:
-    """Nothing of it is uncertain."""
+    """No row becomes uncertain."""
     write_rows(tmp_path / "rows.csv", cats(6))
     with gateway(durations=Fixed(30)) as sim:
         sim.faults.add(Fault.slow(1, after=True))
@@ -624,7 +624,7 @@ def test_what_was_just_sent_is_known_when_a_terminal_is_gone(number: int, tmp_pa
 
 
 def test_no_key_becomes_the_name_of_a_row(tmp_path: Path) -> None:
-    """It would stand in files, names and pages."""
+    """An API key as a row's key would be written to files, names and pages."""
     write_rows(tmp_path / "rows.csv", [{"key": "sk-" + "x" * 30, "prompt": "a cat"}])
     with gateway() as sim:
         done = shell(sim, tmp_path).run("batch", "rows.csv")
@@ -636,7 +636,7 @@ def test_no_key_becomes_the_name_of_a_row(tmp_path: Path) -> None:
 
 
 def test_commands_that_are_told_name_no_password(tmp_path: Path) -> None:
-    """They stand in the gallery, which is shown around."""
+    """Commands are in the gallery, and people share galleries."""
     options = BatchOptions(tmp_path / "-rows.csv", tmp_path / "out", limit_jobs=7)
     connection = Connection(None, "postgresql://me:secret@host/jobs?password=secret")
 

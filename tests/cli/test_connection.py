@@ -52,7 +52,7 @@ def test_a_journal_that_would_be_in_a_home_folder(
 def test_a_relative_place_is_fixed_at_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a command does later."""
+    """A later change of folder does not matter."""
     monkeypatch.chdir(tmp_path)
     connection = Connection(journal="jobs.db", settings=Settings({}))
 

@@ -40,7 +40,7 @@ SHAPES = {
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a command that Ctrl-C reaches, whatever started the tests, and leave none behind."""
+    """Run a command that handles Ctrl-C even in the background; kill it at the end."""
     with subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -113,7 +113,7 @@ def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
 
 
 def test_a_simulator_serves_until_it_is_stopped() -> None:
-    """It says where it listens, answers there, and ends with Ctrl-C without a traceback."""
+    """The URL is printed, serves requests, and Ctrl-C ends the command without a traceback."""
     with started("simulate", "--port", "0") as process:
         url = next_line(process).split()[-1]
         with urllib.request.urlopen(f"{url}/simulator/ledger") as answer:  # noqa: S310  our own

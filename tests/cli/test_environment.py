@@ -60,7 +60,7 @@ def test_a_line_that_cannot_be_read_is_told_without_its_content(value: str) -> N
 
 
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless it has an empty value, which is none."""
+    """An empty value in the environment does not count."""
     (tmp_path / ".env").write_text(
         "LUMA_API_KEY=sk-file\nLUMA_BASE_URL=https://file\nLUMA_JOURNAL=file.db\n"
     )
@@ -170,7 +170,7 @@ def test_commands_that_submit_take_rejection_codes(command: str, tmp_path: Path)
 def test_bounds_of_downloads_come_from_where_other_settings_do(
     options: dict[str, Any], settings: dict[str, str], arguments: dict[str, Any]
 ) -> None:
-    """Options, else the environment or `.env`, else what the client has by itself; 0 is none."""
+    """Options take priority over the environment and `.env`; 0 means no limit."""
     limits = DownloadLimits(**options)
 
     assert limits.arguments(Settings(settings)) == arguments
@@ -185,7 +185,7 @@ def test_a_bound_that_is_none_is_said(name: str) -> None:
 
 
 def test_bounds_of_downloads_go_with_commands_that_download() -> None:
-    """What is to be typed to go on has them, too."""
+    """The printed commands have the limits, too."""
     limits = DownloadLimits(max_bytes=5, min_speed=1.5, allow_private=True)
     connection = Connection("https://a.example", downloads=limits)
 

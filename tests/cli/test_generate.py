@@ -53,7 +53,7 @@ def test_a_video_is_made(sim: Simulator, tmp_path: Path) -> None:
 
 
 def test_every_field_is_sent(sim: Simulator, tmp_path: Path) -> None:
-    """As `LumaClient.generate` sends it, and what is not known goes into `--extra`."""
+    """Fields are sent as by `LumaClient.generate`; `--extra` adds further ones."""
     options = "--aspect-ratio 9:16 --loop --model ray-v2 --resolution 540p --duration 5s "
     options += "--no-expand-prompt --notify-hook https://hook.example/x --no-wait"
     done = Shell.at(sim, tmp_path).run(
@@ -73,7 +73,7 @@ def test_every_field_is_sent(sim: Simulator, tmp_path: Path) -> None:
 
 
 def test_a_script_gets_one_object(sim: Simulator, tmp_path: Path) -> None:
-    """All its fields are there, whether or not there is anything in them."""
+    """All fields of the JSON object are present, even without a value."""
     shell = Shell.at(sim, tmp_path)
     (job,) = shell.lines("generate", "a cat", "--output", "cat.mp4", "--key", "cat")
 
@@ -126,7 +126,7 @@ def test_a_job_is_left_and_watched_later(sim: Simulator, tmp_path: Path) -> None
 
 
 def test_a_watermark_that_could_not_be_avoided_is_told(tmp_path: Path) -> None:
-    """What the library warns of reaches whoever runs the command; the video is there."""
+    """The library's warning is printed, and the video downloaded."""
     with running_simulator(
         durations=Fixed(0.1), short_side=90, variant=Variant(estimates=True, video="text")
     ) as sim:
@@ -162,7 +162,7 @@ def test_nothing_is_paid_for_that_could_not_be_saved(sim: Simulator, tmp_path: P
 
 
 def test_a_killed_run_is_resumed(sim: Simulator, tmp_path: Path) -> None:
-    """The job is in the journal: it is found again, downloaded, and was paid for once."""
+    """The job is in the journal: `resume` finds and downloads it, and it is paid for once."""
     shell = Shell.at(sim, tmp_path)
     sim.faults.add(HELD_LOOKS)
     with shell.started("generate", "a cat") as process:
@@ -241,7 +241,7 @@ def test_a_rejection_code_makes_a_refusal_certain(sim: Simulator, tmp_path: Path
 def test_an_uncertain_submission_says_how_it_is_settled(
     key: str, sim: Simulator, tmp_path: Path
 ) -> None:
-    """With the whole command, which can be pasted, and `resume` reminds of it."""
+    """The printed command can be pasted, and `resume` mentions the uncertain job."""
     sim.faults.add(Fault.cut(after=True))
     shell = Shell.at(sim, tmp_path)
     journal = ["--journal", "my jobs.db"]

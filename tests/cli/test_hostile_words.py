@@ -1,4 +1,4 @@
-"""A server's words are words: whatever is in them, they command no terminal and forge no line."""
+"""Texts from servers cannot control a terminal or forge a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOSTILE = (
     "\u202e\u2066\u200f\udfff\ud83d[bold]" + "".join(f"{each}{FORGED}" for each in BREAKS)
 )
 TYPED = HOSTILE.encode("utf-8", "ignore").decode().replace("\0", "")
-"""What of it can be an argument."""
+"""Part of the hostile text that an argument can hold."""
 
 LINK = f"http://127.0.0.1:9/{HOSTILE}.mp4"
 
@@ -89,7 +89,7 @@ COMMANDS: dict[str, tuple[list[Fault], list[str]]] = {
     "settling": ([], ["settle", "u-1", "--id", TYPED]),
     "settling what is settled": ([], ["settle", "u-1", "--resubmit"]),
 }
-"""In this order: the later ones find in the journal what the first ones left there."""
+"""Commands in this order: the later ones find the jobs of the first ones in the journal."""
 
 
 @pytest.fixture(scope="module")

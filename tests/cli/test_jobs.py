@@ -34,7 +34,7 @@ def a_journal_with_an_uncertain_job(folder: Path) -> Path:
 
 
 def test_jobs_are_listed(tmp_path: Path) -> None:
-    """All of them, or those in a state, as a table or as JSON; prompts are shown as they are."""
+    """All jobs or those in a state are listed, as a table or as JSON."""
     place = a_journal_with_an_uncertain_job(tmp_path)
 
     table = luma("jobs", journal=place)
@@ -65,7 +65,7 @@ def test_an_uncertain_job_is_settled(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    """It is a slip in its name."""
+    """A journal that was not found is probably misspelled."""
     done = luma("jobs", journal=tmp_path / "jobs.db")
 
     assert done.returncode == 1

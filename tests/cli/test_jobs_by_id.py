@@ -83,7 +83,7 @@ def test_jobs_are_watched_to_their_ends(sim: Simulator, tmp_path: Path) -> None:
 
 
 def test_files_are_downloaded(sim: Simulator, tmp_path: Path) -> None:
-    """Whichever is wanted, to a file or into a folder; what is there is not fetched again."""
+    """Any kind of file is downloaded, to a file or a folder, and once only."""
     cat, dog = finished(sim, "a cat", "a dog")
     shell = Shell.at(sim, tmp_path)
     frames = shell.run("download", cat, dog, "--what", "last_frame", "--output", "frames")
@@ -111,7 +111,7 @@ def test_a_download_that_fails_spoils_no_other(sim: Simulator, tmp_path: Path) -
 
 
 def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
-    """Those of this gateway; of the others it says where they are."""
+    """Jobs at this server are resumed; of others, the servers are printed."""
     with running_simulator(durations=Fixed(HOUR)) as sim, running_simulator() as another:
         shell = Shell.at(sim, tmp_path)
         shell.journal.parent.mkdir()
@@ -128,7 +128,7 @@ def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
 
 
 def test_watching_can_be_interrupted(tmp_path: Path) -> None:
-    """It says how to go on with all of them."""
+    """The command that resumes all jobs is printed."""
     with running_simulator(durations=Fixed(HOUR)) as sim:
         ids = submitted(sim, "a", "b", "c", "d")
         with Shell.at(sim, tmp_path).started("watch", *ids) as process:

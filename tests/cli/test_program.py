@@ -1,4 +1,4 @@
-"""What all commands have in common: the key, exit codes, help, completion."""
+"""Features of all commands: the API key, exit codes, help, completion."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_key_and_the_gateway_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_is_asked_for(tmp_path: Path) -> None:
-    """Exit code 2; what is wrong with the file is said without its content."""
+    """Exit code 2; the problem in the file is printed without the file's content."""
     (tmp_path / ".env").write_text(f"LUMA_API_KEY='{KEY}\n")
     done = Shell(tmp_path, key=None).run("get", "some-id")
 
@@ -68,7 +68,7 @@ def test_a_missing_key_is_asked_for(tmp_path: Path) -> None:
     ],
 )
 def test_no_key_is_taken_from_the_command_line(arguments: list[str], tmp_path: Path) -> None:
-    """It says where the key belongs, and does not repeat it."""
+    """The error names the right places for an API key, and does not repeat it."""
     done = Shell(tmp_path, key=None).run(*arguments)
 
     assert done.returncode == 2
@@ -113,7 +113,7 @@ def test_a_host_that_is_not_there_is_told_from_bad_usage(tmp_path: Path) -> None
 
 
 def test_a_journal_that_cannot_be_is_told(tmp_path: Path) -> None:
-    """Nothing is submitted without one."""
+    """No job is submitted without a journal."""
     (tmp_path / "file").write_text("")
     done = Shell(tmp_path, url=NOWHERE).run("generate", "a cat", "--journal", "file/jobs.db")
 
@@ -133,7 +133,7 @@ def test_help_tells_the_exit_codes(tmp_path: Path) -> None:
 
 
 def test_completion_is_offered(tmp_path: Path) -> None:
-    """The script for a shell, and then what begins with what was typed."""
+    """The script for a shell is printed, and commands and values are completed."""
     environment = {
         "_LUMA_ASYNC_COMPLETE": "complete_bash",
         "COMP_WORDS": "luma-async ge",
@@ -158,7 +158,7 @@ def test_what_completion_offers_is_what_there_is() -> None:
 
 
 def test_help_loads_nothing_that_only_work_needs() -> None:
-    """So that it is there at once."""
+    """Help appears at once."""
     program = (
         "import sys\n"
         "from luma_async.cli.app import app\n"

@@ -85,7 +85,7 @@ def test_several_keys_are_freed_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_jobs_are_chosen_by_key_and_age(chosen: list[str], left: set[str], tmp_path: Path) -> None:
-    """Of those that are uncertain; a plan of it changes nothing."""
+    """Only uncertain jobs are selected; a dry run changes nothing."""
     shell = Shell(tmp_path)
     journal_with(shell, "row-1", "row-2", "cat-1")
     journal_with(shell, "old-1", hours=3)
@@ -102,7 +102,7 @@ def test_jobs_are_chosen_by_key_and_age(chosen: list[str], left: set[str], tmp_p
 
 
 def test_a_script_must_say_yes(tmp_path: Path) -> None:
-    """Nobody could answer a question, and what is submitted again may be paid for twice."""
+    """A script cannot answer a question, and a wrong answer may pay twice."""
     shell = Shell(tmp_path)
     journal_with(shell, "a", "b")
 
@@ -122,7 +122,7 @@ def test_a_script_must_say_yes(tmp_path: Path) -> None:
 def test_a_person_is_asked(
     answer: str | signal.Signals, code: int, left: int, tmp_path: Path
 ) -> None:
-    """With the list of the jobs; whatever is not a yes changes nothing."""
+    """The jobs are listed first; any answer but yes changes nothing."""
     shell = Shell(tmp_path)
     journal_with(shell, "a", "b", hours=1.6)
 
@@ -149,7 +149,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_ids_come_in_many_forms(form: str, tmp_path: Path) -> None:
-    """As people and programs write them; what is not named stays uncertain."""
+    """Ids are read in the forms that people and programs write; other jobs stay uncertain."""
     shell = Shell(tmp_path)
     journal_with(shell, "row-1", "the cat", "row-3")
     (tmp_path / "ids.txt").write_text(FORMS[form], "utf-8", newline="")
@@ -186,7 +186,7 @@ def test_what_jobs_prints_can_be_filled_in_and_read_again(tmp_path: Path) -> Non
 
 
 def test_every_bad_line_is_named_and_nothing_is_settled(tmp_path: Path) -> None:
-    """By its number, whether it cannot be read or does not fit the journal."""
+    """Line numbers are printed for invalid lines, and for contradictions to the journal."""
     shell = Shell(tmp_path)
     journal_with(shell, "a", "b", "c", "d")
     shell.run("settle", "d", "--id", "job-9")

@@ -25,7 +25,7 @@ from tests.clients import HOUR
 Process = tuple[subprocess.Popen[str], Simulator]
 
 AS_BACKGROUND_JOB = [signal.SIGINT]
-"""What a shell without job control lets its jobs behind `&` ignore."""
+"""Signals that background jobs of a shell without job control ignore."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_command_behind_an_ampersand_can_be_ended(
     command: list[str], number: int, folder: Path
 ) -> None:
-    """Where it ignores Ctrl-C; it says once what to type to go on."""
+    """A background job ignores Ctrl-C, but not SIGTERM; the command to continue is printed once."""
     with running_simulator(durations=Fixed(HOUR)) as sim:
         if command[0] == "watch":
             command = ["watch", *submitted(sim, "a cat")]
@@ -69,7 +69,7 @@ def test_a_command_behind_an_ampersand_can_be_ended(
 
 
 def test_a_script_ends_what_it_started(folder: Path) -> None:
-    """As it is written: `luma-async simulate & ...; kill $!`."""
+    """A typical script: `luma-async simulate & ...; kill $!`."""
     script = '"$@" & read line; kill $!; wait $!; echo "exit code $?"'
     with subprocess.Popen(
         ["/bin/sh", "-c", script, "sh", *COMMAND, "simulate", "--port", "0", "--json"],
@@ -161,7 +161,7 @@ def test_a_batch_that_is_left_while_it_closes_says_how_to_go_on(folder: Path) ->
 
 
 def test_a_batch_that_was_stopped_says_how_to_go_on(folder: Path) -> None:
-    """Where rows are left once those that ran have ended."""
+    """Rows are left after the running jobs have ended."""
     with running_simulator(durations=Fixed(0.3), short_side=90) as sim:
         sim.faults.add(HELD_LOOKS)
         batch = ["batch", "rows.csv", "--max-tasks", "1"]

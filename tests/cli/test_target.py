@@ -1,4 +1,4 @@
-"""Where downloads go."""
+"""Targets of downloads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from luma_async.cli.target import DownloadTarget
 def test_a_folder_is_told_from_a_file(
     place: str, is_folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what is there, by a slash at its end, or by a name without a suffix."""
+    """A folder exists, ends with a slash, or has a name without a suffix."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.d").mkdir()
     (tmp_path / "file").write_text("")
@@ -46,7 +46,7 @@ def test_a_folder_is_told_from_a_file(
 def test_a_place_is_looked_at_before_anything_is_paid_for(
     place: str, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that is taken, or what is no folder, is told; folders are made later."""
+    """Existing files are errors; missing folders are created later."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
 

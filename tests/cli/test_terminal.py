@@ -1,4 +1,4 @@
-"""What a terminal is sent, and what a pipe."""
+"""Output to terminals and to pipes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sim() -> Iterator[Simulator]:
 
 
 def test_progress_moves_on_a_terminal(sim: Simulator, tmp_path: Path) -> None:
-    """One line, drawn again and again; then the file's path, which is whole."""
+    """One line is redrawn in place; the file's path follows in one piece."""
     held = [Fault.slow(math.inf), HELD_LOOKS, HELD_FILES]
     sim.faults.add(*held)
     awaited = ["submitting", "pending|processing", "(a cat dances.*){6}downloading"]
@@ -166,7 +166,7 @@ def test_a_full_disk_is_said_in_a_line(tmp_path: Path, arguments: list[str]) -> 
 
 
 def test_output_survives_a_poor_encoding(sim: Simulator, tmp_path: Path) -> None:
-    """What the terminal's encoding lacks is told by its number."""
+    """Characters that the encoding lacks are printed as escapes."""
     shell = Shell.at(sim, tmp_path, PYTHONIOENCODING="ascii")
     done = shell.run("generate", "a cat ✓ dances", "--no-wait")
 
