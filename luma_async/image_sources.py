@@ -23,18 +23,22 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 class ReadsBytes(Protocol):
     """File that is open for reading bytes."""
 
-    def read(self, size: int = ..., /) -> bytes: ...
+    def read(self, size: int = ..., /) -> bytes:
+        """Read up to `size` bytes."""
 
 
 class SavesItself(Protocol):
     """Pillow image, as a protocol, because Pillow need not be installed."""
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
 
-    def save(self, fp: Any, format: str | None = None, **params: Any) -> None: ...
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        """Encode the image into a file."""
 
-    def convert(self, mode: str) -> Any: ...
+    def convert(self, mode: str) -> Any:
+        """Return the image in another mode, such as `RGB`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,6 +48,7 @@ class FixedSchedule:
             raise ConfigurationError("FixedSchedule: interval must be more than 0 seconds.")
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
+        """Return the interval."""
         return self.interval
 
     def observe(self, duration: float) -> None:
@@ -76,6 +77,7 @@ class ExponentialSchedule:
             )
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
+        """Return the delay after this number of looks."""
         try:
             return min(self.first * self.factor**looks, self.longest)
         except OverflowError:

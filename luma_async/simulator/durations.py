@@ -22,6 +22,7 @@ class Fixed:
     seconds: float
 
     def draw(self, chance: random.Random) -> float:  # noqa: ARG002
+        """Return the fixed duration."""
         return self.seconds
 
 
@@ -33,6 +34,7 @@ class LogNormal:
     sigma: float = 0.35
 
     def draw(self, chance: random.Random) -> float:
+        """Return a random duration around the median."""
         return self.median * math.exp(chance.gauss(0.0, self.sigma))
 
 
@@ -43,4 +45,5 @@ class Exponential:
     mean: float = 60.0
 
     def draw(self, chance: random.Random) -> float:
+        """Return a random duration with the given mean."""
         return chance.expovariate(1 / self.mean)

@@ -64,6 +64,7 @@ class Accepted(Outcome):
     id: str
 
     def jobs(self) -> list[str]:
+        """Describe the job and its id."""
         return [f"the job under key {self.entry.key!r} was accepted, and is task {self.id}"]
 
 
@@ -74,6 +75,7 @@ class Rejected(Outcome):
     instead_of: Entry | None = None
 
     def jobs(self) -> list[str]:
+        """Describe the rejected job."""
         return [f"the job under key {self.entry.key!r} was rejected"]
 
 
@@ -84,6 +86,7 @@ class Withdrawn(Rejected):
     is_cleanup: ClassVar[bool] = True
 
     def jobs(self) -> list[str]:
+        """Return nothing: without its claim, there is no job to report."""
         return []
 
 
@@ -94,6 +97,7 @@ class Uncertain(Outcome):
     reason: str
 
     def jobs(self) -> list[str]:
+        """Describe the uncertain job and the reason."""
         return [f"the job under key {self.entry.key!r} was uncertain: {self.reason}"]
 
 
@@ -106,6 +110,7 @@ class Finish(Operation):
     is_retried: ClassVar[bool] = True
 
     def jobs(self) -> list[str]:
+        """Describe each of the ends."""
         return [str(end) for end in self.ends]
 
 
