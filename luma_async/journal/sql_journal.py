@@ -84,13 +84,13 @@ class SQLJournal:
     ) -> None:
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
-                raise ConfigurationError(f"{name} must be above 0, not {seconds!r}.")
+                raise ConfigurationError(f"{name} must be above 0, got {seconds!r}.")
         self._place = parse_database_url(os.fsdecode(unwrapped(place)))
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
         _check_packages(self._place.dialect)
         self._store: Store | None = None
-        self._leaving: Store | None = None  # kept until closed, since closing may be cancelled
+        self._closing_store: Store | None = None  # kept, because closing may be cancelled
         self._closed = False
         self._opening: asyncio.Task[Store] | None = None
 
@@ -398,10 +398,10 @@ class SQLJournal:
             opening.cancel()
             await asyncio.wait([opening], timeout=1.0)
         if self._store is not None:
-            self._leaving, self._store = self._store, None
-        if self._leaving is not None:
-            await self._leaving.aclose(within=max(until - time.monotonic(), 0))
-            self._leaving = None
+            self._closing_store, self._store = self._store, None
+        if self._closing_store is not None:
+            await self._closing_store.aclose(within=max(until - time.monotonic(), 0))
+            self._closing_store = None
 
 
 def _check_id(id: Any) -> None:

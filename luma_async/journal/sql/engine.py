@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from operator import methodcaller
 from threading import Thread
 from typing import Any
 
@@ -18,6 +19,9 @@ from luma_async.journal.sql.sqlite_file import SQLiteFile
 _CHECKED_SIZE = 32 * 2**20
 """Maximum size, in bytes, of a file that is checked for damage when it is opened. The check takes
 0.1 s or less up to here."""
+
+
+_BEGIN = methodcaller("execute", "BEGIN IMMEDIATE")
 
 
 class _ForgottenConnection(sqlite3.Connection):
@@ -104,7 +108,7 @@ def _connect_to_file(place: SQLiteFile, timeout: float) -> AsyncEngine:
     def begin(connection: Connection) -> None:
         # A transaction that starts as a reader fails at once when it writes after another writer.
         driver: Any = connection.connection.dbapi_connection
-        driver.run_async(lambda sqlite: sqlite.execute("BEGIN IMMEDIATE"))
+        driver.run_async(_BEGIN)
 
     return engine
 
