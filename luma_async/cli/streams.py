@@ -1,4 +1,7 @@
-"""Standard streams that are terminals, closed, or pipes without a reader."""
+"""Standard streams that are terminals, closed, or pipes without a reader.
+
+The module is imported before the extra `cli` is known to be installed: it needs Python only.
+"""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class Shell:
         watch: Callable[[str], None] = lambda _: None,
         command: Sequence[str] = COMMAND,
     ) -> tuple[int, str, str]:
-        """Run a command on a terminal; return its exit code, output, and stdout if that is a pipe.
+        """Run a command on a terminal; return its exit code, output, and stdout if it is a pipe.
 
         To a question the `answer` is typed, or the signal sent. Whenever something is sent, `watch`
         is called with all that was so far.
