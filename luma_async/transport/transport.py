@@ -35,7 +35,7 @@ from luma_async.transport.lane import Lane
 from luma_async.transport.long_answer import run_in_steps
 from luma_async.transport.rate_limit_headers import REMAINING, exhausted_for
 from luma_async.transport.rate_limiter import RateLimiter
-from luma_async.transport.response_body import next_chunk
+from luma_async.transport.response_body import read_body, whole_body
 from luma_async.transport.retry_policy import Action, action_for, retry_delays
 from luma_async.transport.scrubbing import Scrubber
 from luma_async.transport.sessions import Sessions
@@ -48,9 +48,6 @@ A = TypeVar("A")
 
 Attempt = Callable[..., Coroutine[Any, Any, Any]]
 """Coroutine function that sends a call once, and raises `Failed` if there is no usable answer."""
-
-ANSWER_LIMIT = 16 * 2**20
-"""Maximum size of a JSON answer after decompression, in bytes."""
 
 HEADER_LIMIT = 64 * 2**10
 """Maximum size of one header of an answer, in bytes. The default of aiohttp is lower, and a header
@@ -218,9 +215,9 @@ class Transport:
                 max_field_size=HEADER_LIMIT,
                 middlewares=middlewares,
             ) as response:
-                body, cut_off = _whole_body(response.content), None
+                body, cut_off = whole_body(response.content), None
                 if body is None:
-                    body, cut_off = await _read_body(response.content)
+                    body, cut_off = await read_body(response.content)
                 body = as_utf8(body, response.headers.get("Content-Type"))
                 body = self._scrubber.body(body)
                 status = response.status
@@ -335,32 +332,6 @@ def _heed(headers: Mapping[str, str], limiter: RateLimiter, sent: float) -> None
     """Apply a rate limit that the headers of an answer report as used up."""
     if (seconds := exhausted_for(headers)) is not None:
         limiter.exhausted(seconds, sent=sent)
-
-
-def _whole_body(content: aiohttp.StreamReader) -> bytes | None:
-    """Return a body that arrived together with the headers, or `None` if more is to come."""
-    if content.is_eof() and content.total_bytes <= ANSWER_LIMIT and content.exception() is None:
-        return content.read_nowait()
-    return None
-
-
-async def _read_body(content: aiohttp.StreamReader) -> tuple[bytes, Exception | None]:
-    """Read a body, and return it with the exception that ended it early, if any.
-
-    A truncated body is still of use: the status of an error is valid without its explanation, and
-    complete JSON names its job even if the connection did not end properly.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        while chunk := await next_chunk(content):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > ANSWER_LIMIT:
-                return b"", ResponseError(f"the answer is larger than {ANSWER_LIMIT // 2**20} MiB")
-    except Exception as error:  # noqa: BLE001  after any error the rest will not arrive
-        return b"".join(chunks), error
-    return b"".join(chunks), None
 
 
 def _log_retry(details: Mapping[str, Any]) -> None:
