@@ -1,4 +1,4 @@
-"""Errors: one tree of everything that the package raises.
+"""Exceptions of the package, in one tree.
 
 LumaError
  ├─ ConfigurationError          the client was set up wrongly: no API key, an invalid base URL

@@ -134,5 +134,5 @@ def test_a_password_is_kept_in_a_database_url() -> None:
 def test_what_is_no_journal_is_refused_by_its_type() -> None:
     """Before the first job meets it."""
     journal: Any = 7
-    with pytest.raises(ConfigurationError, match=r"journal must be .*not int"):
+    with pytest.raises(ConfigurationError, match=r"journal must be .*got int"):
         LumaClient(KEY, base_url=PLACE, journal=journal)

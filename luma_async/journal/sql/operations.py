@@ -49,7 +49,7 @@ class Claim(Operation):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Outcome(Operation):
+class ClaimOutcome(Operation):
     """Record the outcome of a claim; base of the operations that do."""
 
     entry: Entry
@@ -58,7 +58,7 @@ class Outcome(Operation):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Accepted(Outcome):
+class Accepted(ClaimOutcome):
     """Record the id of an accepted job."""
 
     id: str
@@ -69,7 +69,7 @@ class Accepted(Outcome):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Rejected(Outcome):
+class Rejected(ClaimOutcome):
     """Remove the claim of a rejected job, and restore the entry that it replaced, if any."""
 
     instead_of: Entry | None = None
@@ -91,7 +91,7 @@ class Withdrawn(Rejected):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Uncertain(Outcome):
+class Uncertain(ClaimOutcome):
     """Record that a job may have been accepted."""
 
     reason: str

@@ -23,11 +23,11 @@ from luma_async.journal.sql.operations import (
     Accepted,
     Beat,
     Claim,
+    ClaimOutcome,
     Find,
     Finish,
     Hold,
     Operation,
-    Outcome,
     Rejected,
     Uncertain,
     Withdrawn,
@@ -95,7 +95,7 @@ class Transactions:
         changes: list[Operation] = []
         others: list[Operation] = []
         for operation in group:
-            if isinstance(operation, Outcome | Finish):
+            if isinstance(operation, ClaimOutcome | Finish):
                 changes.append(operation)
             else:
                 others.append(operation)
@@ -112,7 +112,7 @@ class Transactions:
         if must_beat:
             owner.last_beat = began
         for operation in changes:
-            if isinstance(operation, Outcome):
+            if isinstance(operation, ClaimOutcome):
                 owner.remove(operation.entry.claim)
         return results
 
