@@ -9,6 +9,9 @@ import pytest
 from luma_async.concurrency import EndableWaits
 from tests.clients import until
 
+LONG_ENOUGH = 30.0
+"""Seconds after which a wait that was ended counts as one that never ends."""
+
 
 class EndedError(Exception):
     """The error that the waits of these tests end with."""
@@ -28,9 +31,10 @@ async def test_all_waits_end_with_their_error() -> None:
     waits.end()
     after = waiting(waits)
 
-    for each in [*before, after]:
-        with pytest.raises(EndedError):
-            await each
+    async with asyncio.timeout(LONG_ENOUGH):
+        for each in [*before, after]:
+            with pytest.raises(EndedError):
+                await each
     assert not waits._scopes
 
 
@@ -76,7 +80,8 @@ async def test_a_paused_wait_ends_when_it_is_resumed() -> None:
     may_go_on.set()
 
     with pytest.raises(EndedError):
-        await wait
+        async with asyncio.timeout(LONG_ENOUGH):
+            await wait
     assert was_done
 
 
@@ -93,4 +98,5 @@ async def test_a_wait_within_a_wait_of_the_same_owner_is_a_part_of_it() -> None:
     waits.end()
 
     with pytest.raises(EndedError):
-        await wait
+        async with asyncio.timeout(LONG_ENOUGH):
+            await wait
