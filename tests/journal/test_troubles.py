@@ -255,6 +255,9 @@ async def test_a_journal_that_is_closed_while_it_is_locked_opens_no_connection_a
     with closing(sqlite3.connect(place, isolation_level=None)) as locking:
         locking.execute("BEGIN EXCLUSIVE")
         writing = asyncio.create_task(journal.mark_accepted(entry, "job-1"))
+        store = journal._store
+        assert store is not None
+        await until(lambda: store._connections._running)
 
         await journal.aclose(timeout=0.2)
 
