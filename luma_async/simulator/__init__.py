@@ -1,7 +1,7 @@
 """Simulator: a whole gateway on loopback, with all variants, faults on demand and real videos.
 
 >>> async with Simulator(speed=20) as sim:                        # doctest: +SKIP
-...     async with LumaClient("any key", base_url=sim.url) as luma:
+...     async with LumaClient("any-key", base_url=sim.url) as luma:
 ...         video = await (await luma.generate("a cat dances"))
 ...     assert len(sim.ledger.jobs) == 1
 
