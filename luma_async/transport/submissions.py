@@ -238,6 +238,8 @@ class SubmissionTransport:
         was_refused = False
         while True:
             if account.is_full and turn is None:
+                if self._waits.have_ended:  # or it would queue, and the log would say so
+                    raise self._stopped(sending.call)
                 turn = await self._wait(sending, account.enter(again=was_refused))
             sending.upload = None
             if not lane.try_to_enter():

@@ -8,7 +8,14 @@ import math
 
 import pytest
 
-from luma_async import AdaptiveSchedule, LumaClient, RateLimitError, VideoTask
+from luma_async import (
+    AdaptiveSchedule,
+    ClientClosedError,
+    LumaClient,
+    RateLimitError,
+    SubmissionStoppedError,
+    VideoTask,
+)
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR, KEY, InTurn, connect, until
 from tests.loops import skip
@@ -189,6 +196,28 @@ async def test_stopping_ends_the_wait_for_a_full_account() -> None:
         assert {type(error).__name__ for error in ended} == {"SubmissionStoppedError"}
         assert len(sim.ledger.jobs) == 1
         await luma.aclose()
+
+
+async def test_a_submission_after_the_stop_does_not_queue(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It ends at once, and the log does not say that it waits for a job to end."""
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        luma = connect(sim)
+        await luma.generate("a cat")
+        asked = waiting("a dog", luma=luma)
+        await until(lambda: sim.ledger.statuses[429])
+        luma.stop_submitting()
+        await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
+
+        with caplog.at_level(logging.INFO, "luma_async"):
+            with pytest.raises(SubmissionStoppedError):
+                await luma.generate("a cow")
+            await luma.aclose()
+            with pytest.raises(ClientClosedError):
+                await luma.generate("a cow")
+
+        assert "account is full" not in caplog.text
 
 
 async def test_a_full_account_makes_a_learning_schedule_look_sooner() -> None:
