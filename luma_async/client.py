@@ -635,14 +635,24 @@ class LumaClient:
                 await self._submission_transport.aclose()
 
 
+_JOURNAL_METHODS = (
+    *("open", "claim", "hold", "find", "finish", "unfinished", "uncertain"),
+    *("mark_accepted", "mark_rejected", "mark_uncertain", "learned", "keep_learned"),
+)
+"""Methods of a journal that a client calls. Most are called only when a job has been paid for, so a
+missing one must be found before."""
+
+
 def _journal_at(journal: Any) -> SQLJournal | None:
     """Return the journal at a path or URL, or `None` if the caller passed in a `Journal`."""
     if isinstance(journal, str | bytes | os.PathLike):
         return SQLJournal(journal)
-    if callable(getattr(journal, "claim", None)):
+    missing = [name for name in _JOURNAL_METHODS if not callable(getattr(journal, name, None))]
+    if not missing:
         return None
+    without = "" if missing == [*_JOURNAL_METHODS] else f" without {', '.join(missing)}"
     raise ConfigurationError(
-        f"journal must be a path, a URL or a Journal, got {type(journal).__name__}."
+        f"journal must be a path, a URL or a Journal, got {type(journal).__name__}{without}."
     )
 
 

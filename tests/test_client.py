@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import av
@@ -23,6 +23,7 @@ from luma_async import (
     InvalidRequestError,
     LumaClient,
     NotFoundError,
+    SQLJournal,
     State,
 )
 from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
@@ -348,6 +349,26 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], probl
 
     assert "secret" not in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+def test_a_journal_that_lacks_a_method_is_refused(tmp_path: Path) -> None:
+    """The client would call the method only when a job has been paid for, too late to record it."""
+
+    class WithOtherNames:
+        def __init__(self, journal: SQLJournal) -> None:
+            self._journal = journal
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("mark_"):
+                raise AttributeError(name)
+            return getattr(self._journal, name)
+
+    journal: Any = WithOtherNames(SQLJournal(tmp_path / "jobs.db"))
+    without = "WithOtherNames without mark_accepted, mark_rejected, mark_uncertain"
+    with pytest.raises(ConfigurationError, match=without):
+        LumaClient(KEY, journal=journal)
+    with pytest.raises(ConfigurationError, match=r"or a Journal, got object\."):
+        LumaClient(KEY, journal=cast("Any", object()))
 
 
 def test_key_and_place_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
