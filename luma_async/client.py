@@ -300,9 +300,9 @@ class LumaClient:
 
         Raises:
             InvalidRequestError: a field is not valid; nothing was sent.
-            KeyConflictError: the key belongs to another job; nothing was sent.
+            KeyConflictError: the job key belongs to another job; nothing was sent.
             JournalError: the journal cannot be written; nothing was sent.
-            GenerationFailedError: the job with this key failed.
+            GenerationFailedError: the job with this job key failed.
             SubmissionUncertainError: the job may have been accepted; it was not sent again.
             APIError: the server rejected the request; the job was not accepted.
             APIConnectionError: the server could not be reached; the job was not accepted.
@@ -537,7 +537,7 @@ class LumaClient:
             overwrite: `True` to replace a file of that name.
 
         Raises:
-            DownloadError: the file does not exist, did not arrive whole, or its name is taken.
+            DownloadError: the file does not exist, did not arrive whole, or another file has its name.
             ClientClosedError: the client was closed first.
             LumaError: as awaiting the source.
 
@@ -615,7 +615,7 @@ class LumaClient:
         Submissions that have left get their answer first, for at most `timeout` seconds, so that
         no job that is paid for goes unnoticed. Running jobs continue at the server; with a journal,
         `resume()` watches them again. If the database of the journal does not accept changes within
-        the same `timeout` seconds, the log has them, with the key and id of each job.
+        the same `timeout` seconds, the log has them, with the job key and id of each job.
         """
         self._downloader.stop()
         self._submission_transport.stop(closing=True)

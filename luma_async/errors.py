@@ -138,13 +138,13 @@ class APIError(LumaError):
 class BadRequestError(APIError):
     """The request is not valid (400, 413, 422)."""
 
-    advice = "Change the request: sent again as it is, it will be refused again"
+    advice = "Change the request: sent again as it is, it will be rejected again"
 
 
 class AuthenticationError(APIError):
     """The API key is not valid (401)."""
 
-    advice = "Check the key (LUMA_API_KEY), and that base_url is the host that gave it out"
+    advice = "Check the API key (LUMA_API_KEY), and that base_url is the gateway that issued it"
 
 
 class InsufficientCreditsError(APIError):
@@ -156,13 +156,13 @@ class InsufficientCreditsError(APIError):
 class PermissionDeniedError(APIError):
     """The API key is valid, but not for this call (403)."""
 
-    advice = "Ask the gateway what this key may do"
+    advice = "Ask the gateway's support which calls this API key may make"
 
 
 class NotFoundError(APIError):
     """The job was not found, or the gateway does not offer this call (404)."""
 
-    advice = "Check the id, and that base_url is the host that made it"
+    advice = "Check the id, and that base_url is the gateway to which the job was submitted"
 
 
 class RateLimitError(APIError):
@@ -173,7 +173,7 @@ class RateLimitError(APIError):
 
     """
 
-    advice = "Ask for less at once: lower max_requests or max_tasks"
+    advice = "Send fewer requests at once: lower max_requests or max_tasks"
 
     def __init__(self, message: str, *, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(message, **details)
@@ -214,8 +214,8 @@ class KeyConflictError(LumaError):
     """
 
     def __init__(self, key: str, problem: str, *, next_step: str | None = None) -> None:
-        next_step = next_step or "Use another key for another job"
-        super().__init__(f"The key {key!r} {problem}; nothing was submitted. {next_step}.")
+        next_step = next_step or "Use another job key for another job"
+        super().__init__(f"The job key {key!r} {problem}; nothing was submitted. {next_step}.")
         self.key = key
 
 
@@ -230,7 +230,7 @@ class SubmissionUncertainError(LumaError):
         prompt: the prompt of the request.
         source_id: for an extension, the id of the job to extend.
         times: number of times that the submission was sent.
-        key: with a journal, the job key to settle the job with.
+        key: with a journal, the job key, to settle the job with.
         request_id: the id sent as `Idempotency-Key` and `X-Request-Id`, by which the gateway's
             support may find the job.
 
@@ -285,7 +285,7 @@ class GenerationFailedError(LumaError):
 
     def __init__(self, generation: Generation) -> None:
         reason = generation.failure_reason or "no reason given"
-        super().__init__(f"Generation {generation.id} failed: {reason}")
+        super().__init__(f"Job {generation.id} failed: {reason}")
         self.generation = generation
 
 

@@ -38,7 +38,7 @@ def _check_prompt(prompt: str) -> str:
             {"length": len(prompt), "limit": PROMPT_LIMIT},
         )
     if has_lone_surrogate(prompt):
-        raise PydanticCustomError("prompt", "holds half a character (a lone surrogate)")
+        raise PydanticCustomError("prompt", "must not contain lone surrogates")
     return prompt
 
 

@@ -47,7 +47,7 @@ def test_what_is_allowed_is_taken_as_it_is(fields: dict[str, Any]) -> None:
         ({"prompt": ""}, "prompt", "is empty"),
         ({"prompt": " \n "}, "prompt", "is empty"),
         ({"prompt": "x" * 5001}, "prompt", "5001 characters; at most 5000"),
-        ({"prompt": "\ud800"}, "prompt", "half a character"),
+        ({"prompt": "\ud800"}, "prompt", "lone surrogates"),
         ({"prompt": 7}, "prompt", "string"),
         ({"aspect_ratio": "2:1"}, "aspect_ratio", "1:1, 4:3, 3:4, 16:9, 9:16, 21:9, 9:21"),
         ({"loop": True, "image_end": PNG}, "loop", "loop or image_end, not both"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from luma_async.batch.columns import COLUMNS, FIELDS, is_spreadsheet_error, ratio, truth
 from luma_async.batch.problems import Problem
-from luma_async.batch.rows import TASK_ID_PREFIX, Row, reference_cycles, task_id
+from luma_async.batch.rows import JOB_ID_PREFIX, Row, job_id, reference_cycles
 from luma_async.batch.tables import TableRow
 from luma_async.errors import InvalidRequestError
 from luma_async.image_sources import is_data_uri, is_url
@@ -72,12 +72,12 @@ class CheckedRows:
             if reference in self.by_key:
                 parents[key] = reference
                 self.by_key[key] = replace(self.by_key[key], parent=reference)
-            elif (id := task_id(reference)) is not None:
+            elif (id := job_id(reference)) is not None:
                 self.by_key[key] = replace(self.by_key[key], source_id=id)
             elif not self.problems:  # the named row may be one with a problem
                 text = (
                     f"no row has the key {reference!r}; "
-                    f"the id of a task is written {TASK_ID_PREFIX}{reference}"
+                    f"the id of a job is written {JOB_ID_PREFIX}{reference}"
                 )
                 self.problems.append(Problem(line, column, text, "extends"))
         places = {key: (line, column) for key, (_, line, column) in self._references.items()}
@@ -141,7 +141,7 @@ class CheckedRows:
         given = _as_text(cells.get("extends"))
         if given is None or isinstance(given, str):
             return given
-        self._problem(row, "extends", f"{given!r} is neither the key of a row nor the id of a task")
+        self._problem(row, "extends", f"{given!r} is neither the key of a row nor the id of a job")
         return None
 
     def _fields(self, row: TableRow, cells: Mapping[str, Any]) -> dict[str, Any]:

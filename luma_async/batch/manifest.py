@@ -41,7 +41,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     The columns are the fields of a `GenerateRequest`, `key` and `extends`. `key` is the job key of
     a row; if it is empty, a digest of the row is its key, so that the key stays the same if the
-    row is moved. `extends` is the key of the row, or the id of the task, that the row extends
+    row is moved. `extends` is the key of the row, or the id of the job, that the row extends
     (`id:...` if the id is not a UUID). Paths of images are relative to the file.
 
     Raises:

@@ -9,17 +9,17 @@ from luma_async.batch.results import Result, ResultState
 from luma_async.shell import command_about, shell_word
 
 _MAX_NAMED = 20
-"""Maximum number of keys in one command line; a longer one would not be readable."""
+"""Maximum number of job keys in one command line; a longer one would not be readable."""
 
 
 class Commands(NamedTuple):
     """Command lines of a batch.
 
-    `go_on` continues the batch, and `retry` also submits failed rows again. `settle`, followed by
-    the key of an uncertain row, settles it, and `settle_all` frees all uncertain rows.
+    `resume` continues the batch, and `retry` also submits failed rows again. `settle`, followed by
+    the job key of an uncertain row, settles it, and `settle_all` frees all uncertain rows.
     """
 
-    go_on: str
+    resume: str
     retry: str | None = None
     settle: str | None = None
     settle_all: str | None = None
@@ -34,30 +34,30 @@ class Step(NamedTuple):
 
 def steps(result: Result, commands: Commands) -> list[Step]:
     """Return the steps that may get a row its video."""
-    go_on, retry = commands.go_on, commands.retry
+    resume, retry = commands.resume, commands.retry
     match result.state:
         case ResultState.DONE:
             wanted: list[tuple[str, str | None]] = []
         case ResultState.FAILED:
             wanted = [("Try it again", retry)]
         case ResultState.LOST:
-            wanted = [("Look for it again", go_on), ("Pay for it again", retry)]
+            wanted = [("Look for it again", resume), ("Pay for it again", retry)]
         case ResultState.UNCERTAIN:
-            wanted = [*_settling(result, commands.settle), ("Once that is settled", go_on)]
+            wanted = [*_settling(result, commands.settle), ("Once that is settled", resume)]
         case ResultState.NOT_DOWNLOADED:
-            wanted = [("Download it", go_on)]
+            wanted = [("Download it", resume)]
         case ResultState.NOT_STARTED:
-            wanted = [("Go on", go_on)]
+            wanted = [("Continue the batch", resume)]
     return [Step(purpose, command) for purpose, command in wanted if command is not None]
 
 
 def _settling(result: Result, settle: str | None) -> list[tuple[str, str]]:
     if settle is None:
         return []
-    id = shell_word(result.id or "TASK_ID")
+    id = shell_word(result.id or "JOB_ID")
     return [
         ("If it was not accepted", command_about(settle, result.key, options="--resubmit")),
-        ("If it was, name its task", command_about(settle, result.key, options=f"--id {id}")),
+        ("If it was, with the id JOB_ID", command_about(settle, result.key, options=f"--id {id}")),
     ]
 
 
@@ -69,19 +69,19 @@ def settling_steps(results: Sequence[Result], commands: Commands) -> list[Step]:
     rest = commands.settle_all or settle_all(keys, commands.settle, has_others=False)
     accepted = settle_accepted(keys, commands.settle)
     if len(keys) == 1:
-        labels = ("If it is there, name its task", "If it is not", "Once it is settled")
+        labels = ("If it is there, with the id JOB_ID", "If it is not", "Once it is settled")
     else:
-        there = "Name the tasks of those that are there; FILE has lines KEY ID"
-        labels = (there, "Then free the rest to be submitted again", "Then go on")
-    steps = zip(labels, (accepted, rest, commands.go_on), strict=True)
+        there = "Settle those that are there first; FILE has lines KEY ID"
+        labels = (there, "Then free the rest to be submitted again", "Then continue the batch")
+    steps = zip(labels, (accepted, rest, commands.resume), strict=True)
     return [Step(purpose, command) for purpose, command in steps]
 
 
 def settle_all(keys: Sequence[str], settle: str, *, has_others: bool) -> str:
-    """Return the command line that frees uncertain keys to be submitted again.
+    """Return the command line that frees uncertain job keys to be submitted again.
 
-    `has_others` is `True` if the journal may have uncertain jobs of other programs: then the keys
-    are named.
+    `has_others` is `True` if the journal may have uncertain jobs of other programs: then the
+    job keys are named.
     """
     if keys and (len(keys) == 1 or (has_others and len(keys) <= _MAX_NAMED)):
         return command_about(settle, *keys, options="--resubmit")
@@ -89,7 +89,7 @@ def settle_all(keys: Sequence[str], settle: str, *, has_others: bool) -> str:
 
 
 def settle_accepted(keys: Sequence[str], settle: str) -> str:
-    """Return the command line that settles uncertain keys with the ids of their tasks."""
+    """Return the command line that settles uncertain job keys with the ids of their jobs."""
     if len(keys) == 1:
-        return command_about(settle, *keys, options="--id TASK_ID")
+        return command_about(settle, *keys, options="--id JOB_ID")
     return f"{settle} --ids FILE"

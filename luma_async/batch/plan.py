@@ -31,7 +31,7 @@ class RowState:
             job, so that it is watched and not paid again.
         was_uncertain: `True` if an earlier submission of the row may have been accepted.
         extensions_left: number of rows that extend this row and are still to be submitted.
-        video: the video of the row or the id of its task, if extensions of it are left.
+        video: the video of the row or the id of its job, if extensions of it are left.
         started_at: the time when the row was submitted, by `time.monotonic()`.
         took: seconds from the submission to the end of the job, if this run paid for the job.
 

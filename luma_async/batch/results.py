@@ -44,7 +44,7 @@ class Result:
         line: the line of the row in the manifest, counted from 1.
         state: the state of the row.
         prompt: the prompt of the row.
-        extends: the key of the row that the row extends, or the id of a task.
+        extends: the key of the row that the row extends, or the id of a job.
         id: the server's id of the job, if it is known.
         file: the path of the video, relative to the folder, with forward slashes.
         error: the reason why there is no video, as a sentence.
@@ -132,7 +132,7 @@ def result_of_error(row: Row, outcome: Outcome, *, was_uncertain: bool) -> Resul
 def result_unknown_to_journal(before: Result) -> Result:
     """Return the result of a row that is paid for, but is not in the journal."""
     why = (
-        f"It was paid for as task {before.id}, but it is not in this journal. Name the journal "
+        f"It was paid for as job {before.id}, but it is not in this journal. Name the journal "
         "that has it, or delete its line in results.jsonl to submit the row again."
     )
     return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, error=why)

@@ -20,7 +20,7 @@ class Row:
         request: the request.
         asks: a digest of the request; it changes when the row is edited.
         parent: the key of the row that this row extends.
-        source_id: the id of the task that this row extends, if that is not a row.
+        source_id: the id of the job that this row extends, if that is not a row.
 
     """
 
@@ -33,26 +33,26 @@ class Row:
 
     @property
     def extends(self) -> str | None:
-        """Key of the row, or id of the task, that this row extends."""
+        """Key of the row, or id of the job, that this row extends."""
         return self.parent or self.source_id
 
 
-_TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-"""A UUID. Without `TASK_ID_PREFIX`, any other reference can only be a misspelt key."""
+_JOB_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""A UUID. Without `JOB_ID_PREFIX`, any other reference can only be a misspelt job key."""
 
-TASK_ID_PREFIX = "id:"
-"""Prefix of a reference to a task whose id is not a UUID."""
+JOB_ID_PREFIX = "id:"
+"""Prefix of a reference to a job whose id is not a UUID."""
 
 
-def task_id(reference: str) -> str | None:
-    """Return the id of a task that a reference names; `None` if it does not name a task.
+def job_id(reference: str) -> str | None:
+    """Return the id of a job that a reference names; `None` if it names a row.
 
-    >>> task_id("id:job-1")
+    >>> job_id("id:job-1")
     'job-1'
     """
-    if reference.startswith(TASK_ID_PREFIX):
-        return reference.removeprefix(TASK_ID_PREFIX).strip() or None
-    return reference if _TASK_ID.fullmatch(reference) else None
+    if reference.startswith(JOB_ID_PREFIX):
+        return reference.removeprefix(JOB_ID_PREFIX).strip() or None
+    return reference if _JOB_ID.fullmatch(reference) else None
 
 
 def reference_cycles(

@@ -227,7 +227,7 @@ def _escaped(id: str) -> str:
     if _PLAIN_ID.fullmatch(id):
         return id
     if has_lone_surrogate(id):
-        raise InvalidRequestError.of("id", f"{id!r} holds half a character (a lone surrogate)")
+        raise InvalidRequestError.of("id", f"must not contain lone surrogates, got {id!r}")
     if not id.strip("."):
         raise InvalidRequestError.of("id", f"{id!r} is not the id of a job")
     return quote(id, safe="")
@@ -320,7 +320,7 @@ def _id_of_row(row: JSONObject) -> str | None:
 
 
 def _id(place: JSONObject) -> str | None:
-    """Return the id of a task. Texts count before integers, as those may number the rows."""
+    """Return the id of a job. Texts count before integers, as those may number the rows."""
     id = place.get("task_id") or place.get("id")
     if isinstance(id, str) and not id.isspace() and "taskId" not in place:
         return id  # the most common form, and the fastest check

@@ -339,9 +339,9 @@ class Bookkeeper:
         """Return the error for an unfinished or lost job whose state only another server knows."""
         return KeyConflictError(
             entry.key,
-            f"belongs to task {entry.id} at {entry.server}, but base_url is {self._server}",
-            next_step=f"Use base_url={entry.server!r} to get this job, or another key for another "
-            "job",
+            f"belongs to job {entry.id} at {entry.server}, but base_url is {self._server}",
+            next_step=f"Use base_url={entry.server!r} to get this job, or another job key for "
+            "another job",
         )
 
     async def _after_submission(self, key: str) -> Entry | None:
@@ -385,7 +385,7 @@ def _closed(key: str) -> ClientClosedError:
 def _description(entry: Entry) -> str:
     prompt = str(entry.request.get("prompt", ""))
     shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
-    return f" ({entry.verb} {shown!r}{f', task {entry.id}' if entry.id else ''})"
+    return f" ({entry.verb} {shown!r}{f', job {entry.id}' if entry.id else ''})"
 
 
 def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError:
@@ -404,6 +404,6 @@ def _failure(entry: Entry) -> LumaError:
     return NotFoundError(
         entry.reason or "the server no longer knows the job",
         status=404,
-        call=f"the server of task {entry.id}",
+        call=f"the server of job {entry.id}",
         next_step="retry_failed=True submits it again",
     )

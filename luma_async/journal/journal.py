@@ -28,19 +28,19 @@ class Journal(Protocol):
         """Write the pending changes, and release the store."""
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
-        """Write an entry with the state `submitting`, and return the entry that the key has then.
+        """Claim a job key with an entry, and return the entry that the job key has then.
 
         That is the given entry, with the same `claim`, or another one: if several callers claim a
-        key at once, only one succeeds. `instead_of` is an entry that the new one may replace, if it
-        has not changed since it was read.
+        job key at once, only one succeeds. `instead_of` is an entry that the new one may replace,
+        if it has not changed since it was read.
         """
 
     async def hold(self, entry: Entry) -> bool:
         """Return `True` if a claim is still valid, right before its submission is sent.
 
         A process that was suspended counts as dead after a while, and by the time that it continues
-        its key may belong to another caller. If the claim is valid, this process does not count as
-        dead from now on.
+        its job key may belong to another caller. If the claim is valid, this process does not count
+        as dead from now on.
         """
 
     async def mark_accepted(self, entry: Entry, id: str) -> None:
@@ -56,10 +56,10 @@ class Journal(Protocol):
         """Record the ends of jobs; jobs that are not in the journal are ignored."""
 
     async def find(self, key: str) -> Entry | None:
-        """Return the entry with this key, or `None`."""
+        """Return the entry with this job key, or `None`."""
 
     async def states(self) -> Mapping[str, EntryState]:
-        """Return the state of each key."""
+        """Return the state of each job key."""
 
     async def unfinished(self, server: str) -> list[Entry]:
         """Return the running jobs of a server, oldest first."""
@@ -68,7 +68,7 @@ class Journal(Protocol):
         """Return the jobs that may have been accepted, oldest first."""
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Settle an uncertain job with its `id`, or free its key with `resubmit=True`."""
+        """Settle an uncertain job with its `id`, or free its job key with `resubmit=True`."""
 
     async def purge(self, older_than: timedelta | float) -> int:
         """Delete the jobs that ended more than `older_than` ago, and return their number.
@@ -161,10 +161,10 @@ class End:
 
     def __str__(self) -> str:
         end = self.generation.state if self.generation is not None else "lost"
-        named = f" under key {self.key!r}" if self.key is not None else ""
-        return f"the job{named}, task {self.id}, is {end}"
+        named = f" with the job key {self.key!r}" if self.key is not None else ""
+        return f"the job {self.id}{named} is {end}"
 
 
 def made_up_key(claim: str) -> str:
-    """Return the generated key of a job that was submitted without one."""
+    """Return the generated job key of a job that was submitted without one."""
     return f"auto-{claim}"

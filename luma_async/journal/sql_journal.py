@@ -122,7 +122,8 @@ class SQLJournal:
     async def aclose(self, *, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write the pending changes, for at most `timeout` seconds, and close the database.
 
-        The log has the changes that could not be written by then, with the key and id of each job.
+        The log has the changes that could not be written by then, with the job key and id of
+        each job.
         """
         self._closed = True
         until = time.monotonic() + timeout
@@ -130,7 +131,7 @@ class SQLJournal:
         await to_completion(self._close, until, restarts=_RESTARTS)
 
     async def claim(self, entry: Entry, *, instead_of: Entry | None = None) -> Entry:
-        """Write an entry with the state `submitting`, and return the entry that the key has then.
+        """Claim a job key with an entry, and return the entry that the job key has then.
 
         Raises:
             JournalError: the entry could not be written.
@@ -187,7 +188,7 @@ class SQLJournal:
         await self._write(Finish(ends=ends))
 
     async def find(self, key: str) -> Entry | None:
-        """Return the entry with this key, or `None`.
+        """Return the entry with this job key, or `None`.
 
         Raises:
             InvalidRequestError: the key is not valid.
@@ -200,7 +201,7 @@ class SQLJournal:
         return found
 
     async def states(self) -> Mapping[str, EntryState]:
-        """Return the state of each key.
+        """Return the state of each job key.
 
         Raises:
             JournalError: the journal could not be read.
@@ -234,12 +235,13 @@ class SQLJournal:
         """Settle an uncertain job, after a look at the list of tasks of your gateway.
 
         If the job is in that list, give its `id`. It is running from now on, and
-        `LumaClient.resume()` or another call with its key watches it. If it is not, `resubmit=True`
-        frees the key, and another call with this key submits the job again.
+        `LumaClient.resume()` or another call with its job key watches it. If it is not,
+        `resubmit=True` frees the job key, and another call with it submits the job again.
 
         Raises:
             InvalidRequestError: neither `id` nor `resubmit=True` was given, or both were.
-            JournalError: there is no uncertain job with this key, or another job has this id.
+            JournalError: there is no uncertain job with this job key, or another job has this
+                id.
 
         """
         if (id is None) is not resubmit:
@@ -247,7 +249,7 @@ class SQLJournal:
         await self.settle_many({key: id})
 
     async def settle_many(self, ids: Mapping[str, str | None]) -> None:
-        """Settle many uncertain jobs, each by its key: with its id, or with `None` to free the key.
+        """Settle many uncertain jobs by their job keys: with an id, or with `None` to free the key.
 
         Either all of them are settled, or none. `settle()` describes the effect on each.
 
@@ -287,7 +289,7 @@ class SQLJournal:
     async def purge(self, older_than: timedelta | float) -> int:
         """Delete the jobs that ended more than `older_than` (seconds) ago, and return their number.
 
-        Running and uncertain jobs remain. The key of a deleted job is free: a call with this key
+        Running and uncertain jobs remain. The job key of a deleted job is free: a call with it
         submits the job again.
 
         Raises:
@@ -406,7 +408,7 @@ class SQLJournal:
 
 def _check_id(id: Any) -> None:
     if not isinstance(id, str) or not id.strip():
-        raise InvalidRequestError.of("id", f"must be the id of a task, got {id!r}")
+        raise InvalidRequestError.of("id", f"must be the id of a job, got {id!r}")
     if "\0" in id or has_lone_surrogate(id):
         raise InvalidRequestError.of(
             "id", f"must not contain null characters or lone surrogates, got {id!r}"

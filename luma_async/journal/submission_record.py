@@ -93,8 +93,8 @@ class JournalRecord:
             text = (
                 f"The job {self.key!r} was not submitted. This process was silent for "
                 f"{running_time() - self._claimed_at:.0f} s during the submission, so it counted "
-                "as dead, and the key was settled or used again meanwhile. Submit with this key "
-                "again to get the state of its job."
+                "as dead, and the job key was settled or used again meanwhile. Submit with this "
+                "job key again to get the state of its job."
             )
         logger.error("%s", text)
         raise JournalError(text)
@@ -103,7 +103,7 @@ class JournalRecord:
         """Record that the job was accepted, with its id."""
         await self._write(
             self._journal.mark_accepted(self._entry, result.id),
-            f"The job {self.key!r} was accepted, and is task {result.id}",
+            f"The job {self.key!r} was accepted, with the id {result.id}",
         )
 
     async def rejected(self) -> None:

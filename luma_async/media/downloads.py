@@ -103,7 +103,7 @@ class Downloads:
         """Save a file under a path, or in a folder, and return its path.
 
         Raises:
-            DownloadError: the file does not exist, did not arrive whole, or its name is taken.
+            DownloadError: the file does not exist, did not arrive whole, or another file has its name.
             LumaError: the job failed, or could not be awaited.
 
         """

@@ -37,7 +37,7 @@ def check_status(response: aiohttp.ClientResponse, place: str, *, is_range: bool
 
     Raises:
         TemporaryLinkError: the host is busy or broken.
-        PermanentLinkError: the host refuses the request.
+        PermanentLinkError: the host rejects the request.
 
     """
     status = response.status
@@ -54,7 +54,7 @@ _EXPLANATIONS: dict[type[Exception], tuple[type[TemporaryLinkError | PermanentLi
     PrivateAddressError: (
         PermanentLinkError,
         (
-            "{place} is not fetched: {error}, and the gateway is not in such a network; "
+            "{place} is not downloaded: {error}, and the gateway is not in such a network; "
             "allow_private_media=True allows it"
         ),
     ),

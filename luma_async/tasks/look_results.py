@@ -132,7 +132,7 @@ class LookResults:
         if now - job.without_video_since < self._link_timeout:
             return as_running(seen)
         logger.warning(
-            "Task %s is completed, but the server has sent no link to its video for %g s. "
+            "Job %s is completed, but the server has sent no link to its video for %g s. "
             "The link may come later: LumaClient.watch(%r) looks for it again.",
             seen.id,
             self._link_timeout,

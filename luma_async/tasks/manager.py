@@ -321,8 +321,8 @@ class TaskManager:
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
         return TaskTimeoutError(
-            f"Task {task.id} is still {task.state} after {self._task_timeout:g} s, and no longer "
-            "watched. It may yet finish: LumaClient.watch(id) watches it again.",
+            f"Job {task.id} is still {task.state} after {self._task_timeout:g} s, and no longer "
+            "watched. It may still end: LumaClient.watch(id) watches it again.",
             task_id=task.id,
         )
 
@@ -374,6 +374,6 @@ class TaskManager:
 
 def _closed(task: VideoTask) -> ClientClosedError:
     return ClientClosedError(
-        f"The client was closed while task {task.id} was {task.state}. "
-        "The job goes on at the server: another client's watch(id) watches it again."
+        f"The client was closed while job {task.id} was {task.state}. "
+        "It continues at the server: another client's watch(id) watches it again."
     )

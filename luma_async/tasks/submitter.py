@@ -246,7 +246,7 @@ class Submitter:
             return
         task = self._watch(delivery.result(), submission, key)
         logger.warning(
-            "The submission was cancelled after it had left, and the job was accepted: %r is task "
+            "The submission was cancelled after it had left, and the job was accepted: %r is job "
             "%s, which %s.",
             prompt,
             task.id,

@@ -112,7 +112,7 @@ class VideoTask:
             await self._until_done()
         if not self.done:
             raise TaskTimeoutError(
-                f"Task {self.id} is still {self.state} after {timeout:g} s. "
+                f"Job {self.id} is still {self.state} after {timeout:g} s. "
                 "It is still watched: wait again, or forget() it.",
                 task_id=self.id,
             )
@@ -151,12 +151,12 @@ class VideoTask:
     def forget(self) -> None:
         """Stop watching the job, and raise `TaskForgottenError` where the task is awaited.
 
-        The job itself goes on, because servers have no call to cancel it.
+        The job itself continues, because servers have no call to cancel it.
         """
         if not self.done:
             self.abandon(
                 TaskForgottenError(
-                    f"Task {self.id} was forgotten while {self.state}. "
+                    f"Job {self.id} was forgotten while {self.state}. "
                     "LumaClient.watch(id) watches it again."
                 )
             )

@@ -351,7 +351,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "loose end": (
         "rows.csv",
         "key,prompt,extends\na,x,b\n",
-        ["rows.csv:2:3: extends: no row has the key 'b'; the id of a task is written id:b"],
+        ["rows.csv:2:3: extends: no row has the key 'b'; the id of a job is written id:b"],
     ),
     "empty": ("rows.csv", "", ["rows.csv: the file is empty; its first line names the columns"]),
     "no rows": ("rows.csv", "prompt\n", ["rows.csv: the file has no rows"]),
@@ -404,7 +404,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         [
             "rows.yaml:2:3: a row must be a mapping",
             "rows.yaml:4:3: 'prompt' is here twice",
-            "rows.yaml:5:12: extends: ['a'] is neither the key of a row nor the id of a task",
+            "rows.yaml:5:12: extends: ['a'] is neither the key of a row nor the id of a job",
         ],
     ),
     "no yaml": ("rows.yaml", "- prompt: 'x\n", ["rows.yaml:2:1: this is not valid YAML: "]),

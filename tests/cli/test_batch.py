@@ -308,12 +308,10 @@ def test_the_commands_of_the_gallery_bring_what_is_missing(tmp_path: Path) -> No
         first = shell(sim, tmp_path).run("batch", "rows.csv", "--journal", "other.db")
         page = (tmp_path / "rows" / "gallery.html").read_text("utf-8")
         said = [re.sub("<.*?>", "", code) for code in re.findall(r"<code.*?>(.*?)</code>", page)]
-        [settle] = {
-            command for command in said if "TASK_ID" in command
-        }  # at the top and at its row
+        [settle] = {command for command in said if "JOB_ID" in command}  # at the top and at its row
         [go_on] = {command for command in said if command.startswith("luma-async batch ")}
 
-        settle = settle.replace("TASK_ID", sim.ledger.jobs[0].id)
+        settle = settle.replace("JOB_ID", sim.ledger.jobs[0].id)
         settled = shell(sim, tmp_path).run(*shlex.split(settle)[1:])
         last = shell(sim, tmp_path).run(*shlex.split(go_on)[1:])
 

@@ -97,7 +97,7 @@ def test_what_a_key_names_is_paid_for_once(sim: Simulator, tmp_path: Path) -> No
     assert first.stdout == again.stdout
     assert "already exists" in again.stderr
     assert (first.returncode, again.returncode, other.returncode) == (0, 0, 2)
-    assert "The key 'cat' was used for another request" in other.stderr
+    assert "The job key 'cat' was used for another request" in other.stderr
     assert len(sim.ledger.jobs) == 1
 
 
@@ -145,7 +145,7 @@ def test_a_failure_is_one_message(tmp_path: Path) -> None:
 
     (job,) = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"Generation {job['id']} failed: {REASON}"
+    assert done.stderr.splitlines()[-1] == f"Job {job['id']} failed: {REASON}"
     assert (job["state"], job["error_type"]) == ("failed", "GenerationFailedError")
     assert job["failure_reason"] == REASON
 

@@ -62,7 +62,7 @@ def test_a_failed_job_is_told_with_its_reason(tmp_path: Path) -> None:
 
     assert looked.stdout.splitlines()[-1] == "  reason        the prompt could not be rendered"
     assert watched.stdout.splitlines()[-1] == f"{id}  failed"
-    assert watched.stderr == f"Generation {id} failed: the prompt could not be rendered\n"
+    assert watched.stderr == f"Job {id} failed: the prompt could not be rendered\n"
     assert (looked.returncode, watched.returncode) == (0, 1)
 
 

@@ -218,8 +218,8 @@ def test_every_bad_line_is_named_and_nothing_is_settled(tmp_path: Path) -> None:
     assert "found 3 cells" in said["3"]
     assert said["8"] == "'nobody' is not in the journal"
     assert said["9"] == "'a' is already in line 1"
-    assert said["10"] == "task job-9 belongs to 'd', not to 'c'"
-    assert said["11"] == "task job-1 belongs to 'a', not to 'b'"
+    assert said["10"] == "job job-9 belongs to 'd', not to 'c'"
+    assert said["11"] == "job job-1 belongs to 'a', not to 'b'"
     assert said["12"] == "'d' is running"
     assert jobs(shell) == dict.fromkeys("abc", UNCERTAIN) | {"d": ("running", "job-9")}
 

@@ -256,7 +256,7 @@ async def test_the_task_of_another_key_settles_nothing(place: str) -> None:
         with pytest.raises(SubmissionUncertainError):
             await luma.generate("a cat", key="cat")
 
-        with pytest.raises(JournalError, match=f"task {known.id} belongs to 'dog'"):
+        with pytest.raises(JournalError, match=f"job {known.id} belongs to 'dog'"):
             await journal_of(luma).settle("cat", id=known.id)
 
         assert [entry.key for entry in await journal_of(luma).uncertain()] == ["cat"]
@@ -277,7 +277,7 @@ async def test_only_what_is_uncertain_can_be_settled(place: str) -> None:
             await journal.settle("cat")
         with pytest.raises(InvalidRequestError, match="either"):
             await journal.settle("cat", id="job-1", resubmit=True)
-        with pytest.raises(InvalidRequestError, match="must be the id of a task"):
+        with pytest.raises(InvalidRequestError, match="must be the id of a job"):
             await journal.settle("cat", id=" ")
 
 

@@ -77,8 +77,8 @@ async def test_all_are_settled_or_none(place: str) -> None:
 
         states = await journal.states()
     assert problems == {
-        "b": "task job-9 belongs to 'known', not to 'b'",
-        "c": "task job-1 belongs to 'a', not to 'c'",
+        "b": "job job-9 belongs to 'known', not to 'b'",
+        "c": "job job-1 belongs to 'a', not to 'c'",
         "known": "'known' is running",
         "e": "'e' is not in the journal",
     }
@@ -164,7 +164,7 @@ async def test_an_id_that_names_nothing_settles_nothing(place: str) -> None:
     async with SQLJournal(place) as journal:
         await uncertain(journal, ["a", "b"])
 
-        with pytest.raises(InvalidRequestError, match="must be the id of a task"):
+        with pytest.raises(InvalidRequestError, match="must be the id of a job"):
             await journal.settle_many({"a": "job-1", "b": " "})
 
         assert len(await journal.uncertain()) == 2

@@ -200,7 +200,7 @@ async def test_a_journal_that_is_locked_while_a_job_is_submitted(
             task = await asked
             video = await task
 
-            assert f"is task {task.id}, but the journal does not know it yet" in caplog.text
+            assert f"with the id {task.id}, but the journal does not know it yet" in caplog.text
             locking.close()
         async with connect(sim, journal=place) as luma:
             assert await (await luma.generate("cat 0", key="cat-0")) == video

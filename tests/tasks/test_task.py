@@ -102,7 +102,7 @@ async def test_a_failure_is_raised_wherever_it_is_awaited() -> None:
 
     for error in [*await asyncio.gather(*waits, return_exceptions=True), task.error]:
         assert isinstance(error, GenerationFailedError)
-        assert str(error) == "Generation job-1 failed: too cute"
+        assert str(error) == "Job job-1 failed: too cute"
         assert error.generation.failure_reason == "too cute"
 
 

@@ -65,7 +65,7 @@ class Accepted(ClaimOutcome):
 
     def jobs(self) -> list[str]:
         """Describe the job and its id."""
-        return [f"the job under key {self.entry.key!r} was accepted, and is task {self.id}"]
+        return [f"the job with the job key {self.entry.key!r} was accepted, with the id {self.id}"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -76,7 +76,7 @@ class Rejected(ClaimOutcome):
 
     def jobs(self) -> list[str]:
         """Describe the rejected job."""
-        return [f"the job under key {self.entry.key!r} was rejected"]
+        return [f"the job with the job key {self.entry.key!r} was rejected"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -98,7 +98,7 @@ class Uncertain(ClaimOutcome):
 
     def jobs(self) -> list[str]:
         """Describe the uncertain job and the reason."""
-        return [f"the job under key {self.entry.key!r} was uncertain: {self.reason}"]
+        return [f"the job with the job key {self.entry.key!r} was uncertain: {self.reason}"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

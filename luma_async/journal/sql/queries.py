@@ -93,7 +93,7 @@ async def unsettleable(
         elif row.state != EntryState.UNCERTAIN:
             problems[key] = f"{key!r} is {row.state}"
         elif id is not None and (other := of_task.setdefault((row.server, id), key)) != key:
-            problems[key] = f"task {id} belongs to {other!r}, not to {key!r}"
+            problems[key] = f"job {id} belongs to {other!r}, not to {key!r}"
     return problems
 
 

@@ -221,7 +221,7 @@ class Transactions:
                     key=made_up_key(f"{entry.claim}-{_digest(id)}"),
                     state=EntryState.RUNNING,
                     id=id,
-                    reason=f"Its key {entry.key!r} was settled before the answer arrived.",
+                    reason=f"Its job key {entry.key!r} was settled before the answer arrived.",
                 )
                 rows.append(row_mapping.values_of(settled, self._owner.id))
         await _execute_many(connection, statements.INSERT_IF_FREE[self._dialect], rows)

@@ -31,13 +31,13 @@ def test_each_row_without_a_video_has_its_next_steps(page: Page) -> None:
         4: [
             "If it was not accepted",
             "luma-async settle 'it'\"'\"'s' --resubmit",
-            "If it was, name its task",
-            "luma-async settle 'it'\"'\"'s' --id TASK_ID",
+            "If it was, with the id JOB_ID",
+            "luma-async settle 'it'\"'\"'s' --id JOB_ID",
             "Once that is settled",
             COMMAND,
         ],
         5: ["Download it", COMMAND],
-        6: ["Go on", COMMAND],
+        6: ["Continue the batch", COMMAND],
     }
 
 
@@ -60,11 +60,11 @@ def test_the_top_has_the_commands_that_settle_all_uncertain_rows(page: Page) -> 
         "3 rows are uncertain and may be paid for. Look for them in your gateway’s list of tasks."  # noqa: RUF001
     ]
     assert page.texts(".notice .steps p, .notice .steps code") == [
-        "Name the tasks of those that are there; FILE has lines KEY ID",
+        "Settle those that are there first; FILE has lines KEY ID",
         "luma-async settle '--journal=my cats/jobs.db' --ids FILE",
         "Then free the rest to be submitted again",
         "luma-async settle '--journal=my cats/jobs.db' --all --resubmit",
-        "Then go on",
+        "Then continue the batch",
         COMMAND,
     ]
     page.stop_timers()
@@ -83,7 +83,7 @@ def test_one_uncertain_row_is_named_at_the_top(page: Page) -> None:
         "1 row is uncertain and may be paid for. Look for it in your gateway’s list of tasks."  # noqa: RUF001
     ]
     assert page.texts(".notice code") == [
-        "luma-async settle 'it'\"'\"'s' --id TASK_ID",
+        "luma-async settle 'it'\"'\"'s' --id JOB_ID",
         "luma-async settle 'it'\"'\"'s' --resubmit",
         COMMAND,
     ]
@@ -145,7 +145,7 @@ def test_a_pasted_command_has_the_key_and_nothing_else(key: str) -> None:
     commands = [unescape(re.sub("<[^>]*>", "", each)) for each in shown]
 
     assert all(command.isprintable() for command in commands)
-    named = [["--id", "TASK_ID"], ["--resubmit"]]
+    named = [["--id", "JOB_ID"], ["--resubmit"]]
     said = [
         ["luma-async", "settle", *options, "--", key]
         if key.startswith("-")
