@@ -22,7 +22,7 @@ from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
-from luma_async.tasks.timing import SHORTEST_HURRY, Timing, hurried
+from luma_async.tasks.timing import MIN_EARLY_LOOK_DELAY, Timing, early_look_delay
 from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import AccountLimit
 
@@ -38,7 +38,7 @@ LINK_TIMEOUT = 120.0
 LAST_LOOK = 5.0
 """Seconds that a look may take beyond the `task_timeout` of a job in it."""
 
-MAX_HURRIED = 1000
+MAX_EARLY_LOOKS = 1000
 """Maximum number of jobs that are rescheduled when a submission begins to wait for one to end. More
 would block the event loop."""
 
@@ -58,8 +58,8 @@ class TaskManager:
     it.
 
     The end of each job is reported to `account`, because a submission may wait for it. While one
-    waits, a schedule that can adapt is hurried: the first looks at a job are half a second apart,
-    later ones a tenth of its age.
+    waits, jobs are looked at early, if the schedule can adapt: first looks are half a second apart,
+    later ones a tenth of the job's age.
 
     Args:
         looks: the status requests.
@@ -94,8 +94,8 @@ class TaskManager:
         self._task_timeout = task_timeout
         self._longest_look = longest_look
         self._account = account or AccountLimit()
-        if self._timing.may_hurry:
-            self._account.on_wait = self._hurry_up
+        if self._timing.allows_early_looks:
+            self._account.on_wait = self._schedule_early_looks
         self._watched: dict[str, WatchedJob] = {}
         self._agenda: Agenda[WatchedJob] = Agenda(attrgetter("task.done"))
         self._results = LookResults(
@@ -294,7 +294,7 @@ class TaskManager:
             else:
                 with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
                     news = await self._looks.poll(known, self._watched)
-            if news or (news is not None and self._results.in_trouble):
+            if news or (news is not None and self._results.is_failing):
                 again_in = self._results.process(batch, news, clock())
         except Exception:
             logger.exception("A look at %d jobs failed; they stay watched.", len(batch))
@@ -340,9 +340,14 @@ class TaskManager:
                 self._agenda.add(job, now)
         else:
             sharing = max(min(len(self._watched), self._looks.batch_size.at(now)), 1)
-            hurry = self._hurry(now) if self._account.needs_job_ends else None
+            early_delay = self._early_delay(now) if self._account.needs_job_ends else None
             self._timing.put(
-                jobs, self._agenda, now=now, sharing=sharing, at_most=again_in, hurry=hurry
+                jobs,
+                self._agenda,
+                now=now,
+                sharing=sharing,
+                at_most=again_in,
+                early_delay=early_delay,
             )
         self._wake_for_next_look()
 
@@ -350,20 +355,20 @@ class TaskManager:
         if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
             self._wake.set()
 
-    def _hurry(self, now: float) -> float | None:
+    def _early_delay(self, now: float) -> float | None:
         """Return the maximum delay of a look while a submission waits for a job to end."""
-        if not self._timing.may_hurry:
+        if not self._timing.allows_early_looks:
             return None
-        return SHORTEST_HURRY * math.ceil(len(self._watched) / self._looks.batch_size.at(now))
+        return MIN_EARLY_LOOK_DELAY * math.ceil(len(self._watched) / self._looks.batch_size.at(now))
 
-    def _hurry_up(self) -> None:
+    def _schedule_early_looks(self) -> None:
         """Reschedule the next jobs, because a submission began to wait for one to end."""
         now = self._now()
-        hurry = self._hurry(now)
-        if hurry is None or self._closed:
+        early_delay = self._early_delay(now)
+        if early_delay is None or self._closed:
             return
-        for job in self._agenda.take(math.inf, MAX_HURRIED):
-            job.due = min(job.due, now + hurried(job, now, hurry))
+        for job in self._agenda.take(math.inf, MAX_EARLY_LOOKS):
+            job.due = min(job.due, now + early_look_delay(job, now, early_delay))
             self._agenda.add(job, job.due)
         self._wake_for_next_look()
 

@@ -28,11 +28,11 @@ ESTIMATED_LOOKS = 3
 """Number of looks at a job that use the server's estimate. The estimate replaces the first delay
 and can shorten the others. It is not used for longer, because some servers never change theirs."""
 
-HURRY = 0.1
+EARLY_LOOK_FRACTION = 0.1
 """Maximum delay of a look while a submission waits for a job to end, as a fraction of the job's
 age."""
 
-SHORTEST_HURRY = 0.5
+MIN_EARLY_LOOK_DELAY = 0.5
 """Minimum delay in seconds between two requests while a submission waits for a job to end."""
 
 BROKEN_SCHEDULE_DELAY = 10.0
@@ -86,7 +86,7 @@ class Timing:
         now: float,
         sharing: int,
         at_most: float = math.inf,
-        hurry: float | None = None,
+        early_delay: float | None = None,
     ) -> None:
         """Put jobs on the agenda for their next look.
 
@@ -96,8 +96,8 @@ class Timing:
             now: the current time on the clock of the event loop.
             sharing: number of jobs in one request.
             at_most: maximum delay in seconds.
-            hurry: maximum delay in seconds while a submission waits for a job to end (longer for
-                old jobs), `None` if none waits.
+            early_delay: maximum delay in seconds while a submission waits for a job to end (longer
+                for old jobs), `None` if none waits.
 
         """
         if sharing != self._sharing:
@@ -116,15 +116,15 @@ class Timing:
                 delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
                 if job.looks < ESTIMATED_LOOKS:
                     delay = _by_estimate(job, delay)
-                if hurry is not None:
-                    delay = min(delay, hurried(job, now, hurry))
+                if early_delay is not None:
+                    delay = min(delay, early_look_delay(job, now, early_delay))
             # The order of the arguments matters: NaN becomes the shortest delay.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
             job.due = min(due, job.since + self._task_timeout)
             agenda.add(job, job.due)
 
     @property
-    def may_hurry(self) -> bool:
+    def allows_early_looks(self) -> bool:
         """`True` if looks may come sooner than scheduled. A fixed schedule is kept as it is."""
         return self._by_kind is not None
 
@@ -149,9 +149,9 @@ class Timing:
             logger.error(text, BROKEN_SCHEDULE_DELAY, exc_info=error)
 
 
-def hurried(job: WatchedJob, now: float, hurry: float) -> float:
+def early_look_delay(job: WatchedJob, now: float, shortest: float) -> float:
     """Return the maximum delay in seconds while a submission waits for a job to end."""
-    return max(hurry, HURRY * (now - job.born))
+    return max(shortest, EARLY_LOOK_FRACTION * (now - job.born))
 
 
 def _by_estimate(job: WatchedJob, delay: float) -> float:
