@@ -22,7 +22,7 @@ from luma_async.transport import AccountLimit
 
 logger = logging.getLogger("luma_async")
 
-QUIET = 60.0
+WARN_EVERY = 60.0
 """Seconds between two warnings about failing looks."""
 
 
@@ -61,7 +61,7 @@ class LookResults:
         self._quiet_until = 0.0
 
     @property
-    def in_trouble(self) -> bool:
+    def is_failing(self) -> bool:
         """`True` if the latest looks failed, so that a good look without news changes the state."""
         return bool(self.missing) or self._failing or self._rejections.count > 0
 
@@ -153,7 +153,7 @@ class LookResults:
                 logger.warning("The server answers again; %d jobs are watched.", len(self._watched))
         elif not self.silent and now >= self._quiet_until:
             self._failing = True
-            self._quiet_until = now + QUIET
+            self._quiet_until = now + WARN_EVERY
             logger.warning("%s %d jobs stay watched.", error, len(self._watched))
 
 

@@ -27,7 +27,7 @@ TRAVEL_TIME = 0.5
 """Seconds that an answer and the next request may take on the network. The server counts them as
 idle time, so they are subtracted from its `Keep-Alive` timeout."""
 
-DISTRUST = 60.0
+NO_REUSE_TIME = 60.0
 """Seconds without reuse after the server closed a connection that was used just now."""
 
 SETTLING_TIME = 0.01
@@ -41,7 +41,7 @@ class ReusePolicy:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._max_idle = MAX_IDLE
-        self._trusted_from = -math.inf
+        self._reuse_from = -math.inf
         self.is_proved = False
         """`True` if the server has answered on a connection that was used before."""
 
@@ -51,14 +51,14 @@ class ReusePolicy:
         if value is not None:
             self._max_idle = min(self._max_idle, max_idle(value))
 
-    def distrust(self) -> None:
-        """Allow no reuse for `DISTRUST` seconds: the server closes connections unannounced."""
-        self._trusted_from = self._clock() + DISTRUST
+    def forbid_reuse(self) -> None:
+        """Allow no reuse for `NO_REUSE_TIME` seconds: the server closes connections unannounced."""
+        self._reuse_from = self._clock() + NO_REUSE_TIME
         self.is_proved = False
 
     def allows(self, idle_since: float) -> bool:
         """Return `True` if a connection that has been idle since that time may be reused."""
-        return self._clock() >= self._trusted_from and self.is_recent(idle_since)
+        return self._clock() >= self._reuse_from and self.is_recent(idle_since)
 
     def is_recent(self, idle_since: float) -> bool:
         """Return `True` if a connection has been idle for less than the limit."""
@@ -123,7 +123,7 @@ class ConnectionChoice:
         if idle_since is not None and not self._reuse.allows(idle_since):
             return False
         if has_ended(getattr(writer, "transport", None)):
-            self._reuse.distrust()
+            self._reuse.forbid_reuse()
             return False
         return True
 
@@ -134,7 +134,7 @@ class ConnectionChoice:
     def connection_lost(self) -> None:
         """Record that the connection was lost before an answer arrived."""
         if self.is_reused:
-            self._reuse.distrust()
+            self._reuse.forbid_reuse()
 
     def _choose(self, key: ConnectionKey) -> None:
         idle = _idle_connections(self._connector)
@@ -160,7 +160,7 @@ class ConnectionChoice:
             if protocol.is_connected():
                 return protocol, idle_since
             if self._reuse.is_recent(idle_since):
-                self._reuse.distrust()
+                self._reuse.forbid_reuse()
         return None
 
     def _put_back(self, key: ConnectionKey, kept: deque[tuple[Any, float]]) -> None:

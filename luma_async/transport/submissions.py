@@ -35,7 +35,7 @@ R = TypeVar("R")
 MAX_UNFIT_CONNECTIONS = 1000
 """Maximum number of unfit connections per submission. Each is closed, so none comes up twice."""
 
-LAST_WORDS = 5.0
+RECORD_TIME = 5.0
 """Seconds to record the outcomes of submissions that were cut off when the client was closed."""
 
 
@@ -215,7 +215,7 @@ class SubmissionTransport:
         finally:
             await self._transport.sessions.aclose(submits=True)
             if self._deliveries:
-                with anyio.move_on_after(LAST_WORDS, shield=True):
+                with anyio.move_on_after(RECORD_TIME, shield=True):
                     await asyncio.wait(self._deliveries)
 
     async def _try_again(self, sending: _Sending[T]) -> T:

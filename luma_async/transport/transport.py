@@ -160,7 +160,7 @@ class Transport:
             answer = await answer_to(argument)
             self.sessions.reuse.update(answer.headers)
             if REMAINING in answer.headers and answer.status != 429:
-                _heed(answer.headers, limiter, sent)
+                _apply_rate_limit(answer.headers, limiter, sent)
             result = await self._read(call, answer)
             limiter.succeeded(sent)
         except Failed as failed:
@@ -328,7 +328,7 @@ def _closed(call: Call[Any]) -> ClientClosedError:
     return ClientClosedError(f"{call}: the client is closed.")
 
 
-def _heed(headers: Mapping[str, str], limiter: RateLimiter, sent: float) -> None:
+def _apply_rate_limit(headers: Mapping[str, str], limiter: RateLimiter, sent: float) -> None:
     """Apply a rate limit that the headers of an answer report as used up."""
     if (seconds := exhausted_for(headers)) is not None:
         limiter.exhausted(seconds, sent=sent)

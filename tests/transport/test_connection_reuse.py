@@ -20,7 +20,7 @@ from luma_async.errors import APIError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport import connection_reuse
 from luma_async.transport.connection_reuse import (
-    DISTRUST,
+    NO_REUSE_TIME,
     MAX_IDLE,
     ConnectionChoice,
     ReusePolicy,
@@ -292,7 +292,7 @@ async def test_a_server_that_closes_connections_is_trusted_again_later(
             await luma.generate("a cow")
         assert sim.ledger.connections == 4
 
-        clock.now += DISTRUST
+        clock.now += NO_REUSE_TIME
         await luma.generate("a cat")
         await luma.generate("a cat")
 
