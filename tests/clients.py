@@ -31,7 +31,7 @@ class InTurn:
 def connect(simulator: Simulator, **settings: Any) -> LumaClient:
     """Return a client that looks every 20 ms.
 
-    `rejections` (a `KeyRejections`), `foreign_ids` (a `ForeignIds`) and `adapted_size` (a
+    `rejections` (a `APIKeyRejections`), `foreign_ids` (a `ForeignIds`) and `adapted_size` (a
     `BatchSize`) replace these parts of the client, where a test needs shorter times than users do.
     """
     rejections = settings.pop("rejections", None)

@@ -27,7 +27,7 @@ from luma_async import (
     State,
 )
 from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
-from luma_async.tasks.rejected_key import KeyRejections
+from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.testing import running_simulator
 from tests.clients import HOUR, KEY, connect, until
 
@@ -402,7 +402,7 @@ def test_one_client_serves_one_event_loop() -> None:
 async def test_a_closed_session_of_the_callers_is_said_so() -> None:
     """And jobs that were watched over it end, rather than wait for it."""
     async with Simulator(durations=Fixed(60)) as sim, aiohttp.ClientSession() as session:
-        rejections = KeyRejections(final_after=0.1)
+        rejections = APIKeyRejections(final_after=0.1)
         async with connect(sim, session=session, rejections=rejections) as luma:
             task = await luma.generate("a cat")
             await session.close()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
-from luma_async.dialects.accepted import accepted_job
+from luma_async.dialects.accepted_job import accepted_job
 from luma_async.dialects.dialect import Mark
 from luma_async.dialects.fields import (
     JSONObject,

@@ -13,7 +13,7 @@ PROBE_INTERVAL = 2.0
 """Seconds until a rejected look is repeated, regardless of the poll schedule."""
 
 
-class KeyRejections:
+class APIKeyRejections:
     """Count of consecutive looks that were rejected because of the API key.
 
     A rejection concerns the client and not a single job: its API key, or its session. So there is

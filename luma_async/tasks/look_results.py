@@ -13,9 +13,9 @@ from luma_async.errors import (
     NotFoundError,
 )
 from luma_async.generation import Generation, State
+from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.tasks.batch_answer import Seen
 from luma_async.tasks.looks import News
-from luma_async.tasks.rejected_key import KeyRejections
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import AccountLimit
@@ -56,7 +56,7 @@ class LookResults:
         self._account = account
         self._link_timeout = link_timeout
         self._lost_after = lost_after
-        self._rejections = KeyRejections()
+        self._rejections = APIKeyRejections()
         self._failing = False
         self._quiet_until = 0.0
 

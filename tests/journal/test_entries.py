@@ -27,7 +27,7 @@ from luma_async import (
 )
 from luma_async.journal import End, Entry, EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.tasks.rejected_key import KeyRejections
+from luma_async.tasks.api_key_rejections import APIKeyRejections
 from tests.clients import HOUR, connect, until
 from tests.journal.test_owners import LONG_ID
 from tests.loops import skip
@@ -349,7 +349,7 @@ class _Never:
 async def test_a_refused_key_leaves_the_journal_as_it_is(place: str) -> None:
     """The awaits end, the jobs do not: with the right key they are there again."""
     async with Simulator(durations=Fixed(HOUR)) as sim:
-        rejections = KeyRejections(final_after=0.1)
+        rejections = APIKeyRejections(final_after=0.1)
         async with connect(sim, journal=place, rejections=rejections) as luma:
             task = await luma.generate("a cat", key="cat")
             sim.faults.add(Fault(status=401, body=b"{}", on=["get", "tasks"]))

@@ -12,11 +12,11 @@ import pytest
 
 from luma_async import AuthenticationError, ConfigurationError, FixedSchedule, State
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
-from luma_async.tasks.rejected_key import (
+from luma_async.tasks.api_key_rejections import (
     FINAL_AFTER,
     MIN_REJECTIONS,
     PROBE_INTERVAL,
-    KeyRejections,
+    APIKeyRejections,
 )
 from tests.clients import HOUR, connect, looks_after, until
 from tests.loops import skip
@@ -25,9 +25,9 @@ POLLS = ["get", "tasks"]
 REFUSED = b'{"error": {"message": "token is invalid"}}'
 
 
-def quickly() -> KeyRejections:
+def quickly() -> APIKeyRejections:
     """Return a count with which a rejection is final after half a second."""
-    return KeyRejections(final_after=0.5, probe_interval=0.1)
+    return APIKeyRejections(final_after=0.5, probe_interval=0.1)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -241,7 +241,7 @@ async def test_jobs_are_watched_again_with_a_valid_key() -> None:
 
 def test_a_rejection_is_final_by_number_and_by_time() -> None:
     """Neither three rejections in a second nor two in a minute are final."""
-    many, late, both = KeyRejections(), KeyRejections(), KeyRejections()
+    many, late, both = APIKeyRejections(), APIKeyRejections(), APIKeyRejections()
 
     assert not any(many.add(now / 10) for now in range(20))
     assert [late.add(now) for now in (0.0, 60.0)] == [False] * (MIN_REJECTIONS - 1)
@@ -250,7 +250,7 @@ def test_a_rejection_is_final_by_number_and_by_time() -> None:
 
 def test_one_rejected_look_at_a_time_is_repeated() -> None:
     """The last probe comes at the time when the rejection can be final."""
-    refused = KeyRejections()
+    refused = APIKeyRejections()
     refused.add(100.0)
 
     assert [refused.probe_in(100.0), refused.probe_in(100.5)] == [PROBE_INTERVAL, None]

@@ -20,8 +20,8 @@ from luma_async.errors import APIError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport import connection_reuse
 from luma_async.transport.connection_reuse import (
-    NO_REUSE_TIME,
     MAX_IDLE,
+    NO_REUSE_TIME,
     ConnectionChoice,
     ReusePolicy,
     has_ended,
