@@ -537,7 +537,7 @@ class LumaClient:
             overwrite: `True` to replace a file of that name.
 
         Raises:
-            DownloadError: the file does not exist, did not arrive whole, or another file has its name.
+            DownloadError: the file does not exist or did not arrive whole, or another has its name.
             ClientClosedError: the client was closed first.
             LumaError: as awaiting the source.
 

@@ -103,7 +103,7 @@ class Downloads:
         """Save a file under a path, or in a folder, and return its path.
 
         Raises:
-            DownloadError: the file does not exist, did not arrive whole, or another file has its name.
+            DownloadError: the file does not exist or did not arrive whole, or another has its name.
             LumaError: the job failed, or could not be awaited.
 
         """
