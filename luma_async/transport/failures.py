@@ -163,7 +163,7 @@ def _is_temporary(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientError | OSError | TimeoutError)
 
 
-def refused(call: Call[Any], answer: Answer, scrub: Scrub) -> Failed:
+def unsuccessful(call: Call[Any], answer: Answer, scrub: Scrub) -> Failed:
     """Return the failure for an answer with a status of 300 or more."""
     body = read_error_body(answer.body, status=answer.status)
     return _error_answer(call, answer, body or ErrorBody(page_text(answer.body, scrub)), scrub)

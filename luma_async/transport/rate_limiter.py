@@ -24,36 +24,36 @@ DECREASE = 0.9
 """Factor by which a 429 reduces the measured rate."""
 
 RECOVERY = 20.0
-"""Seconds until the rate has grown back to the rate at which the server refused. The growth is
-slowest around that rate, because the limit is probably there."""
+"""Seconds until the rate has grown back to the one at which the server rejected requests. The growth
+is slowest around that rate, because the limit is probably there."""
 
 MIN_RATE = 2.0
 """Minimum requests per second. A server that wants fewer sends `Retry-After`."""
 
 LIFTED_AT = 100.0
-"""Multiple of the refused rate at which the limit is lifted."""
+"""Multiple of the rate with rejections at which the limit is lifted."""
 
-MANY = 0.5
-"""Share of refusals among the recent requests. If it is exceeded, there is a limit."""
+LIMIT_SHARE_OF_RECENT = 0.5
+"""Share of rejections among the recent requests. If it is exceeded, there is a limit."""
 
-MOST = 0.8
-"""Share of refusals since the first of them. If it is exceeded, there is a limit."""
+LIMIT_SHARE_SINCE_FIRST = 0.8
+"""Share of rejections since the first of them. If it is exceeded, there is a limit."""
 
-DOUBT = 60.0
-"""Seconds during which single refusals are ignored, after lower rates have not ended them."""
+RANDOM_TIME = 60.0
+"""Seconds during which single rejections are ignored, after lower rates have not ended them."""
 
-_RECENT = 16
+_MAX_RECENT = 16
 """Maximum number of requests that count as recent."""
 
-_FEW = 4
-"""Minimum number of refusals, or of measured seconds, that say anything about the limit."""
+_MIN_EVIDENCE = 4
+"""Minimum number of rejections, or of measured seconds, that say anything about the limit."""
 
-_TRIALS = 3
-"""Number of single refusals in a row, each at a lower rate than the last, that count as random."""
+_MAX_TRIALS = 3
+"""Number of single rejections in a row, each at a lower rate than the last, that are random."""
 
-_SOON = 64
-"""Maximum number of successful requests between a reduction and the next refusal for the reduction
-to count as useless."""
+_MAX_USELESS = 64
+"""Maximum number of successful requests between a reduction and the next rejection for the
+reduction to count as useless."""
 
 _WINDOW = 10
 """Seconds over which the server's rate is measured."""
@@ -62,15 +62,15 @@ _WINDOW = 10
 class RateLimiter:
     """Rate limiter for calls of one kind. They wait as long as a 429 asks, then leave at a rate.
 
-    A 429 stops all calls at once. When all calls in flight are answered, the refusals are judged:
-    if most of the calls succeeded, the refusals were random, and the other calls continue. `kind`
+    A 429 stops all calls at once. When all calls in flight are answered, the rejections are judged:
+    if most of the calls succeeded, the rejections were random, and the other calls continue. `kind`
     is the name of the calls in the log.
     """
 
     def __init__(self, kind: str = "requests") -> None:
         self._kind = kind
         self._held_until = 0.0
-        self._asked_until = 0.0  # by refusals that are not judged yet
+        self._asked_until = 0.0  # by rejections that are not judged yet
         self._is_in_doubt = False
         self._in_flight = 0
         self._times_held = 0
@@ -96,13 +96,13 @@ class RateLimiter:
         if self._is_in_doubt and not self._in_flight:
             self._judge()
 
-    def refused(self, retry_after: float | None, *, sent: float) -> None:
+    def rejected(self, retry_after: float | None, *, sent: float) -> None:
         """Stop all calls for `retry_after` seconds (`DEFAULT_PAUSE` if `None`) because of a 429.
 
-        `sent` is the time of the event loop at which the refused request was sent.
+        `sent` is the time of the event loop at which the rejected request was sent.
         """
         until = _now() + (DEFAULT_PAUSE if retry_after is None else retry_after)
-        if self._rate.refused(sent):
+        if self._rate.rejected(sent):
             self._is_in_doubt = True
             self._asked_until = max(self._asked_until, until)
         else:
@@ -157,7 +157,7 @@ class RateLimiter:
         return max(self._held_until, self._asked_until)
 
     def _judge(self) -> None:
-        """Keep the pause if the refusals came from a limit, or let all calls continue."""
+        """Keep the pause if the rejections came from a limit, or let all calls continue."""
         self._is_in_doubt = False
         asked_until, self._asked_until = self._asked_until, 0.0
         if self._rate.judge(_now()):
@@ -173,35 +173,35 @@ def _now() -> float:
 
 
 class AdaptiveRate:
-    """Request rate that stays just below the limit of a server, as its refusals show it.
+    """Request rate that stays just below the limit of a server, as its rejections show it.
 
     There is no rate until a limit is detected. Then the rate starts a little below the rate that
     the server sustained, grows back to it, stays near it for a while, and only then grows further,
     faster and faster: multiplicative decrease, and the increase of CUBIC (RFC 9438, section 4.2).
     All times are seconds of one monotonic clock.
 
-    Many refusals among the recent requests show a limit. A single refusal among many successful
+    Many rejections among the recent requests show a limit. A single rejection among many successful
     requests may show a limit, or be random (a busy channel behind the gateway). A lower rate ends
-    the refusals of a limit, but not random ones, so the rate is reduced on trial. If single
-    refusals continue, these reductions are undone, as TCP undoes a reduction that a delayed packet
-    caused (RFC 4015).
+    the rejections of a limit, but not random ones, so the rate is reduced on trial. If single
+    rejections continue, these reductions are undone, as TCP undoes a reduction that a delayed
+    packet caused (RFC 4015).
     """
 
     def __init__(self) -> None:
         # Pairs of the time at which a second began, and the requests in it. Each second begins with
         # its first request: a burst across two seconds of the clock would look half as fast.
         self._successes: deque[tuple[float, int]] = deque(maxlen=_WINDOW + 1)
-        self._recent: deque[tuple[float, bool]] = deque(maxlen=_RECENT)  # sent at, succeeded
+        self._recent: deque[tuple[float, bool]] = deque(maxlen=_MAX_RECENT)  # sent at, succeeded
         self._ceiling = math.inf
         self._judged_at = -math.inf
         self._reduced_at = -math.inf
         self._next_slot = -math.inf
-        self._first_refused = 0.0  # of the refusals that are not judged yet
-        self._answers = 0  # since that refusal, including it
+        self._first_rejected = 0.0  # of the rejections that are not judged yet
+        self._answers = 0  # since that rejection, including it
         self._successes_since_reduction = 0
-        self._trials = 0  # single refusals since the last reduction that was not a trial
+        self._trials = 0  # single rejections since the last reduction that was not a trial
         self._ceiling_before_trials = math.inf
-        self._doubts_until = -math.inf
+        self._random_until = -math.inf
 
     @property
     def is_limited(self) -> bool:
@@ -209,7 +209,7 @@ class AdaptiveRate:
         return self._ceiling < math.inf
 
     def succeeded(self, sent: float) -> None:
-        """Record a request, sent at the time `sent`, that the server did not refuse."""
+        """Record a request, sent at the time `sent`, that the server did not reject."""
         if self._successes and sent < self._successes[-1][0] + 1.0:
             began, requests = self._successes.pop()
             self._successes.append((began, requests + 1))
@@ -221,30 +221,30 @@ class AdaptiveRate:
             if self._answers:
                 self._answers += 1
 
-    def refused(self, sent: float) -> bool:
-        """Record a refused request, and return `True` if the refusal is still to be judged.
+    def rejected(self, sent: float) -> bool:
+        """Record a rejected request, and return `True` if the rejection is still to be judged.
 
-        Refusals of requests that were in flight when a limit was detected are part of the same
+        Rejections of requests that were in flight when a limit was detected are part of the same
         event, and are ignored.
         """
         if sent <= self._judged_at:
             return False
         self._recent.append((sent, False))
         if not self._answers:
-            self._first_refused = sent
+            self._first_rejected = sent
         self._answers += 1
         return True
 
     def judge(self, now: float) -> bool:
-        """Reduce the rate and return `True` if the refusals since the last judgement show a limit.
+        """Reduce the rate and return `True` if the rejections since the last call show a limit.
 
         Without successful requests in the last seconds, no rate is known that could be reduced.
         """
-        many = self._are_many_refused(now)
+        many = self._are_many_rejected(now)
         self._answers = 0
         if not many and not self._shows_single_limit(now):
             return False
-        few = sum(not succeeded for _, succeeded in self._recent) < _FEW
+        few = sum(not succeeded for _, succeeded in self._recent) < _MIN_EVIDENCE
         is_trial = few and self._is_soon_after_reduction(now)
         self._judged_at = now
         self._recent.clear()
@@ -259,7 +259,7 @@ class AdaptiveRate:
             self._ceiling = max(min(measured, self.rate(now)), MIN_RATE)
             self._reduced_at = now
             self._next_slot = now
-            self._doubts_until = -math.inf
+            self._random_until = -math.inf
         return True
 
     def rate(self, now: float) -> float:
@@ -267,8 +267,8 @@ class AdaptiveRate:
         if not self.is_limited:
             return math.inf
         since_recovery = (now - self._reduced_at - RECOVERY) / RECOVERY
-        if now < self._doubts_until:
-            since_recovery = min(since_recovery, 0.0)  # ignored refusals could not stop the growth
+        if now < self._random_until:
+            since_recovery = min(since_recovery, 0.0)  # ignored rejections cannot stop the growth
         return self._ceiling * (1.0 + (1.0 - DECREASE) * since_recovery**3)
 
     def reserve(self, now: float) -> float:
@@ -283,38 +283,38 @@ class AdaptiveRate:
         self._next_slot = slot + 1.0 / rate
         return slot
 
-    def _are_many_refused(self, now: float) -> bool:
-        """Return `True` if most requests were refused, recently or since the first refusal."""
+    def _are_many_rejected(self, now: float) -> bool:
+        """Return `True` if most requests were rejected, recently or since the first rejection."""
         lately = [succeeded for sent, succeeded in self._recent if sent >= now - _WINDOW]
-        if lately.count(False) > MANY * len(lately):
+        if lately.count(False) > LIMIT_SHARE_OF_RECENT * len(lately):
             return True
-        first = self._first_refused
+        first = self._first_rejected
         since = [succeeded for sent, succeeded in self._recent if sent >= first][-self._answers :]
-        refused = since.count(False)
-        return refused > 2 and refused > MOST * len(since)
+        rejected = since.count(False)
+        return rejected > 2 and rejected > LIMIT_SHARE_SINCE_FIRST * len(since)
 
     def _shows_single_limit(self, now: float) -> bool:
-        """Return `True` if a refusal among many successful requests counts as a limit.
+        """Return `True` if a rejection among many successful requests counts as a limit.
 
-        After `_TRIALS` of them, each soon after a reduction, the reductions are undone.
+        After `_MAX_TRIALS` of them, each soon after a reduction, the reductions are undone.
         """
-        if now < self._doubts_until:
+        if now < self._random_until:
             return False
         if not self.is_limited:
             return self._has_measured(now)
-        if not self._is_soon_after_reduction(now) or self._trials + 1 < _TRIALS:
+        if not self._is_soon_after_reduction(now) or self._trials + 1 < _MAX_TRIALS:
             return True
         self._trials = 0
         self._ceiling = self._ceiling_before_trials
-        self._doubts_until = now + DOUBT
+        self._random_until = now + RANDOM_TIME
         return False
 
     def _is_soon_after_reduction(self, now: float) -> bool:
-        return self._successes_since_reduction < _SOON and self.rate(now) < self._ceiling
+        return self._successes_since_reduction < _MAX_USELESS and self.rate(now) < self._ceiling
 
     def _has_measured(self, now: float) -> bool:
         """Return `True` if the server's rate has been measured for long enough."""
-        return len(self._requests_by_second(now)) >= _FEW
+        return len(self._requests_by_second(now)) >= _MIN_EVIDENCE
 
     def _requests_by_second(self, now: float) -> list[int]:
         """Return the number of successful requests in each recent second that had any."""

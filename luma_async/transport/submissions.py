@@ -235,12 +235,12 @@ class SubmissionTransport:
         """
         account, lane = self.account, self._lane
         turn: Turn | None = None
-        was_refused = False
+        was_rejected = False
         while True:
             if account.is_full and turn is None:
                 if self._waits.have_ended:  # or it would queue, and the log would say so
                     raise self._stopped(sending.call)
-                turn = await self._wait(sending, account.enter(again=was_refused))
+                turn = await self._wait(sending, account.enter(again=was_rejected))
             sending.upload = None
             if not lane.try_to_enter():
                 try:
@@ -263,7 +263,7 @@ class SubmissionTransport:
                 )
                 if not (failed.is_full_account and failed.may_repeat):
                     raise
-            turn, was_refused = None, True
+            turn, was_rejected = None, True
 
     async def _deliver(self, sending: _Sending[T], turn: Turn | None) -> T:
         """Send a submission in an asyncio task of its own, so that cancelling the caller spares it.

@@ -29,7 +29,7 @@ from luma_async.errors import (
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.call import Call
 from luma_async.transport.credentials import Secret, checked_api_key, checked_base_url
-from luma_async.transport.failures import Answer, Failed, refused, unanswered, unreadable
+from luma_async.transport.failures import Answer, Failed, unanswered, unreadable, unsuccessful
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.lane import Lane
 from luma_async.transport.long_answer import run_in_steps
@@ -168,7 +168,7 @@ class Transport:
                 if isinstance(failed.error, APIError):
                     limiter.succeeded(sent)
             elif not failed.is_full_account:
-                limiter.refused(failed.retry_after, sent=sent)
+                limiter.rejected(failed.retry_after, sent=sent)
             raise
         else:
             return result
@@ -294,7 +294,7 @@ class Transport:
     async def _read(self, call: Call[T], answer: Answer) -> T:
         """Return the result that an answer holds, or raise `Failed`."""
         if answer.status >= 300:
-            raise refused(call, answer, self.scrub)
+            raise unsuccessful(call, answer, self.scrub)
         try:
             if call.read_in_steps is not None:
                 return await run_in_steps(call.read_in_steps(answer.body))

@@ -17,8 +17,8 @@ from luma_async.simulator.clock import Clock
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.transport.rate_limiter import (
     DECREASE,
-    DOUBT,
     MIN_RATE,
+    RANDOM_TIME,
     RECOVERY,
     AdaptiveRate,
     RateLimiter,
@@ -40,7 +40,7 @@ def reduced(requests: int = 20, seconds: int = 5, at: float = 100.0) -> Adaptive
 def refuse(rate: AdaptiveRate, at: float, times: int = 1) -> bool:
     """Refuse requests, and return `True` if that counts as a limit."""
     for _ in range(times):
-        rate.refused(at - 0.1)
+        rate.rejected(at - 0.1)
     return rate.judge(at)
 
 
@@ -87,7 +87,7 @@ def test_requests_that_were_in_flight_do_not_reduce_it_again() -> None:
     rate = reduced(requests=20)
     before = rate.rate(100.5)
 
-    assert not any(rate.refused(99.9) for _ in range(15))
+    assert not any(rate.rejected(99.9) for _ in range(15))
     assert rate.rate(100.5) == before
 
 
@@ -183,7 +183,7 @@ def test_many_refusals_are_believed_whatever_was_doubted() -> None:
         refuse(rate, now)
     assert not rate.is_limited
 
-    assert refuse(rate, now + DOUBT / 2, times=12)
+    assert refuse(rate, now + RANDOM_TIME / 2, times=12)
 
 
 async def test_others_go_on_when_a_refusal_came_at_random() -> None:
@@ -196,7 +196,7 @@ async def test_others_go_on_when_a_refusal_came_at_random() -> None:
     for _ in range(14):
         limiter.succeeded(sent)
         limiter.finished()
-    limiter.refused(HOUR, sent=sent)
+    limiter.rejected(HOUR, sent=sent)
     limiter.finished()
     waiting = asyncio.create_task(limiter.wait())
     await asyncio.sleep(0)
@@ -214,7 +214,7 @@ async def test_a_refusal_is_a_limit_where_nothing_else_was_accepted() -> None:
     """As the server asks, nothing leaves."""
     limiter, sent = RateLimiter(), asyncio.get_running_loop().time()
     limiter.started()
-    limiter.refused(HOUR, sent=sent)
+    limiter.rejected(HOUR, sent=sent)
     limiter.finished()
 
     assert limiter.is_held
@@ -244,7 +244,7 @@ async def submit(
                 limiter.succeeded(sent)
             else:
                 seconds = 1.0 if refusal is None else float(refusal.headers["Retry-After"])
-                limiter.refused(seconds, sent=sent)
+                limiter.rejected(seconds, sent=sent)
                 refusals += 1
                 left += 1
             limiter.finished()
@@ -284,7 +284,7 @@ def test_it_never_stands_still(steps: list[tuple[float, bool]]) -> None:
         slot = max(rate.reserve(now), now)
         assert slot >= now
         if is_refused:
-            rate.refused(now)
+            rate.rejected(now)
             rate.judge(now)
             last = now
         else:
