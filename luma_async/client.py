@@ -63,7 +63,7 @@ OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Key
 DEFAULT_RUN_TASKS = 100
 """Maximum number of running jobs of `run_many`, if neither it nor the client was given one."""
 
-AT_ONCE = 32
+SUBMISSIONS_PER_TURN = 32
 """Number of submissions that are prepared in one turn of the event loop. This takes some
 milliseconds, and more would delay everything else."""
 
@@ -217,7 +217,7 @@ class LumaClient:
         if self._bookkeeper is not None:
             self._bookkeeper.connect(submitter, self._looks)
             self._submissions = self._bookkeeper
-        self._turns = Turns(AT_ONCE)
+        self._turns = Turns(SUBMISSIONS_PER_TURN)
         self._runs: WeakSet[Run] = WeakSet()
         self._downloader = Downloader(
             Requester(

@@ -9,13 +9,13 @@ from typing import NamedTuple
 from luma_async.dialects import Dialect, JSONObject, Mark
 from luma_async.generation import Generation, pack
 from luma_async.transport import Call
-from luma_async.transport.long_answer import LONG
+from luma_async.transport.long_answer import MIN_LONG
 
 Known = Mapping[str, Mark | None]
 """Ids of the jobs to look at, each with the mark of its latest row."""
 
 
-class Seen(NamedTuple):
+class NewStatus(NamedTuple):
     """New status of a job, with the mark of its row.
 
     A later row with the same mark has no news.
@@ -36,7 +36,7 @@ class BatchAnswer:
 
     """
 
-    news: dict[str, Seen] = field(default_factory=dict)
+    news: dict[str, NewStatus] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     disputed: set[str] = field(default_factory=set)
 
@@ -52,7 +52,7 @@ class BatchReader:
         call: Call[dict[str, JSONObject]],
         dialect: Dialect,
         known: Known,
-        see: Callable[[str, JSONObject, Mark], Seen],
+        see: Callable[[str, JSONObject, Mark], NewStatus],
     ) -> None:
         self._call = call
         self._mark_of = dialect.mark
@@ -77,7 +77,7 @@ class BatchReader:
 
         Between two rows the event loop can do other work. Short answers are read at once.
         """
-        if self._call.rows is None or len(body) < LONG:
+        if self._call.rows is None or len(body) < MIN_LONG:
             return self.read(body)
         answer = BatchAnswer()
         try:

@@ -14,7 +14,7 @@ from luma_async.errors import (
 )
 from luma_async.generation import Generation, State
 from luma_async.tasks.api_key_rejections import APIKeyRejections
-from luma_async.tasks.batch_answer import Seen
+from luma_async.tasks.batch_answer import NewStatus
 from luma_async.tasks.looks import News
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.watched_job import WatchedJob
@@ -81,7 +81,7 @@ class LookResults:
             job = self._watched.get(id)
             if job is None:
                 continue  # no longer watched
-            if isinstance(seen, Seen):
+            if isinstance(seen, NewStatus):
                 self.observe(job, seen, now)
             elif isinstance(seen, NotFoundError):
                 self._miss(job, seen, now)
@@ -107,7 +107,7 @@ class LookResults:
             job.task.abandon(error)
         return math.inf
 
-    def observe(self, job: WatchedJob, seen: Seen, now: float) -> None:
+    def observe(self, job: WatchedJob, seen: NewStatus, now: float) -> None:
         """Update a job from a new status, and teach the schedule its duration if it completed."""
         if seen.generation.state.terminal and job.without_video_since is None:
             self._account.job_ended(now)

@@ -18,14 +18,14 @@ from luma_async.errors import (
     ResponseError,
 )
 from luma_async.generation import Generation, State
-from luma_async.tasks.batch_answer import BatchReader, Known, Seen
+from luma_async.tasks.batch_answer import BatchReader, Known, NewStatus
 from luma_async.tasks.batch_size import BatchSize
 from luma_async.tasks.foreign_ids import ForeignIds
 from luma_async.transport import Call, Transport
 
 Item = TypeVar("Item")
 
-News = dict[str, Seen | LumaError]
+News = dict[str, NewStatus | LumaError]
 """Results of a look by job id: new statuses and errors. Jobs without news are absent."""
 
 _CLIENT_ERRORS = (AuthenticationError, ClientClosedError, ConfigurationError)
@@ -95,7 +95,7 @@ class Looks:
 
         async def look(batch: Sequence[str]) -> None:
             for id, seen in (await self._batch(dict.fromkeys(batch))).items():
-                if isinstance(seen, Seen):
+                if isinstance(seen, NewStatus):
                     found[id] = seen.generation
                 elif not isinstance(seen, NotFoundError):
                     raise seen
@@ -126,8 +126,8 @@ class Looks:
             await self._singly([*left_out, *without_video], known, news, watched)
         return news
 
-    def _read(self, id: str, row: JSONObject, mark: Mark) -> Seen:
-        return Seen(_with_id(id, self._dialect.generation(row)), self._interned(mark))
+    def _read(self, id: str, row: JSONObject, mark: Mark) -> NewStatus:
+        return NewStatus(_with_id(id, self._dialect.generation(row)), self._interned(mark))
 
     def _interned(self, mark: Mark) -> Mark | None:
         """Return the shared copy of a mark. Most jobs have one of a few marks."""
@@ -223,7 +223,7 @@ class Looks:
         if known_mark is None or known_mark != mark:
             seen = self._identified(id, row, call, watched)
             if isinstance(seen, Generation):
-                news[id] = Seen(seen, self._interned(mark))
+                news[id] = NewStatus(seen, self._interned(mark))
             else:
                 news[id] = seen
         return True
@@ -262,7 +262,7 @@ def _with_id(id: str, seen: Generation) -> Generation:
     return seen
 
 
-def _lacks_video(seen: Seen | LumaError) -> bool:
-    if not isinstance(seen, Seen):
+def _lacks_video(seen: NewStatus | LumaError) -> bool:
+    if not isinstance(seen, NewStatus):
         return False
     return seen.generation.state is State.COMPLETED and seen.generation.video is None

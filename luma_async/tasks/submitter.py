@@ -34,7 +34,7 @@ from luma_async.transport import (
 
 logger = logging.getLogger("luma_async")
 
-AT_ONCE = 32
+SUBMISSIONS_PER_TURN = 32
 """Number of submissions that continue in one turn of the event loop. A group commit of the journal
 lets many continue at once."""
 
@@ -124,7 +124,7 @@ class Submitter:
         self._transport = transport
         self._dialect = dialect
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
-        self._turns = Turns(AT_ONCE)
+        self._turns = Turns(SUBMISSIONS_PER_TURN)
 
     @property
     def must_wait(self) -> bool:

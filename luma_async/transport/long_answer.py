@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 T = TypeVar("T")
 
-LONG = 256 * 2**10
+MIN_LONG = 256 * 2**10
 """Minimum bytes of an answer that is parsed in steps. A shorter one takes less than 10 ms."""
 
 STEP = 64 * 2**10

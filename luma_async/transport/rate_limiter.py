@@ -24,8 +24,8 @@ DECREASE = 0.9
 """Factor by which a 429 reduces the measured rate."""
 
 RECOVERY = 20.0
-"""Seconds until the rate has grown back to the one at which the server rejected requests. The growth
-is slowest around that rate, because the limit is probably there."""
+"""Seconds until the rate has grown back to the one at which the server rejected requests. The
+growth is slowest around that rate, because the limit is probably there."""
 
 MIN_RATE = 2.0
 """Minimum requests per second. A server that wants fewer sends `Retry-After`."""

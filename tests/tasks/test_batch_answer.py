@@ -12,9 +12,9 @@ import pytest
 from luma_async import GatewayDialect, Generation, ResponseError
 from luma_async.dialects import JSONObject, Mark
 from luma_async.packed_row import PackedRow
-from luma_async.tasks.batch_answer import BatchAnswer, BatchReader, Known, Seen
+from luma_async.tasks.batch_answer import BatchAnswer, BatchReader, Known, NewStatus
 from luma_async.transport import Call
-from luma_async.transport.long_answer import LONG, run_in_steps
+from luma_async.transport.long_answer import MIN_LONG, run_in_steps
 from tests.rows import full_row
 
 JOBS = 100
@@ -41,15 +41,15 @@ class Watched(GatewayDialect):
 def reader(known: Known, dialect: GatewayDialect | None = None) -> Call[BatchAnswer]:
     dialect = dialect or GatewayDialect()
 
-    def see(_: str, row: JSONObject, mark: Mark) -> Seen:
-        return Seen(dialect.generation(row), mark)
+    def see(_: str, row: JSONObject, mark: Mark) -> NewStatus:
+        return NewStatus(dialect.generation(row), mark)
 
     return BatchReader(dialect.get_many(list(known)), dialect, known, see).call
 
 
 async def read(call: Call[BatchAnswer], document: object) -> BatchAnswer:
     body = json.dumps(document).encode()
-    assert len(body) > LONG
+    assert len(body) > MIN_LONG
     assert call.read_in_steps is not None
     return await run_in_steps(call.read_in_steps(body))
 
@@ -145,4 +145,4 @@ async def test_a_long_answer_that_lists_no_tasks_is_an_error() -> None:
         await read(call, {"code": "busy", "data": {"padding": PADDING * 20}})
     with pytest.raises(ResponseError, match="JSON"):
         assert call.read_in_steps is not None
-        await run_in_steps(call.read_in_steps(b'[{"id": "a", "x": "' + b"y" * LONG))
+        await run_in_steps(call.read_in_steps(b'[{"id": "a", "x": "' + b"y" * MIN_LONG))

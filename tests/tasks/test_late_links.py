@@ -26,7 +26,7 @@ from luma_async import (
 from luma_async.journal.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
-from luma_async.tasks.batch_answer import Seen
+from luma_async.tasks.batch_answer import NewStatus
 from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import Transport
 from tests.clients import HOUR, KEY, connect, looks_after, until
@@ -221,7 +221,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
             self.without_link_since = self.now
 
         seen = Generation(id="job-1", state=state, video=video)
-        self.manager._results.observe(self.job, Seen(seen, None), self.now)
+        self.manager._results.observe(self.job, NewStatus(seen, None), self.now)
 
         self.ranks.append(list(State).index(self.task.state))
         if not was_done and state is State.COMPLETED and video is None:
