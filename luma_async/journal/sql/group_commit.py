@@ -78,6 +78,8 @@ class GroupCommit:
         self._queue: dict[Operation, None] = {}
         self._isolated: dict[Operation, None] = {}
         self._worker = Worker("luma-async journal writer", self._step, self._has_work)
+        self.idle = self._worker.wait
+        """Coroutine function that waits until no operations are left."""
         self._pause = 0.0
         self._retry_isolated_at = 0.0
         self._last_commit = -math.inf
@@ -99,10 +101,6 @@ class GroupCommit:
             self._news.set()
         self._worker.wake()
         return operation.done
-
-    async def idle(self) -> None:
-        """Wait until no operations are left."""
-        await self._worker.wait()
 
     async def aclose(self, *, within: float) -> None:
         """Run the remaining operations for at most `within` seconds, and log those that failed."""

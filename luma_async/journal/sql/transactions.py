@@ -80,13 +80,6 @@ class Transactions:
             CommitError: the group was not committed.
 
         """
-        try:
-            return await self._commit(group)
-        except Exception as error:  # noqa: BLE001  a driver may raise anything
-            failure = CommitError(self.error_for(error), is_database=is_database_failure(error))
-        raise failure  # outside of the handler, because its context would keep cursors alive
-
-    async def _commit(self, group: Sequence[Operation]) -> Results:
         owner = self._owner
         began = running_time()
         is_silent = began - owner.last_beat > owner.beat_every
@@ -107,14 +100,19 @@ class Transactions:
         # kept apart. SQLite has one writer at a time.
         parts = [changes + others] if self._dialect == "sqlite" else [changes, others]
         results: dict[Operation, Any] = {}
-        for part in filter(None, parts):
-            results |= await self._connections.run(self._execute, part, as_writer=True)
-        if must_beat:
-            owner.last_beat = began
-        for operation in changes:
-            if isinstance(operation, ClaimOutcome):
-                owner.remove(operation.entry.claim)
-        return results
+        try:
+            for part in filter(None, parts):
+                results |= await self._connections.run(self._execute, part, as_writer=True)
+        except Exception as error:  # noqa: BLE001  a driver may raise anything
+            failure = CommitError(self.error_for(error), is_database=is_database_failure(error))
+        else:
+            if must_beat:
+                owner.last_beat = began
+            for operation in changes:
+                if isinstance(operation, ClaimOutcome):
+                    owner.remove(operation.entry.claim)
+            return results
+        raise failure  # outside of the handler, because its context would keep cursors alive
 
     def error_for(self, error: Exception) -> JournalError:
         """Return the error for the user, with the problem and the next step."""
