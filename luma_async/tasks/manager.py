@@ -145,8 +145,9 @@ class TaskManager:
         lacks_video = generation.state is State.COMPLETED and generation.video is None
         if lacks_video:
             generation = as_running(generation)
-        known = self.find(generation.id)
-        if known is not None:
+        watched = self._watched.get(generation.id)
+        if watched is not None:
+            known = watched.task
             known.key = known.key or key
             known.observe(generation)
             return known
@@ -156,7 +157,7 @@ class TaskManager:
         elif self._closed:
             task.abandon(_closed(task))
         else:
-            now = self._now()
+            now = asyncio.get_running_loop().time()
             born = now if submitted_here else now - self._age(generation)
             job = WatchedJob(task, now, born=born, kind=kind, submitted_here=submitted_here)
             if lacks_video and not submitted_here:
@@ -239,8 +240,9 @@ class TaskManager:
         if (error := poller.exception()) is not None:
             logger.error("The poller failed; it starts again.", exc_info=error)
             self._agenda.clear()
-            self._put_on_agenda(list(self._watched.values()), self._now())
-            poller.get_loop().call_later(RESTART_DELAY, self._ensure_poller)
+            loop = poller.get_loop()
+            self._put_on_agenda(list(self._watched.values()), loop.time())
+            loop.call_later(RESTART_DELAY, self._ensure_poller)
             return
         self._ensure_poller()
 
@@ -252,31 +254,33 @@ class TaskManager:
             job.task.abandon(_closed(job.task))
 
     async def _poll(self) -> None:
+        clock = asyncio.get_running_loop().time
         async with anyio.create_task_group() as looks:
             while self._watched or self._looking:
                 self._wake.clear()
-                now = self._now()
-                while self._looking < self._max_looks and (batch := self._take(now)):
+                now = clock()
+                size = self._looks.batch_size.at(now)
+                while self._looking < self._max_looks and (batch := self._agenda.take(now, size)):
                     self._looking += 1
                     looks.start_soon(self._look_while_due, batch)
                 self._sleeps_until = self._next_look()
                 with anyio.CancelScope(deadline=self._sleeps_until):
                     await self._wake.wait()
 
-    def _take(self, now: float) -> list[WatchedJob]:
-        return self._agenda.take(now, self._looks.batch_size.at(now))
-
     def _next_look(self) -> float:
         """Return the time of the next look, or infinity if another look must end before."""
+        if self._looking >= self._max_looks:
+            return math.inf
         next_due = self._agenda.next_due()
-        return math.inf if next_due is None or self._looking >= self._max_looks else next_due
+        return math.inf if next_due is None else next_due
 
     async def _look_while_due(self, batch: list[WatchedJob]) -> None:
         """Look at one batch after another while jobs are due."""
         clock = asyncio.get_running_loop().time  # getting the loop each time takes a system call
         try:
             while batch:
-                batch = self._take(await self._look(batch, clock))
+                now = await self._look(batch, clock)
+                batch = self._agenda.take(now, self._looks.batch_size.at(now))
         finally:
             self._looking -= 1
             self._wake.set()
@@ -349,10 +353,7 @@ class TaskManager:
                 at_most=again_in,
                 early_delay=early_delay,
             )
-        self._wake_for_next_look()
-
-    def _wake_for_next_look(self) -> None:
-        if self._looking < self._max_looks and self._next_look() < self._sleeps_until:
+        if self._next_look() < self._sleeps_until:
             self._wake.set()
 
     def _early_delay(self, now: float) -> float | None:
@@ -363,18 +364,15 @@ class TaskManager:
 
     def _schedule_early_looks(self) -> None:
         """Reschedule the next jobs, because a submission began to wait for one to end."""
-        now = self._now()
+        now = asyncio.get_running_loop().time()
         early_delay = self._early_delay(now)
         if early_delay is None or self._closed:
             return
         for job in self._agenda.take(math.inf, MAX_EARLY_LOOKS):
             job.due = min(job.due, now + early_look_delay(job, now, early_delay))
             self._agenda.add(job, job.due)
-        self._wake_for_next_look()
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+        if self._next_look() < self._sleeps_until:
+            self._wake.set()
 
 
 def _closed(task: VideoTask) -> ClientClosedError:

@@ -114,8 +114,10 @@ class Timing:
                     delay = BROKEN_SCHEDULE_DELAY
                     self._complain(error)
                 delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
-                if job.looks < ESTIMATED_LOOKS:
-                    delay = _by_estimate(job, delay)
+                if job.looks < ESTIMATED_LOOKS and (
+                    estimate := job.task.generation.estimate_wait_seconds
+                ):
+                    delay = _by_estimate(job, estimate, delay)
                 if early_delay is not None:
                     delay = min(delay, early_look_delay(job, now, early_delay))
             # The order of the arguments matters: NaN becomes the shortest delay.
@@ -154,10 +156,7 @@ def early_look_delay(job: WatchedJob, now: float, shortest: float) -> float:
     return max(shortest, EARLY_LOOK_FRACTION * (now - job.born))
 
 
-def _by_estimate(job: WatchedJob, delay: float) -> float:
-    estimate = job.task.generation.estimate_wait_seconds
-    if not estimate:
-        return delay
+def _by_estimate(job: WatchedJob, estimate: float, delay: float) -> float:
     # The jitter only adds: a look before the estimated end would be wasted.
     estimate = min(estimate, LONGEST_ESTIMATE) * (1.0 + JITTER * random.random())
     return min(estimate, delay) if job.looks else estimate

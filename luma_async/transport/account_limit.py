@@ -72,7 +72,8 @@ class AccountLimit:
     @property
     def needs_job_ends(self) -> bool:
         """`True` if the end of a job would let a submission leave, now or as soon as one comes."""
-        return self.has_waiters or (self.is_full and _now() < self._try_at < math.inf)
+        # Only a full account has waiters. This is read after each poll, so the usual case is first.
+        return self.is_full and (self.has_waiters or _now() < self._try_at < math.inf)
 
     def job_ended(self, now: float) -> None:
         """Record that a poll at the time `now` found a job of this client to have ended."""
