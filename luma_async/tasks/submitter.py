@@ -76,11 +76,6 @@ class Submission:
         """Id of the job to extend, or `None` for a new video."""
         return self.source.id if isinstance(self.source, VideoTask | Generation) else self.source
 
-    @property
-    def kind(self) -> str:
-        """Kind of the job: jobs of a kind take about the same time."""
-        return kind_of("generate" if self.source is None else "extend", self.request.__dict__)
-
     def may_repeat(self, claim: str) -> bool:
         """Return `True` if the uncertain submission with this claim may be sent again."""
         retries = self.retry_uncertain
@@ -88,7 +83,7 @@ class Submission:
 
 
 def kind_of(verb: str, fields: Mapping[str, Any]) -> str:
-    """Return the kind of a submission with these fields."""
+    """Return the kind of a submission. Jobs of a kind take about the same time."""
     chosen = (fields.get("model"), fields.get("resolution"), fields.get("duration"))
     return " ".join((verb, *(str(choice) for choice in chosen if choice)))
 
@@ -254,7 +249,10 @@ class Submitter:
         )
 
     def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
-        task = self.manager.add(generation, submitted_here=True, kind=submission.kind, key=key)
+        kind = kind_of(
+            "generate" if submission.source is None else "extend", submission.request.__dict__
+        )
+        task = self.manager.add(generation, submitted_here=True, kind=kind, key=key)
         if self._places is not None:
             task.add_done_callback(self._release_place)
         return task
