@@ -109,7 +109,12 @@ def as_time(value: Any) -> datetime | None:
     0 and the zero time of servers written in Go, `0001-01-01T00:00:00Z`, become `None`.
     """
     if isinstance(value, str) and not value.strip().lstrip("-").replace(".", "", 1).isdigit():
-        return _parse_time(value.strip())
+        try:
+            moment = datetime.fromisoformat(value.strip().upper())
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+        return moment if moment.year > 1 else None
     number = as_number(value)
     if number is None or number <= 0:
         return None
@@ -117,15 +122,6 @@ def as_time(value: Any) -> datetime | None:
         return _EPOCH + timedelta(seconds=number / 1000 if number > _MIN_MILLISECONDS else number)
     except OverflowError:
         return None
-
-
-def _parse_time(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text.upper())
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.year > 1 else None
 
 
 def asset(objects: Iterable[JSONObject], name: str) -> Asset | None:

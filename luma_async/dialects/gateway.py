@@ -233,10 +233,6 @@ def _escaped(id: str) -> str:
     return quote(id, safe="")
 
 
-def _parse(body: bytes) -> Any:
-    return _parse_all(body)[0]
-
-
 def _parse_all(body: bytes) -> list[Any]:
     try:
         return read_documents(body)
@@ -287,7 +283,7 @@ def _read_row(body: bytes) -> JSONObject:
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
     """Return rows by id. The row is empty if two rows of a job differ."""
     found: dict[str, JSONObject] = {}
-    for row in _rows(_parse(body)):
+    for row in _rows(_parse_all(body)[0]):
         if isinstance(row, dict) and (id := _id_of_row(row)) is not None:
             found[id] = row if found.setdefault(id, row) == row else {}
     return found
@@ -336,7 +332,7 @@ def _as_counted_id(value: Any) -> str | None:
 
 
 def _read_link(body: bytes) -> str:
-    document = _parse(body)
+    document = _parse_all(body)[0]
     answer = as_object(document)
     link = first((answer, as_object(answer.get("data"))), as_text, "url", "download_url")
     if link is None and isinstance(answer.get("data"), str):
