@@ -75,9 +75,9 @@ class BatchReader:
     def _in_steps(self, body: bytes) -> Generator[int, None, BatchAnswer]:
         """Read a long answer row by row, and yield the size of each row in bytes.
 
-        Between two rows the event loop can do other work. Short answers are read at once.
+        Between two rows the event loop can do other work.
         """
-        if self._call.rows is None or len(body) < MIN_LONG:
+        if self._call.rows is None:
             return self.read(body)
         answer = BatchAnswer()
         try:

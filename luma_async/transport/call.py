@@ -28,7 +28,8 @@ class Call(NamedTuple, Generic[T]):
         rejection_codes: error codes that this server sends only if it made no job.
         rows: yields the rows of a long answer about many jobs one by one, each with its id and its
             JSON. Raises `ValueError` if only `read` can parse the answer.
-        read_in_steps: does the work of `read` in steps, and yields the number of bytes of each.
+        read_in_steps: does the work of `read` in steps, and yields the number of bytes of each. It
+            is used for long answers.
 
     """
 

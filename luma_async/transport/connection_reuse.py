@@ -12,12 +12,15 @@ import math
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_reqrep import ConnectionKey
+
+KEEP_ALIVE = "Keep-Alive"
+"""Header with the seconds that the server keeps an idle connection."""
 
 MAX_IDLE = 0.9
 """Maximum seconds that a connection may have been idle. No known server closes an idle connection
@@ -45,11 +48,9 @@ class ReusePolicy:
         self.is_proved = False
         """`True` if the server has answered on a connection that was used before."""
 
-    def update(self, headers: Mapping[str, str]) -> None:
+    def update(self, keep_alive: str) -> None:
         """Apply the `Keep-Alive` header of an answer. The smallest value of all answers counts."""
-        value = headers.get("Keep-Alive")
-        if value is not None:
-            self._max_idle = min(self._max_idle, max_idle(value))
+        self._max_idle = min(self._max_idle, max_idle(keep_alive))
 
     def forbid_reuse(self) -> None:
         """Allow no reuse for `NO_REUSE_TIME` seconds: the server closes connections unannounced."""
@@ -58,7 +59,8 @@ class ReusePolicy:
 
     def allows(self, idle_since: float) -> bool:
         """Return `True` if a connection that has been idle since that time may be reused."""
-        return self._clock() >= self._reuse_from and self.is_recent(idle_since)
+        now = self._clock()
+        return now >= self._reuse_from and now - idle_since < self._max_idle
 
     def is_recent(self, idle_since: float) -> bool:
         """Return `True` if a connection has been idle for less than the limit."""

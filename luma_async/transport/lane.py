@@ -26,7 +26,8 @@ class Lane:
 
     def try_to_enter(self) -> bool:
         """Take a place and return `True` if a call can be sent now."""
-        if not self.is_free:
+        # The condition of `is_free`, without its call: each request comes by here.
+        if not (self.limiter.is_open and self._own.value and self._shared.value):
             return False
         self._own.acquire_nowait()
         self._shared.acquire_nowait()

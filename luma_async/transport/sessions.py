@@ -6,7 +6,7 @@ import asyncio
 import netrc
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -64,13 +64,9 @@ class Sessions:
         """Headers of each request, in addition to the headers of the session."""
         self.request_headers_with_body = {**own, "Content-Type": "application/json"}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.now: Callable[[], float] = _time_of_running_loop
+        """Function that returns the time of the event loop that the sessions belong to."""
         self._own: dict[bool, aiohttp.ClientSession] = {}
-
-    def now(self) -> float:
-        """Return the time of the event loop that the sessions belong to."""
-        # The stored loop is used, because get_running_loop() costs a system call.
-        loop = self._loop or asyncio.get_running_loop()
-        return loop.time()
 
     def open(self, *, submits: bool) -> aiohttp.ClientSession:
         """Return the session for a request. It is opened for the first request.
@@ -84,6 +80,7 @@ class Sessions:
         if self._loop is None:
             self._check_netrc()
             self._loop = loop
+            self.now = loop.time  # get_running_loop() costs a system call
         if self._loop is not loop:
             raise ConfigurationError(
                 "This client belongs to another event loop. "
@@ -138,6 +135,10 @@ class Sessions:
         session = self._own.pop(submits, None)
         if session is not None:
             await session.close()
+
+
+def _time_of_running_loop() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _has_netrc_login(host: str) -> bool:

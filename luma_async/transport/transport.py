@@ -28,11 +28,12 @@ from luma_async.errors import (
 )
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.call import Call
+from luma_async.transport.connection_reuse import KEEP_ALIVE
 from luma_async.transport.credentials import Secret, checked_api_key, checked_base_url
 from luma_async.transport.failures import Answer, Failed, unanswered, unreadable, unsuccessful
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.lane import Lane
-from luma_async.transport.long_answer import run_in_steps
+from luma_async.transport.long_answer import LONG, run_in_steps
 from luma_async.transport.rate_limit_headers import REMAINING, exhausted_for
 from luma_async.transport.rate_limiter import RateLimiter
 from luma_async.transport.response_body import read_body, whole_body
@@ -158,7 +159,8 @@ class Transport:
         limiter.started()
         try:
             answer = await answer_to(argument)
-            self.sessions.reuse.update(answer.headers)
+            if KEEP_ALIVE in answer.headers:
+                self.sessions.reuse.update(answer.headers[KEEP_ALIVE])
             if REMAINING in answer.headers and answer.status != 429:
                 _apply_rate_limit(answer.headers, limiter, sent)
             result = await self._read(call, answer)
@@ -259,20 +261,11 @@ class Transport:
             return await self._try(call)
         raise first.pop()
 
-    def _try(self, call: Call[T]) -> Coroutine[Any, Any, T]:
-        """Return a coroutine that sends a call once.
-
-        This is not a coroutine function itself, because that would cost time in each poll.
-        """
+    async def _try(self, call: Call[T]) -> T:
+        """Send a call once, as soon as its lane has a place."""
         lane = self._looks if call.looks else self._others
-        return self._send(call, lane) if lane.try_to_enter() else self._enter_and_send(call, lane)
-
-    async def _enter_and_send(self, call: Call[T], lane: Lane) -> T:
-        await self._waits.run(lane.enter(), partial(_closed, call))
-        return await self._send(call, lane)
-
-    async def _send(self, call: Call[T], lane: Lane) -> T:
-        """Send a call once, from a place in a lane, and release the place."""
+        if not lane.try_to_enter():
+            await self._waits.run(lane.enter(), partial(_closed, call))
         try:
             if self._waits.have_ended:
                 raise _closed(call)
@@ -296,7 +289,7 @@ class Transport:
         if answer.status >= 300:
             raise unsuccessful(call, answer, self.scrub)
         try:
-            if call.read_in_steps is not None:
+            if call.read_in_steps is not None and len(answer.body) >= LONG:
                 return await run_in_steps(call.read_in_steps(answer.body))
             return call.read(answer.body)
         except ResponseError as error:
