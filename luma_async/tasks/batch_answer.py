@@ -9,7 +9,6 @@ from typing import NamedTuple
 from luma_async.dialects import Dialect, JSONObject, Mark
 from luma_async.generation import Generation, pack
 from luma_async.transport import Call
-from luma_async.transport.long_answer import MIN_LONG
 
 Known = Mapping[str, Mark | None]
 """Ids of the jobs to look at, each with the mark of its latest row."""

@@ -33,7 +33,7 @@ from luma_async.transport.credentials import Secret, checked_api_key, checked_ba
 from luma_async.transport.failures import Answer, Failed, unanswered, unreadable, unsuccessful
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.lane import Lane
-from luma_async.transport.long_answer import LONG, run_in_steps
+from luma_async.transport.long_answer import MIN_LONG, run_in_steps
 from luma_async.transport.rate_limit_headers import REMAINING, exhausted_for
 from luma_async.transport.rate_limiter import RateLimiter
 from luma_async.transport.response_body import read_body, whole_body
@@ -289,7 +289,7 @@ class Transport:
         if answer.status >= 300:
             raise unsuccessful(call, answer, self.scrub)
         try:
-            if call.read_in_steps is not None and len(answer.body) >= LONG:
+            if call.read_in_steps is not None and len(answer.body) >= MIN_LONG:
                 return await run_in_steps(call.read_in_steps(answer.body))
             return call.read(answer.body)
         except ResponseError as error:
