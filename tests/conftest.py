@@ -8,6 +8,7 @@ import inspect
 import logging
 import os
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,19 +33,26 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+MEASURED_CASES = 3
+"""Number of cases of a table that are measured for the coverage. The others run the same lines, but
+for a few."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave some tests out of the coverage, because measuring slows them down by half.
 
     Random examples would make the figure differ between runs. Most of the tests that run on
     PostgreSQL run the same lines on SQLite as well.
     """
+    cases: Counter[str] = Counter()
     for item in items:
-        names = (
-            item.callspec.id.split("-")
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else []
-        )
-        if item.get_closest_marker("hypothesis") is not None or "postgres" in names:
+        if not isinstance(item, pytest.Function):
+            continue
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        names = item.callspec.id.split("-") if hasattr(item, "callspec") else []
+        is_random = item.get_closest_marker("hypothesis") is not None
+        if is_random or "postgres" in names or cases[test] > MEASURED_CASES:
             item.add_marker(pytest.mark.no_cover)
 
 
