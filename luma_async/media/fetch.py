@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,7 @@ class Fetch:
         useless: set[str] = set()
         size_before, was_temporary = self._part.size, False
         while True:
-            async with aclosing(_generator(self._links)) as links:
+            async with aclosing(aiter(self._links)) as links:
                 async for link in links:
                     if link.url in useless:
                         continue
@@ -194,9 +193,3 @@ def already_exists_error(path: Path, id: str | None) -> DownloadError:
         f"{path} already exists, so the file of job {id} was not downloaded; "
         "overwrite=True replaces it."
     )
-
-
-async def _generator(links: Links) -> AsyncGenerator[Link, None]:
-    """Return the links as a generator, so that their iteration can be closed."""
-    async for link in links:
-        yield link

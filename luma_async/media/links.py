@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Literal, NamedTuple
 
 from luma_async.errors import ClientClosedError, LumaError
@@ -53,7 +53,7 @@ class Links:
         self._watermark_free_url = watermark_free_url
         self.problem: LumaError | None = None
 
-    async def __aiter__(self) -> AsyncIterator[Link]:
+    async def __aiter__(self) -> AsyncGenerator[Link, None]:
         """Yield the links. The server is asked only when the consumer needs further links."""
         for link in self._links_in(self.generation, watermark_free=self.wants_watermark_free):
             yield link

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 
 import aiohttp
 
@@ -20,6 +19,9 @@ class ResponseStream:
     def __init__(self, stream: aiohttp.StreamReader, speed: MinimumSpeed) -> None:
         self._stream = stream
         self._speed = speed
+        self.paused = speed.paused
+        """Context manager that suspends the check of the minimum speed while the client itself does
+        not read."""
         self._raw = b""
         self._pieces: Iterator[bytes] = iter(())
         self._decoders: Sequence[Decoder] = ()
@@ -62,10 +64,6 @@ class ResponseStream:
             if not self._decoders:
                 return raw
             self._pieces = _decoded(raw, self._decoders)
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Suspend the check of the minimum speed while the client itself does not read."""
-        return self._speed.paused()
 
     async def _receive(self) -> bytes:
         chunk = await next_chunk(self._stream)
