@@ -30,9 +30,10 @@ LumaError
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from luma_async.generation import Generation
+if TYPE_CHECKING:  # pydantic would more than double the start-up time of the command line
+    from luma_async.generation import Generation
 
 
 class LumaError(Exception):

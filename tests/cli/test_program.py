@@ -157,6 +157,19 @@ def test_what_completion_offers_is_what_there_is() -> None:
     assert set(STATES) == set(EntryState)
 
 
+def test_the_command_line_starts_without_pydantic() -> None:
+    """The version, the list of commands and completions appear at once."""
+    program = (
+        "import sys\n"
+        "from luma_async.cli.environment import reject_api_key_options\n"
+        "from luma_async.cli.app import app\n"
+        "sys.exit('pydantic' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+
+    assert done.returncode == 0
+
+
 def test_help_loads_nothing_that_only_work_needs() -> None:
     """Help appears at once."""
     program = (
