@@ -115,7 +115,7 @@ async def test_submissions_queue_while_the_account_is_known_to_be_full() -> None
             for name in names[:2]:
                 await luma.generate(name)
             first = waiting("cat 2", luma=luma)
-            await until(lambda: sim.ledger.statuses[429])
+            await rejected_and_waiting(sim, luma, 1)
             rest = waiting(*names[3:], luma=luma)
             await asyncio.sleep(0.1)
             assert sim.ledger.statuses[429] == 1
