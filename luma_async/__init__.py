@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         ClientClosedError,
         ConfigurationError,
         DownloadError,
-        GenerationFailedError,
         InsufficientCreditsError,
         InvalidRequestError,
         JournalError,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
         TaskForgottenError,
         TaskTimeoutError,
     )
-    from luma_async.generation import Asset, Generation, State
+    from luma_async.generation import Asset, Generation, GenerationFailedError, State
     from luma_async.image_sources import Image, ImageLike
     from luma_async.journal import End, Entry, EntryState, Journal, SQLJournal
     from luma_async.media import Download, image_from

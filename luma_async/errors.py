@@ -19,21 +19,20 @@ LumaError
  ├─ JournalError                the journal cannot be read or written
  ├─ KeyConflictError            the job key belongs to another job in the journal
  ├─ SubmissionUncertainError    the job may have been accepted and billed
- ├─ GenerationFailedError       the job failed at the server
+ ├─ GenerationFailedError       the job failed at the server (in generation.py)
  ├─ TaskTimeoutError            the job did not end in time (also a TimeoutError)
  ├─ TaskForgottenError          forget() was called on the handle
  ├─ ClientClosedError           the client was closed first
  ├─ SubmissionStoppedError      stop_submitting() was called first; nothing was submitted
  └─ DownloadError               the file could not be downloaded whole
+
+This module imports neither models nor pydantic, so that the command line starts quickly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:  # pydantic would more than double the start-up time of the command line
-    from luma_async.generation import Generation
+from typing import Any, Self
 
 
 class LumaError(Exception):
@@ -274,20 +273,6 @@ class SubmissionUncertainError(LumaError):
         self.times = times
         self.key = key
         self.request_id = request_id
-
-
-class GenerationFailedError(LumaError):
-    """The job failed at the server.
-
-    Attributes:
-        generation: the last status of the job.
-
-    """
-
-    def __init__(self, generation: Generation) -> None:
-        reason = generation.failure_reason or "no reason given"
-        super().__init__(f"Job {generation.id} failed: {reason}")
-        self.generation = generation
 
 
 class TaskTimeoutError(LumaError, TimeoutError):

@@ -15,6 +15,7 @@ from pydantic import (
     WrapSerializer,
 )
 
+from luma_async.errors import LumaError
 from luma_async.packed_row import PackedRow
 from luma_async.text_values import shown_link
 
@@ -114,6 +115,20 @@ class Generation(FrozenModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         return {**state, "__dict__": dict(self)}
+
+
+class GenerationFailedError(LumaError):
+    """The job failed at the server.
+
+    Attributes:
+        generation: the last status of the job.
+
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        reason = generation.failure_reason or "no reason given"
+        super().__init__(f"Job {generation.id} failed: {reason}")
+        self.generation = generation
 
 
 @cache

@@ -21,6 +21,7 @@ from luma_async import (
     SubmissionUncertainError,
     TaskTimeoutError,
     errors,
+    generation,
 )
 
 FAILED = Generation(id="job-1", state=State.FAILED, failure_reason="too cute")
@@ -47,7 +48,7 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree_of_the_classes() -> None:
     }
     classes = {
         name: value
-        for name, value in vars(errors).items()
+        for name, value in {**vars(errors), **vars(generation)}.items()
         if isinstance(value, type) and issubclass(value, LumaError)
     }
 
@@ -61,7 +62,7 @@ def test_every_error_is_public() -> None:
     """What can be raised can be imported from the top."""
     names = {
         name
-        for name, value in vars(errors).items()
+        for name, value in {**vars(errors), **vars(generation)}.items()
         if isinstance(value, type) and issubclass(value, LumaError)
     }
 

@@ -8,13 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from luma_async.batch.rows import Row
-from luma_async.errors import (
-    GenerationFailedError,
-    LumaError,
-    NotFoundError,
-    SubmissionUncertainError,
-)
-from luma_async.generation import Generation
+from luma_async.errors import LumaError, NotFoundError, SubmissionUncertainError
+from luma_async.generation import Generation, GenerationFailedError
 from luma_async.tasks.run_many import Outcome
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from luma_async.errors import (
     DownloadError,
-    GenerationFailedError,
     LumaError,
+    NotFoundError,
     SubmissionUncertainError,
     TaskTimeoutError,
 )
@@ -40,6 +40,6 @@ def advice_on(error: LumaError, *, settle_command: str) -> str | None:
     if isinstance(error, DownloadError):
         options = [option for name, option in _DOWNLOAD_OPTIONS.items() if name in str(error)]
         return f"On the command line: {' and '.join(options)}." if options else None
-    if isinstance(error, GenerationFailedError):
-        return None  # its text is the server's, and may hold anything
-    return "On the command line: --retry-failed." if "retry_failed=True" in str(error) else None
+    if isinstance(error, NotFoundError) and "retry_failed=True" in str(error):
+        return "On the command line: --retry-failed."
+    return None

@@ -14,8 +14,8 @@ from luma_async.cli.report import Report
 from luma_async.cli.target import DownloadTarget
 from luma_async.cli.terminal import Terminal
 from luma_async.client import LumaClient
-from luma_async.errors import DownloadError, GenerationFailedError, LumaError
-from luma_async.generation import Generation
+from luma_async.errors import DownloadError, LumaError
+from luma_async.generation import Generation, GenerationFailedError
 from luma_async.tasks import VideoTask
 
 OnChange = Callable[[Generation], object]

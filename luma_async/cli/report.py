@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luma_async.errors import GenerationFailedError, LumaError
-from luma_async.generation import Asset, Generation
+from luma_async.errors import LumaError
+from luma_async.generation import Asset, Generation, GenerationFailedError
 
 _LINKS = ("video", "download_url", "video_raw", "thumbnail", "last_frame")
 

@@ -15,14 +15,13 @@ import anyio
 from luma_async.concurrency import EndableWaits
 from luma_async.errors import (
     ClientClosedError,
-    GenerationFailedError,
     JournalError,
     KeyConflictError,
     LumaError,
     NotFoundError,
     SubmissionUncertainError,
 )
-from luma_async.generation import Generation, State
+from luma_async.generation import Generation, GenerationFailedError, State
 from luma_async.journal.closing import Closing
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
 from luma_async.journal.journal import Entry, EntryState, Journal, made_up_key

@@ -11,12 +11,8 @@ from operator import attrgetter
 
 import anyio
 
-from luma_async.errors import (
-    ClientClosedError,
-    GenerationFailedError,
-    TaskTimeoutError,
-)
-from luma_async.generation import Generation, State
+from luma_async.errors import ClientClosedError, TaskTimeoutError
+from luma_async.generation import Generation, GenerationFailedError, State
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.look_results import LookResults, as_running

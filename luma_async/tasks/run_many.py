@@ -22,13 +22,12 @@ from typing import Any, TypeVar
 
 from luma_async.errors import (
     ClientClosedError,
-    GenerationFailedError,
     InvalidRequestError,
     LumaError,
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
-from luma_async.generation import Generation
+from luma_async.generation import Generation, GenerationFailedError
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.task import VideoTask
 

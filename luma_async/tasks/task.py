@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 
 import anyio
 
-from luma_async.errors import GenerationFailedError, LumaError, TaskForgottenError, TaskTimeoutError
-from luma_async.generation import Generation, State, pack
+from luma_async.errors import LumaError, TaskForgottenError, TaskTimeoutError
+from luma_async.generation import Generation, GenerationFailedError, State, pack
 
 _RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED: 2}
 
