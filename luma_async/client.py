@@ -51,6 +51,7 @@ from luma_async.tasks.arguments import (
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
+from luma_async.tasks.task import UpdateCallback
 from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
@@ -279,6 +280,8 @@ class LumaClient:
         key: str | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
+        metadata: Mapping[str, Any] | None = None,
+        on_update: UpdateCallback | None = None,
         **fields: Unpack[GenerateFields],
     ) -> VideoTask:
         """Submit a new job and return its handle; await that for the video.
@@ -296,6 +299,9 @@ class LumaClient:
                 accepted, at the risk of paying for both. `"once"` sends again, one time, a
                 submission with this key that is uncertain when the call begins. If several callers
                 do so at once, one of them sends it.
+            metadata: your own data about the job, such as the user to answer: a JSON object. It is
+                kept with the job, also in the journal, and never sent.
+            on_update: called with the handle at once, and at every change of state or progress.
             fields: the fields of `GenerateRequest`.
 
         Raises:
@@ -313,7 +319,7 @@ class LumaClient:
         await self._turns.take()
         request = GenerateRequest.of(prompt, **fields)
         return await self._submissions.submit(
-            Submission(request, None, key, retry_failed, retry_uncertain)
+            Submission(request, None, key, retry_failed, retry_uncertain, metadata, on_update)
         )
 
     async def extend(
@@ -324,6 +330,8 @@ class LumaClient:
         key: str | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
+        metadata: Mapping[str, Any] | None = None,
+        on_update: UpdateCallback | None = None,
         **fields: Unpack[ExtendFields],
     ) -> VideoTask:
         """Submit a job that adds about five seconds to a video, and return its handle.
@@ -337,6 +345,8 @@ class LumaClient:
             key: as in `generate()`.
             retry_failed: as in `generate()`.
             retry_uncertain: as in `generate()`.
+            metadata: as in `generate()`.
+            on_update: as in `generate()`.
             fields: the fields of `ExtendRequest`.
 
         Raises:
@@ -348,7 +358,7 @@ class LumaClient:
         await self._turns.take()
         request = ExtendRequest.of(prompt, **fields)
         return await self._submissions.submit(
-            Submission(request, source, key, retry_failed, retry_uncertain)
+            Submission(request, source, key, retry_failed, retry_uncertain, metadata, on_update)
         )
 
     async def get(self, id: str) -> Generation:

@@ -92,7 +92,7 @@ async def test_the_whole_way_of_a_job(tmp_path: Path) -> None:
     """Submit, await, extend, download; what was asked for is what the server got."""
     async with Simulator(durations=Fixed(0.3), short_side=180) as sim, connect(sim) as luma:
         task = await luma.generate("a cat dances", aspect_ratio="4:3", loop=True)
-        assert (task.state, task.done) == (State.PENDING, False)
+        assert (task.state, task.done()) == (State.PENDING, False)
         video = await task
         longer = await (await luma.extend(video, "the cat bows", expand_prompt=False))
         path = await luma.download(longer, tmp_path / "cat.mp4")

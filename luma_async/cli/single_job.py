@@ -77,7 +77,7 @@ async def submit(terminal: Terminal, connection: Connection, options: SubmitOpti
             else:
                 terminal.resume_submission_command = None
                 if options.waits:
-                    if not task.done:
+                    if not task.done():
                         terminal.say(f"Job id: {task.id}")
                     follower = Follower(luma, terminal, board, connection, target=options.target)
                     report = await follower.follow(task, line)

@@ -190,7 +190,7 @@ class Simulator:
 
         >>> async with Simulator(durations=Fixed(3600)) as sim:      # doctest: +SKIP
         ...     task = await luma.generate("a cat dances")
-        ...     assert not task.done
+        ...     assert not task.done()
         ...     sim.advance(3600)
         ...     video = await task
         """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from operator import attrgetter
+from typing import Any
 
 import anyio
 
@@ -17,7 +17,7 @@ from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
-from luma_async.tasks.task import VideoTask
+from luma_async.tasks.task import NO_METADATA, VideoTask
 from luma_async.tasks.timing import MIN_EARLY_LOOK_DELAY, Timing, early_look_delay
 from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import AccountLimit
@@ -93,7 +93,7 @@ class TaskManager:
         if self._timing.allows_early_looks:
             self._account.on_wait = self._schedule_early_looks
         self._watched: dict[str, WatchedJob] = {}
-        self._agenda: Agenda[WatchedJob] = Agenda(attrgetter("task.done"))
+        self._agenda: Agenda[WatchedJob] = Agenda(_is_done)
         self._results = LookResults(
             self._watched,
             self._timing,
@@ -121,6 +121,7 @@ class TaskManager:
         submitted_here: bool = False,
         kind: str = "",
         key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
         look_now: bool = False,
     ) -> VideoTask:
         """Watch a job and return its handle. A job that is already watched keeps its handle.
@@ -134,6 +135,7 @@ class TaskManager:
                 how long jobs of its kind take.
             kind: the kind of request, for the schedule.
             key: the job key.
+            metadata: the caller's data about the job.
             look_now: `True` to look at the job at once, because its status did not come from the
                 server.
 
@@ -145,10 +147,11 @@ class TaskManager:
         if watched is not None:
             known = watched.task
             known.key = known.key or key
+            known.metadata = known.metadata or metadata or NO_METADATA
             known.observe(generation)
             return known
-        task = VideoTask(generation, self._on_end, key=key)
-        if task.done:
+        task = VideoTask(generation, self._on_end, key=key, metadata=metadata)
+        if task.done():
             self._forget(task)
         elif self._closed:
             task.abandon(_closed(task))
@@ -316,7 +319,7 @@ class TaskManager:
             if job.since <= latest:
                 job.task.abandon(self._timed_out(job.task))
         if not self._closed:
-            running = [job for job in batch if not job.task.done]
+            running = [job for job in batch if not job.task.done()]
             self._put_on_agenda(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
@@ -376,3 +379,7 @@ def _closed(task: VideoTask) -> ClientClosedError:
         f"The client was closed while job {task.id} was {task.state}. "
         "It continues at the server: another client's watch(id) watches it again."
     )
+
+
+def _is_done(job: WatchedJob) -> bool:
+    return job.task.done()

@@ -24,7 +24,7 @@ from luma_async.generation import Generation
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.run_many import VideoSource
-from luma_async.tasks.task import VideoTask
+from luma_async.tasks.task import UpdateCallback, VideoTask
 from luma_async.transport import (
     Failed,
     SubmissionRecord,
@@ -62,6 +62,8 @@ class Submission:
             claims of earlier submissions that may be sent again. Those of `"once"` are fixed when
             the call begins, because one that becomes uncertain later may be the repeat of another
             caller.
+        metadata: the caller's data about the job; it is not part of the request.
+        on_update: called with the handle at every change of state or progress.
 
     """
 
@@ -70,6 +72,8 @@ class Submission:
     key: str | None = None
     retry_failed: bool = False
     retry_uncertain: RetryUncertain | AbstractSet[str] = False
+    metadata: Mapping[str, Any] | None = None
+    on_update: UpdateCallback | None = None
 
     @property
     def source_id(self) -> str | None:
@@ -252,7 +256,13 @@ class Submitter:
         kind = kind_of(
             "generate" if submission.source is None else "extend", submission.request.__dict__
         )
-        task = self.manager.add(generation, submitted_here=True, kind=kind, key=key)
+        task = self.manager.add(
+            generation,
+            submitted_here=True,
+            kind=kind,
+            key=key,
+            metadata=submission.metadata,
+        )
         if self._places is not None:
             task.add_done_callback(self._release_place)
         return task
@@ -265,4 +275,4 @@ class Submitter:
 def _describe(task: VideoTask) -> str:
     if isinstance(task.error, ClientClosedError):
         return "continues at the server"
-    return "is done" if task.done else f"is watched; watch({task.id!r}) returns its handle"
+    return "is done" if task.done() else f"is watched; watch({task.id!r}) returns its handle"

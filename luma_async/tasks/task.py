@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import anyio
 
 from luma_async.errors import LumaError, TaskForgottenError, TaskTimeoutError
 from luma_async.generation import Generation, GenerationFailedError, State, pack
+
+NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+"""Metadata of a job that was submitted without any. It is shared to save memory."""
+
+UpdateCallback = Callable[["VideoTask"], object]
+"""Function that is called with a handle when its job changes."""
 
 _RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED: 2}
 
@@ -35,6 +43,7 @@ class VideoTask:
         "_updates",
         "_waiters",
         "key",
+        "metadata",
     )
 
     def __init__(
@@ -43,9 +52,12 @@ class VideoTask:
         on_end: Callable[[VideoTask], None],
         *,
         key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.key = key
         """Job key; `None` if the job is not in a journal."""
+        self.metadata: Mapping[str, Any] = NO_METADATA if metadata is None else metadata
+        """Data about the job that its submission was given; empty if none was."""
         self._generation = generation
         self._on_end = on_end
         self._error: LumaError | None = None
@@ -58,9 +70,15 @@ class VideoTask:
         self._callbacks: tuple[Callable[[VideoTask], object], ...] = ()
 
     @classmethod
-    def finished(cls, generation: Generation, *, key: str | None = None) -> VideoTask:
+    def finished(
+        cls,
+        generation: Generation,
+        *,
+        key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> VideoTask:
         """Return the handle on a job that has already ended and needs no poller."""
-        return cls(generation, lambda _: None, key=key)
+        return cls(generation, lambda _: None, key=key, metadata=metadata)
 
     @property
     def id(self) -> str:
@@ -77,9 +95,8 @@ class VideoTask:
         """Latest known state of the job."""
         return self._generation.state
 
-    @property
     def done(self) -> bool:
-        """`True` if awaiting the task returns or raises immediately."""
+        """Return `True` if awaiting the task returns or raises immediately."""
         return self._done
 
     @property
@@ -110,7 +127,7 @@ class VideoTask:
         """
         with anyio.move_on_after(timeout):
             await self._until_done()
-        if not self.done:
+        if not self._done:
             raise TaskTimeoutError(
                 f"Job {self.id} is still {self.state} after {timeout:g} s. "
                 "It is still watched: wait again, or forget() it.",
@@ -131,7 +148,7 @@ class VideoTask:
             LumaError: as in `wait()`, if watching ended before the job was completed or failed.
 
         """
-        updates = _Updates(self._generation, ended=self.done)
+        updates = _Updates(self._generation, ended=self._done)
         self._updates += (updates,)
         try:
             while (generation := await updates.next()) is not None:
@@ -143,7 +160,7 @@ class VideoTask:
 
     def add_done_callback(self, fn: Callable[[VideoTask], object]) -> None:
         """Call `fn(task)` from the event loop once the task is done, or soon if it already is."""
-        if self.done:
+        if self._done:
             asyncio.get_running_loop().call_soon(fn, self)
         else:
             self._callbacks += (fn,)
@@ -153,7 +170,7 @@ class VideoTask:
 
         The job itself continues, because servers have no call to cancel it.
         """
-        if not self.done:
+        if not self._done:
             self.abandon(
                 TaskForgottenError(
                     f"Job {self.id} was forgotten while {self.state}. "
@@ -168,7 +185,7 @@ class VideoTask:
         arrive late and out of order, so a completed or failed job stays so, and progress does not
         fall within a state.
         """
-        if self.done or _is_behind(generation, self._generation):
+        if self._done or _is_behind(generation, self._generation):
             return
         moved = (generation.state, generation.progress) != (
             self._generation.state,
@@ -185,12 +202,12 @@ class VideoTask:
 
     def abandon(self, error: LumaError) -> None:
         """Stop watching, and raise `error` where the task is awaited. Called by the poller only."""
-        if not self.done:
+        if not self._done:
             self._error = error
             self._end()
 
     async def _until_done(self) -> None:
-        if self.done:
+        if self._done:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters += (waiter,)

@@ -57,7 +57,7 @@ async def test_a_known_and_completed_job_is_returned_finished(place: str) -> Non
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat")
 
-            assert task.done
+            assert task.done()
             assert await task == video
         assert sim.ledger.requests.total() == before
 

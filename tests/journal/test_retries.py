@@ -55,7 +55,7 @@ async def test_a_job_that_runs_after_all_is_watched(place: str) -> None:
 
         async with connect(sim, journal=place) as luma:
             task = await luma.generate("a cat", key="cat", retry_failed=True)
-            assert (task.id, task.done) == (id, False)
+            assert (task.id, task.done()) == (id, False)
 
         assert len(sim.ledger.jobs) == 1
 

@@ -167,7 +167,7 @@ async def test_an_existing_file_is_not_replaced_by_default(tmp_path: Path) -> No
 
         with pytest.raises(DownloadError, match=r"cat\.mp4 already exists.*overwrite=True"):
             await luma.download(task, taken)
-        assert not task.done
+        assert not task.done()
         assert taken.read_bytes() == b"mine"
         sim.advance(HOUR)
         await luma.download(task, tmp_path)
@@ -359,7 +359,7 @@ async def test_an_invalid_name_or_kind_of_file_is_an_error(tmp_path: Path) -> No
         (tmp_path / f"{task.id}.mp4").mkdir()
         with pytest.raises(DownloadError, match="already exists and is not a file"):
             await luma.download(task, tmp_path)
-        assert not task.done
+        assert not task.done()
 
 
 async def test_files_with_the_same_stem_are_not_taken_for_the_video(tmp_path: Path) -> None:

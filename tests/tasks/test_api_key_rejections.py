@@ -77,7 +77,7 @@ async def test_a_revoked_key_ends_all_tasks(jobs: int, caplog: pytest.LogCapture
         tasks += [await luma.generate("a cat", model="soon")]
         sim.faults.add(Fault.answer(REFUSED, status=401, on=POLLS))
         await until(lambda: sim.ledger.statuses[401] >= MIN_REJECTIONS)
-        assert not any(task.done for task in tasks)
+        assert not any(task.done() for task in tasks)
         skip(FINAL_AFTER)
 
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
@@ -194,7 +194,7 @@ async def test_a_key_that_may_not_look_leaves_its_jobs_watched() -> None:
             refused = sim.ledger.statuses[403]
             await until(lambda refused=refused: sim.ledger.statuses[403] > refused + MIN_REJECTIONS)  # type: ignore[misc]
             skip(60.0)
-        assert not task.done
+        assert not task.done()
         sim.faults.clear()
 
         assert (await task).state is State.COMPLETED

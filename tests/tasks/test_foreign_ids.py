@@ -78,7 +78,7 @@ async def test_one_row_for_all_jobs_ends_no_job() -> None:
                     await looks_after(11.0, luma, sim)
 
             assert sim.ledger.requests["get"] >= 2 * 5 * (MIN_LOOKS + 2)
-            assert not any(task.done for task in tasks)
+            assert not any(task.done() for task in tasks)
 
 
 async def test_the_row_of_another_watched_job_is_never_used() -> None:
@@ -94,7 +94,7 @@ async def test_the_row_of_another_watched_job_is_never_used() -> None:
         looks = sim.ledger.requests["get"]
         await until(lambda: sim.ledger.requests["get"] > looks + 20)
 
-        assert not mine.done
+        assert not mine.done()
 
 
 @pytest.mark.parametrize("jobs", [1, 12])
@@ -142,7 +142,7 @@ async def test_a_job_that_ended_before_the_first_look_takes_a_minute(
             [task] = await luma.resume() if again == "resume" else [await luma.watch(id)]
             looks = sim.ledger.requests["get"]
             await until(lambda: sim.ledger.requests["get"] > looks + MIN_LOOKS)
-            assert not task.done
+            assert not task.done()
             skip(ASSIGN_AFTER)
 
             assert own_video(await asyncio.wait_for(task.wait(), 60))

@@ -49,9 +49,9 @@ async def test_the_end_of_a_job_lets_the_next_submission_go() -> None:
 
             sim.advance(HOUR)
 
-            assert not (await third).done
+            assert not (await third).done()
             assert (await first).video is not None
-            assert not second.done
+            assert not second.done()
             assert sim.ledger.statuses[429] == 1
 
 

@@ -67,7 +67,7 @@ async def test_a_link_that_comes_late_is_waited_for(
             tasks = [await luma.generate(f"cat {n}") for n in range(jobs)]
             sim.advance(HOUR)
             await until(lambda: {task.state for task in tasks} == {State.PROCESSING})
-            assert not any(task.done for task in tasks)
+            assert not any(task.done() for task in tasks)
             sim.advance(HOUR)
 
             videos = await asyncio.wait_for(asyncio.gather(*tasks), 60)
@@ -90,7 +90,7 @@ async def test_a_job_without_its_link_is_not_completed(tmp_path: Path) -> None:
             assert entries is not None
             entry = await entries.find("cat")
 
-            assert not task.done
+            assert not task.done()
             assert entry is not None
             assert entry.state is EntryState.RUNNING
             now = await luma.get(task.id)
@@ -137,7 +137,7 @@ async def test_the_time_begins_anew_when_the_server_says_processing_again(
                 sim.faults.clear()
                 sim.faults.add(Fault.answer(completed(task.id, state), on=["get"]))
                 await looks_after(seconds, luma, sim)
-                assert not task.done
+                assert not task.done()
             skip(60.0)
 
             assert (await task).video is None
@@ -154,7 +154,7 @@ async def test_a_link_is_looked_for_soon_whatever_the_schedule_says() -> None:
         async with connect(sim, schedule=FixedSchedule(HOUR), link_timeout=20.0) as luma:
             task = await luma.watch(id)
 
-            assert not task.done
+            assert not task.done()
             sim.advance(HOUR)
             assert (await asyncio.wait_for(task.wait(), 60)).video
 
@@ -214,7 +214,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
     )
     def a_look_ends(self, state: State, video: Asset | None, passed: float) -> None:
         self.now += passed
-        was_done = self.task.done
+        was_done = self.task.done()
         if not state.terminal:
             self.without_link_since = None
         elif state is State.COMPLETED and video is None and self.without_link_since is None:
@@ -226,9 +226,9 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
         self.ranks.append(list(State).index(self.task.state))
         if not was_done and state is State.COMPLETED and video is None:
             assert self.without_link_since is not None
-            assert self.task.done is (self.now - self.without_link_since >= 120.0)
+            assert self.task.done() is (self.now - self.without_link_since >= 120.0)
         elif not was_done:
-            assert self.task.done is state.terminal
+            assert self.task.done() is state.terminal
 
     @invariant()
     def it_only_moves_forward(self) -> None:

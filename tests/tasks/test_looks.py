@@ -209,7 +209,7 @@ async def test_success_said_of_a_submission_is_not_said_of_the_job() -> None:
 
         task = await luma.generate("a dog")
 
-        assert not task.done
+        assert not task.done()
         assert (await task).video is not None
 
 

@@ -192,7 +192,7 @@ async def test_watching_a_finished_job_gives_a_finished_handle() -> None:
 
         task = await luma.watch(id)
 
-        assert task.done
+        assert task.done()
         assert poller() == []
 
 
@@ -381,7 +381,7 @@ async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> N
             await until(lambda: sim.ledger.statuses[status] > looks and not tasks._looking)  # noqa: B023
 
         assert sim.ledger.statuses[404] >= 6
-        assert not task.done
+        assert not task.done()
         await tasks.aclose()
         await tasks._looks._transport.aclose()
 
@@ -444,5 +444,5 @@ async def test_many_durations_end_in_their_own_time() -> None:
             sim.advance(HOUR)
             await task
 
-            assert [each.done for each in tasks] == [n <= number for n in range(20)]
+            assert [each.done() for each in tasks] == [n <= number for n in range(20)]
             assert sim.ledger.jobs_looked_at <= looked_at + 3 * 20  # a look may be under way

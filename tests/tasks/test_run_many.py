@@ -233,7 +233,7 @@ async def test_extensions_that_wait_for_a_source_hold_up_no_others() -> None:
         outcomes = asyncio.create_task(list_of(luma.run_many(requests)))
         await until(lambda: len(sim.ledger.jobs) == 2)
 
-        assert not source.done
+        assert not source.done()
         assert sim.ledger.jobs[1].request["user_prompt"] == "a dog"
         sim.advance(HOUR)
         await until(lambda: len(sim.ledger.jobs) == 6)

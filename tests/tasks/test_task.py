@@ -46,10 +46,10 @@ class AnyLooksInAnyOrder(RuleBasedStateMachine):
 
     @rule()
     def the_client_is_closed(self) -> None:
-        was_done = self.task.done
+        was_done = self.task.done()
         error = self.task.error
         self.task.abandon(ClientClosedError("closed"))
-        assert self.task.done
+        assert self.task.done()
         if was_done:
             assert type(self.task.error) is type(error)
 
@@ -72,7 +72,7 @@ class AnyLooksInAnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def done_means_terminal_or_given_up(self) -> None:
-        assert self.task.done == (self.task.state.terminal or self.task.error is not None)
+        assert self.task.done() == (self.task.state.terminal or self.task.error is not None)
 
 
 TestAnyLooksInAnyOrder = AnyLooksInAnyOrder.TestCase
@@ -117,7 +117,7 @@ async def test_a_failure_that_nobody_awaits_is_silent() -> None:
 
     task.observe(look(State.FAILED))
 
-    assert task.done
+    assert task.done()
 
 
 async def test_a_cancelled_wait_disturbs_no_other() -> None:
