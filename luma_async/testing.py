@@ -19,9 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
+from luma_async.extras import needing
 from luma_async.simulator import Fixed, Simulator, Variant
+
+with needing("pytest", user="luma_async.testing", extra=None):
+    import pytest
 
 
 @contextmanager

@@ -8,12 +8,15 @@
 ...     write_gallery("prompts", batch.results, title="prompts", command="python make.py")
 """
 
-from luma_async.batch.gallery import write as write_gallery
-from luma_async.batch.manifest import Manifest, read_manifest
-from luma_async.batch.progress import Progress
-from luma_async.batch.results import Result, ResultState
-from luma_async.batch.rows import Row
-from luma_async.batch.runner import Batch
+from luma_async.extras import needing
+
+with needing("yaml", "jinja2", "markupsafe", "sqlalchemy", user="luma_async.batch", extra="batch"):
+    from luma_async.batch.gallery import write as write_gallery
+    from luma_async.batch.manifest import Manifest, read_manifest
+    from luma_async.batch.progress import Progress
+    from luma_async.batch.results import Result, ResultState
+    from luma_async.batch.rows import Row
+    from luma_async.batch.runner import Batch
 
 __all__ = [
     "Batch",

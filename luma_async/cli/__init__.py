@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from luma_async.cli.streams import discard_stdout
+from luma_async.cli.streams import discard_stdout, open_closed_streams
+from luma_async.extras import missing_extra
 
-_MODULES_OF_EXTRA = ("typer", "rich", "platformdirs")
-"""Modules that `pip install luma-async` leaves out and the extra `cli` installs."""
+_USAGE_ERROR = 2
+"""Exit code of a usage error. `ExitCode` is not imported, because its imports may be missing."""
 
 
 def main() -> None:
     """Run the command line `luma-async`."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A prompt may hold any character; the encoding of an old terminal must not end a command.
         if hasattr(stream, "reconfigure"):
@@ -25,9 +27,11 @@ def main() -> None:
 
         app(prog_name="luma-async")
     except ModuleNotFoundError as error:
-        if error.name not in _MODULES_OF_EXTRA:
+        missing = missing_extra(error, user="The command line")
+        if missing is None:
             raise
-        sys.exit("The command line needs an extra: pip install 'luma-async[cli]'")
+        print(missing, file=sys.stderr)
+        sys.exit(_USAGE_ERROR)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:  # standard output cannot be written to

@@ -13,17 +13,9 @@ from luma_async.cli.interruption import Interruption
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError, ManifestError
+from luma_async.extras import missing_extra
 
 CommandFunction = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
-
-_EXTRAS = {
-    "av": "simulator",
-    "PIL": "simulator",
-    "yaml": "batch",
-    "jinja2": "batch",
-    "openpyxl": "xlsx",
-}
-"""Extras of the package by the module that they install."""
 
 
 def run(command: CommandFunction, *, as_json: bool = False) -> NoReturn:
@@ -76,10 +68,8 @@ def _report_failure(error: Exception, terminal: Terminal) -> ExitCode:
         case BrokenPipeError():  # `luma-async ... | head -1` is not an error
             discard_stdout()
             return ExitCode.DONE
-        case ModuleNotFoundError(name=str(name)) if name in _EXTRAS:
-            terminal.print_error(
-                f"This command needs {name}: pip install 'luma-async[{_EXTRAS[name]}]'"
-            )
+        case ModuleNotFoundError() if missing := missing_extra(error, user="This command"):
+            terminal.print_error(missing)
             return ExitCode.USAGE
         case OSError():
             discard_stdout()

@@ -19,6 +19,28 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def open_closed_streams() -> None:
+    """Open /dev/null in place of stdout and stderr if the process was started with them closed.
+
+    Otherwise the next file to be opened, such as the journal, would get the number of the stream,
+    and a message that is written to this number would end up in the file.
+    """
+    if sys.stdout is not None and sys.stderr is not None:
+        return
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 def discard_stdout() -> None:
     """Redirect stdout to /dev/null.
 

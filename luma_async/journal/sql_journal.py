@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +16,7 @@ import anyio.to_thread
 
 from luma_async.concurrency import to_completion
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.extras import is_installed
 from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.sql.database_url import parse_database_url
@@ -419,7 +419,7 @@ def _check_packages(dialect: str) -> None:
     needed = {"sqlalchemy": "journal", "greenlet": "journal"}
     needed |= {"asyncpg": "postgres"} if dialect == "postgresql" else {"aiosqlite": "journal"}
     for package, extra in needed.items():
-        if find_spec(package) is None:
+        if not is_installed(package):
             raise ConfigurationError(
                 f"The journal needs {package}: pip install 'luma-async[{extra}]'"
             )

@@ -9,11 +9,14 @@ It needs no API key and no network, and costs nothing. It implements the wire fo
 shares no code with the client, so that an error in one of them is not repeated in the other.
 """
 
-from luma_async.simulator.durations import Durations, Exponential, Fixed, LogNormal
-from luma_async.simulator.faults import Fault
-from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.simulator import Simulator
-from luma_async.simulator.variant import Variant
+from luma_async.extras import needing
+
+with needing("av", "PIL", user="luma_async.simulator", extra="simulator"):
+    from luma_async.simulator.durations import Durations, Exponential, Fixed, LogNormal
+    from luma_async.simulator.faults import Fault
+    from luma_async.simulator.ledger import Ledger
+    from luma_async.simulator.simulator import Simulator
+    from luma_async.simulator.variant import Variant
 
 __all__ = [
     "Durations",

@@ -90,18 +90,9 @@ class MediaHost:
 
 
 def _render_file(job: SimulatedJob, name: str, path: Path, video_bytes: int) -> None:
-    """Render a file of a job.
+    """Render a file of a job."""
+    from luma_async.simulator import film  # noqa: PLC0415  loads PyAV, which only videos need
 
-    Raises:
-        ModuleNotFoundError: PyAV or Pillow is missing; the text says how to install them.
-
-    """
-    try:
-        from luma_async.simulator import film  # noqa: PLC0415  only videos need the extra
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "The simulator's videos need PyAV and Pillow: pip install 'luma-async[simulator]'"
-        ) from error
     if name.endswith(".mp4"):
         film.save_video(job, path, watermark=name == "video.mp4", least_bytes=video_bytes)
     else:

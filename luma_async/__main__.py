@@ -1,0 +1,5 @@
+"""Command `python -m luma_async`, the same as `luma-async`."""
+
+from luma_async.cli import main
+
+main()

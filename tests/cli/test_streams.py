@@ -1,0 +1,34 @@
+"""Standard streams that are closed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from luma_async.simulator import Fixed
+from luma_async.testing import running_simulator
+from tests.cli.commands import COMMAND, PATIENCE, Shell
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_end_no_command(closed: str, tmp_path: Path) -> None:
+    """A service may start a batch without streams: videos are made, and the journal is sound."""
+    (tmp_path / "rows.csv").write_text("key,prompt\na,a cat\n")
+    with running_simulator(durations=Fixed(0.1), short_side=90) as sim:
+        shell = Shell.at(sim, tmp_path)
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'"$@" {closed}', "sh", *COMMAND, "batch", "rows.csv"],
+            env=shell.environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        jobs = shell.lines("jobs", "--journal", "rows/jobs.db")
+
+    assert done.returncode == 0
+    assert [job["state"] for job in jobs] == ["completed"]
+    assert (tmp_path / "rows" / "videos" / "a.mp4").exists()
