@@ -50,6 +50,7 @@ class Job:
         request: a `GenerateRequest`, or an `ExtendRequest` together with a `source`.
         key: the job key; it needs a journal.
         source: the video that an `ExtendRequest` extends: a `VideoTask`, a `Generation` or an id.
+        metadata: the caller's data about the job; it is not part of the request.
 
     Raises:
         InvalidRequestError: `request` is of another type, or `source` does not match it.
@@ -59,6 +60,7 @@ class Job:
     request: GenerateRequest | ExtendRequest
     key: str | None = None
     source: VideoSource | None = None
+    metadata: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.request, ExtendRequest):
