@@ -13,11 +13,12 @@ import anyio
 
 from luma_async.errors import ClientClosedError, TaskTimeoutError
 from luma_async.generation import Generation, GenerationFailedError, State
+from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
-from luma_async.tasks.task import NO_METADATA, VideoTask
+from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import MIN_EARLY_LOOK_DELAY, Timing, early_look_delay
 from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import AccountLimit

@@ -21,6 +21,7 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation
+from luma_async.metadata import frozen_metadata
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.run_many import VideoSource
@@ -62,8 +63,12 @@ class Submission:
             claims of earlier submissions that may be sent again. Those of `"once"` are fixed when
             the call begins, because one that becomes uncertain later may be the repeat of another
             caller.
-        metadata: the caller's data about the job; it is not part of the request.
+        metadata: the caller's data about the job; it is not part of the request. A frozen copy is
+            kept.
         on_update: called with the handle at every change of state or progress.
+
+    Raises:
+        InvalidRequestError: the metadata are not a JSON object, or too large.
 
     """
 
@@ -74,6 +79,10 @@ class Submission:
     retry_uncertain: RetryUncertain | AbstractSet[str] = False
     metadata: Mapping[str, Any] | None = None
     on_update: UpdateCallback | None = None
+
+    def __post_init__(self) -> None:
+        if self.metadata is not None:
+            object.__setattr__(self, "metadata", frozen_metadata(self.metadata))
 
     @property
     def source_id(self) -> str | None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import anyio
 
 from luma_async.errors import LumaError, TaskForgottenError, TaskTimeoutError
 from luma_async.generation import Generation, GenerationFailedError, State, pack
-
-NO_METADATA: Mapping[str, Any] = MappingProxyType({})
-"""Metadata of a job that was submitted without any. It is shared to save memory."""
+from luma_async.metadata import NO_METADATA
 
 UpdateCallback = Callable[["VideoTask"], object]
 """Function that is called with a handle when its job changes."""
