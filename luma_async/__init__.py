@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from luma_async.generation import Asset, Generation, GenerationFailedError, State
     from luma_async.image_sources import Image, ImageLike
     from luma_async.journal import End, Entry, EntryState, Journal, SQLJournal
-    from luma_async.media import Download, image_from
+    from luma_async.media import CompletedDownload, Download, FailedDownload, image_from
     from luma_async.requests import (
         AspectRatio,
         ExtendFields,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         PollSchedule,
     )
     from luma_async.tasks import VideoTask
-    from luma_async.tasks.run_many import Job, Outcome
+    from luma_async.tasks.run_many import CompletedOutcome, FailedOutcome, Job, Outcome
     from luma_async.text_values import SecretLike, URLLike
 
 __all__ = [
@@ -68,6 +68,8 @@ __all__ = [
     "BadRequestError",
     "BatchError",
     "ClientClosedError",
+    "CompletedDownload",
+    "CompletedOutcome",
     "ConfigurationError",
     "Dialect",
     "Download",
@@ -78,6 +80,8 @@ __all__ = [
     "ExponentialSchedule",
     "ExtendFields",
     "ExtendRequest",
+    "FailedDownload",
+    "FailedOutcome",
     "FixedSchedule",
     "GatewayDialect",
     "GenerateFields",

@@ -46,7 +46,7 @@ def test_all_types_of_public_signatures_are_public() -> None:
         for type in own_types(hint)
     }
 
-    assert {luma_async.Generation, luma_async.Download, luma_async.EntryState} <= types
+    assert {luma_async.Generation, luma_async.FailedDownload, luma_async.EntryState} <= types
     assert {type.__name__ for type in types} - NOT_FOR_USERS <= set(luma_async.__all__)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from luma_async.batch.rows import Row
 from luma_async.errors import LumaError, NotFoundError, SubmissionUncertainError
 from luma_async.generation import Generation, GenerationFailedError
-from luma_async.tasks.run_many import Outcome
+from luma_async.tasks.run_many import FailedOutcome
 
 
 class ResultState(StrEnum):
@@ -92,7 +92,7 @@ def result_of_video(
     )
 
 
-def result_of_error(row: Row, outcome: Outcome, *, was_uncertain: bool) -> Result:
+def result_of_error(row: Row, outcome: FailedOutcome, *, was_uncertain: bool) -> Result:
     """Return the result of a row whose outcome is an error.
 
     A row that `was_uncertain` before this run stays uncertain if its new submission was rejected.

@@ -34,11 +34,17 @@ from luma_async.errors import (
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
-from luma_async.media.downloads import Download, Source, download_all
+from luma_async.media.downloads import (
+    CompletedDownload,
+    Download,
+    FailedDownload,
+    Source,
+    download_all,
+)
 from luma_async.media.filenames import safe_stem
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
-from luma_async.tasks.run_many import Job, Outcome
+from luma_async.tasks.run_many import FailedOutcome, Job, Outcome
 
 VIDEOS = "videos"
 """Name of the folder of the videos."""
@@ -260,7 +266,7 @@ class Batch:
         progress.running -= 1
         self._new_running -= state.is_new
         self._has_ended.set()
-        if outcome.generation is not None:
+        if outcome.ok:
             progress.done += 1
             if state.is_new:
                 state.took = time.monotonic() - state.started_at
@@ -282,15 +288,15 @@ class Batch:
     async def _deliver(self, source: Source) -> Download:
         """Download the video of a completed job into the folder."""
         assert isinstance(source, Outcome)  # noqa: S101  the sources are those of `_outcomes`
-        if source.generation is None:
-            return Download(source, source.id, error=source.error)
+        if not source.ok:
+            return FailedDownload(source, source.id, source.error)
         path = self.folder / VIDEOS / f"{safe_stem(source.key or '')}.mp4"
         try:
             # A file without a result may be of another job that had this key.
             await self._luma.download(source.generation, path, overwrite=True)
         except LumaError as error:
-            return Download(source, source.id, error=error)
-        return Download(source, source.id, path)
+            return FailedDownload(source, source.id, error)
+        return CompletedDownload(source, source.id, path)
 
     def _results_of(self, download: Download) -> list[Result]:
         """Return the result of a row, and of the rows that can never begin because of it."""
@@ -299,8 +305,8 @@ class Batch:
         if isinstance(outcome.error, SubmissionStoppedError):
             return []  # the row is still to do
         state = self._states[outcome.key or ""]
-        row, generation, error = state.row, outcome.generation, download.error
-        if generation is None:
+        row, error = state.row, download.error
+        if not outcome.ok:
             self.progress.failed += 1
             result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
             return [result, *self._give_up_on(row.key)]
@@ -311,7 +317,7 @@ class Batch:
         if self._breaker.download_ended(error):
             self.stop()
         file = download.path.relative_to(self.folder) if download.path else None
-        return [result_of_video(row, generation, file=file, error=error, took=state.took)]
+        return [result_of_video(row, outcome.generation, file=file, error=error, took=state.took)]
 
     def _give_up_on(self, key: str) -> list[Result]:
         """Return the results of the rows that can never begin, because a row has no video."""
@@ -320,6 +326,6 @@ class Batch:
         return [result_without_source(row) for row in lost]
 
 
-def _is_unpaid(outcome: Outcome) -> bool:
+def _is_unpaid(outcome: FailedOutcome) -> bool:
     """Return `True` if an error tells for certain that nothing was paid."""
     return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)

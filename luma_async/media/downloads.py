@@ -6,12 +6,13 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, final
 
 from luma_async.concurrency import to_completion
 from luma_async.dialects import Dialect
-from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
+from luma_async.errors import ClientClosedError, InvalidRequestError, LumaError
 from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import already_exists_error
@@ -20,7 +21,7 @@ from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
 from luma_async.media.transfer import ProgressCallback
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import check_source
-from luma_async.tasks.run_many import Outcome, lazily
+from luma_async.tasks.run_many import MYPY, Outcome, lazily
 from luma_async.transport import Transport
 
 JobLike = VideoTask | Generation | str
@@ -49,23 +50,58 @@ class DownloadOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
-    """The result of one download: either a path or an error.
-
-    `source` is the item that was passed to `download_all()`, and `id` is the id of its job, if
-    there is one. `watermark_free` is `None` for images, raw videos, and files that already existed.
-    """
-
+class _EndedDownload:
     source: Source
     id: str | None
-    path: Path | None = None
-    error: LumaError | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CompletedDownload(_EndedDownload):
+    """Download of a file that was saved, or already existed: `path`."""
+
+    path: Path
     watermark_free: bool | None = None
+    if MYPY:
+        error: None = field(default=None, init=False, repr=False)
+    else:
+        error: Any = field(default=None, init=False, repr=False)
 
     @property
-    def ok(self) -> bool:
-        """`True` if the file was saved, or already existed."""
-        return self.error is None
+    def ok(self) -> Literal[True]:
+        """`True`: there is a file."""
+        return True
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FailedDownload(_EndedDownload):
+    """Download without a file. `error` says why."""
+
+    error: LumaError
+    if MYPY:
+        path: None = field(default=None, init=False, repr=False)
+    else:
+        path: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def ok(self) -> Literal[False]:
+        """`False`: there is an error."""
+        return False
+
+    @property
+    def watermark_free(self) -> None:
+        """`None`: there is no file."""
+        return
+
+
+Download = CompletedDownload | FailedDownload
+"""The result of one download: with a `path`, or with an `error`, and `None` for the other.
+
+`ok` is `True` if there is a file, and type checkers know it. `source` is the item that was passed
+to `download_all()`, and `id` is the id of its job, if there is one. `watermark_free` is `None` for
+images, raw videos, and files that already existed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +161,8 @@ class Downloads:
             id = _id(source)
             saved = await self._save(f"{os.fspath(folder)}{os.sep}", source, options, None)
         except LumaError as error:
-            return Download(source, id, error=error)
-        return Download(source, id, saved.path, watermark_free=saved.watermark_free)
+            return FailedDownload(source, id, error)
+        return CompletedDownload(source, id, saved.path, saved.watermark_free)
 
     async def _save(
         self,
@@ -180,10 +216,8 @@ def _job(source: Source) -> JobLike:
     """
     if not isinstance(source, Outcome):
         return source
-    if source.error is not None:
+    if not source.ok:
         raise source.error
-    if source.generation is None:
-        raise DownloadError("The outcome has no job to download from.")
     return source.generation
 
 

@@ -2,7 +2,15 @@
 
 from luma_async.tasks.looks import Looks
 from luma_async.tasks.manager import TaskManager
-from luma_async.tasks.run_many import Job, Outcome
+from luma_async.tasks.run_many import CompletedOutcome, FailedOutcome, Job, Outcome
 from luma_async.tasks.task import VideoTask
 
-__all__ = ["Job", "Looks", "Outcome", "TaskManager", "VideoTask"]
+__all__ = [
+    "CompletedOutcome",
+    "FailedOutcome",
+    "Job",
+    "Looks",
+    "Outcome",
+    "TaskManager",
+    "VideoTask",
+]

@@ -143,7 +143,9 @@ def _is_request(fields: Mapping[Any, Any]) -> bool:
 def _kind(thing: object) -> str:
     if isinstance(thing, _TEXTS):
         return "one text"
-    return "one mapping" if isinstance(thing, Mapping) else f"one {type(thing).__name__}"
+    if isinstance(thing, Mapping):
+        return "one mapping"
+    return f"one {'Outcome' if isinstance(thing, Outcome) else type(thing).__name__}"
 
 
 def _shown(thing: Any) -> str:

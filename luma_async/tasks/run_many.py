@@ -16,9 +16,9 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, final
 
 from luma_async.errors import (
     ClientClosedError,
@@ -92,25 +92,61 @@ Submit = Callable[
 ]
 
 
+MYPY = False
+"""Constant that mypy takes for true. With `if outcome.ok:`, mypy narrows `Outcome` and `Download`;
+pyright narrows unions by comparisons only (`outcome.ok is True`). So that it accepts the plain form
+as well, pyright sees `Any` for an attribute that is `None`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """End of one job of `run_many`: a generation or an error, exactly one of the two.
-
-    `request` is the submitted request, or the item as it was given if it is not a valid request.
-    `id` is the server's id of the job, if it has one; with the id, the job can be found again.
-    `key` is its job key in the journal, if it has one.
-    """
-
+class _EndedJob:
     request: GenerateRequest | Any
-    generation: Generation | None = None
-    error: LumaError | None = None
-    id: str | None = None
-    key: str | None = None
+    id: str | None = field(default=None, kw_only=True)
+    key: str | None = field(default=None, kw_only=True)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CompletedOutcome(_EndedJob):
+    """Outcome of a job that was completed. `generation` has the links to its video."""
+
+    generation: Generation
+    if MYPY:
+        error: None = field(default=None, init=False, repr=False)
+    else:
+        error: Any = field(default=None, init=False, repr=False)
 
     @property
-    def ok(self) -> bool:
-        """`True` if there is a generation."""
-        return self.error is None
+    def ok(self) -> Literal[True]:
+        """`True`: there is a generation."""
+        return True
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FailedOutcome(_EndedJob):
+    """Outcome of a job that has no video, or of a request without a job. `error` says why."""
+
+    error: LumaError
+    if MYPY:
+        generation: None = field(default=None, init=False, repr=False)
+    else:
+        generation: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def ok(self) -> Literal[False]:
+        """`False`: there is an error."""
+        return False
+
+
+Outcome = CompletedOutcome | FailedOutcome
+"""End of one job of `run_many`: with a `generation`, or with an `error`, and `None` for the other.
+
+`ok` is `True` if there is a generation, and type checkers know it. `request` is the submitted
+request, or the item as it was given if it is not a valid request. `id` is the server's id of the
+job, if it has one; with the id, the job can be found again. `key` is its job key in the journal, if
+it has one.
+"""
 
 
 class Run:
@@ -241,7 +277,7 @@ class Run:
             task = await self._submit(request, source, key)
         except LumaError as error:
             id = _id_in(error, source)
-            self._end(Outcome(request, error=error, id=id, key=_key_in(error) or key))
+            self._end(FailedOutcome(request, error, id=id, key=_key_in(error) or key))
             if isinstance(error, ClientClosedError):
                 raise
             if isinstance(error, SubmissionStoppedError):
@@ -256,8 +292,12 @@ class Run:
         self, request: GenerateRequest | ExtendRequest, key: str | None, task: VideoTask
     ) -> None:
         # Two job keys may name one job, and its handle has the key that it was first watched under.
-        generation = task.generation if task.error is None else None
-        self._end(Outcome(request, generation, task.error, task.id, key or task.key))
+        key = key or task.key
+        error = task.error
+        if error is None:
+            self._end(CompletedOutcome(request, task.generation, id=task.id, key=key))
+        else:
+            self._end(FailedOutcome(request, error, id=task.id, key=key))
 
     def _end(self, outcome: Outcome) -> None:
         self._running -= 1

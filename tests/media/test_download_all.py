@@ -14,14 +14,15 @@ import pytest
 
 from luma_async import (
     ClientClosedError,
+    CompletedOutcome,
     DownloadError,
+    FailedOutcome,
     Generation,
     GenerationFailedError,
     InvalidRequestError,
     LumaClient,
     LumaError,
     NotFoundError,
-    Outcome,
 )
 from luma_async.media import Download
 from luma_async.media.downloads import READ_AHEAD, Sources
@@ -50,8 +51,13 @@ async def test_every_kind_of_source_is_accepted(tmp_path: Path) -> None:
     assert {each.id: each.path for each in files} == {
         id: tmp_path / "all" / f"{id}.mp4" for id in (*(task.id for task in tasks), outcome.id)
     }
-    assert all(each.ok and each.watermark_free and each.path.stat().st_size for each in files)  # type: ignore[union-attr]
-    assert {type(each.source) for each in files} == {type(tasks[0]), Generation, Outcome, str}
+    assert all(each.ok and each.watermark_free and each.path.stat().st_size for each in files)
+    assert {type(each.source) for each in files} == {
+        type(tasks[0]),
+        Generation,
+        CompletedOutcome,
+        str,
+    }
 
 
 async def test_the_outcomes_of_run_many_are_downloaded_as_they_end(tmp_path: Path) -> None:
@@ -80,7 +86,7 @@ async def test_one_failure_does_not_affect_the_others(tmp_path: Path) -> None:
     """Failed jobs, unknown ids and rejected requests are each reported with their reason."""
     async with small(failure_rate=0.5) as sim, connect(sim) as luma:
         tasks = [await luma.generate(f"cat {n}", aspect_ratio="1:1") for n in range(12)]
-        refused = Outcome(request="", error=InvalidRequestError({"prompt": "is empty"}))
+        refused = FailedOutcome("", InvalidRequestError({"prompt": "is empty"}))
 
         files = await every(luma, [tasks[0], "unknown", refused, *tasks[1:]], tmp_path)
 

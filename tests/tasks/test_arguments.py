@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from luma_async import (
+    CompletedOutcome,
     ExtendRequest,
     GenerateRequest,
     Generation,
     InvalidRequestError,
     Job,
     LumaClient,
-    Outcome,
     State,
     VideoTask,
 )
@@ -25,7 +25,7 @@ from tests.clients import KEY, connect
 
 GENERATION = Generation(id="job-1", state=State.COMPLETED)
 TASK = VideoTask.finished(GENERATION)
-OUTCOME = Outcome(GenerateRequest("a cat"), GENERATION)
+OUTCOME = CompletedOutcome(GenerateRequest("a cat"), GENERATION)
 LONG = "a cat " * 1000
 
 
