@@ -16,9 +16,9 @@ from luma_async.batch.problems import Problem
 from luma_async.batch.rows import JOB_ID_PREFIX, Row, job_id, reference_cycles
 from luma_async.batch.tables import TableRow
 from luma_async.errors import InvalidRequestError
+from luma_async.file_types import HEAD_SIZE, media_type
 from luma_async.image_sources import is_data_uri, is_url
 from luma_async.journal.fingerprint import checked_key
-from luma_async.media.file_types import HEAD_SIZE, media_type
 from luma_async.media.filenames import safe_stem
 from luma_async.media.image_reader import IMAGE_LIMIT
 from luma_async.requests import ExtendRequest, GenerateRequest

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from luma_async.errors import ConfigurationError
-from luma_async.media.file_types import suffixes_of
+from luma_async.file_types import suffixes_of
 from luma_async.media.filenames import Destination
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind
 

@@ -21,8 +21,8 @@ import anyio.to_thread
 from yarl import URL
 
 from luma_async.errors import ClientClosedError
+from luma_async.file_types import suffixes_of
 from luma_async.media.fetch import Fetch, FetchedFile
-from luma_async.media.file_types import suffixes_of
 from luma_async.media.filenames import Destination
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
 from luma_async.media.requester import Requester

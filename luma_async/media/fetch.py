@@ -9,8 +9,8 @@ from pathlib import Path
 
 from luma_async.concurrency import to_completion
 from luma_async.errors import DownloadError
+from luma_async.file_types import HEAD_SIZE, media_type, suffix_of
 from luma_async.media.fetch_errors import PermanentLinkError, TemporaryLinkError
-from luma_async.media.file_types import HEAD_SIZE, media_type, suffix_of
 from luma_async.media.filenames import Destination
 from luma_async.media.links import FileKind, Link, Links
 from luma_async.media.part_file import PartFile

@@ -19,6 +19,7 @@ import anyio.to_thread
 from pydantic_core import PydanticCustomError
 
 from luma_async.errors import ConfigurationError, InvalidRequestError
+from luma_async.file_types import HEAD_SIZE, media_type
 from luma_async.image_sources import (
     Image,
     ImageLike,
@@ -30,7 +31,6 @@ from luma_async.image_sources import (
     is_pillow_image,
     is_url,
 )
-from luma_async.media.file_types import HEAD_SIZE, media_type
 from luma_async.requests import ExtendRequest, GenerateRequest
 
 IMAGE_LIMIT = 20 * 2**20

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import aiohttp
 
+from luma_async.file_types import HEAD_SIZE
 from luma_async.media.content_encoding import Decoder
-from luma_async.media.file_types import HEAD_SIZE
 from luma_async.media.speed import MinimumSpeed
 from luma_async.transport.response_body import next_chunk
 

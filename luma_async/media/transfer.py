@@ -14,6 +14,7 @@ from yarl import URL
 
 from luma_async.concurrency import to_completion
 from luma_async.errors import DownloadError
+from luma_async.file_types import is_text, is_truncated, media_type
 from luma_async.media.content_encoding import DECODABLE, content_encodings, decoder_for
 from luma_async.media.fetch_errors import (
     EXPLAINED,
@@ -22,7 +23,6 @@ from luma_async.media.fetch_errors import (
     check_status,
     explain,
 )
-from luma_async.media.file_types import is_text, is_truncated, media_type
 from luma_async.media.link_urls import link_url
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Link
 from luma_async.media.part_file import PartFile, PartWriter

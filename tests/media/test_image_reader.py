@@ -30,9 +30,9 @@ from luma_async import (
     LumaClient,
     SubmissionStoppedError,
 )
+from luma_async.file_types import media_type
 from luma_async.image_sources import ImageLike
 from luma_async.media import Image, image_from
-from luma_async.media.file_types import media_type
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.call import STEP, Body
 from tests.clients import connect, until

@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async.media.file_types import is_truncated
+from luma_async.file_types import is_truncated
 
 boxes = st.lists(
     st.tuples(
