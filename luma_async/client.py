@@ -49,7 +49,7 @@ from luma_async.tasks.arguments import (
     checked_sources,
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
-from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
+from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
 from luma_async.tasks.task import UpdateCallback
 from luma_async.text_values import SecretLike, URLLike, unwrapped
@@ -498,12 +498,21 @@ class LumaClient:
             nonlocal repeats
             repeats = await submissions.uncertain_claims()
 
-        async def submit(
-            request: GenerateRequest | ExtendRequest, source: VideoSource | None, key: str | None
-        ) -> VideoTask:
-            if source is not None:
-                check_source(source)
-            return await submissions.submit(Submission(request, source, key, retry_failed, repeats))
+        async def submit(job: Job) -> VideoTask:
+            if job.source is not None:
+                check_source(job.source)
+            return await submissions.submit(
+                Submission(
+                    job.request,
+                    job.source,
+                    job.key,
+                    retry_failed,
+                    repeats,
+                    job.metadata,
+                    redo=job.redo,
+                    any_request=job.any_request,
+                )
+            )
 
         run = Run(
             many,

@@ -210,13 +210,17 @@ class KeyConflictError(LumaError):
 
     Attributes:
         key: the job key.
+        id: the id of the job that the job key has, if that was for another request.
 
     """
 
-    def __init__(self, key: str, problem: str, *, next_step: str | None = None) -> None:
+    def __init__(
+        self, key: str, problem: str, *, id: str | None = None, next_step: str | None = None
+    ) -> None:
         next_step = next_step or "Use another job key for another job"
         super().__init__(f"The job key {key!r} {problem}; nothing was submitted. {next_step}.")
         self.key = key
+        self.id = id
 
 
 class SubmissionUncertainError(LumaError):

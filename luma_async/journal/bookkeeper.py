@@ -24,7 +24,7 @@ from luma_async.errors import (
 from luma_async.generation import Generation, GenerationFailedError, State
 from luma_async.journal.closing import Closing
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
-from luma_async.journal.journal import Entry, EntryState, Journal, made_up_key
+from luma_async.journal.journal import End, Entry, EntryState, Journal, made_up_key
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
 from luma_async.journal.write_behind import Ends, Learned
@@ -220,7 +220,8 @@ class Bookkeeper:
     async def _find_or_send(self, prepared: _Prepared) -> VideoTask:
         # If the submission need not wait, claiming the key also shows if it is known. But if the
         # last key was known, this is probably a repeated run, and reading first is cheaper.
-        reads_first = self._expects_known or self._submitter.must_wait
+        is_redo = prepared.submission.redo is not None
+        reads_first = self._expects_known or self._submitter.must_wait or is_redo
         known = await self._find(prepared) if reads_first else None
         while not isinstance(known, VideoTask):
             record = JournalRecord(
@@ -273,20 +274,64 @@ class Bookkeeper:
         entry = await self._after_submission(key)
         if entry is None:
             return None
+        if submission.redo is not None and submission.redo not in entry.earlier_ids and entry.id:
+            return await self._to_replace(entry, submission.redo)
         has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
         if has_failed and submission.retry_failed:
-            task = await self._look_again(entry, prepared)
-            if entry.fingerprint == prepared.fingerprint:
-                return task or entry
-            if entry.state is EntryState.FAILED and task is None:
-                return entry  # a failed job has no video to lose
-            after_all = f", whose job is {task.state} after all" if task else ""
-            raise KeyConflictError(
-                key, f"was used for another request{_description(entry)}{after_all}"
-            )
-        if entry.fingerprint != prepared.fingerprint:
-            raise KeyConflictError(key, f"was used for another request{_description(entry)}")
+            return await self._to_retry(entry, prepared)
+        is_same = entry.fingerprint == prepared.fingerprint
+        if not is_same and not (submission.any_request and entry.id):
+            raise _used_for_another_request(entry)
         return self._handle_or_entry(entry, submission)
+
+    async def _to_retry(self, entry: Entry, prepared: _Prepared) -> VideoTask | Entry:
+        """Return the entry of a failed or lost job to replace, or its handle if it has not failed.
+
+        Raises:
+            KeyConflictError: the job was for another request, and may have a video.
+            LumaError: as in `_look_again()`.
+
+        """
+        task = await self._look_again(entry, prepared)
+        if entry.fingerprint == prepared.fingerprint:
+            return task or entry
+        if entry.state is EntryState.FAILED and task is None:
+            return entry  # a failed job has no video to lose
+        if task is not None and prepared.submission.any_request:
+            return task
+        after_all = f", whose job is {task.state} after all" if task else ""
+        raise _used_for_another_request(entry, after_all)
+
+    async def _to_replace(self, entry: Entry, id: str) -> Entry:
+        """Return the entry of a job that is to be submitted anew, if the job has ended.
+
+        Raises:
+            KeyConflictError: the key has another job, or the job is still running.
+            LumaError: the server cannot be asked if the job has ended.
+
+        """
+        if entry.id != id:
+            raise KeyConflictError(
+                entry.key,
+                f"has the job {entry.id}, and not {id}",
+                next_step=f"redo={entry.id!r} submits that job anew",
+            )
+        if entry.state is not EntryState.RUNNING:
+            return entry
+        if entry.server != self._server:
+            raise self._at_another_server(entry)
+        # Ends are written in the background, so that the journal may not know this one yet.
+        seen = await self._looks.one(id)
+        if seen.state.terminal:
+            await self.journal.finish([End(server=self._server, id=id, generation=seen)])
+            entry = await self.journal.find(entry.key) or entry
+        if entry.state is EntryState.RUNNING:
+            raise KeyConflictError(
+                entry.key,
+                f"has the job {id}, which is still running",
+                next_step="Wait until it has ended to submit it anew",
+            )
+        return entry
 
     async def _look_again(self, entry: Entry, prepared: _Prepared) -> VideoTask | None:
         """Request the status of a failed or lost job once more, before paying for another one.
@@ -379,6 +424,12 @@ class Bookkeeper:
 
 def _closed(key: str) -> ClientClosedError:
     return ClientClosedError(f"The client was closed while the job {key!r} was being submitted.")
+
+
+def _used_for_another_request(entry: Entry, after_all: str = "") -> KeyConflictError:
+    return KeyConflictError(
+        entry.key, f"was used for another request{_description(entry)}{after_all}", id=entry.id
+    )
 
 
 def _description(entry: Entry) -> str:

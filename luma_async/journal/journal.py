@@ -116,7 +116,8 @@ class Entry:
         generation: the last status of the job, if it is completed or failed.
         reason: why the job is uncertain or lost; for a job that is being submitted, why its outcome
             may not be known for long.
-        earlier_ids: ids of failed jobs with the same key, from before it was submitted again.
+        earlier_ids: ids of the earlier jobs with the same key, from before it was submitted again:
+            jobs that failed, and jobs that were redone.
         submitted_at, updated_at: when the job was submitted, and when its state changed last.
         fingerprint: equal for equal requests.
         claim: identifies this one submission of the job.

@@ -51,6 +51,9 @@ class Job:
         key: the job key; it needs a journal.
         source: the video that an `ExtendRequest` extends: a `VideoTask`, a `Generation` or an id.
         metadata: the caller's data about the job; it is not part of the request.
+        redo: the id of the ended job with this key to submit anew, and pay for. The same `Job`
+            again gets the handle of the new job, so that an interrupted run can be repeated.
+        any_request: return the job with this key even if it was submitted for another request.
 
     Raises:
         InvalidRequestError: `request` is of another type, or `source` does not match it.
@@ -61,6 +64,8 @@ class Job:
     key: str | None = None
     source: VideoSource | None = None
     metadata: Mapping[str, Any] | None = None
+    redo: str | None = None
+    any_request: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.request, ExtendRequest):
@@ -87,9 +92,7 @@ RunItem = RequestLike | Keyed | Job
 
 Requests = Iterable[RunItem] | AsyncIterable[RunItem]
 Item = TypeVar("Item")
-Submit = Callable[
-    [GenerateRequest | ExtendRequest, VideoSource | None, str | None], Awaitable[VideoTask]
-]
+Submit = Callable[[Job], Awaitable[VideoTask]]
 
 
 MYPY = False
@@ -270,11 +273,12 @@ class Run:
         source: VideoSource | None = None
         try:
             if isinstance(item, Job):
-                request, key, source = item.request, item.key, item.source
+                job, request, key, source = item, item.request, item.key, item.source
             else:
                 key, request = _with_key(item)
                 request, source = _as_request(request)
-            task = await self._submit(request, source, key)
+                job = Job(request, key, source)
+            task = await self._submit(job)
         except LumaError as error:
             id = _id_in(error, source)
             self._end(FailedOutcome(request, error, id=id, key=_key_in(error) or key))

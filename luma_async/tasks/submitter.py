@@ -66,6 +66,9 @@ class Submission:
         metadata: the caller's data about the job; it is not part of the request. A frozen copy is
             kept.
         on_update: called with the handle at every change of state or progress.
+        redo: the id of the ended job with this key to submit anew. Once it is replaced, the key has
+            another job, so that a repeated call does not replace that.
+        any_request: return the job with this key even if it was submitted for another request.
 
     Raises:
         InvalidRequestError: the metadata are not a JSON object, or too large.
@@ -79,6 +82,8 @@ class Submission:
     retry_uncertain: RetryUncertain | AbstractSet[str] = False
     metadata: Mapping[str, Any] | None = None
     on_update: UpdateCallback | None = None
+    redo: str | None = None
+    any_request: bool = False
 
     def __post_init__(self) -> None:
         if self.metadata is not None:
