@@ -20,6 +20,7 @@ LumaError
  ├─ KeyConflictError            the job key belongs to another job in the journal
  ├─ SubmissionUncertainError    the job may have been accepted and billed
  ├─ GenerationFailedError       the job failed at the server (in generation.py)
+ ├─ NoVideoError                a generation has no link to a video, or none yet
  ├─ TaskTimeoutError            the job did not end in time (also a TimeoutError)
  ├─ TaskForgottenError          forget() was called on the handle
  ├─ ClientClosedError           the client was closed first
@@ -284,6 +285,19 @@ class TaskTimeoutError(LumaError, TimeoutError):
 
     After `VideoTask.wait(timeout)` the job is still watched. After the client's `task_timeout` it
     is not, and `LumaClient.watch(task_id)` watches it again.
+
+    Attributes:
+        task_id: the id of the job.
+
+    """
+
+    def __init__(self, message: str, *, task_id: str) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class NoVideoError(LumaError):
+    """A generation has no link to a video: its job was not completed, or the server reported none.
 
     Attributes:
         task_id: the id of the job.

@@ -15,7 +15,7 @@ from pydantic import (
     WrapSerializer,
 )
 
-from luma_async.errors import LumaError
+from luma_async.errors import LumaError, NoVideoError
 from luma_async.packed_row import PackedRow
 from luma_async.text_values import shown_link
 
@@ -106,6 +106,34 @@ class Generation(FrozenModel):
     estimate_wait_seconds: float | None = None
     raw: Row = Field(default={}, repr=False)
 
+    @property
+    def url(self) -> str:
+        """Best link to the video that the server reported, if possible without a watermark.
+
+        Links expire: use it soon, or `LumaClient.download()`, which requests a new one.
+
+        Raises:
+            GenerationFailedError: the job failed.
+            NoVideoError: the job is not completed, or was completed without a link.
+
+        """
+        if self.state is State.FAILED:
+            raise GenerationFailedError(self)
+        if self.state is not State.COMPLETED:
+            raise NoVideoError(
+                f"Job {self.id} was {self.state}, so it has no link to a video yet. Await its task "
+                "first: the generation that this returns has the link.",
+                task_id=self.id,
+            )
+        best = next(iter(urls_without_watermark(self)), None) or url_with_watermark(self)
+        if best is None:
+            raise NoVideoError(
+                f"Job {self.id} is completed, but the server reported no link to its video. "
+                "LumaClient.download() asks for one in every known way.",
+                task_id=self.id,
+            )
+        return best
+
     def __hash__(self) -> int:
         return hash((self.id, self.state))
 
@@ -129,6 +157,27 @@ class GenerationFailedError(LumaError):
         reason = generation.failure_reason or "no reason given"
         super().__init__(f"Job {generation.id} failed: {reason}")
         self.generation = generation
+
+
+def urls_in(asset: Asset | None) -> list[str]:
+    """Return the links to a file, the ordinary one first."""
+    return [url for url in (asset.url, asset.download_url) if url] if asset else []
+
+
+def urls_without_watermark(generation: Generation) -> list[str]:
+    """Return the links to the video without a watermark, the best one first.
+
+    The raw video has no watermark either.
+    """
+    video = generation.video
+    clean = [video.download_url] if video and video.download_url else []
+    return list(dict.fromkeys([*clean, *urls_in(generation.video_raw)]))
+
+
+def url_with_watermark(generation: Generation) -> str | None:
+    """Return the link to the video as it is shown, unless it is the raw video's."""
+    url = generation.video.url if generation.video else None
+    return url if url and url not in urls_in(generation.video_raw) else None
 
 
 @cache

@@ -15,6 +15,7 @@ from luma_async import (
     InsufficientCreditsError,
     InvalidRequestError,
     LumaError,
+    NoVideoError,
     RateLimitError,
     ResponseError,
     State,
@@ -34,6 +35,7 @@ EXAMPLES = [
     SubmissionUncertainError(ResponseError("lost"), prompt="a cat"),
     GenerationFailedError(FAILED),
     TaskTimeoutError("late", task_id="job-1"),
+    NoVideoError("none", task_id="job-1"),
 ]
 
 

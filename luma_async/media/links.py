@@ -6,7 +6,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Literal, NamedTuple
 
 from luma_async.errors import ClientClosedError, LumaError
-from luma_async.generation import Asset, Generation
+from luma_async.generation import (
+    Generation,
+    url_with_watermark,
+    urls_in,
+    urls_without_watermark,
+)
 
 FileKind = Literal["video", "raw", "thumbnail", "last_frame"]
 """The files of a job."""
@@ -79,15 +84,13 @@ class Links:
                 "thumbnail": generation.thumbnail,
                 "last_frame": generation.last_frame,
             }[self.what]
-            yield from (Link(url) for url in _urls(asset))
+            yield from (Link(url) for url in urls_in(asset))
             return
-        raw = _urls(generation.video_raw)
-        video = generation.video
+        without_watermark = urls_without_watermark(generation)
         if watermark_free:
-            urls = [video.download_url] if video and video.download_url else []
-            yield from (Link(url, watermark_free=True) for url in dict.fromkeys([*urls, *raw]))
-        elif video and video.url and video.url not in raw:
-            yield Link(video.url, watermark_free=video.url == video.download_url)
+            yield from (Link(url, watermark_free=True) for url in without_watermark)
+        elif (url := url_with_watermark(generation)) is not None:
+            yield Link(url, watermark_free=url in without_watermark)
 
     async def _requested_url(self) -> str | None:
         try:
@@ -106,7 +109,3 @@ class Links:
         except LumaError as error:
             self.problem = error
             return self.generation
-
-
-def _urls(asset: Asset | None) -> list[str]:
-    return [url for url in (asset.url, asset.download_url) if url] if asset else []
