@@ -256,6 +256,11 @@ class LumaClient:
         """Journal of this client, for methods such as `uncertain()` and `settle()`, or `None`."""
         return self._bookkeeper.journal if self._bookkeeper is not None else None
 
+    @property
+    def tasks(self) -> tuple[VideoTask, ...]:
+        """Handles of the running jobs that this client watches."""
+        return self._manager.tasks
+
     async def __aenter__(self) -> Self:
         if self._bookkeeper is not None:
             try:

@@ -186,6 +186,19 @@ async def test_a_watermark_free_link_is_asked_for_when_needed() -> None:
             await luma.watermark_free_url("job-1")
 
 
+async def test_a_client_has_the_handles_of_its_running_jobs() -> None:
+    """A job that has ended is no longer among them."""
+    async with Simulator(durations=Fixed(HOUR), short_side=90) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(prompt) for prompt in ("a cat", "a dog")]
+        running = luma.tasks
+        sim.advance(HOUR)
+        for task in tasks:
+            await task
+
+        assert running == tuple(tasks)
+        assert luma.tasks == ()
+
+
 async def test_it_opens_in_one_task_and_closes_in_another() -> None:
     """As bots do it, with jobs under way, `async with` or not."""
     async with Simulator(durations=Fixed(HOUR)) as sim:

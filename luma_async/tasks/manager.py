@@ -110,6 +110,11 @@ class TaskManager:
         self._callback = on_end
         self._on_end = self._forget  # one bound method for all tasks saves memory
 
+    @property
+    def tasks(self) -> tuple[VideoTask, ...]:
+        """Handles of all jobs that are watched."""
+        return tuple([job.task for job in self._watched.values()])
+
     def find(self, id: str) -> VideoTask | None:
         """Return the handle of a job, or `None` if the job is not watched."""
         job = self._watched.get(id)
