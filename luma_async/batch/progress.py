@@ -1,8 +1,10 @@
-"""Progress: counts of the rows of a running batch, and an estimate of the time left."""
+"""Progress: counts of the rows of a running batch, an estimate of the time left, running rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -58,3 +60,27 @@ class Progress:
         if self.limit is not None:
             left = min(left, self.running + max(self.limit - self.paid, 0))
         return self.mean * max(left / max(at_once, 1), 1.0 if left else 0.0)
+
+
+class Stage(StrEnum):
+    """Stage of a row that has begun and not ended."""
+
+    SUBMITTING = "submitting"
+    """The row was handed to the client, and its job is not accepted yet."""
+    PENDING = "pending"
+    """The job waits at the server."""
+    PROCESSING = "processing"
+    """The server makes the video."""
+    DOWNLOADING = "downloading"
+    """The job is completed, and its video is being downloaded."""
+
+
+class RunningRow(NamedTuple):
+    """Row that has begun and not ended, with its key and its stage.
+
+    `progress` is that of its job from 0 to 1, if the server reports it.
+    """
+
+    key: str
+    stage: Stage
+    progress: float | None = None

@@ -24,6 +24,8 @@ _RESULT = TypeAdapter(Result)
 class ResultsFile:
     """Results of the rows of a folder, in its `results.jsonl` and in `all` by their keys.
 
+    `added` has those that were added since the file was opened, in this order.
+
     Each result is written at once. If a key has several lines, the last one counts; closing or
     opening the file rewrites it with one line for each key, and without lines that a crash left
     incomplete. A lock keeps other processes from opening the file.
@@ -32,6 +34,7 @@ class ResultsFile:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.all: dict[str, Result] = {}
+        self.added: list[Result] = []
         self._has_repeats = False
         self._file: TextIO | None = None
         self._lock_file: TextIO | None = None
@@ -79,6 +82,7 @@ class ResultsFile:
             ) from None
         self._has_repeats |= result.key in self.all
         self.all[result.key] = result
+        self.added.append(result)
 
     def close(self) -> None:
         """Close and unlock the file. It may be called at any time, and more than once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ import anyio.to_thread
 from luma_async.batch.circuit_breaker import CircuitBreaker
 from luma_async.batch.manifest import Manifest
 from luma_async.batch.plan import Plan, RowState, make_plan
-from luma_async.batch.progress import Progress
+from luma_async.batch.progress import Progress, RunningRow, Stage
 from luma_async.batch.queue import Queue
 from luma_async.batch.results import (
     Result,
@@ -25,6 +25,7 @@ from luma_async.batch.results import (
     result_without_source,
 )
 from luma_async.batch.results_file import ResultsFile, has_file
+from luma_async.batch.rows import Row
 from luma_async.client import LumaClient
 from luma_async.concurrency import to_completion
 from luma_async.errors import (
@@ -34,6 +35,7 @@ from luma_async.errors import (
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
+from luma_async.generation import State
 from luma_async.media.downloads import (
     CompletedDownload,
     Download,
@@ -45,6 +47,7 @@ from luma_async.media.filenames import safe_stem
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
 from luma_async.tasks.run_many import FailedOutcome, Job, Outcome
+from luma_async.tasks.task import VideoTask
 
 VIDEOS = "videos"
 """Name of the folder of the videos."""
@@ -91,6 +94,8 @@ class Batch:
         self.folder = Path(folder)
         self.max_tasks = max_tasks
         self.progress = Progress(len(manifest.rows), limit=limit_jobs)
+        self.begun = asyncio.Event()
+        """Set once the rows of this run and the results of earlier ones are known."""
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
@@ -98,6 +103,8 @@ class Batch:
         self._retry_uncertain = retry_uncertain
         self._results = ResultsFile(self.folder)
         self._states: dict[str, RowState] = {}
+        self._running: dict[str, bool] = {}
+        """Keys of the rows that have begun and not ended: `True` once the job is completed."""
         self._queue = Queue((), made=())
         self._breaker = CircuitBreaker()
         self._has_run = False
@@ -120,6 +127,30 @@ class Batch:
         found = self._results.all
         ours = [found[key] for key in self._rows if key in found]
         return ours + [result for key, result in found.items() if key not in self._rows]
+
+    @property
+    def rows(self) -> Collection[Row]:
+        """Rows of the manifest, in its order."""
+        return self._rows.values()
+
+    @property
+    def new_results(self) -> Sequence[Result]:
+        """Results of this run, in the order in which its rows ended."""
+        return self._results.added
+
+    @property
+    def running_rows(self) -> list[RunningRow]:
+        """Rows that have begun and not ended, in the order in which they began."""
+        tasks = {task.key: task for task in self._luma.tasks}
+        return [
+            _running_row(key, tasks.get(key), is_completed=is_completed)
+            for key, is_completed in self._running.items()
+        ]
+
+    @property
+    def is_stopped(self) -> bool:
+        """`True` if no more rows are submitted: `stop()` was called, or `problem` is an error."""
+        return self._is_stopped
 
     def stop(self) -> None:
         """Submit no more rows. Running jobs are watched to their end and downloaded.
@@ -157,6 +188,7 @@ class Batch:
                 self._queue.stop()
             self.progress.before = plan.finished
             self.progress.failed += len(plan.held_back)
+            self.begun.set()
             never_begun = [each for key in plan.without_video for each in self._give_up_on(key)]
             for result in [*plan.held_back, *never_begun]:
                 results.add(result)
@@ -242,6 +274,7 @@ class Batch:
             progress.submitted += 1
             progress.running += 1
             self._new_running += state.is_new
+            self._running[row.key] = False
             state.started_at = time.monotonic()
             source = row.source_id if row.parent is None else self._states[row.parent].take_video()
             yield Job(row.request, row.key, source)
@@ -267,6 +300,7 @@ class Batch:
         self._new_running -= state.is_new
         self._has_ended.set()
         if outcome.ok:
+            self._running[state.row.key] = True
             progress.done += 1
             if state.is_new:
                 state.took = time.monotonic() - state.started_at
@@ -302,6 +336,7 @@ class Batch:
         """Return the result of a row, and of the rows that can never begin because of it."""
         outcome = download.source
         assert isinstance(outcome, Outcome)  # noqa: S101  the sources are those of `_outcomes`
+        self._running.pop(outcome.key or "", None)
         if isinstance(outcome.error, SubmissionStoppedError):
             return []  # the row is still to do
         state = self._states[outcome.key or ""]
@@ -329,3 +364,12 @@ class Batch:
 def _is_unpaid(outcome: FailedOutcome) -> bool:
     """Return `True` if an error tells for certain that nothing was paid."""
     return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)
+
+
+def _running_row(key: str, task: VideoTask | None, *, is_completed: bool) -> RunningRow:
+    if is_completed:
+        return RunningRow(key, Stage.DOWNLOADING)
+    if task is None:
+        return RunningRow(key, Stage.SUBMITTING)
+    stage = Stage.PENDING if task.state is State.PENDING else Stage.PROCESSING
+    return RunningRow(key, stage, task.generation.progress)

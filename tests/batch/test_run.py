@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from luma_async import (
     GenerationFailedError,
 )
 from luma_async.batch import Batch, ResultState, read_manifest
+from luma_async.batch.progress import Stage
 from luma_async.simulator import Fault, Fixed
 from tests.batch.runs import a_manifest, cats, lines, run, small
-from tests.clients import HOUR, connect
+from tests.clients import HOUR, connect, until
 
 
 async def test_each_row_becomes_a_file(tmp_path: Path) -> None:
@@ -383,3 +386,23 @@ async def test_progress_begins_where_the_last_run_ended(tmp_path: Path) -> None:
 
     assert left == [1, 0]
     assert (batch.progress.before, batch.progress.done) == (3, 2)
+
+
+async def test_a_running_batch_tells_the_stages_of_its_rows(tmp_path: Path) -> None:
+    """A row that has ended is among the new results instead, and one that waits is in neither."""
+    (tmp_path / "out").mkdir()
+    async with small(durations=Fixed(HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "out" / "jobs.db") as luma:
+            manifest = read_manifest(a_manifest(tmp_path, *cats(3)))
+            batch = Batch(luma, manifest, tmp_path / "out", max_tasks=2)
+            async with aclosing(batch.run()) as results:
+                first = asyncio.create_task(anext(results))
+                await until(lambda: len(luma.tasks) == 2)
+                seen = batch.running_rows
+                sim.advance(HOUR)
+                result = await first
+
+    assert [row.key for row in seen] == ["cat-0", "cat-1"]
+    assert {row.stage for row in seen} <= {Stage.PENDING, Stage.PROCESSING}
+    assert batch.new_results[0] == result
+    assert result.key not in [row.key for row in batch.running_rows]
