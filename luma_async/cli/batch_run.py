@@ -210,7 +210,7 @@ def _exit_code(
 
 
 def _report_problem(terminal: Terminal, batch: Batch, problem: LumaError) -> ExitCode:
-    terminal.print_error(problem)
+    terminal.print_failure(problem)
     is_empty = isinstance(problem, InsufficientCreditsError)
     solved = "the account is topped up" if is_empty else "the problem is solved"
     terminal.say(f"Once {solved}, continue: {terminal.continue_command}")

@@ -1,4 +1,4 @@
-"""Table of the journal's jobs, for people."""
+"""List of the journal's jobs: a table for people, and a line for each job for programs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,20 @@ _MAX_PROMPT_CHARACTERS = 200
 """A longer prompt is cut, because one of many thousand characters would fill the screen."""
 
 
+def job_row(job: dict[str, Any]) -> list[str]:
+    """Return the cells of a line for programs.
+
+    They are the job key, state, id, time of submission, prompt, source, reason and request id.
+    """
+    cells = (
+        *(job["key"], job["state"], job["id"], job["submitted_at"], job["request"].get("prompt")),
+        *(job["source_id"], job["reason"], job["request_id"]),
+    )
+    return ["" if cell is None else str(cell) for cell in cells]
+
+
 class JobTable:
-    """Table of jobs, as the journal exports them.
+    """Table of jobs, as the journal exports them, on a terminal.
 
     With `uncertain_only` it has the columns that a gateway's list of tasks has, too, so that the
     two can be compared.

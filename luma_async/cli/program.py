@@ -13,7 +13,7 @@ from luma_async.cli.interruption import Interruption
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import LumaError, ManifestError
-from luma_async.extras import missing_extra
+from luma_async.extras import MissingExtraError, missing_extra
 
 CommandFunction = Callable[[Terminal], Coroutine[Any, Any, ExitCode]]
 
@@ -64,12 +64,12 @@ def _report_failure(error: Exception, terminal: Terminal) -> ExitCode:
         case ManifestError():
             terminal.print_problems(error)
         case LumaError():
-            terminal.print_error(error)
+            terminal.print_failure(error)
         case BrokenPipeError():  # `luma-async ... | head -1` is not an error
             discard_stdout()
             return ExitCode.DONE
         case ModuleNotFoundError() if missing := missing_extra(error, user="This command"):
-            terminal.print_error(missing)
+            terminal.print_failure(MissingExtraError(missing))
             return ExitCode.USAGE
         case OSError():
             discard_stdout()

@@ -94,6 +94,21 @@ class Report:
         return f"{self.id}  {self.last_generation.state if self.last_generation else 'unknown'}"
 
     @property
+    def row(self) -> list[str]:
+        """Cells of a line for programs: id, state, progress, link, failure reason and prompt."""
+        last = self.last_generation
+        if last is None:
+            return [self.id or "", "unknown", "", "", "", ""]
+        return [
+            self.id or "",
+            last.state.value,
+            "" if last.progress is None else f"{last.progress:.0%}",
+            self.best_link or "",
+            last.failure_reason or "",
+            last.prompt or "",
+        ]
+
+    @property
     def lines(self) -> list[str]:
         """Report for people, in several lines."""
         last = self.last_generation

@@ -18,7 +18,7 @@ from luma_async.cli.advice import advice_on
 from luma_async.cli.interruption import interruptible_input
 from luma_async.cli.progress_display import BatchMeter, Board, Display
 from luma_async.cli.streams import discard_stderr, is_terminal
-from luma_async.cli.text import clean
+from luma_async.cli.text import clean, escaped
 from luma_async.errors import LumaError, ManifestError
 
 if TYPE_CHECKING:
@@ -79,10 +79,22 @@ class Terminal:
         can_redraw = self._console.is_terminal and not self._console.is_dumb_terminal
         return can_redraw and is_terminal(sys.stdout) and not self.as_json
 
-    def result(self, plain: str | Path | Sequence[str], fields: Mapping[str, Any]) -> None:
+    @property
+    def prints_rows(self) -> bool:
+        """`True` if stdout is a pipe or a file, where each job gets one line with cells."""
+        return not self.as_json and not is_terminal(sys.stdout)
+
+    def result(
+        self,
+        plain: str | Path | Sequence[str],
+        fields: Mapping[str, Any],
+        *,
+        row: Sequence[str] = (),
+    ) -> None:
         """Print one result: for people a line or several, and for scripts a line of JSON.
 
-        No text can add lines. A path is printed unchanged in a pipe, for the program that reads it.
+        With a `row`, a pipe gets its cells in one line, separated by tabs, in place of `plain`. No
+        text can add lines. A path is printed unchanged in a pipe, for the program that reads it.
 
         Raises:
             BrokenPipeError: stdout is a pipe without a reader.
@@ -90,7 +102,12 @@ class Terminal:
         """
         is_shared = self._display is not None and is_terminal(sys.stdout)
         with self._display.hidden() if self._display and is_shared else nullcontext():
-            text = json.dumps(fields) if self.as_json else _printable(plain)
+            if self.as_json:
+                text = json.dumps(fields)
+            elif row and self.prints_rows:
+                text = "\t".join(map(escaped, row))
+            else:
+                text = _printable(plain)
             if text:
                 print(text, flush=True)
 
@@ -108,6 +125,18 @@ class Terminal:
         if isinstance(error, LumaError):
             advice = advice_on(error, settle_command=self.settle_command)
         self._print(f"{error} {advice}" if advice else str(error), "red")
+
+    def print_failure(self, error: Exception | str) -> None:
+        """Print the error that ends the command and, for scripts, an object with it.
+
+        Raises:
+            BrokenPipeError: stdout is a pipe without a reader.
+
+        """
+        self.print_error(error if isinstance(error, LumaError) else str(error))
+        if self.as_json:
+            kind = None if isinstance(error, str) else type(error).__name__
+            self.result("", {"error": str(error), "error_type": kind})
 
     def print_problems(self, error: ManifestError) -> None:
         """Print the problems of a file: a line for each and, for scripts, an object for each.

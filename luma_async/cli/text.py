@@ -21,6 +21,10 @@ _SPACES = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_NOT_IN_CELLS = re.compile(
+    r"[\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def clean(text: str) -> str:
@@ -33,6 +37,20 @@ def clean(text: str) -> str:
     text = _SPACES.sub(" ", _SEQUENCES.sub("", text))
     text = _DIRECTIONS.sub(lambda match: f"\\u{ord(match[0]):04x}", _CONTROLS.sub("", text))
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escaped(text: str) -> str:
+    r"""Return a text as one cell of a line, for programs that read a pipe.
+
+    Tabs, line breaks and backslashes become `\t`, `\n`, `\r` and `\\`, as in PostgreSQL's text
+    format. Other characters that `clean` would remove or replace become `\x1b` or `\u202e`.
+    """
+    return _NOT_IN_CELLS.sub(lambda match: _ESCAPES.get(match[0]) or _code(match[0]), text)
+
+
+def _code(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def format_megabytes(count: int) -> str:

@@ -120,7 +120,7 @@ def test_a_job_is_left_and_watched_later(sim: Simulator, tmp_path: Path) -> None
     ended = shell.lines("jobs")
 
     assert left.stdout == f"{sim.ledger.jobs[0].id}\n"
-    assert watched.stdout.splitlines()[-1].startswith(f"{sim.ledger.jobs[0].id}  completed  http")
+    assert watched.stdout.splitlines()[-1].startswith(f"{sim.ledger.jobs[0].id}\tcompleted\t")
     assert (left.returncode, watched.returncode) == (0, 0)
     assert [job["state"] for job in ended] == ["completed"]
 

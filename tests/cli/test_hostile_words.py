@@ -100,7 +100,9 @@ def sim() -> Iterator[Simulator]:
 
 def in_a_pipe(shell: Shell, arguments: list[str]) -> list[str]:
     done = shell.run(*arguments)
-    return [done.stdout, done.stderr]
+    tabs = {"get": 5, "watch": 5, "resume": 5, "jobs": 7}.get(arguments[0], 0)
+    assert all(line.count("\t") == tabs for line in done.stdout.split("\n")[:-1])
+    return [done.stdout.replace("\t", ""), done.stderr]
 
 
 def on_a_terminal(shell: Shell, arguments: list[str]) -> list[str]:

@@ -34,19 +34,36 @@ def a_journal_with_an_uncertain_job(folder: Path) -> Path:
 
 
 def test_jobs_are_listed(tmp_path: Path) -> None:
-    """All jobs or those in a state are listed, as a table or as JSON."""
+    """All jobs or those in a state are listed, as a table on a terminal or as JSON."""
     place = a_journal_with_an_uncertain_job(tmp_path)
 
-    table = luma("jobs", journal=place)
+    shell = Shell(tmp_path, more={"LUMA_JOURNAL": str(place)})
+    code, table = shell.run_on_a_terminal("jobs")
     uncertain = luma("jobs", "--state", "uncertain", "--json", journal=place)
     none = luma("jobs", "--state", "failed", journal=place)
 
-    assert "a cat [bold]dances" in table.stdout
-    assert "uncertain" in table.stdout
+    assert "a cat [bold]dances" in table
+    assert "uncertain" in table
     assert [json.loads(line)["key"] for line in uncertain.stdout.splitlines()] == ["dog"]
-    assert none.stdout == "No such jobs.\n"
-    assert {done.returncode for done in (table, uncertain, none)} == {0}
-    assert {done.stderr for done in (table, uncertain, none)} == {""}
+    assert (none.stdout, none.stderr) == ("", "No such jobs.\n")
+    assert code == uncertain.returncode == none.returncode == 0
+    assert uncertain.stderr == ""
+
+
+def test_a_pipe_gets_a_line_for_each_job(tmp_path: Path) -> None:
+    """`cut` and `awk` find the key, the state and the rest, at any width of the terminal."""
+    place = a_journal_with_an_uncertain_job(tmp_path)
+    shell = Shell(tmp_path, more={"LUMA_JOURNAL": str(place), "COLUMNS": "40"})
+
+    cat, dog = (line.split("\t") for line in shell.run("jobs").stdout.splitlines())
+    found_cat, found_dog = shell.lines("jobs")
+
+    assert cat == [
+        *("cat", "running", found_cat["id"], found_cat["submitted_at"], "a cat [bold]dances"),
+        *("", "", found_cat["request_id"]),
+    ]
+    assert dog[:2] == ["dog", "uncertain"]
+    assert dog[6:] == [found_dog["reason"], found_dog["request_id"]]
 
 
 def test_an_uncertain_job_is_settled(tmp_path: Path) -> None:

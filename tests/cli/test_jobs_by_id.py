@@ -39,17 +39,34 @@ def test_one_look_tells_all(sim: Simulator, tmp_path: Path) -> None:
     """State, prompt and links of each; one that is not known spoils no other."""
     (id,) = finished(sim, "a cat")
     shell = Shell.at(sim, tmp_path)
-    plain = shell.run("get", id, id)
+    code, shown = shell.run_on_a_terminal("get", id, id)
     mixed = shell.run("get", id, "nobody", "--json")
 
-    assert plain.stdout.splitlines()[:2] == [f"{id}  completed", "  prompt        a cat"]
-    assert plain.stdout.count("download_url  http") == 1
-    assert (plain.returncode, plain.stderr) == (0, "")
+    assert shown.splitlines()[:2] == [f"{id}  completed", "  prompt        a cat"]
+    assert shown.count("download_url  http") == 1
+    assert code == 0
     known, unknown = map(json.loads, mixed.stdout.splitlines())
     assert (known["id"], known["state"]) == (id, "completed")
     assert (unknown["id"], unknown["error_type"]) == ("nobody", "NotFoundError")
     assert mixed.returncode == 1
     assert len(mixed.stderr.splitlines()) == 1
+
+
+def test_a_pipe_gets_a_line_for_each_job(sim: Simulator, tmp_path: Path) -> None:
+    """Six cells between tabs, whatever is in them, never cut to the width of a terminal."""
+    prompt = "a cat\tdances\nin C:\\" + "long " * 100 + "end"
+    (id,) = finished(sim, prompt)
+    shell = Shell.at(sim, tmp_path, COLUMNS="20")
+    looked = shell.run("get", id)
+    watched = shell.run("watch", id)
+
+    assert looked.stdout.count("\n") == watched.stdout.count("\n") == 1
+    for line in (looked.stdout, watched.stdout):
+        found, state, _, link, reason, words = line.removesuffix("\n").split("\t")
+        assert (found, state, reason) == (id, "completed", "")
+        assert link.startswith(f"{sim.url}/media/{id}/clean.mp4?")
+        assert words == r"a cat\tdances\nin C:\\" + "long " * 100 + "end"
+    assert (looked.stderr, watched.stderr) == ("", "")
 
 
 def test_a_failed_job_is_told_with_its_reason(tmp_path: Path) -> None:
@@ -60,8 +77,10 @@ def test_a_failed_job_is_told_with_its_reason(tmp_path: Path) -> None:
         watched = shell.run("watch", id)
         looked = shell.run("get", id)
 
-    assert looked.stdout.splitlines()[-1] == "  reason        the prompt could not be rendered"
-    assert watched.stdout.splitlines()[-1] == f"{id}  failed"
+    reason = "the prompt could not be rendered"
+    assert looked.stdout.startswith(f"{id}\tfailed\t")
+    assert looked.stdout.endswith(f"\t{reason}\ta cat\n")
+    assert watched.stdout.splitlines()[-1] == looked.stdout.removesuffix("\n")
     assert watched.stderr == f"Job {id} failed: the prompt could not be rendered\n"
     assert (looked.returncode, watched.returncode) == (0, 1)
 
@@ -79,7 +98,7 @@ def test_jobs_are_watched_to_their_ends(sim: Simulator, tmp_path: Path) -> None:
         (cat, "processing"),
         (cat, "completed"),
     ]
-    assert several.stdout.count("  completed  http") == 2
+    assert several.stdout.count("\tcompleted\t") == 2
 
 
 def test_files_are_downloaded(sim: Simulator, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+import typer.main
 
+from luma_async.cli.app import app
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.options import RATIOS, STATES
 from luma_async.errors import APIConnectionError, APITimeoutError, InvalidRequestError, LumaError
@@ -16,6 +18,8 @@ from luma_async.journal import EntryState
 from luma_async.requests import AspectRatio
 from luma_async.testing import running_simulator
 from tests.cli.commands import KEY, PATIENCE, Shell
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -130,6 +134,43 @@ def test_help_tells_the_exit_codes(tmp_path: Path) -> None:
         assert f" {command} " in text
     for code in ExitCode:
         assert f" {code.value} " in text.partition("Exit codes:")[2]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_json(name: str) -> None:
+    """A script need not read sentences, whatever it runs."""
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+
+    assert "--json" in options
+
+
+FAILING = {
+    "generate": ["a cat", "--aspect-ratio", "5:4"],
+    "extend": ["some-id", "a cat", "--extra", "[7]"],
+    "get": ["some-id"],
+    "watch": ["some-id"],
+    "download": ["some-id"],
+    "batch": ["nowhere.csv"],
+    "resume": ["--journal", "nowhere.db"],
+    "jobs": ["--state", "lazy"],
+    "settle": ["dog"],
+    "demo": ["--folder", "."],
+    "simulate": ["--host", "203.0.113.1"],
+}
+"""Arguments with which each command ends with an error."""
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_script_gets_the_error_that_ends_a_command(name: str, tmp_path: Path) -> None:
+    """It is the only line of stdout, an object with the sentence that people get on stderr."""
+    (tmp_path / "mine").write_text("")
+    (error,) = Shell(tmp_path, key=None).lines(name, *FAILING[name])
+    done = Shell(tmp_path, key=None).run(name, *FAILING[name])
+
+    assert {"error", "error_type"} <= {*error}
+    assert error["error"][:40] in done.stderr
+    assert done.stdout == ""
+    assert done.returncode in (1, 2)
 
 
 def test_completion_is_offered(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from luma_async.cli.text import clean, format_duration
+from luma_async.cli.text import clean, escaped, format_duration
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,21 @@ from luma_async.cli.text import clean, format_duration
 def test_text_is_one_line_that_commands_no_terminal(hostile: str, harmless: str) -> None:
     """Escape sequences go, whole; line ends become spaces; everything that can be read stays."""
     assert clean(hostile) == harmless
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a\tb\nc\rd\\e", r"a\tb\nc\rd\\e"),
+        ("\x1b[31mred\x9b", r"\x1b[31mred\x9b"),
+        ("turned \u202eround \ud83d", r"turned \u202eround \ud83d"),
+        ("two\u2028lines\x85more", r"two\u2028lines\x85more"),
+        ("👩‍🚀\u3000日本\xa0", "👩‍🚀\u3000日本\xa0"),
+    ],
+)
+def test_a_cell_of_a_line_can_be_read_back(text: str, cell: str) -> None:
+    """Tabs and line breaks are escaped, and nothing is lost; text that can be read stays."""
+    assert escaped(text) == cell
 
 
 def test_much_text_takes_little_time() -> None:

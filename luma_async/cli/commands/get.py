@@ -50,7 +50,10 @@ async def show(terminal: Terminal, connection: Connection, ids: Sequence[str]) -
             if report.error is not None:
                 terminal.print_error(report.error)
             errors.append(report.error)
-            terminal.result(report.lines if report.error is None else "", report.fields)
+            if report.error is None:
+                terminal.result(report.lines, report.fields, row=report.row)
+            else:
+                terminal.result("", report.fields)
     return ExitCode.of(errors)
 
 

@@ -38,19 +38,22 @@ def jobs(
 
 
 async def list_jobs(terminal: Terminal, connection: Connection, state: str | None) -> ExitCode:
-    """Print the jobs of the journal, the oldest first, as a table or as lines of JSON.
+    """Print the jobs of the journal, the oldest first.
+
+    A terminal gets a table, and a pipe or a script a line for each job.
 
     Raises:
         InvalidRequestError: `state` is not a state of the journal.
         JournalError: the journal was not found, or cannot be read.
 
     """
-    from luma_async.cli.job_table import JobTable
+    from luma_async.cli.job_table import JobTable, job_row
     from luma_async.journal import SQLJournal
 
     if state is not None and state not in STATES:
         raise InvalidRequestError.of("state", f"must be one of {', '.join(STATES)}; got {state!r}")
     table = JobTable(uncertain_only=state == "uncertain")
+    found = 0
     place = connection.journal_that_exists
     if place is not None:
         async with SQLJournal(place) as journal:
@@ -58,10 +61,13 @@ async def list_jobs(terminal: Terminal, connection: Connection, state: str | Non
                 job = json.loads(line)
                 if state not in (None, job["state"]):
                     continue
-                if terminal.as_json:
-                    terminal.result("", job)
+                found += 1
+                if terminal.as_json or terminal.prints_rows:
+                    terminal.result("", job, row=job_row(job))
                 else:
                     table.add(job)
-    if not terminal.as_json:
+    if terminal.prints_rows and not found:
+        terminal.say("No such jobs.")
+    elif not (terminal.as_json or terminal.prints_rows):
         table.show()
     return ExitCode.DONE

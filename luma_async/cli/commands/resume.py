@@ -97,7 +97,10 @@ async def resume_jobs(
                 errors.append(report.error)
                 if report.error is not None:
                     terminal.print_error(report.error)
-                terminal.result(report.file or report.state_line, report.fields)
+                if report.file is None:
+                    terminal.result(report.state_line, report.fields, row=report.row)
+                else:
+                    terminal.result(report.file, report.fields)
 
             await run_concurrently(follow(task) for task in tasks)
         await _mention_other_jobs(luma, terminal, connection)

@@ -88,7 +88,7 @@ async def serve(
     try:
         await simulator.start()
     except OSError as error:
-        terminal.print_error(f"Cannot listen on {host}:{port}: {error.strerror or error}")
+        terminal.print_failure(f"Cannot listen on {host}:{port}: {error.strerror or error}")
         return ExitCode.FAILED
     try:
         ledger = f"{simulator.url}/simulator/ledger"

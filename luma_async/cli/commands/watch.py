@@ -49,7 +49,7 @@ async def watch_jobs(terminal: Terminal, connection: Connection, ids: Sequence[s
         text = report.state_line
         if report.best_link:
             text = f"{text}  {report.best_link}"
-        terminal.result(text, report.fields)
+        terminal.result(text, report.fields, row=report.row)
 
     async with connection.client_that_watches() as luma:
         with terminal.board(stays=False, logs_changes=False) as board:
