@@ -304,8 +304,9 @@ class LumaClient:
                 accepted, at the risk of paying for both. `"once"` sends again, one time, a
                 submission with this key that is uncertain when the call begins. If several callers
                 do so at once, one of them sends it.
-            metadata: your own data about the job, such as the user to answer: a JSON object. It is
-                kept with the job, also in the journal, and never sent.
+            metadata: your own data about the job, such as the user to answer: a JSON object of at
+                most 16 KiB. A copy is kept with the job, also in the journal, and never sent. A job
+                that the journal knows keeps the metadata that it was submitted with.
             on_update: called with the handle at once, and at every change of state or progress.
             fields: the fields of `GenerateRequest`.
 
@@ -416,9 +417,12 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
-        return await self._manager.watch(checked_id(id))
+        task = await self._manager.watch(checked_id(id))
+        if self._bookkeeper is not None:
+            self._bookkeeper.watched(task)
+        return task
 
-    async def resume(self) -> list[VideoTask]:
+    async def resume(self, *, forgotten: bool = False) -> list[VideoTask]:
         """Watch the unfinished jobs of the journal, and return their handles.
 
         >>> for task in await luma.resume():          # doctest: +SKIP
@@ -426,6 +430,8 @@ class LumaClient:
 
         These are the jobs of this client's `base_url`, oldest first. Jobs that may have been
         accepted are not among them: `luma.journal.uncertain()` lists these, for you to settle.
+        Neither are jobs whose handle you gave up with `forget()`, unless `forgotten=True`: then
+        they are watched as all others, and not forgotten any more.
 
         Raises:
             ConfigurationError: the client has no journal.
@@ -434,7 +440,7 @@ class LumaClient:
         """
         if self._bookkeeper is None:
             raise ConfigurationError("resume() needs a journal: LumaClient(journal='jobs.db').")
-        return await self._bookkeeper.resume()
+        return await self._bookkeeper.resume(forgotten=forgotten)
 
     @overload
     def run_many(  # type: ignore[overload-overlap]
@@ -480,8 +486,9 @@ class LumaClient:
             requests: an iterable or async iterable of prompts, `GenerateRequest`s, mappings of
                 their fields, and `Job`s. A mapping with `"extends"` (a handle, a generation or an
                 id) extends that video. With a journal, there may be pairs `(key, request)`, and
-                mappings may have a `"key"`: the same run continues then where it ended. A `Job` has
-                a checked request, with its job key and source.
+                mappings may have a `"key"`: the same run continues then where it ended. Mappings
+                may have `"metadata"` as well. A `Job` has a checked request, with its job key,
+                source and metadata.
             max_tasks: maximum number of jobs that run at a time. The default is that of the client,
                 or else 100.
             retry_failed: `True` to submit failed jobs again.
@@ -661,7 +668,8 @@ class LumaClient:
 
 _JOURNAL_METHODS = (
     *("open", "claim", "hold", "find", "finish", "unfinished", "uncertain"),
-    *("mark_accepted", "mark_rejected", "mark_uncertain", "learned", "keep_learned"),
+    *("mark_accepted", "mark_rejected", "mark_uncertain", "mark_forgotten"),
+    *("learned", "keep_learned"),
 )
 """Methods of a journal that a client calls. Most are called only when a job has been paid for, so a
 missing one must be found before."""

@@ -141,8 +141,9 @@ def test_metadata_cannot_be_changed_but_their_copies_can() -> None:
 
 async def test_a_job_without_metadata_has_an_empty_object() -> None:
     """It is one object for all jobs."""
+    ways: list[dict[str, Any] | None] = [None, {}]
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
-        tasks = [await luma.generate("a cat", metadata=given) for given in (None, {})]
+        tasks = [await luma.generate("a cat", metadata=metadata) for metadata in ways]
 
     assert all(task.metadata is NO_METADATA for task in tasks)
     assert json.dumps(NO_METADATA) == "{}"

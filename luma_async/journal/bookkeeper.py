@@ -28,6 +28,7 @@ from luma_async.journal.journal import End, Entry, EntryState, Journal, made_up_
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
 from luma_async.journal.write_behind import Ends, Learned
+from luma_async.metadata import NO_METADATA
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.schedules import PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
@@ -146,11 +147,22 @@ class Bookkeeper:
         if self._is_open:
             self._ends.add(task)
 
-    async def resume(self) -> list[VideoTask]:
-        """Watch the unfinished jobs of this server, and return their handles."""
+    def watched(self, task: VideoTask) -> None:
+        """Record that a job is watched by its id, and so is not forgotten any more."""
+        if self._is_open and not task.done():
+            self._ends.remember(task.id)
+
+    async def resume(self, *, forgotten: bool = False) -> list[VideoTask]:
+        """Watch the unfinished jobs of this server, and return their handles.
+
+        Forgotten jobs are among them with `forgotten=True` only, and not forgotten any more then.
+        """
         await self.open()
+        await self._ends.write_marks()
         tasks = []
         for entry in await self.journal.unfinished(self._server):
+            if self._ends.is_forgotten(entry) and not forgotten:
+                continue
             tasks.append(self._watch(entry))
             if len(tasks) % PAGE == 0:
                 await asyncio.sleep(0)  # there may be thousands of jobs
@@ -224,16 +236,13 @@ class Bookkeeper:
         reads_first = self._expects_known or self._submitter.must_wait or is_redo
         known = await self._find(prepared) if reads_first else None
         while not isinstance(known, VideoTask):
-            record = JournalRecord(
-                self.journal,
-                self._new_entry(prepared, known),
-                instead_of=known,
-                closing=self._closing,
-            )
+            entry = self._new_entry(prepared, known)
+            record = JournalRecord(self.journal, entry, instead_of=known, closing=self._closing)
+            submission = prepared.submission
+            if submission.metadata is None and entry.metadata:
+                submission = replace(submission, metadata=entry.metadata)
             try:
-                task = await self._submitter.send(
-                    prepared.submission, prepared.request, record, record.key
-                )
+                task = await self._submitter.send(submission, prepared.request, record, record.key)
             except AlreadyClaimed:
                 known = await self._find(prepared)
             else:
@@ -247,7 +256,9 @@ class Bookkeeper:
         now = datetime.now(UTC)
         earlier_ids: tuple[str, ...] = ()
         request_id: str | None = None
+        metadata = prepared.submission.metadata
         if known is not None:
+            metadata = known.metadata if metadata is None else metadata
             earlier_ids = (*known.earlier_ids, known.id) if known.id else known.earlier_ids
             # A repeat has the request id of the submission that it repeats, so that the server can
             # tell that both are for one job.
@@ -264,6 +275,7 @@ class Bookkeeper:
             fingerprint=prepared.fingerprint,
             claim=claim,
             request_id=request_id or str(uuid4()),
+            metadata=NO_METADATA if metadata is None else metadata,
         )
 
     async def _find(self, prepared: _Prepared) -> VideoTask | Entry | None:
@@ -271,6 +283,7 @@ class Bookkeeper:
         submission, key = prepared.submission, prepared.submission.key
         if key is None:
             return None
+        await self._ends.write_marks()
         entry = await self._after_submission(key)
         if entry is None:
             return None
@@ -360,7 +373,11 @@ class Bookkeeper:
             prepared.confirmed.add(entry.claim)
             return None
         return self._manager.add(
-            seen, kind=kind_of(entry.verb, entry.request), key=entry.key, look_now=True
+            seen,
+            kind=kind_of(entry.verb, entry.request),
+            key=entry.key,
+            metadata=entry.metadata,
+            look_now=True,
         )
 
     def _handle_or_entry(self, entry: Entry, submission: Submission) -> VideoTask | Entry:
@@ -371,7 +388,7 @@ class Bookkeeper:
                 raise self._at_another_server(entry)
             return self._watch(entry)
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
-            return VideoTask.finished(entry.generation, key=entry.key)
+            return VideoTask.finished(entry.generation, key=entry.key, metadata=entry.metadata)
         if entry.state is EntryState.UNCERTAIN:
             if not submission.may_repeat(entry.claim):
                 raise _uncertain(entry, submission)
@@ -414,12 +431,16 @@ class Bookkeeper:
             prompt=entry.request.get("prompt"),
             created_at=entry.submitted_at,
         )
-        return self._manager.add(
+        task = self._manager.add(
             generation,
             kind=kind_of(entry.verb, entry.request),
             key=entry.key,
+            metadata=entry.metadata,
             look_now=True,
         )
+        if self._ends.is_forgotten(entry):
+            self._ends.remember(task.id)
+        return task
 
 
 def _closed(key: str) -> ClientClosedError:

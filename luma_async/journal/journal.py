@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
 from luma_async.generation import Generation
+from luma_async.metadata import no_metadata
 
 
 class Journal(Protocol):
@@ -55,6 +56,13 @@ class Journal(Protocol):
     async def finish(self, ends: Sequence[End]) -> None:
         """Record the ends of jobs; jobs that are not in the journal are ignored."""
 
+    async def mark_forgotten(self, server: str, ids: Sequence[str], *, forgotten: bool) -> None:
+        """Record that running jobs of a server are forgotten, or that they are not any more.
+
+        They are running jobs all the same, and the end of such a job is recorded as any other. Jobs
+        that are not running are ignored.
+        """
+
     async def find(self, key: str) -> Entry | None:
         """Return the entry with this job key, or `None`."""
 
@@ -62,7 +70,7 @@ class Journal(Protocol):
         """Return the state of each job key."""
 
     async def unfinished(self, server: str) -> list[Entry]:
-        """Return the running jobs of a server, oldest first."""
+        """Return the running jobs of a server, oldest first, with the forgotten ones."""
 
     async def uncertain(self) -> list[Entry]:
         """Return the jobs that may have been accepted, oldest first."""
@@ -123,6 +131,10 @@ class Entry:
         claim: identifies this one submission of the job.
         request_id: sent with each try as `Idempotency-Key` and `X-Request-Id`; `None` in journals
             of releases that sent none.
+        metadata: the caller's own data about the job, a JSON object. They are not part of the
+            request and its fingerprint.
+        forgotten: `True` if the job is running, and was given up with `VideoTask.forget()`.
+            `resume()` leaves it.
 
     """
 
@@ -140,6 +152,8 @@ class Entry:
     fingerprint: str
     claim: str
     request_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=no_metadata)
+    forgotten: bool = False
 
     @property
     def verb(self) -> str:
@@ -169,3 +183,8 @@ class End:
 def made_up_key(claim: str) -> str:
     """Return the generated job key of a job that was submitted without one."""
     return f"auto-{claim}"
+
+
+def forgetting(id: str, *, forgotten: bool) -> str:
+    """Return the description of a mark of `Journal.mark_forgotten()`, for the log."""
+    return f"the job {id} is {'forgotten' if forgotten else 'not forgotten any more'}"

@@ -25,6 +25,7 @@ from luma_async.journal.sql.operations import (
     Claim,
     Find,
     Finish,
+    Forget,
     Operation,
     Rejected,
     Uncertain,
@@ -187,6 +188,15 @@ class SQLJournal:
         """
         await self._write(Finish(ends=ends))
 
+    async def mark_forgotten(self, server: str, ids: Sequence[str], *, forgotten: bool) -> None:
+        """Record that running jobs of a server are forgotten, or that they are not any more.
+
+        Raises:
+            JournalError: the marks are not written yet; writing is repeated until it succeeds.
+
+        """
+        await self._write(Forget(server=server, ids=ids, forgotten=forgotten))
+
     async def find(self, key: str) -> Entry | None:
         """Return the entry with this job key, or `None`.
 
@@ -211,6 +221,8 @@ class SQLJournal:
 
     async def unfinished(self, server: str) -> list[Entry]:
         """Return the running jobs of the server with this base URL, oldest first.
+
+        The forgotten ones are among them.
 
         Raises:
             JournalError: the journal could not be read.

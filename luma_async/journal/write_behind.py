@@ -1,4 +1,7 @@
-"""Write-behind: ends of jobs and learned durations, written to the journal in the background."""
+"""Write-behind: ends of jobs, marks of forgotten ones and learned durations.
+
+They are written to the journal in the background.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from luma_async.concurrency import Worker
-from luma_async.errors import JournalError, NotFoundError
-from luma_async.journal.journal import End, Journal
+from luma_async.errors import JournalError, NotFoundError, TaskForgottenError
+from luma_async.journal.journal import End, Entry, Journal, forgetting
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.tasks import VideoTask
 
@@ -18,7 +21,8 @@ LINGER = 0.05
 """Seconds that the first end waits for others, to be written together with them."""
 
 LARGEST_GROUP = 250
-"""Maximum number of ends that are written at a time. More would delay the writes of submissions."""
+"""Maximum number of ends or marks that are written at a time. More would delay the writes of
+submissions."""
 
 WARN_EVERY = 60.0
 """Seconds between two warnings that ends cannot be written."""
@@ -35,6 +39,8 @@ class Ends:
 
     An end need not be durable at once: if a crash loses it, the next poll of the job reports it
     again. `afterwards` is awaited after each group of ends that was written.
+
+    Handles that were forgotten are marked in the same way, by `marks`.
     """
 
     def __init__(
@@ -45,48 +51,80 @@ class Ends:
         self._afterwards = afterwards
         self._ends: list[End] = []
         self._being_written = 0  # at the front of `_ends`
-        self._writer = Worker("luma-async ends", self._write, lambda: bool(self._ends))
+        self._marks = _Marks(journal, server)
+        self._writer = Worker(
+            "luma-async ends", self._write, lambda: bool(self._ends or self._marks.queued)
+        )
         self._closing = asyncio.Event()
         self._warn_at = 0.0
 
     def add(self, task: VideoTask) -> None:
-        """Queue the end of a job whose handle is done.
+        """Queue the end of a job whose handle is done, or the mark that the job is forgotten.
 
-        If only polling has ended, and not the job, nothing is queued.
+        If only polling has ended, for another reason, nothing is queued.
         """
         end = _end_of(task, self._server)
         if end is not None:
             self._ends.append(end)
-            self._writer.wake()
+        elif isinstance(task.error, TaskForgottenError):
+            self._marks.queued[task.id] = True
+        self._writer.wake()
+
+    def is_forgotten(self, entry: Entry) -> bool:
+        """Return `True` if a job is forgotten, by its entry or by a mark in the queue."""
+        return self._marks.queued.get(entry.id or "", entry.forgotten)
+
+    def remember(self, id: str) -> None:
+        """Queue the mark that a job is not forgotten any more."""
+        self._marks.queued[id] = False
+        self._writer.wake()
+
+    async def write_marks(self) -> None:
+        """Write the marks now, because the journal is to be read.
+
+        Raises:
+            JournalError: they are not written yet; the journal repeats the write.
+
+        """
+        if self._marks.queued:
+            await self._marks.write()
 
     async def aclose(self) -> None:
-        """Write the remaining ends."""
+        """Write the remaining ends and marks."""
         self._closing.set()
         self._writer.wake()
         await self._writer.wait()
 
     async def stop(self) -> None:
-        """Stop writing, and log the ends that were not written."""
+        """Stop writing, and log the ends and marks that were not written."""
         await self._writer.stop()
         # The journal itself logs those that it was given.
-        for end in self._ends[self._being_written :]:
-            logger.error("The journal does not know this: %s.", end)
+        for unwritten in (*self._ends[self._being_written :], *self._marks.never_given()):
+            logger.error("The journal does not know this: %s.", unwritten)
         self._ends.clear()
+        self._marks.queued.clear()
 
     async def _write(self) -> None:
         """Write one group. After a `JournalError`, the journal itself repeats the write."""
         await self._linger()
-        group = self._ends[:LARGEST_GROUP]
-        self._being_written = len(group)
         try:
-            await self._journal.finish(group)
+            if self._ends:
+                await self._write_ends()
+            await self.write_marks()
         except JournalError as error:
             self._warn(error)
         except Exception:  # a custom journal may raise anything
             self._being_written = 0
             logger.exception("The ends of jobs could not be written, and are tried again.")
             await asyncio.sleep(RETRY_AFTER)
-            return
+
+    async def _write_ends(self) -> None:
+        group = self._ends[:LARGEST_GROUP]
+        self._being_written = len(group)
+        try:
+            await self._journal.finish(group)
+        except JournalError as error:
+            self._warn(error)
         self._being_written = 0
         del self._ends[: len(group)]
         await self._afterwards()
@@ -104,6 +142,57 @@ class Ends:
         if now >= self._warn_at:
             self._warn_at = now + WARN_EVERY
             logger.warning("%s Until then, jobs that end remain `running` in the journal.", error)
+
+
+class _Marks:
+    """Marks of jobs as forgotten or as not forgotten any more; the last mark of a job counts.
+
+    `queued` has them by the ids of the jobs, `True` for a forgotten one.
+    """
+
+    def __init__(self, journal: Journal, server: str) -> None:
+        self.queued: dict[str, bool] = {}
+        self._journal = journal
+        self._server = server
+        self._given: set[str] = set()
+
+    async def write(self) -> None:
+        """Write all marks.
+
+        Raises:
+            JournalError: they are not written yet; the journal repeats the write.
+
+        """
+        for forgotten in (True, False):
+            ids = [id for id, mark in self.queued.items() if mark is forgotten]
+            for start in range(0, len(ids), LARGEST_GROUP):
+                await self._write_group(ids[start : start + LARGEST_GROUP], forgotten=forgotten)
+
+    async def _write_group(self, ids: list[str], *, forgotten: bool) -> None:
+        self._given.update(ids)
+        try:
+            await self._journal.mark_forgotten(self._server, ids, forgotten=forgotten)
+        except JournalError:
+            self._written(ids, forgotten=forgotten)
+            raise
+        except Exception:
+            self._given.difference_update(ids)
+            raise
+        self._written(ids, forgotten=forgotten)
+
+    def _written(self, ids: list[str], *, forgotten: bool) -> None:
+        self._given.difference_update(ids)
+        for id in ids:
+            if self.queued.get(id) is forgotten:  # it may have another mark by now
+                del self.queued[id]
+
+    def never_given(self) -> list[str]:
+        """Return descriptions of the marks that the journal was never given."""
+        return [
+            forgetting(id, forgotten=forgotten)
+            for id, forgotten in self.queued.items()
+            if id not in self._given
+        ]
 
 
 def _end_of(task: VideoTask, server: str) -> End | None:

@@ -28,6 +28,7 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation, GenerationFailedError
+from luma_async.metadata import NO_METADATA, frozen_metadata, no_metadata
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.tasks.task import VideoTask
 
@@ -50,24 +51,27 @@ class Job:
         request: a `GenerateRequest`, or an `ExtendRequest` together with a `source`.
         key: the job key; it needs a journal.
         source: the video that an `ExtendRequest` extends: a `VideoTask`, a `Generation` or an id.
-        metadata: the caller's data about the job; it is not part of the request.
+        metadata: your own data about the job, as in `LumaClient.generate()`.
         redo: the id of the ended job with this key to submit anew, and pay for. The same `Job`
             again gets the handle of the new job, so that an interrupted run can be repeated.
         any_request: return the job with this key even if it was submitted for another request.
 
     Raises:
-        InvalidRequestError: `request` is of another type, or `source` does not match it.
+        InvalidRequestError: `request` is of another type, `source` does not match it, or `metadata`
+            are not a JSON object.
 
     """
 
     request: GenerateRequest | ExtendRequest
     key: str | None = None
     source: VideoSource | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     redo: str | None = None
     any_request: bool = False
 
     def __post_init__(self) -> None:
+        if self.metadata is not None:
+            object.__setattr__(self, "metadata", frozen_metadata(self.metadata))
         if isinstance(self.request, ExtendRequest):
             _check_is_source("source", self.source)
         elif not isinstance(self.request, GenerateRequest):
@@ -82,7 +86,8 @@ class Job:
 
 
 RequestLike = str | GenerateRequest | Mapping[str, Any]
-"""A prompt, a request, or a mapping of its fields and optionally `key` and `extends`."""
+"""A prompt, a request, or a mapping of its fields and optionally `key`, `extends` and
+`metadata`."""
 
 Keyed = tuple[str, RequestLike]
 """A job key and its request."""
@@ -106,6 +111,7 @@ class _EndedJob:
     request: GenerateRequest | Any
     id: str | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Any] = field(default_factory=no_metadata, kw_only=True, hash=False)
 
 
 @final
@@ -148,7 +154,8 @@ Outcome = CompletedOutcome | FailedOutcome
 `ok` is `True` if there is a generation, and type checkers know it. `request` is the submitted
 request, or the item as it was given if it is not a valid request. `id` is the server's id of the
 job, if it has one; with the id, the job can be found again. `key` is its job key in the journal, if
-it has one.
+it has one. `metadata` are the metadata of the job, or those of the item if there is no handle on
+the job.
 """
 
 
@@ -271,17 +278,27 @@ class Run:
         request: Any = item
         key: str | None = None
         source: VideoSource | None = None
+        metadata: Mapping[str, Any] | None = None
         try:
             if isinstance(item, Job):
-                job, request, key, source = item, item.request, item.key, item.source
+                job, request, metadata = item, item.request, item.metadata
+                key, source = item.key, item.source
             else:
                 key, request = _with_key(item)
+                request, metadata = _with_metadata(request)
                 request, source = _as_request(request)
-                job = Job(request, key, source)
+                job = Job(request, key, source, metadata)
             task = await self._submit(job)
         except LumaError as error:
-            id = _id_in(error, source)
-            self._end(FailedOutcome(request, error, id=id, key=_key_in(error) or key))
+            self._end(
+                FailedOutcome(
+                    request,
+                    error,
+                    id=_id_in(error, source),
+                    key=_key_in(error) or key,
+                    metadata=metadata or NO_METADATA,
+                )
+            )
             if isinstance(error, ClientClosedError):
                 raise
             if isinstance(error, SubmissionStoppedError):
@@ -296,12 +313,12 @@ class Run:
         self, request: GenerateRequest | ExtendRequest, key: str | None, task: VideoTask
     ) -> None:
         # Two job keys may name one job, and its handle has the key that it was first watched under.
-        key = key or task.key
+        known: dict[str, Any] = {"id": task.id, "key": key or task.key, "metadata": task.metadata}
         error = task.error
         if error is None:
-            self._end(CompletedOutcome(request, task.generation, id=task.id, key=key))
+            self._end(CompletedOutcome(request, task.generation, **known))
         else:
-            self._end(FailedOutcome(request, error, id=task.id, key=key))
+            self._end(FailedOutcome(request, error, **known))
 
     def _end(self, outcome: Outcome) -> None:
         self._running -= 1
@@ -325,6 +342,15 @@ def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
     if isinstance(item, Mapping) and "key" in item:
         return item["key"], {name: value for name, value in item.items() if name != "key"}
     return None, item
+
+
+def _with_metadata(item: RequestLike) -> tuple[RequestLike, Mapping[str, Any] | None]:
+    """Return a request without its metadata, and these, checked and frozen."""
+    if not isinstance(item, Mapping) or "metadata" not in item:
+        return item, None
+    metadata = item["metadata"]
+    fields = {name: value for name, value in item.items() if name != "metadata"}
+    return fields, None if metadata is None else frozen_metadata(metadata)
 
 
 def _source_in(item: RequestLike | Keyed) -> Any:

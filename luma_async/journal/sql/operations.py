@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from luma_async.journal.journal import End, Entry, made_up_key
+from luma_async.journal.journal import End, Entry, forgetting, made_up_key
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -112,6 +112,21 @@ class Finish(Operation):
     def jobs(self) -> list[str]:
         """Describe each of the ends."""
         return [str(end) for end in self.ends]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Forget(Operation):
+    """Record that running jobs of a server are forgotten, or that they are not any more."""
+
+    server: str
+    ids: Sequence[str]
+    forgotten: bool
+
+    is_retried: ClassVar[bool] = True
+
+    def jobs(self) -> list[str]:
+        """Describe each of the jobs."""
+        return [forgetting(id, forgotten=self.forgotten) for id in self.ids]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

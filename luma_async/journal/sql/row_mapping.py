@@ -12,6 +12,8 @@ from sqlalchemy import RowMapping
 
 from luma_async.generation import Generation
 from luma_async.journal.journal import End, Entry, EntryState
+from luma_async.metadata import NO_METADATA, metadata_text, parsed_metadata
+from luma_async.text_values import has_lone_surrogate
 
 Values = dict[str, Any]
 
@@ -34,12 +36,15 @@ def values_of(entry: Entry, owner: str) -> Values:
         "submitted_at": entry.submitted_at.timestamp(),
         "updated_at": entry.updated_at.timestamp(),
         "request_id": entry.request_id,
+        "metadata": metadata_text(entry.metadata) if entry.metadata else None,
+        "forgotten": 1 if entry.forgotten else None,
     }
 
 
 def entry_of(row: RowMapping) -> Entry:
     """Return the entry in a row."""
     generation = row["generation"]
+    metadata = row["metadata"]
     return Entry(
         key=row["key"],
         state=EntryState(row["state"]),
@@ -55,6 +60,8 @@ def entry_of(row: RowMapping) -> Entry:
         fingerprint=row["fingerprint"],
         claim=row["claim"],
         request_id=row["request_id"],
+        metadata=parsed_metadata(metadata) if metadata else NO_METADATA,
+        forgotten=row["forgotten"] is not None,
     )
 
 
@@ -83,10 +90,13 @@ def line_of(entry: Entry) -> str:
         "updated_at": entry.updated_at.isoformat(),
         "reason": entry.reason,
         "request_id": entry.request_id,
+        "metadata": entry.metadata,
+        "forgotten": entry.forgotten,
         "earlier_ids": entry.earlier_ids,
         "generation": entry.generation.model_dump(mode="json") if entry.generation else None,
     }
-    return json.dumps(document, ensure_ascii=False)
+    line = json.dumps(document, ensure_ascii=False)
+    return json.dumps(document) if has_lone_surrogate(line) else line
 
 
 def _text(generation: Generation) -> str:

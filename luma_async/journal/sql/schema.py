@@ -50,11 +50,14 @@ jobs = Table(
     Column("submitted_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Column("request_id", Text),
+    Column("metadata", Text),
+    Column("forgotten", Integer),
     _BY_TASK_ID,
     # Only few jobs are open at a time, and queries look for those.
     Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
 )
-"""Table of entries. Times are seconds of the Unix epoch."""
+"""Table of entries. Times are seconds of the Unix epoch. `metadata` is JSON, and NULL if a job has
+none; `forgotten` is 1 for a running job that is not to be resumed, and NULL for others."""
 
 owners = Table(
     "luma_owners",
@@ -79,11 +82,16 @@ durations = Table(
 Migration = Callable[[Connection], None]
 
 
+def _add_column(connection: Connection, table: str, column: str, type_: str = "TEXT") -> None:
+    """Add a column, unless `create_all` has just created it."""
+    if column not in {there["name"] for there in inspect(connection).get_columns(table)}:
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {type_}")
+
+
 def _add_columns(connection: Connection) -> None:
-    """Add the columns of version 2, unless `create_all` has just created them."""
-    for table, column in (("luma_jobs", "request_id"), ("luma_owners", "start")):
-        if column not in {there["name"] for there in inspect(connection).get_columns(table)}:
-            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+    """Add the columns of version 2."""
+    _add_column(connection, "luma_jobs", "request_id")
+    _add_column(connection, "luma_owners", "start")
 
 
 def _index_ids_of_any_length(connection: Connection) -> None:
@@ -93,7 +101,18 @@ def _index_ids_of_any_length(connection: Connection) -> None:
         _BY_TASK_ID.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _add_columns, _index_ids_of_any_length)
+def _add_metadata(connection: Connection) -> None:
+    """Add the columns of version 4: metadata, and the marks of forgotten jobs."""
+    _add_column(connection, "luma_jobs", "metadata")
+    _add_column(connection, "luma_jobs", "forgotten", "INTEGER")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    metadata.create_all,
+    _add_columns,
+    _index_ids_of_any_length,
+    _add_metadata,
+)
 """Migrations from each version to the next: the one at position n leads from version n to n + 1.
 
 An empty database has version 0. Once released, a migration never changes: each further change of a

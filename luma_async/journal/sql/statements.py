@@ -101,9 +101,23 @@ FINISH: Update = (
         state=bindparam("new_state"),
         generation=bindparam("new_generation"),
         reason=bindparam("new_reason"),
+        forgotten=None,
         updated_at=bindparam("now"),
     )
 )
+
+MARK_FORGOTTEN: Update = (
+    update(jobs)
+    .where(
+        jobs.c.task_id == bindparam("the_id"),
+        jobs.c.server == bindparam("the_server"),
+        jobs.c.state == EntryState.RUNNING.value,
+        jobs.c.forgotten.is_distinct_from(bindparam("new_forgotten")),
+    )
+    .values(forgotten=bindparam("new_forgotten"))
+)
+"""Statement that marks a running job as forgotten, or as not forgotten any more. Its state does not
+change, so neither does the time of its last change."""
 
 
 def now(dialect: str) -> ColumnElement[float]:

@@ -26,6 +26,7 @@ from luma_async.journal.sql.operations import (
     ClaimOutcome,
     Find,
     Finish,
+    Forget,
     Hold,
     Operation,
     Rejected,
@@ -88,7 +89,7 @@ class Transactions:
         changes: list[Operation] = []
         others: list[Operation] = []
         for operation in group:
-            if isinstance(operation, ClaimOutcome | Finish):
+            if isinstance(operation, ClaimOutcome | Finish | Forget):
                 changes.append(operation)
             else:
                 others.append(operation)
@@ -255,6 +256,19 @@ class Transactions:
         ]
         await _execute_many(connection, statements.FINISH, rows)
 
+    async def _forget(self, connection: AsyncConnection, marks: Sequence[Forget]) -> None:
+        # A later mark of a job overrides an earlier one, so they are written one after another.
+        rows = [
+            {
+                "the_server": mark.server,
+                "the_id": row_mapping.clean(id),
+                "new_forgotten": 1 if mark.forgotten else None,
+            }
+            for mark in marks
+            for id in mark.ids
+        ]
+        await _execute_many(connection, statements.MARK_FORGOTTEN, rows)
+
     async def _claim(self, connection: AsyncConnection, claims: Sequence[Claim]) -> Results:
         """Write claims, and return the entry that the key of each has then."""
         current: dict[Operation, Entry] = {claim: claim.entry for claim in claims}
@@ -319,6 +333,7 @@ class Transactions:
         Withdrawn: _reject,
         Uncertain: _mark_uncertain,
         Finish: _finish,
+        Forget: _forget,
         Beat: beat,
         Hold: _hold,
         Claim: _claim,
