@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +21,7 @@ import aiohttp
 
 from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect, GatewayDialect
-from luma_async.errors import ConfigurationError
+from luma_async.errors import ClientClosedError, ConfigurationError, TaskTimeoutError
 from luma_async.generation import Generation
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
@@ -57,6 +59,8 @@ from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
 from luma_async.transport.rate_limit_headers import LONGEST_WAIT
 
+logger = logging.getLogger("luma_async")
+
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome
 OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Keyed | Job
@@ -73,12 +77,11 @@ class LumaClient:
     """Client that generates videos with Luma, through a gateway that sells it.
 
     >>> async with LumaClient() as luma:                    # doctest: +SKIP
-    ...     task = await luma.generate("a cat dances")
-    ...     video = await task
-    ...     await luma.download(video, "cat.mp4")
+    ...     video = await luma.run("a cat dances", download="cat.mp4")
 
     The client can be opened in one asyncio task and closed in another. Without `async with`, call
-    `aclose()` at the end. A client belongs to the event loop in which it is first used.
+    `open()` at the beginning and `aclose()` at the end. A client belongs to the event loop in which
+    it is first used.
 
     Args:
         api_key: the API key of the gateway, as a string or as pydantic's `SecretStr`. The default
@@ -219,6 +222,7 @@ class LumaClient:
             self._bookkeeper.connect(submitter, self._looks)
             self._submissions = self._bookkeeper
         self._turns = Turns(SUBMISSIONS_PER_TURN)
+        self._is_closed = False
         self._runs: WeakSet[Run] = WeakSet()
         self._downloader = Downloader(
             Requester(
@@ -258,10 +262,29 @@ class LumaClient:
 
     @property
     def tasks(self) -> tuple[VideoTask, ...]:
-        """Handles of the running jobs that this client watches."""
+        """Handles on the jobs that are running and watched now, those submitted first at first.
+
+        A job that ends later stays in this tuple, and is not in the next one.
+        """
         return self._manager.tasks
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> Self:
+        """Open the client and its journal, and return the client; `async with` does the same.
+
+        >>> luma = await LumaClient(journal="jobs.db").open()  # doctest: +SKIP
+
+        A client that is open already stays as it is. Other calls open the journal as well, but a
+        journal that cannot be used is found here before there are any jobs.
+
+        Raises:
+            ClientClosedError: the client was closed.
+            JournalError: the journal cannot be used.
+
+        """
+        if self._is_closed:
+            raise ClientClosedError(
+                "The client is closed, and cannot be opened again: create another LumaClient."
+            )
         if self._bookkeeper is not None:
             try:
                 await self._bookkeeper.open()
@@ -270,6 +293,9 @@ class LumaClient:
                 raise
         return self
 
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -277,6 +303,129 @@ class LumaClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    @overload
+    async def run(
+        self,
+        prompt: str | GenerateRequest,
+        *,
+        extends: None = None,
+        download: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        timeout: float | None = None,
+        key: str | None = None,
+        retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
+        metadata: Mapping[str, Any] | None = None,
+        on_update: UpdateCallback | None = None,
+        **fields: Unpack[GenerateFields],
+    ) -> Generation: ...
+
+    @overload
+    async def run(
+        self,
+        prompt: str | ExtendRequest,
+        *,
+        extends: VideoSource,
+        download: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        timeout: float | None = None,
+        key: str | None = None,
+        retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
+        metadata: Mapping[str, Any] | None = None,
+        on_update: UpdateCallback | None = None,
+        **fields: Unpack[ExtendFields],
+    ) -> Generation: ...
+
+    async def run(
+        self,
+        prompt: str | GenerateRequest | ExtendRequest,
+        *,
+        extends: VideoSource | None = None,
+        download: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        timeout: float | None = None,
+        key: str | None = None,
+        retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
+        metadata: Mapping[str, Any] | None = None,
+        on_update: UpdateCallback | None = None,
+        **fields: Any,
+    ) -> Generation:
+        """Submit a job, wait until it is completed, and return its generation.
+
+        >>> video = await luma.run("a cat dances", download="cat.mp4")         # doctest: +SKIP
+        >>> print(video.url)                                                   # doctest: +SKIP
+
+        This is `generate()` (or `extend()`), `await task` and `download()` in one call.
+
+        A file that has the name of the download already is an error before anything is submitted.
+        Only if the journal knows the `key`, the file counts as that of its job, and is neither
+        downloaded again nor an error: a worker may repeat the call as often as it likes.
+
+        If the caller is cancelled, the job continues, and the log tells its id.
+
+        Args:
+            prompt: the prompt, or a request.
+            extends: the video to extend: a handle, a generation or an id. Without it, the video is
+                a new one.
+            download: the file to save the video in, or a folder: one that exists, or ends with a
+                slash.
+            overwrite: `True` to replace a file of that name.
+            timeout: seconds to wait for the job once it is submitted; no limit by default.
+            key: as in `generate()`.
+            retry_failed: as in `generate()`.
+            retry_uncertain: as in `generate()`.
+            metadata: as in `generate()`.
+            on_update: as in `generate()`.
+            fields: the fields of `GenerateRequest`, or with `extends` those of `ExtendRequest`.
+
+        Raises:
+            GenerationFailedError: the job failed.
+            TaskTimeoutError: the job did not end in time; it is still watched.
+            DownloadError: the file exists, and nothing was submitted; or it did not arrive whole.
+            LumaError: as in `generate()`, `VideoTask.wait()` and `download()`.
+
+        """
+        if download is not None and not overwrite:
+            await self._downloads.check_is_free(download, unless=partial(self._knows, key))
+        options: dict[str, Any] = {
+            "key": key,
+            "retry_failed": retry_failed,
+            "retry_uncertain": retry_uncertain,
+            "metadata": metadata,
+            "on_update": on_update,
+            **fields,
+        }
+        if extends is None:
+            task = await self.generate(cast("GenerateRequest", prompt), **options)
+        else:
+            task = await self.extend(extends, cast("ExtendRequest", prompt), **options)
+        try:
+            generation = await _result_of(task, timeout)
+            if download is not None:
+                await self._downloads.to_path(
+                    download,
+                    generation,
+                    DownloadOptions("video", watermark_free=True, overwrite=overwrite),
+                    keep_existing=key is not None,
+                )
+        except asyncio.CancelledError:
+            logger.warning(
+                "run() was cancelled. Its job %s is %s, and is not lost: watch(%r) returns its "
+                "handle.",
+                task.id,
+                task.state,
+                task.id,
+            )
+            raise
+        return generation
+
+    async def _knows(self, key: str | None) -> bool:
+        return (
+            key is not None and self._bookkeeper is not None and await self._bookkeeper.knows(key)
+        )
 
     async def generate(
         self,
@@ -575,7 +724,7 @@ class LumaClient:
         """
         check_source(source, outcomes=True)
         options = DownloadOptions(what, watermark_free, overwrite)
-        return await self._downloads.to_path(path, source, options, progress)
+        return await self._downloads.to_path(path, source, options, progress=progress)
 
     @overload
     def download_all(  # type: ignore[overload-overlap]
@@ -648,6 +797,7 @@ class LumaClient:
         `resume()` watches them again. If the database of the journal does not accept changes within
         the same `timeout` seconds, the log has them, with the job key and id of each job.
         """
+        self._is_closed = True
         self._downloader.stop()
         self._submission_transport.stop(closing=True)
         if self._bookkeeper is not None:
@@ -664,6 +814,20 @@ class LumaClient:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
                 await self._submission_transport.aclose()
+
+
+async def _result_of(task: VideoTask, timeout: float | None) -> Generation:
+    """Return the generation of a completed job for a caller who has no handle."""
+    try:
+        return await task.wait(timeout)
+    except TaskTimeoutError:
+        if timeout is None or task.done():
+            raise
+    raise TaskTimeoutError(
+        f"Job {task.id} is still {task.state} after {timeout:g} s. It is still watched: "
+        f"LumaClient.watch({task.id!r}) returns its handle.",
+        task_id=task.id,
+    )
 
 
 _JOURNAL_METHODS = (

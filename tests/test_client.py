@@ -21,6 +21,7 @@ from luma_async import (
     GenerateRequest,
     GenerationFailedError,
     InvalidRequestError,
+    JournalError,
     LumaClient,
     NotFoundError,
     SQLJournal,
@@ -439,3 +440,31 @@ async def test_a_session_of_the_callers_may_be_set_up_as_it_likes(settings: Any)
                 "auto_decompress" in settings
             )
         assert len(sim.ledger.jobs) == 1
+
+
+async def test_a_client_is_opened_without_a_context(tmp_path: Path) -> None:
+    """`open()` does what `async with` does, and does no harm a second time."""
+    async with Simulator(durations=Fixed(0.0)) as sim:
+        luma = connect(sim, journal=tmp_path / "jobs.db")
+        assert await luma.open() is luma
+        assert await luma.open() is luma
+        assert (tmp_path / "jobs.db").exists()
+        await luma.run("a cat")
+        async with luma:
+            await luma.run("a dog")
+
+        with pytest.raises(ClientClosedError, match="create another LumaClient"):
+            await luma.open()
+        with pytest.raises(ClientClosedError, match="create another LumaClient"):
+            async with luma:
+                pass
+
+
+async def test_a_journal_that_cannot_be_used_is_found_when_the_client_opens(tmp_path: Path) -> None:
+    """Before there are any jobs."""
+    (tmp_path / "jobs.db").write_bytes(b"this is not a database" * 100)
+    luma = LumaClient(KEY, base_url="http://h", journal=tmp_path / "jobs.db")
+
+    with pytest.raises(JournalError, match=r"jobs\.db"):
+        await luma.open()
+    await luma.aclose()

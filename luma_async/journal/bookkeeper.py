@@ -208,7 +208,7 @@ class Bookkeeper:
         if submission.retry_uncertain == "once":
             claims = frozenset() if key is None else await self.uncertain_claims(key)
             submission = replace(submission, retry_uncertain=claims)
-        is_known = source is not None and key is not None and await self._knows(key)
+        is_known = source is not None and key is not None and await self.knows(key)
         if source is not None and not is_known:
             await self._submitter.finish(source)
         # The fingerprint covers the images, so they are read before the key is looked up.
@@ -225,9 +225,16 @@ class Bookkeeper:
                 await self._submitter.finish(source)
             return await self._find_or_send(prepared)
 
-    async def _knows(self, key: str) -> bool:
+    async def knows(self, key: str) -> bool:
+        """Return `True` if the journal has an entry with this job key.
+
+        Raises:
+            InvalidRequestError: the key is not valid.
+            JournalError: the journal cannot be read.
+
+        """
         await self.open()
-        return await self.journal.find(key) is not None
+        return await self.journal.find(checked_key(key)) is not None
 
     async def _find_or_send(self, prepared: _Prepared) -> VideoTask:
         # If the submission need not wait, claiming the key also shows if it is known. But if the

@@ -12,7 +12,7 @@ from typing import Any, Literal, final
 
 from luma_async.concurrency import to_completion
 from luma_async.dialects import Dialect
-from luma_async.errors import ClientClosedError, InvalidRequestError, LumaError
+from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
 from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import already_exists_error
@@ -134,9 +134,13 @@ class Downloads:
         path: str | os.PathLike[str],
         source: Source,
         options: DownloadOptions,
-        progress: ProgressCallback | None,
+        *,
+        progress: ProgressCallback | None = None,
+        keep_existing: bool = False,
     ) -> Path:
         """Save a file under a path, or in a folder, and return its path.
+
+        With `keep_existing`, a file that already exists is the file of this job.
 
         Raises:
             DownloadError: the file does not exist or did not arrive whole, or another has its name.
@@ -144,9 +148,33 @@ class Downloads:
 
         """
         saved = await self._save(path, source, options, progress)
-        if saved.already_existed:
+        if saved.already_existed and not keep_existing:
             raise already_exists_error(saved.path, _id(source))
         return saved.path
+
+    async def check_is_free(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        unless: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Check that no file has a path, before a job is submitted whose video will be there.
+
+        A file is allowed if `unless()` returns `True`. In a folder, the name of the file depends on
+        the id of the job, so there is none.
+
+        Raises:
+            DownloadError: there is a file, or the path is not a valid file name.
+
+        """
+        destination = await self._downloader.destination(path, "", "video")
+        if not destination.is_complete:
+            return
+        existing = await self._downloader.existing(destination)
+        if existing is not None and not await unless():
+            raise DownloadError(
+                f"{existing} already exists, so nothing was submitted; overwrite=True replaces it."
+            )
 
     async def to_folder(
         self, folder: str | os.PathLike[str], source: Source, options: DownloadOptions

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import anyio
@@ -112,8 +113,8 @@ class TaskManager:
 
     @property
     def tasks(self) -> tuple[VideoTask, ...]:
-        """Handles of all jobs that are watched."""
-        return tuple([job.task for job in self._watched.values()])
+        """Handles on the watched jobs, in the order in which the jobs were submitted."""
+        return tuple(job.task for job in sorted(self._watched.values(), key=attrgetter("born")))
 
     def find(self, id: str) -> VideoTask | None:
         """Return the handle of a job, or `None` if the job is not watched."""

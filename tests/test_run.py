@@ -1,0 +1,198 @@
+"""`LumaClient.run()`: one call to a video."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luma_async import (
+    ConfigurationError,
+    DownloadError,
+    ExtendRequest,
+    GenerateRequest,
+    Generation,
+    GenerationFailedError,
+    State,
+    TaskTimeoutError,
+)
+from luma_async.simulator import Fault, Simulator
+from tests.clients import HOUR, connect, until
+from tests.media.hosts import sent, small
+
+
+async def test_one_call_returns_the_video(tmp_path: Path) -> None:
+    """With `download=`, the file is there when it returns."""
+    async with small() as sim, connect(sim) as luma:
+        video = await luma.run("a cat dances", aspect_ratio="1:1", download=tmp_path / "cat.mp4")
+
+        assert (video.state, video.prompt) == (State.COMPLETED, "a cat dances")
+        assert (tmp_path / "cat.mp4").stat().st_size > 1000
+        assert luma.tasks == ()
+    assert [dict(job.request) for job in sim.ledger.jobs] == [
+        {"user_prompt": "a cat dances", "aspect_ratio": "1:1"}
+    ]
+
+
+async def test_a_folder_gets_the_file_under_its_id(tmp_path: Path) -> None:
+    """As in `download()`."""
+    async with small() as sim, connect(sim) as luma:
+        video = await luma.run(GenerateRequest("a cat", aspect_ratio="1:1"), download=tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [f"{video.id}.mp4"]
+
+
+async def test_a_video_is_extended_in_one_call() -> None:
+    """The source may be a generation, a handle that is still running, or an id."""
+    async with small() as sim, connect(sim) as luma:
+        video = await luma.run("a cat")
+        await luma.run("it bows", extends=video, expand_prompt=False)
+        await luma.run(ExtendRequest("it sits"), extends=await luma.generate("a dog"))
+        await luma.run("it sleeps", extends=video.id)
+
+    first, bow, dog, sits, sleeps = sim.ledger.jobs
+    assert (bow.parent, sits.parent, sleeps.parent) == (first, dog, first)
+    assert dict(bow.request) == {"user_prompt": "it bows", "expand_prompt": False}
+
+
+async def test_asked_twice_it_is_paid_once_and_downloaded_once(tmp_path: Path) -> None:
+    """A worker repeats the call with its job key, also in a new process; the file is its own."""
+    async with small() as sim:
+        videos = []
+        for _ in range(2):
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                videos += [
+                    await luma.run("a cat", key="row-1", download=tmp_path / "cat.mp4")
+                    for _ in range(2)
+                ]
+
+    assert len({video.id for video in videos}) == 1
+    assert len(sim.ledger.jobs) == 1
+    assert len(sent(sim)) == 1
+
+
+async def test_a_deleted_file_is_downloaded_again(tmp_path: Path) -> None:
+    """The job is not paid for again."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        for _ in range(2):
+            await luma.run("a cat", key="row-1", download=tmp_path / "cat.mp4")
+            (tmp_path / "cat.mp4").unlink()
+
+    assert len(sim.ledger.jobs) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"key": "row-2"}], ids=["no key", "a new key"])
+async def test_a_file_of_another_job_is_an_error_before_it_costs(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Nothing is submitted, and the file stays as it is."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        await luma.run("a cat", key="row-1", download=tmp_path / "cat.mp4")
+        before = (tmp_path / "cat.mp4").read_bytes()
+
+        with pytest.raises(DownloadError, match="already exists, so nothing was submitted"):
+            await luma.run("a dog", download=tmp_path / "cat.mp4", **options)
+        assert len(sim.ledger.jobs) == 1
+        assert (tmp_path / "cat.mp4").read_bytes() == before
+
+        dog = await luma.run("a dog", download=tmp_path / "cat.mp4", overwrite=True, **options)
+        assert dog.id == sim.ledger.jobs[1].id
+        assert (tmp_path / "cat.mp4").read_bytes() != before
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a folder"])
+async def test_a_path_that_cannot_be_a_file_costs_nothing(name: str, tmp_path: Path) -> None:
+    """It is found before the job is submitted."""
+    async with Simulator() as sim, connect(sim) as luma:
+        (tmp_path / "a folder").mkdir()
+        (tmp_path / "a file").symlink_to(tmp_path / "a folder" / "nowhere")
+        path = "a\0b" if "\0" in name else tmp_path / "a file"
+
+        with pytest.raises(DownloadError, match="not a"):
+            await luma.run("a cat", download=path)
+
+    assert sim.ledger.jobs == []
+
+
+async def test_a_failed_job_is_named() -> None:
+    """The error has the id and the reason."""
+    async with small(failure_rate=1.0) as sim, connect(sim) as luma:
+        with pytest.raises(GenerationFailedError, match="could not be rendered") as caught:
+            await luma.run("a cat")
+
+    assert sim.ledger.jobs[0].id in str(caught.value)
+
+
+async def test_a_download_that_fails_names_the_job(tmp_path: Path) -> None:
+    """The job is paid for, so its id must not be lost."""
+    async with small() as sim, connect(sim) as luma:
+        sim.faults.add(Fault.page(403, on=["media"]))
+
+        with pytest.raises(DownloadError) as caught:
+            await luma.run("a cat", download=tmp_path / "cat.mp4")
+
+    assert sim.ledger.jobs[0].id in str(caught.value)
+
+
+async def test_a_job_that_takes_too_long_goes_on() -> None:
+    """The error has the id, and `watch()` returns the handle."""
+    async with Simulator(speed=0.001) as sim, connect(sim) as luma:
+        with pytest.raises(TaskTimeoutError, match=r"watch\('.*'\) returns its handle") as caught:
+            await luma.run("a cat", timeout=0.05)
+
+        [task] = luma.tasks
+        assert caught.value.task_id == task.id
+        sim.advance(HOUR)
+        assert (await (await luma.watch(task.id))).state is State.COMPLETED
+
+
+async def test_a_cancelled_call_leaves_its_job_running(caplog: pytest.LogCaptureFixture) -> None:
+    """The handle is out of reach, so the log tells how to get it."""
+    async with Simulator(speed=0.001) as sim, connect(sim) as luma:
+        call = asyncio.create_task(luma.run("a cat"))
+        await until(lambda: luma.tasks)
+        call.cancel()
+        with caplog.at_level(logging.WARNING, "luma_async"), pytest.raises(asyncio.CancelledError):
+            await call
+
+        [task] = luma.tasks
+        sim.advance(HOUR)
+        await task
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"run() was cancelled. Its job {task.id} is pending")
+    assert told.endswith(f"watch('{task.id}') returns its handle.")
+
+
+async def test_a_key_needs_a_journal() -> None:
+    """As in `generate()`."""
+    async with Simulator() as sim, connect(sim) as luma:
+        with pytest.raises(ConfigurationError, match="needs a journal"):
+            await luma.run("a cat", key="row-1")
+
+
+async def test_the_running_tasks_are_listed_oldest_first() -> None:
+    """A job that is watched later, but was submitted before, comes first."""
+    five_minutes_ago = datetime.now(UTC) - timedelta(minutes=5)
+    async with Simulator(speed=0.001) as sim, connect(sim) as luma:
+        new = [await luma.generate(f"cat {n}") for n in range(3)]
+        old = luma._manager.add(
+            Generation(id="old", state=State.PROCESSING, created_at=five_minutes_ago)
+        )
+        assert luma.tasks == (old, *new)
+
+
+async def test_the_list_of_running_tasks_is_a_snapshot() -> None:
+    """Jobs that end, or are forgotten, are not in the next one."""
+    async with Simulator(speed=0.001) as sim:
+        async with connect(sim) as luma:
+            tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+            before = luma.tasks
+            tasks[0].forget()
+
+            assert before == tuple(tasks)
+            assert luma.tasks == tuple(tasks[1:])
+        assert luma.tasks == ()
