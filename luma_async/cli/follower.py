@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -50,7 +50,7 @@ class Follower:
 
         `on_change` is called for each new state. Errors are in the report.
         """
-        self._terminal.resume_commands[task.id] = self._connection.command("watch", task.id)
+        self._offer_commands(task.id)
         file = None
         error: LumaError | None = None
         try:
@@ -61,12 +61,13 @@ class Follower:
                     state = generation.state
                     on_change(generation)
             generation = await task
+            self._terminal.running_ids.discard(task.id)
             if self._target is not None:
                 file = await self._download(generation, line, self._target)
         except LumaError as caught:
             error = caught
             self._board.set_state(line, state_after(error))
-        del self._terminal.resume_commands[task.id]
+        self._withdraw_commands(task.id)
         return Report(id=task.id, key=task.key, generation=task.generation, file=file, error=error)
 
     async def find(
@@ -74,9 +75,11 @@ class Follower:
     ) -> Report:
         """Find a job by its id, and follow it."""
         self._board.set_state(line, "looking")
+        self._offer_commands(id)
         try:
             task = await self._luma.watch(id)
         except LumaError as error:
+            self._withdraw_commands(id)
             self._board.set_state(line, state_after(error))
             return Report(id=id, error=error)
         if task.generation.prompt:
@@ -91,9 +94,6 @@ class Follower:
             self._terminal.say(f"{existing} already exists; --overwrite replaces it.")
             self._board.set_state(line, "saved")
             return existing
-        self._terminal.resume_commands[generation.id] = self._download_command(
-            generation.id, target
-        )
         self._board.set_state(line, "downloading")
         file = await self._luma.download(
             generation,
@@ -106,15 +106,51 @@ class Follower:
         self._board.set_state(line, "saved")
         return file
 
-    def _download_command(self, id: str, target: DownloadTarget) -> str:
-        return self._connection.command_that_downloads(
-            "download",
-            id,
-            *([] if target.watermark_free else ["--watermark"]),
-            *(["--overwrite"] if target.overwrite else []),
-            output=target.named_place,
-            what=None if target.what == "video" else target.what,
-        )
+    def _offer_commands(self, id: str) -> None:
+        """Let the terminal print, after an interruption, the commands for a job."""
+        self._terminal.running_ids.add(id)
+        download = download_command(self._connection, [id], self._target)
+        self._terminal.download_commands[id] = download
+        if self._target is None:
+            self._terminal.resume_commands[id] = watch_command(self._connection, [id])
+
+    def _withdraw_commands(self, id: str) -> None:
+        self._terminal.running_ids.discard(id)
+        self._terminal.download_commands.pop(id, None)
+        self._terminal.resume_commands.pop(id, None)
+
+
+def watch_command(connection: Connection, ids: Sequence[str]) -> str:
+    """Return the command that watches jobs."""
+    return connection.command("watch", *ids, journal=connection.journal)
+
+
+def download_command(
+    connection: Connection, ids: Sequence[str], target: DownloadTarget | None
+) -> str:
+    """Return the command that waits for the ends of jobs, and downloads their files."""
+    target = target or DownloadTarget()
+    return connection.command_that_downloads(
+        "download",
+        *ids,
+        *([] if target.watermark_free else ["--watermark"]),
+        *(["--overwrite"] if target.overwrite else []),
+        output=target.named_place,
+        what=None if target.what == "video" else target.what,
+        journal=connection.journal,
+    )
+
+
+def resume_command(connection: Connection, target: DownloadTarget) -> str:
+    """Return the command that resumes all jobs of the journal, and downloads their videos."""
+    return connection.command_that_downloads(
+        "resume",
+        "--download",
+        *([] if target.watermark_free else ["--watermark"]),
+        *(["--overwrite"] if target.overwrite else []),
+        output=target.named_place,
+        journal=connection.journal,
+    )
 
 
 def state_after(error: LumaError) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.follower import Follower, state_after
+from luma_async.cli.follower import Follower, resume_command, state_after
 from luma_async.cli.report import Report
 from luma_async.cli.target import DownloadTarget
 from luma_async.cli.terminal import Terminal
@@ -64,7 +64,11 @@ async def submit(terminal: Terminal, connection: Connection, options: SubmitOpti
     if options.target is not None and options.waits:
         options.target.check()
     terminal.settle_command = connection.journal_command("settle")
-    terminal.resume_submission_command = connection.command("resume", journal=connection.journal)
+    terminal.resume_submission_command = (
+        connection.command("resume", journal=connection.journal)
+        if options.target is None
+        else resume_command(connection, options.target)
+    )
     async with connection.client_that_submits() as luma:
         with terminal.board(stays=options.waits) as board:
             line = board.add(options.prompt)

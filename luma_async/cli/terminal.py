@@ -39,10 +39,16 @@ class Terminal:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self.running_ids: set[str] = set()
+        """Ids of jobs that may be running at the server."""
         self.resume_commands: dict[str, str] = {}
-        """Commands that resume single jobs, by the ids of the jobs."""
+        """Commands that watch single jobs, by the ids of the jobs."""
+        self.download_commands: dict[str, str] = {}
+        """Commands that watch single jobs and download their files, by the ids of the jobs."""
         self.resume_all_command: str | None = None
         """Command that resumes all jobs at once."""
+        self.download_all_command: str | None = None
+        """Command that resumes all jobs at once, and downloads their files."""
         self.resume_submission_command: str | None = None
         """Command that resumes a job whose submission is in flight, and that has no id yet."""
         self.continue_command: str | None = None
@@ -174,18 +180,25 @@ class Terminal:
             self.continue_command = None
             return
         self.warn("Interrupted.")
-        commands = list(dict.fromkeys(self.resume_commands.values()))
-        if len(commands) > _MAX_COMMANDS and self.resume_all_command:
-            self.say(f"{len(commands)} jobs continue at the server. To resume them:")
-            commands = [self.resume_all_command]
-        elif commands:
-            is_one = len(commands) == 1
-            subject = "The job continues" if is_one else "The jobs continue"
-            self.say(f"{subject} at the server. To resume {'it' if is_one else 'them'}:")
-        elif self.resume_submission_command:
+        if running := len(self.running_ids):
+            subject = "The job continues" if running == 1 else f"{running} jobs continue"
+            self.say(f"{subject} at the server.")
+        self._print_commands("To watch", self.resume_commands, self.resume_all_command)
+        self._print_commands("To download", self.download_commands, self.download_all_command)
+        if not self.download_commands and self.resume_submission_command:
             self.say("If the job was accepted, it continues at the server. To resume it:")
-            commands = [self.resume_submission_command]
-        for command in commands:
+            self._print(f"  {self.resume_submission_command}", "")
+
+    def _print_commands(
+        self, purpose: str, commands: Mapping[str, str], command_for_all: str | None
+    ) -> None:
+        if not commands:
+            return
+        shown: Sequence[str] = list(commands.values())
+        if len(shown) > _MAX_COMMANDS and command_for_all:
+            shown = [command_for_all]
+        self.say(f"{purpose} {'it' if len(commands) == 1 else 'them'}:")
+        for command in shown:
             self._print(f"  {command}", "")
 
     def print_continue_command(self) -> None:

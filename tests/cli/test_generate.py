@@ -182,20 +182,48 @@ def test_a_killed_run_is_resumed(sim: Simulator, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
-    """Ctrl-C, or the end of a service: 130, no traceback, the command that takes the job up."""
-    with running_simulator(durations=Fixed(HOUR)) as sim:
+    """Ctrl-C, or the end of a service: 130, no traceback, the command that fetches the file."""
+    given = ["--base-url", "URL", "--journal", "my jobs.db", "--output", "cat.mp4", "--overwrite"]
+    given += ["--min-download-speed", "0"]
+    with running_simulator(durations=Fixed(HOUR), short_side=90) as sim:
+        given[1] = sim.url
         shell = Shell.at(sim, tmp_path)
-        with shell.started("generate", "a cat", "--base-url", sim.url) as process:
+        with shell.started("generate", "a cat", *given) as process:
             line_with(process.stderr, " pending ")
             process.send_signal(how)
             results, complaints = process.communicate(timeout=PATIENCE)
+        *_, command = complaints.splitlines()
+        sim.advance(HOUR)
+        fetched = shell.run(*shlex.split(command)[1:])
 
     assert process.returncode == 130
     assert results == ""
-    assert complaints.splitlines()[-3:] == [
+    assert complaints.splitlines()[-4:] == [
         "Interrupted.",
-        "The job continues at the server. To resume it:",
-        f"  luma-async watch {sim.ledger.jobs[0].id} --base-url={sim.url}",
+        "The job continues at the server.",
+        "To download it:",
+        command,
+    ]
+    assert command == (
+        f"  luma-async download {sim.ledger.jobs[0].id} --overwrite --min-download-speed=0 "
+        f"--base-url={sim.url} --output=cat.mp4 '--journal=my jobs.db'"
+    )
+    assert (fetched.returncode, fetched.stdout) == (0, "cat.mp4\n")
+    assert (tmp_path / "cat.mp4").stat().st_size > 1000
+
+
+def test_an_interrupted_run_without_a_download_names_both_commands(tmp_path: Path) -> None:
+    """The job may be watched, or its video downloaded after all."""
+    with running_simulator(durations=Fixed(HOUR)) as sim:
+        with Shell.at(sim, tmp_path).started("generate", "a cat", "--no-download") as process:
+            line_with(process.stderr, " pending ")
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=PATIENCE)
+        id = sim.ledger.jobs[0].id
+
+    assert complaints.splitlines()[-4:] == [
+        *("To watch it:", f"  luma-async watch {id}"),
+        *("To download it:", f"  luma-async download {id}"),
     ]
 
 
@@ -212,7 +240,7 @@ def test_an_interrupted_submission_is_not_lost(sim: Simulator, tmp_path: Path) -
 
     assert process.returncode == 130
     assert "the job was accepted" in complaints
-    assert complaints.splitlines()[-1] == "  luma-async resume"
+    assert complaints.splitlines()[-1] == "  luma-async resume --download"
     assert [job["id"] for job in shell.lines("jobs")] == [sim.ledger.jobs[0].id]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,9 +160,52 @@ def test_watching_can_be_interrupted(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert complaints.splitlines() == [
         "Interrupted.",
-        "4 jobs continue at the server. To resume them:",
+        "4 jobs continue at the server.",
+        "To watch them:",
         f"  luma-async watch {' '.join(ids)}",
+        "To download them:",
+        f"  luma-async download {' '.join(ids)}",
     ]
+
+
+def test_an_interrupted_resumption_says_how_its_files_are_downloaded(tmp_path: Path) -> None:
+    """One command for all jobs, with the options that were given."""
+    given = ["--output", "my films/", "--watermark", "--max-download-bytes", "9000000"]
+    with running_simulator(durations=Fixed(HOUR)) as sim:
+        shell = Shell.at(sim, tmp_path)
+        shell.journal.parent.mkdir()
+        submitted(sim, "a", "b", "c", "d", journal=shell.journal)
+        with shell.started("resume", *given) as process:
+            for _ in range(4):
+                line_with(process.stderr, " pending ")
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=PATIENCE)
+
+    *said, command = complaints.splitlines()[-4:]
+    assert said == ["Interrupted.", "4 jobs continue at the server.", "To download them:"]
+    assert command == (
+        "  luma-async resume --download --watermark --max-download-bytes=9000000 "
+        "'--output=my films/'"
+    )
+
+
+def test_an_interrupted_download_says_how_it_is_continued(tmp_path: Path) -> None:
+    """The job has ended, so that there is nothing else to wait for; the command does the rest."""
+    with running_simulator(durations=Fixed(0.1), short_side=90, video_bytes=50_000) as sim:
+        (id,) = finished(sim, "a cat")
+        sim.faults.add(Fault(on=["media"], bytes_per_second=10_000))
+        shell = Shell.at(sim, tmp_path)
+        with shell.started("download", id, "--output", "cat.mp4") as process:
+            line_with(process.stderr, " downloading ")
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=PATIENCE)
+        sim.faults.clear()
+        *_, command = complaints.splitlines()
+        continued = shell.run(*shlex.split(command)[1:])
+
+    assert complaints.splitlines()[:2] == ["Interrupted.", "To download it:"]
+    assert command == f"  luma-async download {id} --output=cat.mp4"
+    assert continued.stdout == "cat.mp4\n"
 
 
 def test_a_key_that_is_refused_ends_it(tmp_path: Path) -> None:

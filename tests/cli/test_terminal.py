@@ -145,15 +145,13 @@ def test_a_pipe_that_is_closed_is_no_error(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk is always full here")
-@pytest.mark.parametrize("arguments", [["--version"], ["jobs"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["simulate", "--port=0"]])
 def test_a_full_disk_is_said_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
     """Exit code 1, no traceback."""
-    shell = Shell(tmp_path, more={"LUMA_JOURNAL": ""}) if arguments == ["jobs"] else Shell(tmp_path)
-    environment = {**shell.environment, "XDG_STATE_HOME": str(tmp_path)}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, *arguments],
-            env=environment,
+            env=Shell(tmp_path).environment,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -68,12 +68,13 @@ async def download_files(
             is one file for several jobs.
 
     """
-    from luma_async.cli.follower import Follower, run_concurrently
+    from luma_async.cli.follower import Follower, download_command, run_concurrently
 
     unique = list(dict.fromkeys(ids))
     if len(unique) > 1:
         target.check_holds_many()
     errors: list[LumaError | None] = []
+    terminal.download_all_command = download_command(connection, unique, target)
     async with connection.client_that_watches() as luma:
         with terminal.board(stays=False) as board:
             follower = Follower(luma, terminal, board, connection, target=target)

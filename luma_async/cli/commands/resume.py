@@ -70,18 +70,16 @@ async def resume_jobs(
         LumaError: the API key or a setting is not valid, or the journal cannot be read.
 
     """
-    from luma_async.cli.follower import Follower, run_concurrently
+    from luma_async.cli.follower import Follower, resume_command, run_concurrently
+    from luma_async.cli.target import DownloadTarget
 
     errors: list[LumaError | None] = []
     if connection.journal_that_exists is None:
         terminal.say("Nothing to resume: there is no journal yet.")
         return ExitCode.DONE
-    terminal.resume_all_command = connection.command(
-        "resume",
-        *(["--download", *connection.downloads.words()] if target else []),
-        journal=connection.journal,
-        output=target.named_place if target else None,
-    )
+    if target is None:
+        terminal.resume_all_command = connection.command("resume", journal=connection.journal)
+    terminal.download_all_command = resume_command(connection, target or DownloadTarget())
     async with connection.client_that_watches() as luma:
         tasks = await luma.resume()
         if target is not None and len(tasks) > 1:

@@ -37,12 +37,18 @@ async def watch_jobs(terminal: Terminal, connection: Connection, ids: Sequence[s
         LumaError: the API key or a setting is not valid, or the journal was not found.
 
     """
-    from luma_async.cli.follower import Follower, run_concurrently
+    from luma_async.cli.follower import (
+        Follower,
+        download_command,
+        run_concurrently,
+        watch_command,
+    )
     from luma_async.cli.report import Report
 
     unique = list(dict.fromkeys(ids))
     errors: list[LumaError | None] = []
-    terminal.resume_all_command = connection.command("watch", *unique)
+    terminal.resume_all_command = watch_command(connection, unique)
+    terminal.download_all_command = download_command(connection, unique, None)
 
     def print_state(id: str, generation: Generation) -> None:
         report = Report(id=id, generation=generation)
