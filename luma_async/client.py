@@ -51,7 +51,7 @@ from luma_async.tasks.arguments import (
     checked_sources,
 )
 from luma_async.tasks.manager import LINK_TIMEOUT
-from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
+from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
 from luma_async.tasks.task import UpdateCallback
 from luma_async.text_values import SecretLike, URLLike, unwrapped

@@ -6,16 +6,13 @@ from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    WrapSerializer,
-)
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from luma_async.errors import LumaError, NoVideoError
+from luma_async.field_docs import leave_out_python, with_field_docs
 from luma_async.packed_row import PackedRow
 from luma_async.text_values import shown_link
 
@@ -37,7 +34,7 @@ class State(StrEnum):
 class FrozenModel(BaseModel):
     """Base of all models. Instances cannot be changed."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_extra=leave_out_python)
 
     @classmethod
     def of_checked(cls, fields: Mapping[str, Any]) -> Self:
@@ -57,18 +54,21 @@ class FrozenModel(BaseModel):
         return model
 
 
+@with_field_docs("Attributes")
 class Asset(FrozenModel):
-    """Output file of a job. Sizes are in pixels, `duration` in seconds.
+    """Output file of a job."""
 
-    `download_url` is the same file without a watermark, if the server offers it.
-    """
-
-    url: str | None = None
-    width: int | None = None
-    height: int | None = None
-    duration: float | None = None
-    download_url: str | None = None
-    media_type: str | None = None
+    url: str | None = Field(default=None, description="Link to the file. It may expire.")
+    width: int | None = Field(default=None, description="Width in pixels.")
+    height: int | None = Field(default=None, description="Height in pixels.")
+    duration: float | None = Field(default=None, description="Duration in seconds.")
+    download_url: str | None = Field(
+        default=None,
+        description="Link to the same file without a watermark, if the server offers it.",
+    )
+    media_type: str | None = Field(
+        default=None, description="Type of the file, as the server reported it."
+    )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show links without signatures, so that readers of a log cannot fetch the file."""
@@ -81,30 +81,44 @@ def _unpacked(value: Any) -> Any:
     return value.unpacked() if type(value) is PackedRow else value
 
 
-# The serializer has no types, so that the schema remains that of a mapping.
-Row = Annotated[Mapping[str, Any], WrapSerializer(lambda row, write: write(_unpacked(row)))]
-
-
+@with_field_docs("Attributes")
 class Generation(FrozenModel):
-    """Status of a job at one moment, as the server reported it.
+    """Status of a job at one moment, as the server reported it."""
 
-    `progress` is between 0 and 1. `estimate_wait_seconds` is the server's own estimate of the
-    remaining time. `raw` is the server's unchanged JSON object, including unknown fields.
-    """
-
-    id: str
-    state: State
-    prompt: str | None = None
-    video: Asset | None = None
-    video_raw: Asset | None = None
-    thumbnail: Asset | None = None
-    last_frame: Asset | None = None
-    created_at: datetime | None = None
-    failure_reason: str | None = None
-    progress: float | None = None
-    queue_state: str | None = None
-    estimate_wait_seconds: float | None = None
-    raw: Row = Field(default={}, repr=False)
+    id: str = Field(description="Id of the job at the server.")
+    state: State = Field(description="State of the job.")
+    prompt: str | None = Field(default=None, description="Prompt of the job.")
+    video: Asset | None = Field(default=None, description="The finished video.")
+    video_raw: Asset | None = Field(
+        default=None, description="The video without a watermark, if the server offers it."
+    )
+    thumbnail: Asset | None = Field(default=None, description="Small still of the video.")
+    last_frame: Asset | None = Field(
+        default=None, description="Last frame of the video, if the server offers it."
+    )
+    created_at: datetime | None = Field(
+        default=None, description="Time when the job was created, as the server reported it."
+    )
+    failure_reason: str | None = Field(
+        default=None, description="Reason why the job failed, as the server reported it."
+    )
+    progress: float | None = Field(
+        default=None, description="Progress of the job, from 0 to 1, if the server reports it."
+    )
+    queue_state: str | None = Field(
+        default=None, description="Place of the job in the server's queue, in its own words."
+    )
+    estimate_wait_seconds: float | None = Field(
+        default=None, description="The server's own estimate of the remaining time, in seconds."
+    )
+    # The server may put private data into it, and web apps return generations to strangers.
+    raw: Mapping[str, Any] = Field(
+        default={},
+        repr=False,
+        exclude=True,
+        description="The server's unchanged JSON object, including unknown fields. It is left out "
+        "of `model_dump()`, JSON and schemas of responses, because it may contain private data.",
+    )
 
     @property
     def url(self) -> str:
@@ -143,6 +157,19 @@ class Generation(FrozenModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         return {**state, "__dict__": dict(self)}
+
+
+def complete_json(generation: Generation) -> bytes:
+    """Return a generation as JSON with `raw`, and without the fields that are `None`.
+
+    `Generation.model_validate_json()` makes an equal generation of it.
+
+    Raises:
+        ValueError: `raw` contains a value that JSON cannot represent.
+
+    """
+    fields = {name: value for name, value in generation if value is not None}
+    return to_json(fields, exclude_none=True, inf_nan_mode="null")
 
 
 class GenerationFailedError(LumaError):

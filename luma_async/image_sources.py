@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeGuard
 
-from pydantic import AnyUrl, PlainValidator
+from pydantic import AnyUrl, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from yarl import URL
 
+from luma_async.file_types import HEAD_SIZE, media_type
 from luma_async.text_values import is_web_url, shown_link, unwrapped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -163,5 +164,34 @@ def _check_data_uri(source: str) -> None:
         raise PydanticCustomError("image", "contains no valid Base64 after the comma")
 
 
-ImageField = Annotated[ImageLike, PlainValidator(checked_source)]
+def text_of(source: Any) -> str | None:
+    """Return an image as a text that makes the same image again: a URL, a data URI or a path.
+
+    Raises:
+        TypeError: the image would have to be read first.
+
+    """
+    if source is None or isinstance(source, str):
+        return source
+    if isinstance(source, os.PathLike):
+        return os.fsdecode(source)
+    if isinstance(source, Image):
+        kind, data = source.media_type, source.data
+    elif isinstance(source, bytes | bytearray | memoryview):
+        data = memoryview(source)
+        kind = media_type(bytes(data[:HEAD_SIZE])) or "application/octet-stream"
+    else:
+        raise TypeError(
+            f"a {type(source).__name__} cannot be written as JSON; pass bytes, or what "
+            "`await image_from(...)` returns"
+        )
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+ImageField = Annotated[
+    ImageLike,
+    PlainValidator(checked_source),
+    PlainSerializer(text_of, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
 """Type of an image as a field of a request."""

@@ -12,12 +12,15 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 from yarl import URL
 
 from luma_async.errors import InvalidRequestError
+from luma_async.field_docs import leave_out_python, with_field_docs
 from luma_async.generation import FrozenModel
 from luma_async.image_sources import ImageField, ImageLike
 from luma_async.text_values import has_lone_surrogate, is_web_url, shown_link, unwrapped
@@ -62,8 +65,17 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(extra)
 
 
-Prompt = Annotated[str, AfterValidator(_check_prompt)]
-WebURL = Annotated[str, BeforeValidator(unwrapped), AfterValidator(_check_web_url)]
+Prompt = Annotated[
+    str,
+    AfterValidator(_check_prompt),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": PROMPT_LIMIT, "pattern": r"\S"}),
+]
+WebURL = Annotated[
+    str,
+    BeforeValidator(unwrapped),
+    AfterValidator(_check_web_url),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
 Word = Annotated[str, Field(min_length=1)]
 Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
 
@@ -88,32 +100,72 @@ class GenerateFields(ExtendFields, total=False):
     loop: bool | None
 
 
-class _Request(FrozenModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+def _describe(schema: dict[str, Any]) -> None:
+    leave_out_python(schema)
+    # Web pages that try an API fill in all fields otherwise, and `loop` excludes `image_end`.
+    schema["examples"] = [{"prompt": "a cat dances", "aspect_ratio": "16:9"}]
 
-    prompt: Prompt
-    image: ImageField | None = None
-    """First frame: an http(s) URL, a data URI, a path, bytes, a file that is open for reading
-    bytes, a Pillow image, or an `Image` that `image_from` made of one of them. It is read when the
-    job is submitted. A text that is not a URL is a path, so check texts from untrusted users.
-    """
-    image_end: ImageField | None = None
-    """Last frame, in the same forms as `image`."""
-    aspect_ratio: AspectRatio | None = None
-    expand_prompt: bool | None = None
-    """Let the server improve the prompt."""
-    model: Word | None = None
-    """Model, such as `ray-v2`, if the gateway offers a choice."""
-    resolution: Word | None = None
-    """Resolution, such as `720p`, if the gateway offers a choice."""
-    duration: Word | None = None
-    """Duration, such as `5s`, if the gateway offers a choice."""
-    notify_hook: WebURL | None = None
-    """URL that the gateway calls when the state of the job changes."""
-    extra: Extra = Field(default={})
-    """Further fields for the body. They are sent unchanged, and override the other fields."""
+
+class _Request(FrozenModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, json_schema_extra=_describe)
+
+    prompt: Prompt = Field(
+        description=f"Text that describes the video, of at most {PROMPT_LIMIT} characters.",
+        examples=["a cat dances"],
+    )
+    image: ImageField | None = Field(
+        default=None,
+        description="First frame: an http(s) URL or a data URI. In Python, it may also be a path, "
+        "bytes, a file that is open for reading bytes, a Pillow image, or an `Image` that "
+        "`image_from` made of one of them. It is read when the job is submitted.",
+        examples=["https://example.com/first.png"],
+    )
+    image_end: ImageField | None = Field(
+        default=None,
+        description="Last frame, in the same forms as `image`.",
+        examples=["https://example.com/last.png"],
+    )
+    aspect_ratio: AspectRatio | None = Field(
+        default=None, description="Ratio of width to height.", examples=["16:9"]
+    )
+    expand_prompt: bool | None = Field(
+        default=None, description="Let the server improve the prompt."
+    )
+    model: Word | None = Field(
+        default=None,
+        description="Model, such as `ray-v2`, if the gateway offers a choice.",
+        examples=["ray-v2"],
+    )
+    resolution: Word | None = Field(
+        default=None,
+        description="Resolution, such as `720p`, if the gateway offers a choice.",
+        examples=["720p"],
+    )
+    duration: Word | None = Field(
+        default=None,
+        description="Duration, such as `5s`, if the gateway offers a choice.",
+        examples=["5s"],
+    )
+    notify_hook: WebURL | None = Field(
+        default=None,
+        description="URL that the gateway calls when the state of the job changes.",
+        examples=["https://example.com/hook"],
+    )
+    extra: Extra = Field(
+        default={},
+        description="Further fields for the body. They are sent unchanged, and override the other "
+        "fields.",
+        examples=[{"seed": 7}],
+    )
 
     def _set(self, fields: Mapping[str, Any]) -> None:
+        """Check the fields, and set them.
+
+        Only Python code comes here. When pydantic validates a request itself, it would call a
+        custom `__init__`, and an `InvalidRequestError` would pass through all models around the
+        request. `__pydantic_base_init__` tells it that `__init__` does no more than that of
+        `BaseModel`.
+        """
         try:
             super().__init__(**{str(name): value for name, value in fields.items()})
         except ValidationError as error:
@@ -155,35 +207,45 @@ class _Request(FrozenModel):
                 yield name, value
 
 
+@with_field_docs("Args", GenerateFields)
 class GenerateRequest(_Request):
     """Request for a new video.
+
+    Only the prompt is required. Fields that are not set are not sent, and the server decides.
 
     >>> GenerateRequest("a cat dances", aspect_ratio="16:9", loop=True).loop
     True
 
-    Only the prompt is required. Fields that are not set are not sent, and the server decides.
-
     Raises:
         InvalidRequestError: a field breaks a rule. The error names the field and the allowed
-            values.
+            values. Inside pydantic, as a field of another model or the body of a web app, it is
+            a `ValidationError`, as that of any other model.
 
     """
 
-    loop: bool | None = None
-    """Make a video whose end leads to its beginning. Not allowed together with `image_end`."""
+    loop: bool | None = Field(
+        default=None,
+        description="Make a video whose end leads to its beginning. Not allowed together with "
+        "`image_end`.",
+    )
 
     def __init__(self, prompt: str, **fields: Unpack[GenerateFields]) -> None:
+        """Check the fields."""
         self._set({"prompt": prompt, **fields})
 
-    @model_validator(mode="after")
-    def _loop_has_no_end(self) -> Self:
-        if self.loop and self.image_end is not None:
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
+
+    @field_validator("loop")
+    @classmethod
+    def _loop_has_no_end(cls, loop: bool | None, info: ValidationInfo) -> bool | None:
+        if loop and info.data.get("image_end") is not None:
             raise PydanticCustomError(
                 "loop", "a loop ends with its first frame; allowed is loop or image_end, not both"
             )
-        return self
+        return loop
 
 
+@with_field_docs("Args", ExtendFields)
 class ExtendRequest(_Request):
     """Request to extend a completed video by about five seconds.
 
@@ -191,12 +253,15 @@ class ExtendRequest(_Request):
 
     Raises:
         InvalidRequestError: a field breaks a rule. The error names the field and the allowed
-            values.
+            values. Inside pydantic it is a `ValidationError`, as with `GenerateRequest`.
 
     """
 
     def __init__(self, prompt: str, **fields: Unpack[ExtendFields]) -> None:
+        """Check the fields."""
         self._set({"prompt": prompt, **fields})
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
 
 
 def _problems(error: ValidationError) -> dict[str, str]:

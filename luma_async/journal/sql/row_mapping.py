@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json, to_json, to_jsonable_python
 from sqlalchemy import RowMapping
 
-from luma_async.generation import Generation
+from luma_async.generation import Generation, complete_json
 from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.metadata import NO_METADATA, metadata_text, parsed_metadata
 from luma_async.text_values import has_lone_surrogate
@@ -93,17 +93,22 @@ def line_of(entry: Entry) -> str:
         "metadata": entry.metadata,
         "forgotten": entry.forgotten,
         "earlier_ids": entry.earlier_ids,
-        "generation": entry.generation.model_dump(mode="json") if entry.generation else None,
+        "generation": _document(entry.generation) if entry.generation else None,
     }
     line = json.dumps(document, ensure_ascii=False)
     return json.dumps(document) if has_lone_surrogate(line) else line
 
 
+def _document(generation: Generation) -> dict[str, Any]:
+    raw = to_jsonable_python(generation.raw, inf_nan_mode="null")
+    return {**generation.model_dump(mode="json"), "raw": raw}
+
+
 def _text(generation: Generation) -> str:
     try:
-        return generation.model_dump_json(exclude_none=True)
+        return complete_json(generation).decode()
     except ValueError:  # the raw answer may contain invalid text; the rest is kept without it
-        return generation.model_copy(update={"raw": {}}).model_dump_json(exclude_none=True)
+        return complete_json(generation.model_copy(update={"raw": {}})).decode()
 
 
 def clean(text: str) -> str:
