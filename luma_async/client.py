@@ -22,6 +22,7 @@ import aiohttp
 from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect, GatewayDialect
 from luma_async.errors import ClientClosedError, ConfigurationError, TaskTimeoutError
+from luma_async.field_docs import with_fields_of
 from luma_async.generation import Generation
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
@@ -100,6 +101,8 @@ class LumaClient:
             it ends without one, and the log has a warning.
         batch_size: maximum number of ids in one status request.
         max_image_bytes: maximum size of an input image, in bytes.
+        allow_local_files: `False` to reject images that are paths, or files that were opened by
+            their path. Use it in servers: a text from a stranger that is not a URL is a path.
         max_downloads: maximum number of downloads at a time; `max_requests` does not count them.
         journal: the store that keeps jobs from being lost or paid for twice if the process dies: a
             path (SQLite), a URL (PostgreSQL), or your own `Journal`, which the client does not
@@ -139,6 +142,7 @@ class LumaClient:
         link_timeout: float = LINK_TIMEOUT,
         batch_size: int = 100,
         max_image_bytes: int = IMAGE_LIMIT,
+        allow_local_files: bool = True,
         max_downloads: int = 4,
         journal: Journal | URLLike | os.PathLike[str] | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -214,6 +218,7 @@ class LumaClient:
                 max_bytes=max_image_bytes,
                 at_once=max_requests,
                 urls_only=None if dialect.takes_image_data else type(dialect).__name__,
+                allow_local_files=allow_local_files,
             ),
             max_tasks=max_tasks,
         )
@@ -427,6 +432,7 @@ class LumaClient:
             key is not None and self._bookkeeper is not None and await self._bookkeeper.knows(key)
         )
 
+    @with_fields_of(GenerateRequest, GenerateFields)
     async def generate(
         self,
         prompt: str | GenerateRequest,
@@ -477,6 +483,7 @@ class LumaClient:
             Submission(request, None, key, retry_failed, retry_uncertain, metadata, on_update)
         )
 
+    @with_fields_of(ExtendRequest, ExtendFields)
     async def extend(
         self,
         source: VideoTask | Generation | str,

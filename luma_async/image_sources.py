@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 from typing import Annotated, Any, Protocol, TypeGuard
 
 from pydantic import AnyUrl, PlainSerializer, PlainValidator, WithJsonSchema
@@ -112,6 +113,21 @@ def is_data_uri(source: object) -> TypeGuard[str]:
 def is_url(source: object) -> TypeGuard[str]:
     """Return `True` if a source is a web URL. The source must have passed `checked_source()`."""
     return isinstance(source, str) and _SCHEME.match(source) is not None and not is_data_uri(source)
+
+
+def is_local_file(source: object) -> bool:
+    """Return `True` if a source is a path, or a file that was opened by its path.
+
+    A file without a name is not a local file: web frameworks keep uploads in memory or in such
+    temporary files. The source must have passed `checked_source()`.
+    """
+    if isinstance(source, str):
+        return not is_url(source) and not is_data_uri(source)
+    if isinstance(source, os.PathLike):
+        return True
+    binary = getattr(source, "buffer", source)  # `open()` makes up to three layers
+    lowest = getattr(binary, "raw", binary)
+    return isinstance(lowest, FileIO) and not isinstance(lowest.name, int)
 
 
 def checked_source(source: Any) -> Any:

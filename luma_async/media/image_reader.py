@@ -28,6 +28,7 @@ from luma_async.image_sources import (
     checked_source,
     is_data_uri,
     is_file,
+    is_local_file,
     is_pillow_image,
     is_url,
 )
@@ -117,12 +118,21 @@ class ImageReader:
     """Read the images of requests, for at most `at_once` requests at a time.
 
     `urls_only` is the name of the dialect if it accepts images only as URLs, `None` otherwise.
+    Without `allow_local_files`, paths and files that were opened by their path are invalid.
     """
 
-    def __init__(self, *, max_bytes: int, at_once: int, urls_only: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        at_once: int,
+        urls_only: str | None,
+        allow_local_files: bool = True,
+    ) -> None:
         self._max_bytes = max_bytes
         self._slots = anyio.Semaphore(at_once, fast_acquire=True)
         self._urls_only = urls_only
+        self._allow_local_files = allow_local_files
 
     @contextlib.asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[Request]:
@@ -139,6 +149,8 @@ class ImageReader:
             for name in _FIELDS
             if (source := getattr(request, name)) is not None and not is_url(source)
         }
+        if not self._allow_local_files:
+            _check_no_local_files(sources)
         if not sources:
             yield request
         elif self._urls_only is not None:
@@ -165,6 +177,12 @@ class ImageReader:
         if problems:
             raise InvalidRequestError(problems)
         return images
+
+
+def _check_no_local_files(sources: Mapping[str, ImageLike]) -> None:
+    problem = "local files are not allowed by this client; pass a URL, bytes or a data URI"
+    if local := [name for name, source in sources.items() if is_local_file(source)]:
+        raise InvalidRequestError(dict.fromkeys(local, problem))
 
 
 async def _in_thread(source: ImageLike, limit: int, max_side: int | None) -> Image:
