@@ -138,7 +138,7 @@ async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
     simulator = Simulator(
         durations=LogNormal(settings["median"], settings["sigma"]),
         speed=settings["speed"],
-        variant=Variant(batch=settings["batch"]),
+        variant=Variant(batch=settings["batch"], progress=False),  # as short as rows may be
         max_rate=settings["max_rate"],
         same_films=settings["same_films"],
         max_jobs=settings["max_jobs"],

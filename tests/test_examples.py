@@ -22,6 +22,7 @@ BLOCKS = {
     for page in PAGES
     for number, block in enumerate(blocks(page, "python"), start=1)
 }
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "luma_async.testing"]
 SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
 
@@ -59,10 +60,11 @@ def test_there_are_blocks_to_run() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_every_python_block_of_the_documentation_runs(block: str, tmp_path: Path) -> None:
-    """As it stands there, in an empty folder."""
+    """As it stands there, in an empty folder; tests are run by pytest."""
     (tmp_path / "block.py").write_text(block, "utf-8")
+    is_test = re.search(r"^(async )?def test_", block, re.MULTILINE)
 
-    run(["block.py"], tmp_path)
+    run([*(PYTEST if is_test else []), "block.py"], tmp_path)
 
 
 def test_one_video(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from luma_async.simulator.clock import Clock
+from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.simulated_jobs import SimulatedJob
 from luma_async.simulator.variant import Variant
 
@@ -26,9 +27,10 @@ _PHASES = ("pending", "processing", "completed", "failed")
 class Answers:
     """Writer of answers in the format of one variant of the gateway."""
 
-    def __init__(self, variant: Variant, clock: Clock, links: SignedLinks) -> None:
+    def __init__(self, variant: Variant, clock: Clock, links: SignedLinks, ledger: Ledger) -> None:
         self._variant = variant
         self._clock = clock
+        self._ledger = ledger
         self.links = links
 
     def accepted(self, job: SimulatedJob) -> Any:
@@ -49,7 +51,7 @@ class Answers:
             self._variant.id_name: job.id,
             "prompt": "" if job.parent else job.prompt,
             "state": self._word("pending"),
-            "queue_state": None,
+            "queue_state": self._place(job),
             "created_at": moment,
             "batch_id": "",
             "video": None,
@@ -59,6 +61,8 @@ class Answers:
             "thumbnail": None,
             "last_frame": None,
         }
+        if self._variant.progress:
+            task["progress"] = f"{job.progress(self._clock.now()):.0%}"
         match self._variant.submission:
             case "array":
                 return [task]
@@ -107,6 +111,8 @@ class Answers:
             "estimate_wait_seconds": self._estimate(job),
             "video": None,
         }
+        if self._variant.progress:
+            task |= {"progress": f"{job.progress(now):.0%}", "queue_state": self._place(job)}
         if self._has_link(job, now):
             task |= self._assets(job)
         return task
@@ -176,6 +182,10 @@ class Answers:
     def _estimate(self, job: SimulatedJob) -> float | None:
         left = (job.ends_at - self._clock.now()) / self._clock.speed
         return round(left, 3) if self._variant.estimates and left > 0 else None
+
+    def _place(self, job: SimulatedJob) -> str | None:
+        place = self._ledger.place_in_queue(job) if self._variant.progress else None
+        return None if place is None else f"position {place}"
 
     def _word(self, phase: str) -> str:
         return _WORDS[self._variant.words][_PHASES.index(phase)]

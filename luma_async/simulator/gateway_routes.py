@@ -12,6 +12,7 @@ from luma_async.simulator.answers import Answers
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
+from luma_async.simulator.next_jobs import NextJobs
 from luma_async.simulator.simulated_jobs import JobFactory, SimulatedJob, is_known_ratio
 from luma_async.simulator.variant import Variant
 
@@ -34,6 +35,7 @@ class GatewayRoutes:
         credits: int | None,
         max_jobs: int | None,
         full_for: float | None,
+        next_jobs: NextJobs,
     ) -> None:
         self._variant = variant
         self._clock = clock
@@ -45,6 +47,7 @@ class GatewayRoutes:
         self._credits = credits
         self._max_jobs = max_jobs
         self._full_for = full_for
+        self._next_jobs = next_jobs
         self._jobs_by_key: dict[str, SimulatedJob] = {}  # by `Idempotency-Key`
 
     def routes(self) -> list[web.RouteDef]:
@@ -134,14 +137,23 @@ class GatewayRoutes:
             problem = "null is not a valid value"
         if problem:
             return self._answers.refusal(422, "invalid_request", problem)
+        if (ordered := self._next_jobs.rejections.take()) is not None:
+            return self._rejected(
+                ordered.status, ordered.code, ordered.message, ordered.retry_after
+            )
         if self._credits is not None and self._credits <= 0:
             return self._answers.refusal(403, "insufficient_user_quota", "balance is not enough")
         if self._max_jobs is not None and self._ledger.running() >= self._max_jobs:
-            refusal = self._answers.refusal(429, "too_many_jobs", "too many jobs at once")
-            if self._full_for is not None:
-                refusal.headers["Retry-After"] = f"{self._full_for:g}"
-            return refusal
+            return self._rejected(429, "too_many_jobs", "too many jobs at once", self._full_for)
         return None
+
+    def _rejected(
+        self, status: int, code: str, message: str, retry_after: float | None
+    ) -> web.Response:
+        refusal = self._answers.refusal(status, code, message)
+        if retry_after is not None:
+            refusal.headers["Retry-After"] = f"{retry_after:g}"
+        return refusal
 
     def _accept(
         self, request: web.Request, body: dict[str, Any], parent: SimulatedJob | None
@@ -151,12 +163,28 @@ class GatewayRoutes:
             return _json(self._answers.accepted(self._jobs_by_key[key]))
         if self._credits is not None:
             self._credits -= 1
-        job = self._maker.make(body, parent)
+        job = self._maker.make(
+            body,
+            parent,
+            failure=self._next_jobs.failures.take(),
+            delay=self._next_jobs.delays.take() or 0.0,
+        )
         self._ledger.take(job)
         if key is not None:
             self._jobs_by_key[key] = job
         self._callbacks.follow(job)
+        if self._next_jobs.losses.take():
+            return DroppedAnswer(request)
         return _json(self._answers.accepted(job))
+
+
+class DroppedAnswer(web.Response):
+    """Response to a request whose connection is cut. Only the ledger sees its status 444."""
+
+    def __init__(self, request: web.Request) -> None:
+        super().__init__(status=444)
+        if request.transport is not None:
+            request.transport.abort()
 
 
 async def _json_body(request: web.Request) -> dict[str, Any]:

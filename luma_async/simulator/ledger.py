@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ class Ledger:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._starts: list[float] = []
         self._ends: list[float] = []
         self._in_flight = 0
         self._by_id: dict[str, SimulatedJob] = {}
@@ -57,8 +59,18 @@ class Ledger:
             heapq.heappop(self._ends)
         return len(self._ends)
 
+    def place_in_queue(self, job: SimulatedJob) -> int | None:
+        """Return the place of a job among those that wait to start, or `None` if it has started."""
+        now = self._clock.now()
+        if job.starts_at <= now:
+            return None
+        before, started = (bisect_left(self._starts, time) for time in (job.starts_at, now))
+        return before - started + 1
+
     def take(self, job: SimulatedJob) -> None:
         """Add an accepted job."""
+        del self._starts[: bisect_left(self._starts, self._clock.now())]
+        insort(self._starts, job.starts_at)
         self.jobs.append(job)
         self._by_id[job.id] = job
         running = self.running() + 1

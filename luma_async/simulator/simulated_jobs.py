@@ -17,6 +17,9 @@ CLIP_SECONDS = 121 / 24
 """Duration of a new video: 121 frames at 24 per second. An extension adds 120 frames, because its
 first frame is the last one of its parent."""
 
+FAILURE = "the prompt could not be rendered"
+"""Reason for the failure of a job, unless a test gives another."""
+
 _RATIOS = {
     "16:9": (16, 9),
     "9:16": (9, 16),
@@ -83,8 +86,19 @@ class JobFactory:
         self._short_side = short_side
         self._count = 0
 
-    def make(self, request: Mapping[str, Any], parent: SimulatedJob | None = None) -> SimulatedJob:
-        """Create the job of an accepted request."""
+    def make(
+        self,
+        request: Mapping[str, Any],
+        parent: SimulatedJob | None = None,
+        *,
+        failure: str | None = None,
+        delay: float = 0.0,
+    ) -> SimulatedJob:
+        """Create the job of an accepted request.
+
+        The job fails with the reason `failure`, if there is one, and takes `delay` simulated
+        seconds longer. Neither affects the random numbers of this job or of later ones.
+        """
         now = self._clock.now()
         duration = self._durations.draw(self._chance)
         failed = self._chance.random() < self.failure_rate
@@ -97,8 +111,8 @@ class JobFactory:
             parent=parent,
             taken_at=now,
             starts_at=now + 0.1 * duration,
-            ends_at=now + duration,
-            failure="the prompt could not be rendered" if failed else None,
+            ends_at=now + duration + delay,
+            failure=failure or (FAILURE if failed else None),
             width=width,
             height=height,
             frames=121 if parent is None else parent.frames + 120,

@@ -19,11 +19,12 @@ from luma_async.simulator.clock import Clock
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
-from luma_async.simulator.gateway_routes import GatewayRoutes
+from luma_async.simulator.gateway_routes import DroppedAnswer, GatewayRoutes
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media_host import MediaHost
+from luma_async.simulator.next_jobs import NextJobs, Rejection
 from luma_async.simulator.rate_limit import RateLimit
-from luma_async.simulator.simulated_jobs import JobFactory
+from luma_async.simulator.simulated_jobs import FAILURE, JobFactory
 from luma_async.simulator.variant import Variant
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
@@ -102,7 +103,8 @@ class Simulator:
         self._idle_timeout = idle_timeout
         self._says_idle_timeout = says_idle_timeout
         self._links = SignedLinks(clock, lifetime=link_lifetime)
-        self._answers = Answers(variant, clock, self._links)
+        self._answers = Answers(variant, clock, self._links, self.ledger)
+        self._next_jobs = NextJobs()
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
         self._callbacks = Callbacks(clock, self._answers.one)
         self._media = MediaHost(
@@ -125,6 +127,7 @@ class Simulator:
             credits=credits,
             max_jobs=max_jobs,
             full_for=full_for,
+            next_jobs=self._next_jobs,
         )
         # Strong references, because neither aiohttp's protocols nor uvloop's transports allow weak
         # ones. Closed connections are removed when a new one is added.
@@ -195,6 +198,45 @@ class Simulator:
         ...     video = await task
         """
         self._clock.advance(seconds)
+
+    def fail_next(self, reason: str = FAILURE, times: int = 1) -> None:
+        """Let the next job that is accepted fail with a reason, once its time is over.
+
+        This and the three methods below may be called from any thread. They apply to extensions as
+        well, change nothing else about the jobs, and add up: the next job may fail, take longer,
+        and be lost. With `times`, they apply to as many jobs.
+
+        >>> sim.fail_next("moderated")               # doctest: +SKIP
+        """
+        self._next_jobs.failures.add(reason, times)
+
+    def delay_next(self, seconds: float, times: int = 1) -> None:
+        """Let the next job that is accepted take longer, by a number of simulated seconds."""
+        self._next_jobs.delays.add(seconds, times)
+
+    def lose_next(self, times: int = 1) -> None:
+        """Accept the next job, but cut the connection in place of the answer.
+
+        The client cannot know that the job was accepted: the submission is uncertain.
+        """
+        self._next_jobs.losses.add(True, times)
+
+    def reject_next(
+        self,
+        status: int = 402,
+        message: str | None = None,
+        times: int = 1,
+        *,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Reject the next submission with an HTTP status; no job is made.
+
+        The message and the code are the usual ones of the status, unless they are given. A client
+        tries again after 429, and a submission is uncertain to it after most errors from 500 on.
+        """
+        rejection = Rejection.of(status, message, code=code, retry_after=retry_after)
+        self._next_jobs.rejections.add(rejection, times)
 
     @contextlib.asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
@@ -296,7 +338,7 @@ class Simulator:
         try:
             await request.read()  # before any fault, like a proxy that reads the whole request
         except ConnectionError:
-            return _Dropped()
+            return DroppedAnswer(request)
         if call != "media":
             refused = self._check_key(request) or self._rate_limit.refuse()
             if refused is not None:
@@ -325,9 +367,7 @@ class Simulator:
         if fault.delay and not self._closing:
             await self.faults.cleared.wait(fault.delay)
         if fault.drop:
-            if request.transport is not None:
-                request.transport.abort()
-            return _Dropped()
+            return DroppedAnswer(request)
         if fault.closes:
             request.protocol.close()  # after the answer, without a `Connection: close`
         if fault.status is None:
@@ -339,13 +379,6 @@ class Simulator:
 
     async def _show_ledger(self, request: web.Request) -> web.Response:
         return web.json_response(self.ledger.summary(jobs=request.query.get("jobs") != "none"))
-
-
-class _Dropped(web.Response):
-    """Response of a handler whose connection was cut. Only the ledger sees its status 444."""
-
-    def __init__(self) -> None:
-        super().__init__(status=444)
 
 
 def _bound(host: str, port: int) -> socket.socket:

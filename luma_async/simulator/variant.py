@@ -25,6 +25,8 @@ class Variant:
         mixes_up: fraction of answers to "get one" that are about another job.
         upstream_ids: `True` if "get one" answers with the ids of an upstream server.
         row_data: task object in a row: the current one, the one at the submission, or null.
+        progress: `True` if task objects tell the progress of the job and its place in the queue.
+            Rows always tell the progress.
         estimates: `True` if running jobs tell the (real) seconds until they end.
         times: format of times.
         video: place and form of the link to the video; "reason" is `fail_reason` or
@@ -46,6 +48,7 @@ class Variant:
     mixes_up: float = 0.0
     upstream_ids: bool = False
     row_data: Literal["fresh", "stale", "null"] = "fresh"
+    progress: bool = True
     estimates: bool = False
     times: Literal["rfc3339", "no_fraction", "no_zone", "epoch", "epoch_ms", "zero"] = "rfc3339"
     video: Literal["object", "text", "artifact", "raw", "assets", "reason"] = "object"

@@ -15,6 +15,7 @@ from PIL import Image, ImageChops, ImageStat
 from luma_async.simulator import Exponential, Fault, Fixed, LogNormal, Simulator, Variant
 from luma_async.simulator.answers import Answers, SignedLinks
 from luma_async.simulator.clock import Clock
+from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.testing import running_simulator
 from tests.clients import HOUR, until
@@ -88,7 +89,7 @@ async def test_keys_credit_and_places_are_limited() -> None:
 def test_requests_are_limited_by_the_second() -> None:
     """The requests of one second may come at once, then the answer is 429 with a `Retry-After`."""
     now, clock = 100.0, Clock(1.0)
-    answers = Answers(Variant(), clock, SignedLinks(clock, lifetime=HOUR))
+    answers = Answers(Variant(), clock, SignedLinks(clock, lifetime=HOUR), Ledger(clock))
     limit = RateLimit(answers, rate=3, says=True, now=lambda: now)
 
     refusals = [limit.refuse() for _ in range(4)]

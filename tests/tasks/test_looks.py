@@ -249,7 +249,8 @@ async def test_a_job_that_has_not_changed_costs_no_new_object(jobs: int) -> None
 
 async def test_a_change_of_what_a_job_says_of_itself_is_news() -> None:
     """The same holds for changes within the same state."""
-    async with Simulator(durations=Fixed(60)) as sim, connect(sim) as luma:
+    variant = Variant(progress=False)
+    async with Simulator(durations=Fixed(60), variant=variant) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
         await until(lambda: sim.ledger.requests["get"] >= 3)
         answer = f'{{"id": "{task.id}", "state": "pending", "queue_state": "third"}}'

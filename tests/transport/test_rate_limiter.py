@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from luma_async.simulator import Variant
 from luma_async.simulator.answers import Answers, SignedLinks
 from luma_async.simulator.clock import Clock
+from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.transport.rate_limiter import (
     DECREASE,
@@ -226,7 +227,7 @@ async def submit(
     """Return how often a server of that rate refused, and how many seconds all of it took."""
     now = asyncio.get_running_loop().time
     clock = Clock(1.0)
-    answers = Answers(Variant(), clock, SignedLinks(clock, lifetime=60.0))
+    answers = Answers(Variant(), clock, SignedLinks(clock, lifetime=60.0), Ledger(clock))
     server, limiter = RateLimit(answers, rate=rate, now=now), RateLimiter()
     refusals, left = 0, jobs
     chance = random.Random(seed)
