@@ -378,7 +378,7 @@ def test_a_journal_that_lacks_a_method_is_refused(tmp_path: Path) -> None:
             return getattr(self._journal, name)
 
     journal: Any = WithOtherNames(SQLJournal(tmp_path / "jobs.db"))
-    without = "WithOtherNames without mark_accepted, mark_rejected, mark_uncertain"
+    without = "without mark_accepted, mark_rejected, mark_uncertain, mark_forgotten"
     with pytest.raises(ConfigurationError, match=without):
         LumaClient(KEY, journal=journal)
     with pytest.raises(ConfigurationError, match=r"or a Journal, got object\."):
