@@ -86,6 +86,30 @@ async def test_a_journal_of_version_2_takes_long_ids_as_well(postgres_place: str
     ]
 
 
+async def test_a_journal_of_version_3_gets_metadata(place: str) -> None:
+    """The jobs in it have none and are not forgotten; new ones have all that they are given."""
+    async with SQLJournal(place) as journal:
+        await journal.claim(new_entry("cat"))
+        await journal.mark_accepted(new_entry("cat"), "job-1")
+    await execute(place, "ALTER TABLE luma_jobs DROP COLUMN metadata")
+    await execute(place, "ALTER TABLE luma_jobs DROP COLUMN forgotten")
+    await execute(place, "UPDATE luma_schema SET version = 3")
+
+    async with SQLJournal(place) as journal:
+        await journal.claim(replace(new_entry("dog"), metadata={"user": 7}))
+        old, new = await journal.find("cat"), await journal.find("dog")
+        await journal.mark_forgotten("http://host", ["job-1"], forgotten=True)
+        [running] = await journal.unfinished("http://host")
+
+    assert old is not None
+    assert (old.metadata, old.forgotten) == ({}, False)
+    assert new is not None
+    assert (new.metadata, new.forgotten) == ({"user": 7}, False)
+    assert (running.key, running.forgotten) == ("cat", True)
+    newest = len(schema.MIGRATIONS)
+    assert await execute(place, "SELECT version FROM luma_schema") == [(newest,)]
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     """The next try begins where this one did."""
 
