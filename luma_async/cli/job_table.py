@@ -78,7 +78,7 @@ def _table_of_uncertain() -> Table:
 def _cells(job: dict[str, Any]) -> tuple[Text, ...]:
     return (
         Text(clean(job["key"])),
-        Text(job["state"], _STYLES.get(job["state"], "cyan")),
+        Text(_state(job), _STYLES.get(job["state"], "cyan")),
         Text(clean(job["id"] or "")),
         Text(job["submitted_at"][5:16].replace("T", " ")),
         Text(_prompt(job)),
@@ -100,6 +100,10 @@ def _cells_of_uncertain(job: dict[str, Any]) -> tuple[Text, ...]:
         Text(prompt),
         reason,
     )
+
+
+def _state(job: dict[str, Any]) -> str:
+    return f"{job['state']}, forgotten" if job["forgotten"] else str(job["state"])
 
 
 def _prompt(job: dict[str, Any]) -> str:

@@ -66,6 +66,23 @@ def test_a_pipe_gets_a_line_for_each_job(tmp_path: Path) -> None:
     assert dog[6:] == [found_dog["reason"], found_dog["request_id"]]
 
 
+def test_metadata_are_in_the_lines_of_json(tmp_path: Path) -> None:
+    """As they were given, whatever characters are in them."""
+    place = tmp_path / "jobs.db"
+    metadata = {"user": 42, "name": "Jürgen \ud83d", "tags": ["a\0"]}
+
+    async def make() -> None:
+        with running_simulator() as sim:
+            async with LumaClient("sk-simulated", base_url=sim.url, journal=place) as client:
+                await client.generate("a cat", key="cat", metadata=metadata)
+
+    asyncio.run(make())
+    listed = luma("jobs", "--json", journal=place)
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert json.loads(listed.stdout)["metadata"] == metadata
+
+
 def test_an_uncertain_job_is_settled(tmp_path: Path) -> None:
     """Once; then there is nothing to settle any more."""
     place = a_journal_with_an_uncertain_job(tmp_path)

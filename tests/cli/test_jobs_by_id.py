@@ -147,6 +147,36 @@ def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+def test_forgotten_jobs_are_listed_and_resumed_on_demand(tmp_path: Path) -> None:
+    """`jobs` shows them, `resume` counts them, and `resume --forgotten` watches them as well."""
+    with running_simulator(durations=Fixed(HOUR)) as sim:
+        shell = Shell.at(sim, tmp_path)
+        shell.journal.parent.mkdir()
+        (id,) = submitted(sim, "a cat", journal=shell.journal)
+
+        async def forget() -> None:
+            async with LumaClient(KEY, base_url=sim.url, journal=shell.journal) as luma:
+                (await luma.resume())[0].forget()
+
+        asyncio.run(forget())
+        sim.advance(HOUR)
+        listed, line = shell.run("jobs"), shell.run("jobs", "--state", "running", "--json")
+        left = shell.run("resume", "--json")
+        resumed = shell.run("resume", "--forgotten", "--json")
+        after = shell.run("jobs", "--json")
+
+    assert "running, forgotten" in " ".join(listed.stdout.split())
+    assert json.loads(line.stdout)["forgotten"] is True
+    assert left.stdout == ""
+    assert "Forgotten: 1 job. To resume as well: --forgotten" in left.stderr
+    assert [json.loads(line)["id"] for line in resumed.stdout.splitlines()] == [id]
+    assert "Forgotten" not in resumed.stderr
+    assert [json.loads(after.stdout)[name] for name in ("state", "forgotten")] == [
+        "completed",
+        False,
+    ]
+
+
 def test_watching_can_be_interrupted(tmp_path: Path) -> None:
     """The command that resumes all jobs is printed."""
     with running_simulator(durations=Fixed(HOUR)) as sim:

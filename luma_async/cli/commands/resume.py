@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.options import (
     AllowPrivateMedia,
@@ -35,6 +37,12 @@ def resume(
         bool, download_option("--download", help="Download the videos; implied by --output.")
     ] = False,
     output: OutputPath = None,
+    forgotten: Annotated[
+        bool,
+        typer.Option(
+            "--forgotten", help="Also resume the jobs that a program gave up with forget()."
+        ),
+    ] = False,
     watermark: Watermark = False,
     overwrite: Overwrite = False,
     max_download_bytes: MaxDownloadBytes = None,
@@ -58,13 +66,18 @@ def resume(
         allow_private=allow_private_media,
     )
     connection = Connection(base_url, journal, downloads=limits)
-    run(lambda terminal: resume_jobs(terminal, connection, target), as_json=as_json)
+    run(
+        lambda terminal: resume_jobs(terminal, connection, target, forgotten=forgotten),
+        as_json=as_json,
+    )
 
 
 async def resume_jobs(
-    terminal: Terminal, connection: Connection, target: DownloadTarget | None
+    terminal: Terminal, connection: Connection, target: DownloadTarget | None, *, forgotten: bool
 ) -> ExitCode:
     """Watch the journal's unfinished jobs until they end, and print the last state of each.
+
+    Forgotten jobs are among them with `forgotten` only.
 
     Raises:
         LumaError: the API key or a setting is not valid, or the journal cannot be read.
@@ -81,7 +94,7 @@ async def resume_jobs(
         terminal.resume_all_command = connection.command("resume", journal=connection.journal)
     terminal.download_all_command = resume_command(connection, target or DownloadTarget())
     async with connection.client_that_watches() as luma:
-        tasks = await luma.resume()
+        tasks = await luma.resume(forgotten=forgotten)
         if target is not None and len(tasks) > 1:
             target.check_holds_many()
         if not tasks:
@@ -101,26 +114,32 @@ async def resume_jobs(
                     terminal.result(report.file, report.fields)
 
             await run_concurrently(follow(task) for task in tasks)
-        await _mention_other_jobs(luma, terminal, connection)
+        await _mention_other_jobs(luma, terminal, connection, resumed_all=forgotten)
     return ExitCode.of(errors)
 
 
-async def _mention_other_jobs(luma: LumaClient, terminal: Terminal, connection: Connection) -> None:
-    """Print the numbers of jobs that are uncertain, and of unfinished ones at other servers."""
+async def _mention_other_jobs(
+    luma: LumaClient, terminal: Terminal, connection: Connection, *, resumed_all: bool
+) -> None:
+    """Print the numbers of jobs that are uncertain, forgotten, and unfinished at other servers."""
     from luma_async.journal import EntryState
 
     if luma.journal is None:
         return
-    uncertain = 0
+    uncertain = forgotten = 0
     elsewhere: Counter[str] = Counter()
     async for line in luma.journal.export():
         entry = json.loads(line)
         uncertain += entry["state"] == EntryState.UNCERTAIN
-        if entry["state"] == EntryState.RUNNING:
+        if entry["forgotten"] and entry["server"] == connection.server:
+            forgotten += 1
+        elif entry["state"] == EntryState.RUNNING:
             elsewhere[entry["server"]] += 1
     if uncertain:
         listed = connection.journal_command("jobs", "--state", "uncertain")
         terminal.warn(f"Uncertain: {_jobs(uncertain)}. See `{listed}`.")
+    if forgotten and not resumed_all:  # their new marks may not be written yet
+        terminal.say(f"Forgotten: {_jobs(forgotten)}. To resume as well: --forgotten")
     for server, count in elsewhere.items():
         if server != connection.server:
             terminal.say(f"Unfinished at {server}: {_jobs(count)}. To resume: --base-url {server}")
