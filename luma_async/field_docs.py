@@ -20,18 +20,20 @@ _WIDTH = 92
 _FOR_PYTHON = re.compile(r"\n\n(?:>>> |Args:|Attributes:|Raises:).*", re.DOTALL)
 _FIELDS_LINE = re.compile(r"^( *)fields: .*\n", re.MULTILINE)
 
-_Model = TypeVar("_Model", bound=type[BaseModel])
+_Model = TypeVar("_Model", bound=BaseModel)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def with_field_docs(heading: str, keywords: type[Any] | None = None) -> Callable[[_Model], _Model]:
+def with_field_docs(
+    heading: str, keywords: type[Any] | None = None
+) -> Callable[[type[_Model]], type[_Model]]:
     """Return a class decorator that adds the fields to the docstring, under a heading.
 
     They are added before the section `Raises:`, if there is one. `keywords` is the `TypedDict` of
     the arguments `**fields` of `__init__`, if it has them: its signature then shows them.
     """
 
-    def decorate(model: _Model) -> _Model:
+    def decorate(model: type[_Model]) -> type[_Model]:
         if model.__doc__ is not None:  # it is with `python -OO`
             text, raises, errors = inspect.cleandoc(model.__doc__).partition("\n\nRaises:")
             fields = indent(_entries(model, model.model_fields), "    ").rstrip()

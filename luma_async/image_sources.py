@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from io import FileIO
 from typing import Annotated, Any, Protocol, TypeGuard
 
-from pydantic import AnyUrl, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AnyUrl,
+    PlainSerializer,
+    PlainValidator,
+    SerializationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 from yarl import URL
 
@@ -180,13 +186,18 @@ def _check_data_uri(source: str) -> None:
         raise PydanticCustomError("image", "contains no valid Base64 after the comma")
 
 
-def text_of(source: Any) -> str | None:
-    """Return an image as a text that makes the same image again: a URL, a data URI or a path.
+def _dumped(source: Any, info: SerializationInfo) -> Any:
+    """Return an image as `model_dump()` has it.
+
+    In JSON it is a text that makes the same image again: a URL, a data URI or a path. In Python it
+    is unchanged, except that pydantic would make a dict of an `Image`.
 
     Raises:
         TypeError: the image would have to be read first.
 
     """
+    if info.mode != "json":
+        return bytes(source) if isinstance(source, Image) else source
     if source is None or isinstance(source, str):
         return source
     if isinstance(source, os.PathLike):
@@ -207,7 +218,7 @@ def text_of(source: Any) -> str | None:
 ImageField = Annotated[
     ImageLike,
     PlainValidator(checked_source),
-    PlainSerializer(text_of, when_used="json"),
+    PlainSerializer(_dumped),
     WithJsonSchema({"type": "string", "format": "uri"}),
 ]
 """Type of an image as a field of a request."""

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from luma_async import Asset, Generation, GenerationFailedError, NoVideoError, State
 from tests.clients import connect
 from tests.media.hosts import a_video, small
 
 CLEAN, MARKED, RAW = "https://h/clean.mp4", "https://h/marked.mp4", "https://h/raw.mp4"
+from luma_async.generation import complete_json
+
+ROW = {"id": "a", "request": {"notify_hook": "https://me/hook?token=secret"}, "video": None}
+
+KEPT = (
+    '{"id":"a","state":"completed","video":{"url":"https://host/cat.mp4"},'
+    '"created_at":"2024-07-01T07:35:13.498000Z",'
+    '"raw":{"id":"a","request":{"notify_hook":"https://me/hook?token=secret"},"video":null}}'
+)
+"""Generation as journals have had it from the beginning."""
 
 
 def test_a_generation_cannot_be_changed() -> None:
@@ -83,3 +96,34 @@ def test_the_url_is_not_a_field() -> None:
     assert generation == same
     assert hash(generation) == hash(same)
     assert "url" not in {name for name, _ in generation}
+
+
+def test_raw_is_left_out_when_a_generation_is_written() -> None:
+    """A server may put private data into it; whoever wants it asks for it."""
+    generation = Generation(id="a", state=State.PENDING, raw=ROW)
+
+    assert "raw" not in generation.model_dump()
+    assert "raw" not in json.loads(generation.model_dump_json())
+    assert TypeAdapter(list[Generation]).dump_python([generation]) == [generation.model_dump()]
+    assert "raw" not in Generation.model_json_schema(mode="serialization")["properties"]
+    assert " raw=" not in repr(generation)
+    assert {**generation.model_dump(mode="json"), "raw": dict(generation.raw)}["raw"] == ROW
+
+
+def test_python_code_has_raw_as_before() -> None:
+    """It is read, compared, copied and pickled."""
+    generation = Generation(id="a", state=State.PENDING, raw=ROW)
+
+    assert generation.raw == dict(generation)["raw"] == ROW
+    assert generation != Generation(id="a", state=State.PENDING)
+    for again in (copy.copy(generation), copy.deepcopy(generation), generation.model_copy()):
+        assert again == generation
+    assert pickle.loads(pickle.dumps(generation)).raw == ROW  # noqa: S301
+
+
+def test_a_journal_keeps_a_generation_with_all_that_it_has() -> None:
+    """Journals of earlier versions are read, and what is written is what they wrote."""
+    generation = Generation.model_validate_json(KEPT)
+
+    assert generation.raw == ROW
+    assert complete_json(generation).decode() == KEPT

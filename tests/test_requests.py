@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, field_validator
 
-from luma_async import ExtendRequest, GenerateRequest, InvalidRequestError
+from luma_async import ExtendRequest, GenerateRequest, Image, InvalidRequestError, image_from
+from tests.media.image_files import an_image, as_data_uri
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -127,3 +131,115 @@ def test_a_request_shows_what_is_set_and_no_whole_image() -> None:
 
     assert repr(GenerateRequest("a cat")) == "GenerateRequest(prompt='a cat')"
     assert len(repr(request)) < 300
+
+
+class Order(BaseModel):
+    request: GenerateRequest | ExtendRequest
+
+
+ADAPTER = TypeAdapter(GenerateRequest)
+
+
+@pytest.mark.parametrize(
+    "validate",
+    [
+        lambda: GenerateRequest.model_validate({"prompt": ""}),
+        lambda: GenerateRequest.model_validate_json('{"prompt": ""}'),
+        lambda: GenerateRequest.model_validate_strings({"prompt": ""}),
+        lambda: ADAPTER.validate_python({"prompt": ""}),
+        lambda: ADAPTER.validate_json('{"prompt": ""}'),
+        lambda: ExtendRequest.model_validate({"prompt": ""}),
+    ],
+)
+def test_pydantic_raises_its_own_error(validate: Callable[[], Any]) -> None:
+    """Callers of pydantic's methods handle `ValidationError`, with the place of each problem."""
+    with pytest.raises(ValidationError) as caught:
+        validate()
+
+    assert [problem["loc"] for problem in caught.value.errors()] == [("prompt",)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GenerateRequest(""),
+        lambda: GenerateRequest.of(""),
+        lambda: GenerateRequest.from_mapping({"prompt": ""}),
+        lambda: ExtendRequest(""),
+        lambda: Order(request=GenerateRequest("")),
+    ],
+)
+def test_python_code_gets_an_invalid_request_error(make: Callable[[], Any]) -> None:
+    """A request that is made by hand has one kind of error, and it is not pydantic's."""
+    with pytest.raises(InvalidRequestError, match=r"^prompt: is empty"):
+        make()
+
+
+def test_a_request_is_a_field_like_others() -> None:
+    """A dict, a JSON object and a request are accepted, and a request is not copied."""
+    request = GenerateRequest("a cat", loop=True)
+    fields = {"prompt": "a cat", "loop": True}
+
+    assert Order(request=request).request is request
+    assert Order.model_validate({"request": fields}).request == request
+    assert Order.model_validate_json('{"request": {"prompt": "a cat", "loop": true}}') == Order(
+        request=request
+    )
+    assert ADAPTER.validate_python(fields) == request
+
+
+def test_a_class_of_the_users_is_validated_as_it_is_written() -> None:
+    """Its fields, validators and `__init__` are respected, by hand and by pydantic."""
+
+    class Polite(GenerateRequest):
+        owner: str = "me"
+
+        def __init__(self, prompt: str, **fields: Any) -> None:
+            super().__init__(f"{prompt}, please", **fields)
+
+        @field_validator("owner")
+        @classmethod
+        def _owner_is_named(cls, owner: str) -> str:
+            assert owner, "has no name"
+            return owner
+
+    assert Polite("a cat", owner="you").prompt == "a cat, please"
+    assert Polite.model_validate({"prompt": "a cat"}).prompt == "a cat, please"
+    with pytest.raises(InvalidRequestError, match=r"^owner: .*has no name"):
+        Polite("a cat", owner="")
+
+
+async def test_a_request_survives_json(tmp_path: Path) -> None:
+    """Images are texts in JSON: URLs and paths as they are, and bytes as data URIs."""
+    png = an_image()
+    path = tmp_path / "cat.png"
+    path.write_bytes(png)
+    images: dict[Any, str] = {
+        "https://host/cat.png": "https://host/cat.png",
+        path: str(path),
+        png: as_data_uri(png),
+        as_data_uri(png): as_data_uri(png),
+        await image_from(path): as_data_uri(png),
+        b"bytes": "data:application/octet-stream;base64,Ynl0ZXM=",
+    }
+
+    for image, text in images.items():
+        request = GenerateRequest("a cat", image=image, extra={"seed": 7})
+        document = request.model_dump(mode="json", exclude_none=True)
+
+        in_python = request.model_dump()["image"]
+        assert in_python == (bytes(image) if isinstance(image, Image) else image)
+        assert GenerateRequest.model_validate(request.model_dump()).image == in_python
+        assert document == {"prompt": "a cat", "image": text, "extra": {"seed": 7}}
+        if image != b"bytes":
+            again = GenerateRequest.model_validate(document)
+            assert again == GenerateRequest.model_validate_json(request.model_dump_json())
+            assert again.model_dump(mode="json") == request.model_dump(mode="json")
+
+
+def test_an_image_that_would_have_to_be_read_is_not_json() -> None:
+    """Writing a request reads no file; the error says what to pass."""
+    request = GenerateRequest("a cat", image=io.BytesIO(an_image()))
+
+    with pytest.raises(ValueError, match=r"BytesIO cannot be written as JSON; pass bytes"):
+        request.model_dump(mode="json")

@@ -642,3 +642,75 @@ async def test_an_image_does_not_reference_a_file_in_memory() -> None:
 
     for image in images:
         assert isinstance(cast("Image", image).data.obj, bytes)
+
+
+LOCAL: dict[str, Callable[[Path], ImageLike]] = {
+    "path": lambda path: path,
+    "path as text": str,
+    "relative path": lambda path: path.name,
+    "file": lambda path: path.open("rb"),
+    "unbuffered file": lambda path: path.open("rb", buffering=0),
+    "file that is open for text": lambda path: cast("Any", path.open(encoding="utf-8")),
+    "temporary file with a name": lambda _: tempfile.NamedTemporaryFile(),  # noqa: SIM115
+}
+
+
+@pytest.mark.parametrize("kind", LOCAL)
+async def test_a_client_without_local_files_rejects_them_before_reading(
+    kind: str, tmp_path: Path
+) -> None:
+    """The error names the field. It is the same if there is no such file, so it tells nobody."""
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    source: Any = LOCAL[kind](path)
+    async with Simulator() as sim, connect(sim, allow_local_files=False) as luma:
+        for image in (source, "nowhere.png"):
+            with pytest.raises(InvalidRequestError) as caught:
+                await luma.generate("a cat", image="https://host/a.png", image_end=image)
+            assert caught.value.fields == {
+                "image_end": "local files are not allowed by this client; "
+                "pass a URL, bytes or a data URI"
+            }
+
+    assert sim.ledger.requests.total() == 0
+    if hasattr(source, "close"):
+        assert source.closed or source.tell() == 0
+        source.close()
+
+
+def upload() -> Any:
+    """Return an upload as aiohttp keeps it: a file without a name."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(PNG)
+    file.seek(0)
+    return file
+
+
+NOT_LOCAL: dict[str, Callable[[], ImageLike]] = {
+    "URL": lambda: "https://host/cat.png",
+    "data URI": lambda: as_data_uri(PNG),
+    "bytes": lambda: PNG,
+    "file in memory": lambda: io.BytesIO(PNG),
+    "buffered file in memory": lambda: io.BufferedReader(io.BytesIO(PNG)),
+    "upload in memory": lambda: spooled(PNG),
+    "upload on the disk": upload,
+    "Pillow image": lambda: PillowImage.open(io.BytesIO(PNG)),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_LOCAL)
+async def test_a_client_without_local_files_takes_all_other_images(
+    kind: str, tmp_path: Path
+) -> None:
+    """Files in memory and uploads are not local files, and neither is an image that was read."""
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    source = NOT_LOCAL[kind]()
+    async with Simulator() as sim, connect(sim, allow_local_files=False) as luma:
+        await luma.generate("a cat", image=source, image_end=await image_from(path))
+
+    sent = sim.ledger.jobs[0].request
+    assert sent["image_url"] == source or arrived(sent["image_url"])[0] == "image/png"
+    assert arrived(sent["image_end_url"]) == ("image/png", PNG)
+    if hasattr(source, "close"):
+        source.close()
