@@ -11,11 +11,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from luma_async import Asset, Generation, GenerationFailedError, NoVideoError, State
+from luma_async.generation import complete_json
 from tests.clients import connect
 from tests.media.hosts import a_video, small
 
 CLEAN, MARKED, RAW = "https://h/clean.mp4", "https://h/marked.mp4", "https://h/raw.mp4"
-from luma_async.generation import complete_json
 
 ROW = {"id": "a", "request": {"notify_hook": "https://me/hook?token=secret"}, "video": None}
 
