@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from luma_async.version import __version__
 
 if TYPE_CHECKING:
-    from luma_async.client import LumaClient
+    from luma_async.client import ClientSettings, LumaClient
     from luma_async.dialects import Dialect, GatewayDialect
     from luma_async.errors import (
         APIConnectionError,
@@ -69,6 +69,7 @@ __all__ = [
     "BadRequestError",
     "BatchError",
     "ClientClosedError",
+    "ClientSettings",
     "CompletedDownload",
     "CompletedOutcome",
     "ConfigurationError",

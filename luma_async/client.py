@@ -13,7 +13,7 @@ from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack, cast, overload
+from typing import Any, Self, TypedDict, Unpack, cast, overload
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -26,6 +26,7 @@ from luma_async.field_docs import with_fields_of
 from luma_async.generation import Generation
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.bookkeeper import Bookkeeper
+from luma_async.journal.sql.database_url import is_url
 from luma_async.media.addresses import AddressPolicy
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
 from luma_async.media.downloads import (
@@ -42,6 +43,7 @@ from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchLimits, ProgressCallback
 from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
+from luma_async.settings import BASE_URL, JOURNAL, Settings
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import (
     PassAList,
@@ -72,6 +74,31 @@ DEFAULT_RUN_TASKS = 100
 SUBMISSIONS_PER_TURN = 32
 """Number of submissions that are prepared in one turn of the event loop. This takes some
 milliseconds, and more would delay everything else."""
+
+
+class ClientSettings(TypedDict, total=False):
+    """The arguments of `LumaClient`, as `LumaClient.from_env()` takes them."""
+
+    api_key: SecretLike | None
+    base_url: URLLike | None
+    dialect: Dialect | None
+    max_requests: int
+    max_tasks: int | None
+    timeout: float
+    max_tries: int
+    task_timeout: float
+    schedule: PollSchedule | None
+    link_timeout: float
+    batch_size: int
+    max_image_bytes: int
+    max_downloads: int
+    journal: Journal | URLLike | os.PathLike[str] | None
+    session: aiohttp.ClientSession | None
+    media_session: aiohttp.ClientSession | None
+    trust_env: bool
+    min_download_speed: float
+    max_download_bytes: int | None
+    allow_private_media: bool
 
 
 class LumaClient:
@@ -250,6 +277,48 @@ class LumaClient:
             transport=self._transport,
             dialect=dialect,
         )
+
+    @classmethod
+    def from_env(cls, **overrides: Unpack[ClientSettings]) -> Self:
+        """Return a client with the settings of the environment and of the file `.env`.
+
+        >>> luma = LumaClient.from_env(max_tasks=10)                    # doctest: +SKIP
+
+        These are the settings that the command line reads, from the environment or else from `.env`
+        in the current folder: `LUMA_API_KEY`, `LUMA_BASE_URL`, `LUMA_JOURNAL`,
+        `LUMA_REJECTION_CODES`, `LUMA_MAX_DOWNLOAD_BYTES`, `LUMA_MIN_DOWNLOAD_SPEED` and
+        `LUMA_ALLOW_PRIVATE_MEDIA`. The client uses the proxies of the environment. Unlike the
+        command line, it has a journal only if one is set. `LumaClient()` does not read `.env`.
+
+        Args:
+            overrides: arguments of `LumaClient`, which take precedence. An `api_key`, `base_url`
+                or `dialect` that is `None` counts as not given.
+
+        Raises:
+            ConfigurationError: there is no API key, a setting is not valid, or `.env` cannot be
+                read. The error names the line, and not its text, which may be an API key.
+
+        """
+        settings = Settings.load()
+        if settings.problem is not None:  # the lost line may be that of the journal
+            raise ConfigurationError(f"{settings.problem}. Correct it, or pass the settings.")
+        given: dict[str, Any] = {
+            name: value
+            for name, value in overrides.items()
+            if value is not None or name not in ("api_key", "base_url", "dialect")
+        }
+        dialect = given.get("dialect") or GatewayDialect(rejection_codes=settings.rejection_codes())
+        found: dict[str, Any] = {
+            "base_url": settings.get(BASE_URL) or dialect.default_base_url,
+            "dialect": dialect,
+            "trust_env": True,
+            **settings.download_limits(),
+        }
+        if "api_key" not in given:
+            found["api_key"] = settings.api_key()
+        if "journal" not in given and (journal := settings.get(JOURNAL)) is not None:
+            found["journal"] = journal if is_url(journal) else os.path.expanduser(journal)  # noqa: PTH111  Path raises an error without a home folder
+        return cls(**{**found, **given})
 
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # not set until the settings are checked

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import aiohttp
 import av
@@ -15,9 +15,11 @@ import pytest
 from benchmarks.many import measure
 from luma_async import (
     ClientClosedError,
+    ClientSettings,
     ConfigurationError,
     ExtendRequest,
     FixedSchedule,
+    GatewayDialect,
     GenerateRequest,
     GenerationFailedError,
     InvalidRequestError,
@@ -27,6 +29,7 @@ from luma_async import (
     SQLJournal,
     State,
 )
+from luma_async.settings import NAMES as SETTINGS
 from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
 from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.testing import running_simulator
@@ -468,3 +471,109 @@ async def test_a_journal_that_cannot_be_used_is_found_when_the_client_opens(tmp_
     with pytest.raises(JournalError, match=r"jobs\.db"):
         await luma.open()
     await luma.aclose()
+
+
+def test_settings_come_from_a_file_as_for_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`.env` of the current folder, below the environment, below the arguments."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(
+        "LUMA_API_KEY=sk-of-the-file\n"
+        "LUMA_BASE_URL=https://file.example\n"
+        "LUMA_JOURNAL=jobs.db\n"
+        "LUMA_REJECTION_CODES=busy\n"
+        "LUMA_MAX_DOWNLOAD_BYTES=5000\n"
+        "LUMA_MIN_DOWNLOAD_SPEED=7\n"
+        "LUMA_ALLOW_PRIVATE_MEDIA=yes\n"
+    )
+    monkeypatch.setenv("LUMA_BASE_URL", "https://environment.example")
+
+    client = Recorded.from_env(max_download_bytes=6000, api_key=None)
+    dialect = client.given.pop("dialect")
+
+    assert client.given == {
+        "api_key": "sk-of-the-file",
+        "base_url": "https://environment.example",
+        "journal": "jobs.db",
+        "max_download_bytes": 6000,
+        "min_download_speed": 7.0,
+        "allow_private_media": True,
+        "trust_env": True,
+    }
+    assert isinstance(dialect, GatewayDialect)
+    assert dialect._rejection_codes == {"busy"}
+    assert isinstance(client.journal, SQLJournal)
+    assert LumaClient.from_env(journal=None, base_url="https://argument.example").journal is None
+
+
+class Recorded(LumaClient):
+    """Client that keeps its arguments."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = dict(given)
+        super().__init__(**given)
+
+
+async def test_a_client_of_a_file_makes_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else has to be set."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    async with Simulator(durations=Fixed(0.0)) as sim:
+        (tmp_path / ".env").write_text(f"LUMA_API_KEY={KEY}\nLUMA_BASE_URL={sim.url}\n")
+
+        async with LumaClient.from_env(schedule=FixedSchedule(0.02)) as luma:
+            assert (await luma.run("a cat")).prompt == "a cat"
+
+
+def test_a_client_by_itself_reads_the_environment_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library must not take its API key from a folder by chance."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LUMA_API_KEY", raising=False)
+    (tmp_path / ".env").write_text("LUMA_API_KEY=sk-of-the-file\n")
+
+    with pytest.raises(ConfigurationError, match="API key"):
+        LumaClient()
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ("LUMA_API_KEY='sk-1", r"^line 1 of \.env has an unclosed quote"),
+        ("LUMA_API_KEY=sk-1\nLUMA_JOURNAL='jobs.db\n", r"^line 2 of \.env has an unclosed quote"),
+        ("", r"There is no API key\. Set LUMA_API_KEY, or write .* into a file \.env"),
+        (
+            "LUMA_API_KEY=sk-1\nLUMA_MAX_DOWNLOAD_BYTES=lots",
+            "DOWNLOAD_BYTES must be a number",
+        ),
+    ],
+    ids=["the API key", "the journal", "nothing", "not a number"],
+)
+def test_a_setting_that_cannot_be_read_is_named(
+    file: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its text, which may be an API key; also if the client could do without it."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(file)
+
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        LumaClient.from_env()
+
+    assert "sk-1" not in str(caught.value)
+
+
+def test_every_argument_of_a_client_is_one_of_from_env() -> None:
+    """With the same type, so that type checkers check both alike."""
+    hints = get_type_hints(LumaClient.__init__)
+    hints.pop("return")
+
+    assert get_type_hints(ClientSettings) == hints

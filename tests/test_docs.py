@@ -14,7 +14,7 @@ import typer.main
 
 import luma_async
 from luma_async.cli.app import app
-from luma_async.cli.environment import NAMES as SETTINGS
+from luma_async.settings import NAMES as SETTINGS
 from tests.docs import PAGES, ROOT, blocks, name_of
 
 WORDS = 600

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from luma_async.cli.download_limits import DownloadLimits
-from luma_async.cli.environment import API_KEY, BASE_URL, JOURNAL, REJECTION_CODES, Settings
+from luma_async.cli.environment import default_journal, looks_like_api_key
 from luma_async.client import LumaClient
 from luma_async.dialects import GatewayDialect
-from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.errors import InvalidRequestError, JournalError
 from luma_async.journal.sql.database_url import is_url, masked
+from luma_async.settings import API_KEY, BASE_URL, JOURNAL, Settings
 from luma_async.shell import command_line
 from luma_async.transport.credentials import checked_base_url
-
-_API_KEY_LENGTH = 20
-"""A job key with the prefix `sk-` and at least so many characters is taken for an API key."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,7 @@ class Connection:
             ConfigurationError: there is no API key, or a setting is not valid.
 
         """
-        api_key = self.settings.get(API_KEY)
-        if api_key is None:
-            problem = f" ({self.settings.problem})" if self.settings.problem else ""
-            raise ConfigurationError(
-                "There is no API key. Set LUMA_API_KEY, or write LUMA_API_KEY=sk-... into a "
-                f"file .env in this folder{problem}."
-            )
+        api_key = self.settings.api_key()
         dialect = GatewayDialect(rejection_codes=self.known_rejection_codes)
         arguments = {**self.downloads.arguments(self.settings), **arguments}
         return LumaClient(
@@ -101,10 +92,8 @@ class Connection:
     @property
     def known_rejection_codes(self) -> frozenset[str]:
         """Error codes of the server that mean a certain rejection, from options or settings."""
-        named = self.rejection_codes or re.split(
-            r"[\s,]+", self.settings.get(REJECTION_CODES) or ""
-        )
-        return frozenset(code.strip() for code in named if code.strip())
+        named = frozenset(code.strip() for code in self.rejection_codes) - {""}
+        return named or self.settings.rejection_codes()
 
     @cached_property
     def journal_place(self) -> str:
@@ -167,8 +156,7 @@ class Connection:
             InvalidRequestError: the job key is an API key, or looks like one.
 
         """
-        looks_like_api_key = key.startswith("sk-") and len(key) >= _API_KEY_LENGTH
-        if looks_like_api_key or key == self.settings.get(API_KEY):
+        if looks_like_api_key(key) or key == self.settings.get(API_KEY):
             raise InvalidRequestError.of(
                 "key",
                 "must be a job key, but this looks like an API key. Set the API key as "
@@ -199,10 +187,3 @@ def _command(*words: str, **options: str | Iterable[str] | None) -> str:
         # A journal's URL may hold a password.
         typed += [f"--{name}={masked(each) if name == 'journal' else each}" for each in values]
     return command_line(typed)
-
-
-def default_journal() -> str:
-    """Return the path of the journal for a user who names none."""
-    from platformdirs import user_state_path  # noqa: PLC0415  the extra may be missing
-
-    return str(user_state_path("luma-async") / "journal.db")

@@ -18,11 +18,11 @@ from luma_async.batch.results_file import NAME, read_results
 from luma_async.cli.batch_options import JOURNAL, BatchOptions
 from luma_async.cli.batch_run import run_batch
 from luma_async.cli.connection import Connection
-from luma_async.cli.environment import API_KEY, Settings
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import ConfigurationError
 from luma_async.schedules import ExponentialSchedule
+from luma_async.settings import API_KEY, Settings
 from luma_async.simulator import Simulator
 
 MANIFEST = "prompts.csv"

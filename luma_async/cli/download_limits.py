@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from luma_async.cli.environment import (
+from luma_async.settings import (
     ALLOW_PRIVATE_MEDIA,
     MAX_DOWNLOAD_BYTES,
     MIN_DOWNLOAD_SPEED,
     Settings,
 )
-from luma_async.errors import ConfigurationError
-
-T = TypeVar("T")
-
-_YES = frozenset({"1", "true", "yes", "on"})
-_NO = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +28,13 @@ class DownloadLimits:
             ConfigurationError: a setting is not a valid number or yes or no.
 
         """
-        found: dict[str, Any] = {}
-        max_bytes = _option_or_setting(self.max_bytes, settings, MAX_DOWNLOAD_BYTES, int)
-        if max_bytes is not None:
-            found["max_download_bytes"] = max_bytes or None  # 0 means no limit
-        min_speed = _option_or_setting(self.min_speed, settings, MIN_DOWNLOAD_SPEED, float)
-        if min_speed is not None:
-            found["min_download_speed"] = min_speed
-        allows = _option_or_setting(
-            self.allow_private, settings, ALLOW_PRIVATE_MEDIA, _parse_yes_or_no
-        )
-        if allows is not None:
-            found["allow_private_media"] = allows
-        return found
+        options = {
+            MAX_DOWNLOAD_BYTES: self.max_bytes,
+            MIN_DOWNLOAD_SPEED: self.min_speed,
+            ALLOW_PRIVATE_MEDIA: self.allow_private,
+        }
+        given = {name: str(value) for name, value in options.items() if value is not None}
+        return Settings({**settings.values, **given}).download_limits()
 
     def words(self) -> list[str]:
         """Return the given options as words of a command line."""
@@ -57,22 +44,3 @@ class DownloadLimits:
         if self.min_speed is not None:
             words.append(f"--min-download-speed={self.min_speed:g}")
         return [*words, *(["--allow-private-media"] if self.allow_private else [])]
-
-
-def _option_or_setting(
-    option: T | None, settings: Settings, name: str, parse: Callable[[str], T]
-) -> T | None:
-    text = settings.get(name)
-    if option is not None or text is None:
-        return option
-    try:
-        return parse(text)
-    except ValueError:
-        kind = "yes or no" if name == ALLOW_PRIVATE_MEDIA else "a number"
-        raise ConfigurationError(f"{name} must be {kind}, got {text!r}.") from None
-
-
-def _parse_yes_or_no(text: str) -> bool:
-    if text.lower() not in _YES | _NO:
-        raise ValueError(text)
-    return text.lower() in _YES

@@ -10,7 +10,7 @@ import pytest
 
 from luma_async import JournalError
 from luma_async.cli.connection import Connection
-from luma_async.cli.environment import Settings
+from luma_async.settings import Settings
 from tests.cli.commands import Shell
 
 

@@ -10,7 +10,7 @@ import pytest
 from luma_async import ConfigurationError, GatewayDialect, LumaClient
 from luma_async.cli.connection import Connection
 from luma_async.cli.download_limits import DownloadLimits
-from luma_async.cli.environment import (
+from luma_async.settings import (
     ALLOW_PRIVATE_MEDIA,
     MAX_DOWNLOAD_BYTES,
     MIN_DOWNLOAD_SPEED,

@@ -10,7 +10,7 @@ from yarl import URL
 
 from luma_async import LumaClient
 from luma_async.cli.connection import Connection
-from luma_async.cli.environment import API_KEY, Settings
+from luma_async.settings import API_KEY, Settings
 from luma_async.transport.proxies import _warn_unusable, environment_proxy
 from tests.clients import KEY
 from tests.media.hosts import MP4
