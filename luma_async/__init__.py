@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         FixedSchedule,
         PollSchedule,
     )
-    from luma_async.tasks import VideoTask
+    from luma_async.tasks import Updates, VideoTask
     from luma_async.tasks.run_many import CompletedOutcome, FailedOutcome, Job, Outcome
     from luma_async.text_values import SecretLike, URLLike
 
@@ -117,6 +117,7 @@ __all__ = [
     "TaskForgottenError",
     "TaskTimeoutError",
     "URLLike",
+    "Updates",
     "VideoTask",
     "__version__",
     "image_from",

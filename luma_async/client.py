@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from luma_async.concurrency import Turns
+from luma_async.concurrency import HomeLoop, Turns
 from luma_async.dialects import Dialect, GatewayDialect
 from luma_async.errors import ClientClosedError, ConfigurationError, TaskTimeoutError
 from luma_async.field_docs import with_fields_of
@@ -39,8 +39,9 @@ from luma_async.media.downloads import (
 )
 from luma_async.media.image_reader import IMAGE_LIMIT, ImageReader
 from luma_async.media.links import FileKind
+from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
-from luma_async.media.transfer import FetchLimits, ProgressCallback
+from luma_async.media.transfer import FetchLimits
 from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.settings import BASE_URL, JOURNAL, Settings
@@ -109,7 +110,7 @@ class LumaClient:
 
     The client can be opened in one asyncio task and closed in another. Without `async with`, call
     `open()` at the beginning and `aclose()` at the end. A client belongs to the event loop in which
-    it is first used.
+    it is first used; in another one, its calls raise a `ConfigurationError`.
 
     Args:
         api_key: the API key of the gateway, as a string or as pydantic's `SecretStr`. The default
@@ -200,6 +201,7 @@ class LumaClient:
                 f"got {min_download_speed!r}."
             )
         dialect = dialect or GatewayDialect()
+        self._home = HomeLoop()
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._timeout = timeout
@@ -236,6 +238,7 @@ class LumaClient:
             longest_look=max_tries * (timeout + LONGEST_WAIT),
             account=self._submission_transport.account,
             on_end=None if self._bookkeeper is None else self._bookkeeper.ended,
+            home=self._home,
         )
         submitter = Submitter(
             self._submission_transport,
@@ -355,6 +358,7 @@ class LumaClient:
             JournalError: the journal cannot be used.
 
         """
+        self._home.enter()
         if self._is_closed:
             raise ClientClosedError(
                 "The client is closed, and cannot be opened again: create another LumaClient."
@@ -531,7 +535,9 @@ class LumaClient:
             metadata: your own data about the job, such as the user to answer: a JSON object of at
                 most 16 KiB. A copy is kept with the job, also in the journal, and never sent. A job
                 that the journal knows keeps the metadata that it was submitted with.
-            on_update: called with the handle at once, and at every change of state or progress.
+            on_update: called with the handle once the job is accepted, at every change of state or
+                progress, and last when the task is done. It may be async, and runs in the context
+                of the caller; see `VideoTask.add_update_callback()`.
             fields: the fields of `GenerateRequest`.
 
         Raises:
@@ -546,6 +552,7 @@ class LumaClient:
             SubmissionStoppedError: `stop_submitting()` was called; the job was not accepted.
 
         """
+        self._home.enter()
         await self._turns.take()
         request = GenerateRequest.of(prompt, **fields)
         return await self._submissions.submit(
@@ -585,6 +592,7 @@ class LumaClient:
             LumaError: as in `generate()`.
 
         """
+        self._home.enter()
         check_source(source)
         await self._turns.take()
         request = ExtendRequest.of(prompt, **fields)
@@ -601,6 +609,7 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
+        self._home.enter()
         return await self._looks.one(checked_id(id))
 
     @overload
@@ -619,6 +628,7 @@ class LumaClient:
             LumaError: there was no usable answer to one of the requests.
 
         """
+        self._home.enter()
         return await self._looks.many(checked_ids(ids))
 
     async def watermark_free_url(self, id: str) -> str:
@@ -629,6 +639,7 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
+        self._home.enter()
         return await self._transport.call(self._dialect.watermark_free_url(checked_id(id)))
 
     async def watch(self, id: str) -> VideoTask:
@@ -642,6 +653,7 @@ class LumaClient:
             LumaError: there was no usable answer.
 
         """
+        self._home.enter()
         task = await self._manager.watch(checked_id(id))
         if self._bookkeeper is not None:
             self._bookkeeper.watched(task)
@@ -663,6 +675,7 @@ class LumaClient:
             JournalError: the journal cannot be read.
 
         """
+        self._home.enter()
         if self._bookkeeper is None:
             raise ConfigurationError("resume() needs a journal: LumaClient(journal='jobs.db').")
         return await self._bookkeeper.resume(forgotten=forgotten)
@@ -675,6 +688,7 @@ class LumaClient:
         max_tasks: int | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
+        on_update: UpdateCallback | None = None,
     ) -> PassAList: ...
 
     @overload
@@ -685,6 +699,7 @@ class LumaClient:
         max_tasks: int | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
+        on_update: UpdateCallback | None = None,
     ) -> AsyncGenerator[Outcome, None]: ...
 
     def run_many(
@@ -694,6 +709,7 @@ class LumaClient:
         max_tasks: int | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,
+        on_update: UpdateCallback | None = None,
     ) -> AsyncGenerator[Outcome, None] | PassAList:
         """Submit any number of requests, and yield the outcome of each job when it ends.
 
@@ -719,6 +735,7 @@ class LumaClient:
             retry_failed: `True` to submit failed jobs again.
             retry_uncertain: as in `generate()`; `"once"` applies to submissions that are uncertain
                 when the run begins.
+            on_update: as in `generate()`, for each job; the handle tells its job key.
 
         Raises:
             InvalidRequestError: `requests` is a single request; raised by the call itself.
@@ -733,7 +750,9 @@ class LumaClient:
 
         async def begin() -> None:
             nonlocal repeats
-            repeats = await submissions.uncertain_claims()
+            self._home.enter()
+            if retry_uncertain == "once":
+                repeats = await submissions.uncertain_claims()
 
         async def submit(job: Job) -> VideoTask:
             if job.source is not None:
@@ -746,6 +765,7 @@ class LumaClient:
                     retry_failed,
                     repeats,
                     job.metadata,
+                    on_update,
                     redo=job.redo,
                     any_request=job.any_request,
                 )
@@ -754,7 +774,7 @@ class LumaClient:
         run = Run(
             many,
             submit,
-            begin=begin if retry_uncertain == "once" else None,
+            begin=begin,
             max_tasks=max_tasks or self._max_tasks or DEFAULT_RUN_TASKS,
             submitters=self._max_requests,
         )
@@ -789,7 +809,8 @@ class LumaClient:
                 `video_raw` or `watermark_free_url()`. If there is none, the one with a watermark
                 is downloaded, and the log has a warning.
             progress: called with the bytes so far, and the total (`None` if the server does not
-                say).
+                say). It may be async: the transfer goes on while it runs, and the reports of that
+                time are merged into its next call. The last report is never left out.
             overwrite: `True` to replace a file of that name.
 
         Raises:
@@ -798,6 +819,7 @@ class LumaClient:
             LumaError: as awaiting the source.
 
         """
+        self._home.enter()
         check_source(source, outcomes=True)
         options = DownloadOptions(what, watermark_free, overwrite)
         return await self._downloads.to_path(path, source, options, progress=progress)
@@ -851,7 +873,11 @@ class LumaClient:
         """
         many = checked_sources(sources)
         options = DownloadOptions(what, watermark_free, overwrite)
-        return download_all(many, lambda source: self._downloads.to_folder(folder, source, options))
+        return download_all(
+            many,
+            lambda source: self._downloads.to_folder(folder, source, options),
+            home=self._home,
+        )
 
     def stop_submitting(self) -> None:
         """Submit no more jobs, so that a program can end without leaving its jobs behind.
@@ -869,16 +895,19 @@ class LumaClient:
         """End all waits at once with `ClientClosedError`, and close the connections.
 
         Submissions that have left get their answer first, for at most `timeout` seconds, so that
-        no job that is paid for goes unnoticed. Running jobs continue at the server; with a journal,
+        no job that is paid for goes unnoticed. Async callbacks that are running may end as well,
+        for at most `timeout` seconds. Running jobs continue at the server; with a journal,
         `resume()` watches them again. If the database of the journal does not accept changes within
         the same `timeout` seconds, the log has them, with the job key and id of each job.
         """
+        self._home.enter()
         self._is_closed = True
         self._downloader.stop()
         self._submission_transport.stop(closing=True)
         if self._bookkeeper is not None:
             self._bookkeeper.stop(within=self._timeout)
         async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._manager.callbacks.wait, self._timeout)
             last_first.push_async_callback(self._downloader.aclose)
             if self._bookkeeper is not None:
                 last_first.push_async_callback(self._bookkeeper.aclose)

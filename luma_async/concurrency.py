@@ -1,4 +1,4 @@
-"""Concurrency: workers that live while there is work, running to completion, and fair turns."""
+"""Concurrency: the event loop that an object belongs to, workers, and running to completion."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 import anyio
+
+from luma_async.errors import ConfigurationError
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
@@ -17,6 +20,64 @@ T = TypeVar("T")
 RESTART_DELAY = 0.5
 """Seconds until a worker that was cancelled too early, or failed, starts again. This uses a timer,
 because a timer that is left over when the event loop closes causes no warning, and a task does."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop of asyncio.
+
+    Raises:
+        ConfigurationError: trio is running, or no event loop.
+
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "luma_async runs on asyncio, and no event loop of asyncio is running here: "
+            "start the program with asyncio.run(main()), or under anyio with its asyncio backend."
+        ) from None
+
+
+def another_loop_error(loop: asyncio.AbstractEventLoop, subject: str) -> ConfigurationError:
+    """Return the error for a call in another event loop than the `loop` of its subject."""
+    if loop.is_closed():
+        return ConfigurationError(
+            f"{subject} belongs to an event loop that has ended. Make one LumaClient for each "
+            "asyncio.run(); its watch(id) finds a job again."
+        )
+    return ConfigurationError(
+        f"{subject} belongs to another event loop than the one that is running. Make one "
+        "LumaClient for each event loop, or call this one in its own loop, from another thread "
+        "with asyncio.run_coroutine_threadsafe()."
+    )
+
+
+class HomeLoop:
+    """The event loop that an object belongs to: the first one in which it is used.
+
+    Futures, locks and connections of an object work in this loop only. In another one, waiting for
+    them would never end.
+    """
+
+    __slots__ = ("loop",)
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop, once the object was used."""
+
+    def enter(self, subject: str = "This client") -> asyncio.AbstractEventLoop:
+        """Return the running event loop. `subject` is the object in words, for errors.
+
+        Raises:
+            ConfigurationError: the object belongs to another event loop, or none is running.
+
+        """
+        loop = running_loop()
+        if self.loop is not loop:
+            if self.loop is not None:
+                raise another_loop_error(self.loop, subject)
+            self.loop = loop
+        return loop
 
 
 class Worker:
@@ -27,6 +88,9 @@ class Worker:
 
     A cancelled worker continues for up to `grace` seconds. `asyncio.run()` cancels all tasks at its
     end and waits for them once, so any later work would be lost.
+
+    The task runs in an empty context: the variables of the caller that happens to wake the worker
+    would live as long as it does.
     """
 
     def __init__(
@@ -48,8 +112,9 @@ class Worker:
     def wake(self) -> None:
         """Start the task if there is work and it is not running."""
         if self._task is None and not self._stopped and self._has_work():
-            self._task = asyncio.create_task(self._run(), name=self._name)
-            self._task.add_done_callback(self._ended)
+            context = Context()
+            self._task = asyncio.create_task(self._run(), name=self._name, context=context)
+            self._task.add_done_callback(self._ended, context=context)
 
     async def wait(self, timeout: float | None = None) -> None:
         """Wait until all work is done, or for `timeout` seconds."""

@@ -29,9 +29,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         luma_async.LumaCliend  # type: ignore[attr-defined]  # noqa: B018
 
 
-NOT_FOR_USERS = {"PassAList", "ReadsBytes", "SavesItself", "ScheduleOfKind"}
+NOT_FOR_USERS = {
+    *("PassAList", "ReadsBytes", "SavesItself", "ScheduleOfKind"),
+    *("Change", "HomeLoop", "Watcher"),
+}
 """Types in public signatures that nobody has to name: a marker for type checkers, protocols that
-other types fulfil by themselves, and the return type of a method that only the client calls."""
+other types fulfil by themselves, and types in methods and constructors that only the client
+calls."""
 
 
 def test_all_types_of_public_signatures_are_public() -> None:

@@ -221,7 +221,7 @@ class Bookkeeper:
             if source is not None and is_known:
                 known = await self._find(prepared)
                 if isinstance(known, VideoTask):
-                    return known
+                    return submission.handle(known)
                 await self._submitter.finish(source)
             return await self._find_or_send(prepared)
 
@@ -256,7 +256,7 @@ class Bookkeeper:
                 self._expects_known = False
                 return task
         self._expects_known = True
-        return known
+        return prepared.submission.handle(known)
 
     def _new_entry(self, prepared: _Prepared, known: Entry | None) -> Entry:
         claim = uuid4().hex
@@ -395,7 +395,9 @@ class Bookkeeper:
                 raise self._at_another_server(entry)
             return self._watch(entry)
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
-            return VideoTask.finished(entry.generation, key=entry.key, metadata=entry.metadata)
+            return VideoTask.finished(
+                entry.generation, self._manager, key=entry.key, metadata=entry.metadata
+            )
         if entry.state is EntryState.UNCERTAIN:
             if not submission.may_repeat(entry.claim):
                 raise _uncertain(entry, submission)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Any
 
 GRACE = 1.0
@@ -54,7 +55,10 @@ class Closing:
 
     def write_in_background(self, write: Callable[[], Awaitable[Any]]) -> None:
         """Start a write without waiting for it, and start it again if it is cancelled."""
-        writing = asyncio.ensure_future(_run(write))
+        # The variables of a caller that was cancelled do not live on in the write.
+        writing = asyncio.create_task(
+            _run(write), name="luma-async background write", context=Context()
+        )
         self._writes.add(writing)
 
         def restart_if_cancelled(writing: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextvars import Context
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
@@ -378,7 +379,10 @@ class SQLJournal:
                 raise JournalError("The journal is closed: open() opens it again.")
             opening = self._opening
             if opening is None:
-                opening = asyncio.create_task(self._open_store(), name="luma-async opening")
+                # The store outlives the caller that opens it, so it does not keep its variables.
+                opening = asyncio.create_task(
+                    self._open_store(), name="luma-async opening", context=Context()
+                )
                 opening.add_done_callback(self._opening_ended)
                 self._opening = opening
             await asyncio.wait([opening])

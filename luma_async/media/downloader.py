@@ -25,8 +25,9 @@ from luma_async.file_types import suffixes_of
 from luma_async.media.fetch import Fetch, FetchedFile
 from luma_async.media.filenames import Destination
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
+from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
-from luma_async.media.transfer import FetchContext, FetchLimits, ProgressCallback
+from luma_async.media.transfer import FetchContext, FetchLimits
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")

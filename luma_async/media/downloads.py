@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from luma_async.concurrency import to_completion
+from luma_async.concurrency import HomeLoop, to_completion
 from luma_async.dialects import Dialect
 from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
 from luma_async.generation import Generation
@@ -18,7 +18,7 @@ from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import already_exists_error
 from luma_async.media.filenames import Destination
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
-from luma_async.media.transfer import ProgressCallback
+from luma_async.media.progress_reports import ProgressCallback
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import check_source
 from luma_async.tasks.run_many import MYPY, Outcome, lazily
@@ -254,13 +254,18 @@ DownloadOne = Callable[[Source], Awaitable[Download]]
 
 
 async def download_all(
-    sources: Sources, download_one: DownloadOne
+    sources: Sources, download_one: DownloadOne, *, home: HomeLoop | None = None
 ) -> AsyncGenerator[Download, None]:
     """Download the file of each source, and yield the results in the order in which they end.
 
     `download_one` limits the number of concurrent downloads. If the iterator of the sources raises
     an error, it is raised here after the results of the sources before it.
+
+    Raises:
+        ConfigurationError: the event loop is not that of the client.
+
     """
+    (home or HomeLoop()).enter()
     run = _DownloadRun(download_one)
     reading = asyncio.create_task(run.read(sources), name="luma-async download_all")
     try:

@@ -14,13 +14,8 @@ from luma_async.media.fetch_errors import PermanentLinkError, TemporaryLinkError
 from luma_async.media.filenames import Destination
 from luma_async.media.links import FileKind, Link, Links
 from luma_async.media.part_file import PartFile
-from luma_async.media.transfer import (
-    CallbackError,
-    Disk,
-    FetchContext,
-    ProgressCallback,
-    Transfer,
-)
+from luma_async.media.progress_reports import CallbackError, ProgressCallback, ProgressReports
+from luma_async.media.transfer import Disk, FetchContext, Transfer
 from luma_async.transport.retry_policy import retry_delays
 
 logger = logging.getLogger("luma_async")
@@ -65,7 +60,7 @@ class Fetch:
         self._links = links
         self._destination = destination
         self._overwrite = overwrite
-        self._progress = progress
+        self._progress = None if progress is None else ProgressReports(progress)
         self._part = PartFile(destination.part, f"{links.generation.id}/{links.what}")
         self._disk = Disk(self._part, context.threads, self._name())
         self._media_type: str | None = None
@@ -81,12 +76,19 @@ class Fetch:
         try:
             await self._disk.run(self._part.open)
             link = await self._try_links()
+            if self._progress is not None:
+                await self._progress.finish()
             path = await self._rename()
         except CallbackError as callback:
             raise callback.error from None
         finally:
-            await to_completion(self._disk.run, self._part.close)
+            await to_completion(self._close)
         return FetchedFile(path, link.watermark_free)
+
+    async def _close(self) -> None:
+        await self._disk.run(self._part.close)
+        if self._progress is not None:
+            await self._progress.cancel()
 
     async def _try_links(self) -> Link:
         """Try one link after another, and return the link that completed the file.

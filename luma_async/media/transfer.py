@@ -26,6 +26,7 @@ from luma_async.media.fetch_errors import (
 from luma_async.media.link_urls import link_url
 from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Link
 from luma_async.media.part_file import PartFile, PartWriter
+from luma_async.media.progress_reports import ProgressReports
 from luma_async.media.ranges import (
     FileVersion,
     RangeResult,
@@ -39,9 +40,6 @@ from luma_async.media.speed import MinimumSpeed
 from luma_async.text_values import shown_link
 
 T = TypeVar("T")
-
-ProgressCallback = Callable[[int, int | None], object]
-"""Function called with the bytes so far, and the bytes in all (`None` if unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +68,6 @@ class FetchContext:
     limits: FetchLimits
     base: URL
     pause: Callable[[float], Awaitable[None]]
-
-
-class CallbackError(Exception):
-    """Signal that the caller's progress callback raised `error`, for which no host is to blame."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class Disk:
@@ -128,7 +118,7 @@ class Transfer:
         *,
         part: PartFile,
         disk: Disk,
-        progress: ProgressCallback | None,
+        progress: ProgressReports | None,
     ) -> None:
         self.link = link
         self.media_type: str | None = None
@@ -300,12 +290,8 @@ class Transfer:
             )
 
     def _report(self, done: int, length: int | None) -> None:
-        if self._progress is None:
-            return
-        try:
-            self._progress(done, length)
-        except Exception as error:  # noqa: BLE001  the caller's callback may raise anything
-            raise CallbackError(error) from None
+        if self._progress is not None:
+            self._progress.report(done, length)
 
     async def _check_not_truncated(self) -> None:
         """Check that the file is not truncated, even if its length is as announced.

@@ -4,6 +4,7 @@ from luma_async.tasks.looks import Looks
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.run_many import CompletedOutcome, FailedOutcome, Job, Outcome
 from luma_async.tasks.task import VideoTask
+from luma_async.tasks.updates import Updates
 
 __all__ = [
     "CompletedOutcome",
@@ -12,5 +13,6 @@ __all__ = [
     "Looks",
     "Outcome",
     "TaskManager",
+    "Updates",
     "VideoTask",
 ]

@@ -44,6 +44,26 @@ class Agenda(Generic[Item]):
             self._slots[number] = [entry]
             heapq.heappush(self._numbers, number)
 
+    def remove(self, item: Item, due: float) -> bool:
+        """Remove an item that was added with this time, and return `False` if it is not there.
+
+        This is slower than the other methods: it searches the slot of that time.
+        """
+        number = int(due / SLOT) if due < _LAST_SLOT_STARTS else int(_LAST_SLOT_STARTS)
+        is_open = number <= self._opened
+        entries = self._next if is_open else self._slots.get(number, [])
+        for index, entry in enumerate(entries):
+            if entry[2] is item:
+                del entries[index]
+                if is_open:
+                    heapq.heapify(entries)
+                elif not entries:  # each number in the heap has a slot with items
+                    del self._slots[number]
+                    self._numbers.remove(number)
+                    heapq.heapify(self._numbers)
+                return True
+        return False
+
     def next_due(self) -> float | None:
         """Return the time at which the next item is due, or `None` if there is no item."""
         while self._next or self._open_slot():

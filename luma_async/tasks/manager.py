@@ -6,12 +6,15 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
 import anyio
 
+from luma_async.callback_runner import CallbackRunner
+from luma_async.concurrency import HomeLoop
 from luma_async.errors import ClientClosedError, TaskTimeoutError
 from luma_async.generation import Generation, GenerationFailedError, State
 from luma_async.metadata import NO_METADATA
@@ -21,7 +24,8 @@ from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import MIN_EARLY_LOOK_DELAY, Timing, early_look_delay
-from luma_async.tasks.watched_job import WatchedJob
+from luma_async.tasks.updates import Updates
+from luma_async.tasks.watched_job import Audience, WatchedJob
 from luma_async.transport import AccountLimit
 
 logger = logging.getLogger("luma_async")
@@ -70,6 +74,7 @@ class TaskManager:
         lost_after: seconds of "not found" after which a job counts as lost.
         account: the account in which submissions wait for jobs to end.
         on_end: called with each handle when it is done.
+        home: the event loop of the client; by default the one in which the first job is added.
 
     """
 
@@ -85,7 +90,11 @@ class TaskManager:
         lost_after: float = LOST_AFTER,
         account: AccountLimit | None = None,
         on_end: Callable[[VideoTask], None] | None = None,
+        home: HomeLoop | None = None,
     ) -> None:
+        self.home = home or HomeLoop()
+        self.callbacks = CallbackRunner()
+        """Runner of the functions that users attach to handles."""
         self._looks = looks
         self._timing = Timing(schedule, task_timeout=task_timeout, link_timeout=link_timeout)
         self._max_looks = max_looks
@@ -109,7 +118,6 @@ class TaskManager:
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
         self._callback = on_end
-        self._on_end = self._forget  # one bound method for all tasks saves memory
 
     @property
     def tasks(self) -> tuple[VideoTask, ...]:
@@ -157,13 +165,13 @@ class TaskManager:
             known.metadata = known.metadata or metadata or NO_METADATA
             known.observe(generation)
             return known
-        task = VideoTask(generation, self._on_end, key=key, metadata=metadata)
+        task = VideoTask(generation, self, key=key, metadata=metadata)
         if task.done():
-            self._forget(task)
+            self.ended(task)
         elif self._closed:
             task.abandon(_closed(task))
         else:
-            now = asyncio.get_running_loop().time()
+            now = self.home.enter().time()
             born = now if submitted_here else now - self._age(generation)
             job = WatchedJob(task, now, born=born, kind=kind, submitted_here=submitted_here)
             if lacks_video and not submitted_here:
@@ -224,7 +232,8 @@ class TaskManager:
             self._poller.cancel()
             await asyncio.wait([self._poller])
 
-    def _forget(self, task: VideoTask) -> None:
+    def ended(self, task: VideoTask) -> None:
+        """Stop watching a job, because its handle is done."""
         self._watched.pop(task.id, None)
         self._results.missing.pop(task.id, None)
         if not self._watched:
@@ -232,10 +241,32 @@ class TaskManager:
         if self._callback is not None:
             self._callback(task)
 
+    def look_often(self, task: VideoTask, reader: Updates) -> None:
+        """Look at a job as often as a reader of its updates wants, as long as the reader is open.
+
+        A look that is due later is brought forward.
+        """
+        job = self._watched.get(task.id)
+        if job is None or job.task is not task or reader.every is None:
+            return
+        audience = job.audience
+        if audience is None:
+            audience = job.audience = Audience(job.due)
+        audience.add(reader)
+        due = self.home.enter().time() + reader.every
+        # A job that is being looked at now is not on the agenda.
+        if due < audience.due and self._agenda.remove(job, audience.due):
+            audience.due = due
+            self._agenda.add(job, due)
+            self._wake_if_due()
+
     def _ensure_poller(self) -> None:
         if self._poller is None and self._watched and not self._closed:
-            self._poller = asyncio.create_task(self._poll(), name="luma-async poller")
-            self._poller.add_done_callback(self._poller_ended)
+            # The variables of the caller that adds the first job do not live on in the poller.
+            context = Context()
+            poller = asyncio.create_task(self._poll(), name="luma-async poller", context=context)
+            poller.add_done_callback(self._poller_ended, context=context)
+            self._poller = poller
 
     def _poller_ended(self, poller: asyncio.Task[None]) -> None:
         self._poller = None
@@ -359,8 +390,7 @@ class TaskManager:
                 at_most=again_in,
                 early_delay=early_delay,
             )
-        if self._next_look() < self._sleeps_until:
-            self._wake.set()
+        self._wake_if_due()
 
     def _early_delay(self, now: float) -> float | None:
         """Return the maximum delay of a look while a submission waits for a job to end."""
@@ -376,7 +406,14 @@ class TaskManager:
             return
         for job in self._agenda.take(math.inf, MAX_EARLY_LOOKS):
             job.due = min(job.due, now + early_look_delay(job, now, early_delay))
-            self._agenda.add(job, job.due)
+            due = job.due
+            if job.audience is not None:
+                due = job.audience.due = min(due, job.audience.due)
+            self._agenda.add(job, due)
+        self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        """Wake the poller if a look is due before it wakes by itself."""
         if self._next_look() < self._sleeps_until:
             self._wake.set()
 

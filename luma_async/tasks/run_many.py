@@ -16,6 +16,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar, final
@@ -164,8 +165,8 @@ class Run:
 
     At most `max_tasks` jobs run at once, and `submitters` of them are being submitted. No request
     is read while `max_tasks` outcomes wait for the caller: a slow caller slows the reading of
-    requests, so memory stays flat for any number of them. `begin`, if given, is awaited before
-    the first request is read.
+    requests, so memory stays flat for any number of them. `begin` is awaited before the first
+    request is read.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Run:
         requests: Requests,
         submit: Submit,
         *,
-        begin: Callable[[], Awaitable[None]] | None = None,
+        begin: Callable[[], Awaitable[None]],
         max_tasks: int,
         submitters: int,
     ) -> None:
@@ -191,6 +192,7 @@ class Run:
         self._one_reader = asyncio.Lock()
         self._room = asyncio.Event()
         self._news = asyncio.Event()
+        self._context = Context()  # one for all tasks saves memory
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
         """Submit requests while fewer than `max_tasks` jobs run, and yield outcomes as jobs end.
@@ -199,8 +201,7 @@ class Run:
         """
         workers: list[asyncio.Task[None]] = []
         try:
-            if self._begin is not None:
-                await self._begin()
+            await self._begin()
             workers += [
                 asyncio.create_task(self._work(), name="luma-async run_many")
                 for _ in range(self._submitters)
@@ -307,7 +308,7 @@ class Run:
             self._running -= 1
             raise
         else:
-            task.add_done_callback(partial(self._end_of, request, key))
+            task.add_done_callback(partial(self._end_of, request, key), context=self._context)
 
     def _end_of(
         self, request: GenerateRequest | ExtendRequest, key: str | None, task: VideoTask

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from uuid import uuid4
@@ -65,7 +66,8 @@ class Submission:
             caller.
         metadata: the caller's data about the job; it is not part of the request. A frozen copy is
             kept.
-        on_update: called with the handle at every change of state or progress.
+        on_update: called with the handle at once, at every change of state or progress, and when
+            the job has ended.
         redo: the id of the ended job with this key to submit anew. Once it is replaced, the key has
             another job, so that a repeated call does not replace that.
         any_request: return the job with this key even if it was submitted for another request.
@@ -93,6 +95,12 @@ class Submission:
     def source_id(self) -> str | None:
         """Id of the job to extend, or `None` for a new video."""
         return self.source.id if isinstance(self.source, VideoTask | Generation) else self.source
+
+    def handle(self, task: VideoTask) -> VideoTask:
+        """Return the handle on the job, after the caller's function was attached to it."""
+        if self.on_update is not None:
+            task.add_update_callback(self.on_update)
+        return task
 
     def may_repeat(self, claim: str) -> bool:
         """Return `True` if the uncertain submission with this claim may be sent again."""
@@ -138,6 +146,9 @@ class Submitter:
         self._dialect = dialect
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
         self._turns = Turns(SUBMISSIONS_PER_TURN)
+        # One bound method and one context for all tasks save memory.
+        self._release = self._release_place
+        self._context = Context()
 
     @property
     def must_wait(self) -> bool:
@@ -278,8 +289,8 @@ class Submitter:
             metadata=submission.metadata,
         )
         if self._places is not None:
-            task.add_done_callback(self._release_place)
-        return task
+            task.add_done_callback(self._release, context=self._context)
+        return submission.handle(task)
 
     def _release_place(self, _: VideoTask | None = None) -> None:
         if self._places is not None:

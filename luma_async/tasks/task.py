@@ -3,20 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Generator, Mapping
+from contextvars import Context, copy_context
+from numbers import Real
+from typing import Any, Protocol
 
 import anyio
 
-from luma_async.errors import LumaError, TaskForgottenError, TaskTimeoutError
+from luma_async.callback_runner import CallbackRunner, SerialCalls
+from luma_async.concurrency import HomeLoop, running_loop
+from luma_async.errors import (
+    InvalidRequestError,
+    LumaError,
+    TaskForgottenError,
+    TaskTimeoutError,
+)
 from luma_async.generation import Generation, GenerationFailedError, State, pack
 from luma_async.metadata import NO_METADATA
+from luma_async.tasks.updates import Change, Updates
 
 UpdateCallback = Callable[["VideoTask"], object]
-"""Function that is called with a handle when its job changes."""
+"""Plain or async function that is called with a handle when its job changes."""
 
 _RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED: 2}
+
+
+class Watcher(Protocol):
+    """Poller of a job, as its handle sees it."""
+
+    @property
+    def home(self) -> HomeLoop:
+        """Event loop in which the job is watched."""
+
+    @property
+    def callbacks(self) -> CallbackRunner:
+        """Runner of the functions that the handle calls."""
+
+    def ended(self, task: VideoTask) -> None:
+        """Stop watching a job, because its handle is done."""
+
+    def look_often(self, task: VideoTask, reader: Updates) -> None:
+        """Look at a job as often as an open reader of its updates wants."""
+
+
+class _Unwatched:
+    """Watcher of jobs that have already ended and belong to no client."""
+
+    def __init__(self) -> None:
+        self.home = HomeLoop()
+        self.callbacks = CallbackRunner()
+
+    def ended(self, task: VideoTask) -> None:
+        pass
+
+    def look_often(self, task: VideoTask, reader: Updates) -> None:
+        pass
+
+
+_UNWATCHED = _Unwatched()
 
 
 class VideoTask:
@@ -27,8 +72,9 @@ class VideoTask:
     ...     print(generation.state, generation.progress)
 
     A task can be awaited any number of times, from any number of asyncio tasks, always with the
-    same result. Cancelling one wait does not affect the others. Tasks are created by the client,
-    never by hand.
+    same result. Cancelling one wait affects neither the others nor the job. The functions of
+    asyncio take tasks as they take futures: `wait()`, `gather()`, `as_completed()`, `shield()`,
+    `wait_for()`. Tasks are created by the client, never by hand.
     """
 
     __slots__ = (
@@ -36,9 +82,10 @@ class VideoTask:
         "_done",
         "_error",
         "_generation",
-        "_on_end",
-        "_updates",
+        "_latest",
+        "_listeners",
         "_waiters",
+        "_watcher",
         "key",
         "metadata",
     )
@@ -46,7 +93,7 @@ class VideoTask:
     def __init__(
         self,
         generation: Generation,
-        on_end: Callable[[VideoTask], None],
+        watcher: Watcher,
         *,
         key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -56,26 +103,28 @@ class VideoTask:
         self.metadata: Mapping[str, Any] = NO_METADATA if metadata is None else metadata
         """Data about the job that its submission was given; empty if none was."""
         self._generation = generation
-        self._on_end = on_end
+        self._watcher = watcher
         self._error: LumaError | None = None
         self._done = generation.state.terminal
         if not self._done:
             pack(generation)
         # Tuples, because most tasks have none of these, and an empty tuple takes no memory.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
-        self._updates: tuple[_Updates, ...] = ()
-        self._callbacks: tuple[Callable[[VideoTask], object], ...] = ()
+        self._callbacks: tuple[tuple[Callable[[VideoTask], object], Context], ...] = ()
+        self._listeners: tuple[tuple[SerialCalls, Context], ...] = ()
+        self._latest: Change | None = None  # until there is a reader of updates
 
     @classmethod
     def finished(
         cls,
         generation: Generation,
+        watcher: Watcher = _UNWATCHED,
         *,
         key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> VideoTask:
         """Return the handle on a job that has already ended and needs no poller."""
-        return cls(generation, lambda _: None, key=key, metadata=metadata)
+        return cls(generation, watcher, key=key, metadata=metadata)
 
     @property
     def id(self) -> str:
@@ -120,10 +169,16 @@ class VideoTask:
             AuthenticationError: the server has rejected the API key for ten seconds.
             TaskForgottenError: `forget()` was called.
             ClientClosedError: the client was closed.
+            ConfigurationError: the task is not done, and belongs to another event loop.
 
         """
-        with anyio.move_on_after(timeout):
-            await self._until_done()
+        if not self._done:
+            loop = self._watcher.home.enter(self._subject())
+            if timeout is None:
+                await self._until_done(loop)
+            else:
+                with anyio.move_on_after(timeout):
+                    await self._until_done(loop)
         if not self._done:
             raise TaskTimeoutError(
                 f"Job {self.id} is still {self.state} after {timeout:g} s. "
@@ -138,29 +193,114 @@ class VideoTask:
         finally:
             del error  # otherwise its traceback would refer to it: a reference cycle
 
-    async def updates(self) -> AsyncGenerator[Generation, None]:
-        """Yield the current status, then every change of state or progress until the job ends.
+    def updates(self, *, every: float | None = None) -> Updates:
+        """Return an iterator over the current status, and every change of state or progress.
+
+        It ends after the last status. A wait for the next status may time out or be cancelled, and
+        nothing is lost.
+
+        >>> async for generation in task.updates(every=2):   # doctest: +SKIP
+        ...     print(generation.state, generation.progress)
+
+        Args:
+            every: seconds after which the job is looked at again, at the latest, while the iterator
+                is open. By default the poll schedule decides. It does not go below what the rate
+                limit of the server allows.
 
         Raises:
-            LumaError: as in `wait()`, if watching ended before the job was completed or failed.
+            InvalidRequestError: `every` is not more than 0 seconds.
+            ConfigurationError: the task is not done, and belongs to another event loop.
+            LumaError: raised by the iterator as in `wait()`, if watching ended before the job was
+                completed or failed.
 
         """
-        updates = _Updates(self._generation, ended=self._done)
-        self._updates += (updates,)
-        try:
-            while (generation := await updates.next()) is not None:
-                yield generation
-        finally:
-            self._updates = tuple(each for each in self._updates if each is not updates)
-        if self._error is not None:
-            raise self._error.with_traceback(None)
-
-    def add_done_callback(self, fn: Callable[[VideoTask], object]) -> None:
-        """Call `fn(task)` from the event loop once the task is done, or soon if it already is."""
+        if every is not None and not (isinstance(every, Real) and 0 < every < math.inf):
+            raise InvalidRequestError.of("every", f"must be more than 0 seconds, got {every!r}")
+        home = self._watcher.home
         if self._done:
-            asyncio.get_running_loop().call_soon(fn, self)
+            latest = Change()
+            latest.follow(Change(error=self._error))
+            return Updates(self._generation, latest, home)
+        home.enter(self._subject())
+        if self._latest is None:
+            self._latest = Change()
+        updates = Updates(self._generation, self._latest, home, every=every)
+        if every is not None:
+            self._watcher.look_often(self, updates)
+        return updates
+
+    def add_done_callback(
+        self, fn: Callable[[VideoTask], object], *, context: Context | None = None
+    ) -> None:
+        """Call `fn(task)` from the event loop once the task is done, or soon if it already is.
+
+        The function may be async. It runs in `context`, by default a copy of the current context.
+        Exceptions in it are logged. `LumaClient.aclose()` waits until it has ended.
+        """
+        context = copy_context() if context is None else context
+        if self._done:
+            running_loop().call_soon(self._watcher.callbacks.call, fn, self, context=context)
         else:
-            self._callbacks += (fn,)
+            self._watcher.home.enter(self._subject())
+            self._callbacks += ((fn, context),)
+
+    def remove_done_callback(self, fn: Callable[[VideoTask], object]) -> int:
+        """Remove all callbacks that are equal to `fn`, and return their number."""
+        left = tuple(each for each in self._callbacks if each[0] != fn)
+        removed = len(self._callbacks) - len(left)
+        self._callbacks = left
+        return removed
+
+    def add_update_callback(self, fn: UpdateCallback, *, context: Context | None = None) -> None:
+        """Call `fn(task)` soon, at every change of state or progress, and when the task is done.
+
+        The function may be async. Its calls are in order, one at a time: while it runs, changes are
+        merged into one further call. The last call comes when the task is done, with any result.
+        The function runs in `context`, by default a copy of the current context. Exceptions in it
+        are logged. `LumaClient.aclose()` waits until it has ended.
+        """
+        context = copy_context() if context is None else context
+        loop = running_loop() if self._done else self._watcher.home.enter(self._subject())
+        calls = SerialCalls(fn, self._watcher.callbacks)
+        loop.call_soon(calls.call, self, context=context)
+        if not self._done:
+            self._listeners += ((calls, context),)
+
+    def result(self) -> Generation:
+        """Return the finished generation, or raise the error that awaiting the task raises.
+
+        Raises:
+            InvalidStateError: asyncio's error for a task that is not done.
+
+        """
+        error = self.exception()
+        if error is None:
+            return self._generation
+        try:
+            raise error.with_traceback(None)
+        finally:
+            del error  # otherwise its traceback would refer to it: a reference cycle
+
+    def exception(self) -> LumaError | None:
+        """Return the error that awaiting the task raises; `None` if the job is completed.
+
+        Raises:
+            InvalidStateError: asyncio's error for a task that is not done.
+
+        """
+        if not self._done:
+            raise asyncio.InvalidStateError(
+                f"Job {self.id} is still {self.state}: await its task, or test done() first."
+            )
+        return self.error
+
+    def cancelled(self) -> bool:
+        """Return `False`: servers have no call to cancel a job, so a task is never cancelled."""
+        return False
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop of the client that the task belongs to."""
+        return self._watcher.home.loop or running_loop()
 
     def forget(self) -> None:
         """Stop watching the job, and raise `TaskForgottenError` where the task is awaited.
@@ -189,13 +329,14 @@ class VideoTask:
             self._generation.progress,
         )
         self._generation = generation
-        if moved:
-            for updates in self._updates:
-                updates.add(generation)
+        if moved and self._latest is not None:
+            self._latest = self._latest.follow(Change(generation))
         if generation.state.terminal:
             self._end()
-        else:
-            pack(generation)
+            return
+        pack(generation)
+        if moved and self._listeners:
+            self._call_listeners()
 
     def abandon(self, error: LumaError) -> None:
         """Stop watching, and raise `error` where the task is awaited. Called by the poller only."""
@@ -203,10 +344,8 @@ class VideoTask:
             self._error = error
             self._end()
 
-    async def _until_done(self) -> None:
-        if self._done:
-            return
-        waiter = asyncio.get_running_loop().create_future()
+    async def _until_done(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiter = loop.create_future()
         self._waiters += (waiter,)
         try:
             await waiter
@@ -215,40 +354,29 @@ class VideoTask:
 
     def _end(self) -> None:
         self._done = True
-        self._on_end(self)
-        for updates in self._updates:
-            updates.end()
+        self._watcher.ended(self)
+        if self._latest is not None:
+            self._latest.follow(Change(error=self._error))
+            self._latest = None
         for waiter in self._waiters:
             if not waiter.done():  # a cancelled waiter stays in the list until its task has run
                 waiter.set_result(None)
+        if self._listeners:
+            self._call_listeners()
+            self._listeners = ()
         callbacks, self._callbacks = self._callbacks, ()
         if callbacks:
-            loop = asyncio.get_running_loop()
-            for callback in callbacks:
-                loop.call_soon(callback, self)
+            loop, call = asyncio.get_running_loop(), self._watcher.callbacks.call
+            for fn, context in callbacks:
+                loop.call_soon(call, fn, self, context=context)
 
+    def _subject(self) -> str:
+        return f"The task of job {self.id}"
 
-class _Updates:
-    """Queue of the statuses that one reader of `updates()` has not seen yet."""
-
-    def __init__(self, generation: Generation, *, ended: bool) -> None:
-        self._unseen = deque([generation])
-        self._ended = ended
-        self._changed = asyncio.Event()
-
-    def add(self, generation: Generation) -> None:
-        self._unseen.append(generation)
-        self._changed.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._changed.set()
-
-    async def next(self) -> Generation | None:
-        while not self._unseen and not self._ended:
-            self._changed.clear()
-            await self._changed.wait()
-        return self._unseen.popleft() if self._unseen else None
+    def _call_listeners(self) -> None:
+        loop = asyncio.get_running_loop()
+        for calls, context in self._listeners:
+            loop.call_soon(calls.call, self, context=context)
 
 
 def _is_behind(generation: Generation, known: Generation) -> bool:

@@ -25,8 +25,9 @@ LONGEST_ESTIMATE = 300.0
 """Maximum delay in seconds that a server's estimate can cause."""
 
 ESTIMATED_LOOKS = 3
-"""Number of looks at a job that use the server's estimate. The estimate replaces the first delay
-and can shorten the others. It is not used for longer, because some servers never change theirs."""
+"""Number of looks at a job that use the server's estimate, if the schedule adapts. The estimate
+replaces the first delay and can shorten the others. It is not used for longer, because some servers
+never change theirs. Any other schedule is kept as its user has chosen it."""
 
 EARLY_LOOK_FRACTION = 0.1
 """Maximum delay of a look while a submission waits for a job to end, as a fraction of the job's
@@ -114,8 +115,10 @@ class Timing:
                     delay = BROKEN_SCHEDULE_DELAY
                     self._complain(error)
                 delay *= 1.0 + JITTER * (2.0 * random.random() - 1.0)
-                if job.looks < ESTIMATED_LOOKS and (
-                    estimate := job.task.generation.estimate_wait_seconds
+                if (
+                    self._by_kind is not None
+                    and job.looks < ESTIMATED_LOOKS
+                    and (estimate := job.task.generation.estimate_wait_seconds)
                 ):
                     delay = _by_estimate(job, estimate, delay)
                 if early_delay is not None:
@@ -123,7 +126,7 @@ class Timing:
             # The order of the arguments matters: NaN becomes the shortest delay.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
             job.due = min(due, job.since + self._task_timeout)
-            agenda.add(job, job.due)
+            agenda.add(job, job.due if job.audience is None else _for_audience(job, now))
 
     @property
     def allows_early_looks(self) -> bool:
@@ -154,6 +157,21 @@ class Timing:
 def early_look_delay(job: WatchedJob, now: float, shortest: float) -> float:
     """Return the maximum delay in seconds while a submission waits for a job to end."""
     return max(shortest, EARLY_LOOK_FRACTION * (now - job.born))
+
+
+def _for_audience(job: WatchedJob, now: float) -> float:
+    """Return the time of the next look at a job with readers that want frequent looks.
+
+    `due` remains the time by the schedule, so that it does not count the looks in between.
+    """
+    audience = job.audience
+    assert audience is not None  # noqa: S101
+    interval = audience.interval()
+    if interval == math.inf:
+        job.audience = None
+        return job.due
+    audience.due = min(job.due, now + max(SHORTEST_DELAY, interval))
+    return audience.due
 
 
 def _by_estimate(job: WatchedJob, estimate: float, delay: float) -> float:

@@ -2,8 +2,46 @@
 
 from __future__ import annotations
 
+import math
+import weakref
+
 from luma_async.dialects import Mark
 from luma_async.tasks.task import VideoTask
+from luma_async.tasks.updates import Updates
+
+
+class Audience:
+    """Readers of a job's updates that want looks more often than the poll schedule has them.
+
+    Weak references, so that a reader that is dropped without being closed wants nothing any more.
+
+    Attributes:
+        due: time of the next look on the agenda: that of the poll schedule, or a sooner one.
+
+    """
+
+    __slots__ = ("_readers", "due")
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self._readers: tuple[weakref.ref[Updates], ...] = ()
+
+    def add(self, reader: Updates) -> None:
+        """Add a reader."""
+        self._readers = (*self._open_readers(), weakref.ref(reader))
+
+    def interval(self) -> float:
+        """Return the shortest delay that an open reader wants, or infinity if none is open."""
+        self._readers = self._open_readers()
+        wanted = (reader.every for each in self._readers if (reader := each()) is not None)
+        return min((every for every in wanted if every is not None), default=math.inf)
+
+    def _open_readers(self) -> tuple[weakref.ref[Updates], ...]:
+        return tuple(
+            each
+            for each in self._readers
+            if (reader := each()) is not None and reader.every is not None
+        )
 
 
 class WatchedJob:
@@ -19,7 +57,9 @@ class WatchedJob:
         born: time when the job was submitted.
         mark: the dialect's mark of the latest row. A later row with the same mark has no news and
             is not read. `None` to read the next row in any case.
-        due: time of the next look.
+        due: time of the next look by the poll schedule. It is also that on the agenda, unless there
+            is an audience.
+        audience: readers that want frequent looks, if there are any.
         looks: number of looks that were made because the job was due.
         without_video_since: time since which the server calls the job completed without naming
             its video, if it does.
@@ -27,6 +67,7 @@ class WatchedJob:
     """
 
     __slots__ = (
+        "audience",
         "born",
         "due",
         "id",
@@ -50,5 +91,6 @@ class WatchedJob:
         self.born = born
         self.mark: Mark | None = None
         self.due = 0.0
+        self.audience: Audience | None = None
         self.looks = 0
         self.without_video_since: float | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
+from luma_async.concurrency import another_loop_error, running_loop
 from luma_async.errors import ConfigurationError
 from luma_async.transport.connection_reuse import (
     MAX_IDLE,
@@ -76,16 +77,13 @@ class Sessions:
                 send a login from `.netrc` instead of the API key.
 
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is None:
             self._check_netrc()
             self._loop = loop
             self.now = loop.time  # get_running_loop() costs a system call
         if self._loop is not loop:
-            raise ConfigurationError(
-                "This client belongs to another event loop. "
-                "Make one LumaClient for each asyncio.run()."
-            )
+            raise another_loop_error(self._loop, "This client")
         if self.given is not None:
             if self.given.closed:
                 raise ConfigurationError("The aiohttp session given to this client is closed.")

@@ -46,6 +46,27 @@ def test_those_due_at_the_same_time_come_in_the_order_they_were_added() -> None:
     assert agenda_of([5.0] * 10).take(5.0, 10) == list(range(10))
 
 
+@given(DUES, st.data())
+def test_an_item_can_be_removed(dues: list[float], data: st.DataObject) -> None:
+    """All other items come up as before, also if the slot of the item is open or empty then."""
+    agenda = agenda_of(dues)
+    taken = agenda.take(data.draw(st.floats(0, 100)), data.draw(st.integers(1, 10)))
+    before = set(taken)
+    gone = set(data.draw(st.lists(st.integers(0, 49))))
+
+    for number in gone:
+        is_there = number < len(dues) and number not in before
+        due = dues[number] if number < len(dues) else 1.0
+        assert agenda.remove(number, due) is is_there
+        assert not agenda.remove(number, due)
+    while (due_next := agenda.next_due()) is not None:
+        taken += agenda.take(due_next, 3)
+
+    assert sorted(taken) == [
+        number for number in range(len(dues)) if number in before or number not in gone
+    ]
+
+
 def test_an_agenda_can_be_cleared() -> None:
     """An agenda that was cleared is empty."""
     agenda = agenda_of([1.0, 2.0])

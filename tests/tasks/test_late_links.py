@@ -31,6 +31,7 @@ from luma_async.tasks.watched_job import WatchedJob
 from luma_async.transport import Transport
 from tests.clients import HOUR, KEY, connect, looks_after, until
 from tests.loops import skip
+from tests.watchers import Witness
 
 LOOKS = ["get", "tasks"]
 
@@ -201,7 +202,7 @@ class AnyLooksAtAnyTime(RuleBasedStateMachine):
         self.manager = TaskManager(
             looks, FixedSchedule(), max_looks=1, task_timeout=1e6, link_timeout=120.0
         )
-        self.task = VideoTask(Generation(id="job-1", state=State.PENDING), lambda _: None)
+        self.task = VideoTask(Generation(id="job-1", state=State.PENDING), Witness())
         self.job = WatchedJob(self.task, 0.0, born=0.0, kind="", submitted_here=True)
         self.now = 0.0
         self.without_link_since: float | None = None

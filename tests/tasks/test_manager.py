@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from luma_async import (
+    AdaptiveSchedule,
     ClientClosedError,
     FixedSchedule,
     GatewayDialect,
@@ -336,10 +337,11 @@ async def test_a_job_submitted_elsewhere_is_as_old_as_the_server_says() -> None:
 
 
 async def test_a_servers_estimate_moves_the_first_look() -> None:
-    """An estimate of the server replaces the first delay of the schedule."""
+    """An estimate of the server replaces the first delay of a schedule that adapts."""
     variant = Variant(estimates=True)
+    schedule = AdaptiveSchedule(shortest=HOUR, longest=HOUR)
     async with Simulator(durations=Fixed(0.5), variant=variant) as sim:
-        async with connect(sim, schedule=FixedSchedule(HOUR)) as luma:
+        async with connect(sim, schedule=schedule) as luma:
             await asyncio.wait_for(await luma.generate("a cat"), 60)
 
             assert sim.ledger.requests["get"] <= 3

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from luma_async import (
     ClientClosedError,
@@ -19,6 +21,7 @@ from luma_async import (
     TaskTimeoutError,
     VideoTask,
 )
+from tests.watchers import Witness
 
 RANK = {State.PENDING: 0, State.PROCESSING: 1, State.COMPLETED: 2, State.FAILED: 2}
 
@@ -28,21 +31,52 @@ def look(state: State, progress: float | None = None) -> Generation:
 
 
 def pending() -> VideoTask:
-    return VideoTask(look(State.PENDING), lambda _: None)
+    return VideoTask(look(State.PENDING), Witness())
+
+
+class Reader:
+    """Reader of updates, with the statuses that it must see and those that it has seen."""
+
+    def __init__(self, task: VideoTask) -> None:
+        self.updates = task.updates()
+        self.due = [task.generation]
+        self.seen: list[Generation] = []
+
+    async def read(self) -> None:
+        self.seen.append(await anext(self.updates))
 
 
 class AnyLooksInAnyOrder(RuleBasedStateMachine):
-    """Looks come late, twice and out of order, and the task only moves forward."""
+    """Looks come late, twice and out of order, and the task only moves forward.
+
+    Readers of updates see all of it, even if their waits time out or are cancelled at any moment.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.loop = asyncio.new_event_loop()
         self.task = pending()
         self.history = [self.task.generation]
+        self.readers: list[Reader] = []
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        self.loop.run_until_complete(work)
+
+    def observe(self, state: State, progress: float | None) -> None:
+        before = self.task.generation
+        self.task.observe(look(state, progress))
+        now = self.task.generation
+        self.history.append(now)
+        if (now.state, now.progress) != (before.state, before.progress):
+            for reader in self.readers:
+                reader.due.append(now)
 
     @rule(state=st.sampled_from(State), progress=st.none() | st.floats(0, 1))
     def a_look_arrives(self, state: State, progress: float | None) -> None:
-        self.task.observe(look(state, progress))
-        self.history.append(self.task.generation)
+        async def look_once() -> None:
+            self.observe(state, progress)
+
+        self.run(look_once())
 
     @rule()
     def the_client_is_closed(self) -> None:
@@ -52,6 +86,50 @@ class AnyLooksInAnyOrder(RuleBasedStateMachine):
         assert self.task.done()
         if was_done:
             assert type(self.task.error) is type(error)
+
+    @precondition(lambda self: len(self.readers) < 3)
+    @rule()
+    def a_reader_begins(self) -> None:
+        async def begin() -> None:
+            self.readers.append(Reader(self.task))
+
+        self.run(begin())
+
+    @precondition(lambda self: self.readers)
+    @rule(
+        which=st.integers(0, 2),
+        turns=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+        state=st.sampled_from(State),
+        progress=st.none() | st.floats(0, 1),
+    )
+    def a_wait_is_cancelled_as_a_look_arrives(
+        self, which: int, turns: tuple[int, int], state: State, progress: float | None
+    ) -> None:
+        reader = self.readers[which % len(self.readers)]
+
+        async def interrupt() -> None:
+            wait = asyncio.create_task(reader.read())
+            for _ in range(turns[0]):
+                await asyncio.sleep(0)
+            self.observe(state, progress)
+            for _ in range(turns[1]):
+                await asyncio.sleep(0)
+            wait.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration, ClientClosedError):
+                await wait
+
+        self.run(interrupt())
+
+    @precondition(lambda self: self.readers)
+    @rule(which=st.integers(0, 2), timeout=st.sampled_from([0.0, 1e-6, 1e-3]))
+    def a_wait_times_out(self, which: int, timeout: float) -> None:
+        reader = self.readers[which % len(self.readers)]
+
+        async def wait() -> None:
+            with suppress(TimeoutError, StopAsyncIteration, ClientClosedError):
+                await asyncio.wait_for(reader.read(), timeout)
+
+        self.run(wait())
 
     @invariant()
     def it_never_moves_back(self) -> None:
@@ -73,6 +151,25 @@ class AnyLooksInAnyOrder(RuleBasedStateMachine):
     @invariant()
     def done_means_terminal_or_given_up(self) -> None:
         assert self.task.done() == (self.task.state.terminal or self.task.error is not None)
+
+    @invariant()
+    def each_reader_sees_all_changes_in_order(self) -> None:
+        for reader in self.readers:
+            assert reader.seen == reader.due[: len(reader.seen)]
+
+    def teardown(self) -> None:
+        """End the job, and let all readers read the rest."""
+
+        async def read_the_rest() -> None:
+            self.observe(State.COMPLETED, None)
+            for reader in self.readers:
+                with suppress(ClientClosedError):
+                    async for generation in reader.updates:
+                        reader.seen.append(generation)
+
+        self.run(read_the_rest())
+        self.loop.close()
+        assert all(reader.seen == reader.due for reader in self.readers)
 
 
 TestAnyLooksInAnyOrder = AnyLooksInAnyOrder.TestCase
@@ -204,8 +301,8 @@ async def test_updates_end_with_the_error_that_ended_the_watch() -> None:
 
 async def test_forgetting_ends_the_wait() -> None:
     """Awaiting raises `TaskForgottenError`, and the manager is notified."""
-    told: list[VideoTask] = []
-    task = VideoTask(look(State.PENDING), told.append)
+    witness = Witness()
+    task = VideoTask(look(State.PENDING), witness)
     wait = asyncio.create_task(task.wait())
     await asyncio.sleep(0)
 
@@ -214,7 +311,7 @@ async def test_forgetting_ends_the_wait() -> None:
 
     with pytest.raises(TaskForgottenError, match=r"watch\(id\)"):
         await wait
-    assert told == [task]
+    assert witness.done == [task]
 
 
 async def test_forgetting_what_is_done_changes_nothing() -> None:

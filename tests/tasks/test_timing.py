@@ -7,10 +7,18 @@ import math
 
 import pytest
 
-from luma_async import FixedSchedule, Generation, PollSchedule, State, VideoTask
+from luma_async import (
+    ExponentialSchedule,
+    FixedSchedule,
+    Generation,
+    PollSchedule,
+    State,
+    VideoTask,
+)
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.timing import JITTER, LONGEST_ESTIMATE, LinkSchedule, Timing
 from luma_async.tasks.watched_job import WatchedJob
+from tests.watchers import Witness
 
 NOW = 1000.0
 
@@ -18,7 +26,7 @@ NOW = 1000.0
 def watch(estimate: float | None = None, looks: int = 0, since: float = NOW) -> WatchedJob:
     generation = Generation(id="job-1", state=State.PENDING, estimate_wait_seconds=estimate)
     watch = WatchedJob(
-        VideoTask(generation, lambda _: None), since, born=since, kind="", submitted_here=True
+        VideoTask(generation, Witness()), since, born=since, kind="", submitted_here=True
     )
     watch.looks = looks
     return watch
@@ -43,6 +51,19 @@ def test_delays_are_spread_a_little() -> None:
     assert max(delays) - min(delays) > 10.0 * JITTER
 
 
+class _Adapting:
+    """Poll schedule that treats kinds of request differently, and returns 10 s for each."""
+
+    def next_delay(self, age: float, looks: int) -> float:
+        return 10.0
+
+    def observe(self, duration: float) -> None:
+        """Do nothing."""
+
+    def for_jobs(self, kind: str, sharing: int) -> PollSchedule:
+        return self
+
+
 @pytest.mark.parametrize(
     ("estimate", "looks", "low", "high"),
     [
@@ -60,7 +81,28 @@ def test_an_estimate_of_the_servers_moves_the_first_looks(
     estimate: float | None, looks: int, low: float, high: float
 ) -> None:
     """An estimate replaces the first delay and shortens the next two; later ones are ignored."""
-    assert low <= delay(watch(estimate, looks)) <= high
+    assert low <= delay(watch(estimate, looks), _Adapting()) <= high
+
+
+class _OfAUser:
+    """Poll schedule of a user."""
+
+    def next_delay(self, age: float, looks: int) -> float:
+        return 10.0
+
+    def observe(self, duration: float) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("estimate", [0.5, 37.0, 1e6])
+@pytest.mark.parametrize(
+    "schedule", [FixedSchedule(10.0), ExponentialSchedule(10.0, 1.0, 10.0), _OfAUser()]
+)
+def test_an_estimate_moves_no_look_of_a_schedule_that_does_not_adapt(
+    schedule: PollSchedule, estimate: float
+) -> None:
+    """A user who chose a delay gets it, give or take the jitter."""
+    assert 9.5 <= delay(watch(estimate), schedule) <= 10.5
 
 
 def test_no_job_is_due_after_its_timeout() -> None:

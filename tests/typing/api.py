@@ -25,6 +25,7 @@ from luma_async import (
     PollSchedule,
     SQLJournal,
     State,
+    Updates,
     VideoTask,
     image_from,
 )
@@ -43,7 +44,7 @@ async def check() -> None:
     assert_type(await task, Generation)
     assert_type(await task.wait(timeout=5), Generation)
     assert_type(task.error, LumaError | None)
-    assert_type(task.updates(), AsyncGenerator[Generation, None])
+    assert_type(task.updates(every=2), Updates)
     async for generation in task.updates():
         assert_type(generation.video, Asset | None)
         assert_type(generation.progress, float | None)
