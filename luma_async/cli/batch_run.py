@@ -81,7 +81,9 @@ async def run_batch(
 
         terminal.on_first_interrupt = stop_submitting
         try:
-            with terminal.meter(batch.progress, max_tasks=options.max_tasks):
+            with terminal.meter(
+                batch.progress, max_tasks=options.max_tasks, running=lambda: luma.tasks
+            ):
                 async with aclosing(batch.run()) as results:
                     async for result in results:
                         _print_result(terminal, result)

@@ -51,12 +51,13 @@ class Follower:
         `on_change` is called for each new state. Errors are in the report.
         """
         self._offer_commands(task.id)
+        line.task = task
         file = None
         error: LumaError | None = None
         try:
             state = None
             async for generation in task.updates():
-                self._board.set_state(line, generation.state, generation.progress)
+                self._board.set_state(line, generation.state)
                 if generation.state is not state:
                     state = generation.state
                     on_change(generation)

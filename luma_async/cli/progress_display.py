@@ -21,9 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from luma_async.cli.text import clean, format_duration, format_megabytes
+from luma_async.generation import State
 
 if TYPE_CHECKING:
     from luma_async.batch import Progress
+    from luma_async.tasks import VideoTask
 
 _STYLES = {"saved": "green", "completed": "green", "processing": "cyan"}
 _IDLE_STATES = frozenset({"saved", "completed", "failed", "not saved", "stopped", "waiting"})
@@ -41,7 +43,7 @@ class BoardLine:
     state: str = "waiting"
     began: float | None = None
     ended: float | None = None
-    progress: float | None = None
+    task: VideoTask | None = None
     received: int | None = None
     size: int | None = None
     spinner: Spinner = field(default_factory=lambda: Spinner("dots"))
@@ -64,13 +66,17 @@ class BoardLine:
 
     @property
     def progress_text(self) -> str:
-        """Megabytes downloaded, or else the progress that the server reports, or else nothing."""
+        """Megabytes downloaded, or else the reported place in the queue or progress, if any."""
         if self.received is not None:
             done = format_megabytes(self.received)
             return f"{done} of {format_megabytes(self.size)}" if self.size else done
-        if self.progress is not None and self.is_active:
-            return f"{self.progress:.0%}"
-        return ""
+        if self.task is None or not self.is_active:
+            return ""
+        # Read when it is drawn, because a change of the place in the queue is not an update.
+        generation = self.task.generation
+        if generation.state is State.PENDING and generation.queue_state:
+            return clean(generation.queue_state)
+        return "" if generation.progress is None else f"{generation.progress:.0%}"
 
 
 class Board:
@@ -92,9 +98,8 @@ class Board:
         self._lines.append(line)
         return line
 
-    def set_state(self, line: BoardLine, state: str, progress: float | None = None) -> None:
-        """Change the state of a job, and its progress from 0 to 1."""
-        line.progress = progress
+    def set_state(self, line: BoardLine, state: str) -> None:
+        """Change the state of a job."""
         if line.state == state:
             return
         line.state = state
@@ -156,25 +161,37 @@ def _mark(line: BoardLine) -> Text | Spinner:
 class BatchMeter:
     """Progress bar and counts of a batch, shown by the meter's `display`."""
 
-    def __init__(self, console: Console, progress: Progress, *, max_tasks: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        progress: Progress,
+        *,
+        max_tasks: int,
+        running: Callable[[], Sequence[VideoTask]],
+    ) -> None:
         self.display = Display(console, self._render, per_second=5)
         self._progress = progress
+        self._running = running
         self._max_tasks = max_tasks
         self._began = time.monotonic()
 
     def _render(self) -> list[Table | Text]:
         progress = self._progress
         ended = progress.total - progress.left
+        reported = [task.generation.progress for task in self._running()]
+        known = [each for each in reported if each is not None]
         bar = Table.grid(padding=(0, 2, 0, 0), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(justify="right", no_wrap=True)
         bar.add_row(
-            ProgressBar(total=max(progress.total, 1), completed=ended),
+            ProgressBar(total=max(progress.total, 1), completed=ended + sum(known)),
             Text(f"{ended:,} of {progress.total:,}"),
         )
-        return [bar, Text(self._counts(), no_wrap=True, overflow="ellipsis")]
+        mean = sum(known) / len(known) if known else None
+        return [bar, Text(self._counts(mean), no_wrap=True, overflow="ellipsis")]
 
-    def _counts(self) -> str:
+    def _counts(self, mean: float | None) -> str:
+        """Return the counts of rows, with the mean progress of the running ones."""
         progress = self._progress
         counts = {
             "submitted": progress.submitted,
@@ -183,7 +200,14 @@ class BatchMeter:
             "failed": progress.failed,
             "downloaded": progress.downloaded,
         }
-        parts = [f"{count:,} {name}" for name, count in counts.items() if count or name != "failed"]
+        names = {name: name for name in counts}
+        if mean is not None:
+            names["running"] += f" at {mean:.0%}"
+        parts = [
+            f"{count:,} {names[name]}"
+            for name, count in counts.items()
+            if count or name != "failed"
+        ]
         if progress.before:
             parts.append(f"{progress.before:,} before")
         parts.append(format_duration(time.monotonic() - self._began))

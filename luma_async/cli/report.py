@@ -7,6 +7,7 @@ key             the job key, from the journal
 state           pending, processing, completed or failed
 prompt          the job's prompt
 progress        from 0 to 1, if the server reports it
+queue_state     the place in the queue, if the server reports it
 created_at      time of submission (ISO 8601)
 failure_reason  the server's reason, if the job failed
 video           link to the video, with a watermark if the server adds one
@@ -52,6 +53,7 @@ class Report:
             "state": last.state.value if last else None,
             "prompt": last.prompt if last else None,
             "progress": last.progress if last else None,
+            "queue_state": last.queue_state if last else None,
             "created_at": created.isoformat() if created else None,
             "failure_reason": last.failure_reason if last else None,
             **self.links,
@@ -115,6 +117,7 @@ class Report:
         rows = {"prompt": last.prompt if last else None}
         if last is not None and not last.state.terminal and last.progress is not None:
             rows["progress"] = f"{last.progress:.0%}"
+            rows["queue"] = last.queue_state
         rows["reason"] = last.failure_reason if last else None
         rows |= self.links
         return [

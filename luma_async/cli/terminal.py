@@ -23,6 +23,7 @@ from luma_async.errors import LumaError, ManifestError
 
 if TYPE_CHECKING:
     from luma_async.batch import Progress
+    from luma_async.tasks import VideoTask
 
 _MAX_COMMANDS = 3
 """Maximum number of commands for single jobs to print after an interruption."""
@@ -74,9 +75,12 @@ class Terminal:
             yield board
 
     @contextmanager
-    def meter(self, progress: Progress, *, max_tasks: int) -> Iterator[None]:
-        """Show the progress of a batch in a context."""
-        with self._showing(BatchMeter(self._console, progress, max_tasks=max_tasks).display):
+    def meter(
+        self, progress: Progress, *, max_tasks: int, running: Callable[[], Sequence[VideoTask]]
+    ) -> Iterator[None]:
+        """Show the progress of a batch in a context; `running` returns the tasks of its jobs."""
+        meter = BatchMeter(self._console, progress, max_tasks=max_tasks, running=running)
+        with self._showing(meter.display):
             yield
 
     @property

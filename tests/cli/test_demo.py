@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -69,6 +70,7 @@ def test_the_demo_makes_seven_videos_that_play(tmp_path: Path) -> None:
 
     assert code == 0
     assert shown.count(" of 7") > 5
+    assert re.search(r"\d running at \d+%", shown)
     for count in ("submitted", "running", "done", "downloaded"):
         assert count in shown
     assert piped.splitlines()[-1].endswith(f"{folder}/gallery.html")

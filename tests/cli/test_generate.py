@@ -78,7 +78,8 @@ def test_a_script_gets_one_object(sim: Simulator, tmp_path: Path) -> None:
     (job,) = shell.lines("generate", "a cat", "--output", "cat.mp4", "--key", "cat")
 
     assert set(job) == {
-        *("id", "key", "state", "prompt", "progress", "created_at", "failure_reason"),
+        *("id", "key", "state", "prompt", "progress", "queue_state", "created_at"),
+        "failure_reason",
         *("video", "download_url", "video_raw", "thumbnail", "last_frame"),
         *("file", "error", "error_type"),
     }

@@ -13,7 +13,7 @@ import pytest
 
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
-from tests.cli.commands import COMMAND, HELD_LOOKS, KEY, Shell
+from tests.cli.commands import COMMAND, HELD_LOOKS, KEY, Shell, submitted
 
 HELD_FILES = Fault.slow(math.inf, on=("media",))
 HOSTILE = "\x1b]0;pwned\x07[bold red]a cat[/] \x1b[2Jdances\r\n"
@@ -45,10 +45,27 @@ def test_progress_moves_on_a_terminal(sim: Simulator, tmp_path: Path) -> None:
 
     assert code == 0
     assert not awaited
-    for word in ("submitting", "downloading", "saved", " MB"):
+    for word in ("submitting", "position 1", "downloading", "saved", " MB"):
         assert word in shown
     assert shown.rstrip().splitlines()[-1].endswith(f"videos/{sim.ledger.jobs[0].id}.mp4")
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_running_job_shows_its_progress(sim: Simulator, tmp_path: Path) -> None:
+    """As the server reports it, beside the time that the job has taken."""
+    (id,) = submitted(sim, "a cat")
+    half = {"id": id, "state": "processing", "progress": "44%", "estimate_wait_seconds": 0.1}
+    sim.faults.add(Fault.answer(json.dumps(half).encode(), on=["get"], times=1), HELD_LOOKS)
+
+    def go_on(shown: str) -> None:
+        if re.search(r"processing.* 44%", shown):
+            sim.faults.clear()
+
+    code, shown, _ = Shell.at(sim, tmp_path).on_a_terminal("watch", id, watch=go_on)
+
+    assert code == 0
+    assert "44%" in shown
+    assert f"{id}  completed  http" in shown
 
 
 def test_results_go_to_a_pipe_while_the_terminal_shows_progress(
