@@ -28,7 +28,7 @@ with needing("pytest", user="luma_async.testing", extra=None):
 
 @contextmanager
 def running_simulator(**settings: Any) -> Iterator[Simulator]:
-    """Run a `Simulator` in a thread of its own, for code that runs its own event loop.
+    """Run a `Simulator` in a thread of its own, for code that runs its own event loop, or trio.
 
     The jobs report their remaining time, so that a client does not have to learn their durations.
     """

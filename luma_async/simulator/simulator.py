@@ -13,6 +13,7 @@ from typing import Self
 
 from aiohttp import web
 
+from luma_async.errors import ConfigurationError
 from luma_async.simulator.answers import Answers, SignedLinks
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
@@ -160,8 +161,16 @@ class Simulator:
 
         Raises:
             OSError: the port is already in use.
+            ConfigurationError: trio is running, or no event loop.
 
         """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "The simulator runs on asyncio, and no event loop of asyncio is running here: use "
+                "luma_async.testing.running_simulator(), which runs it in a thread."
+            ) from None
         self._closing = False
         await self._media.open()
         app = web.Application(client_max_size=64 * 2**20, middlewares=[self._middleware])
