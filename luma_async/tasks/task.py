@@ -305,7 +305,8 @@ class VideoTask:
     def forget(self) -> None:
         """Stop watching the job, and raise `TaskForgottenError` where the task is awaited.
 
-        The job itself continues, because servers have no call to cancel it.
+        The job itself continues, because servers have no call to cancel it. With a journal,
+        `LumaClient.resume()` leaves the job from now on, unless it is asked for forgotten ones.
         """
         if not self._done:
             self.abandon(
