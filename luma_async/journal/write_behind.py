@@ -155,6 +155,7 @@ class _Marks:
         self._journal = journal
         self._server = server
         self._given: set[str] = set()
+        self._one_writer = asyncio.Lock()
 
     async def write(self) -> None:
         """Write all marks.
@@ -163,10 +164,12 @@ class _Marks:
             JournalError: they are not written yet; the journal repeats the write.
 
         """
-        for forgotten in (True, False):
-            ids = [id for id, mark in self.queued.items() if mark is forgotten]
-            for start in range(0, len(ids), LARGEST_GROUP):
-                await self._write_group(ids[start : start + LARGEST_GROUP], forgotten=forgotten)
+        async with self._one_writer:  # of many readers, the first writes for all of them
+            for forgotten in (True, False):
+                ids = [id for id, mark in self.queued.items() if mark is forgotten]
+                for start in range(0, len(ids), LARGEST_GROUP):
+                    group = ids[start : start + LARGEST_GROUP]
+                    await self._write_group(group, forgotten=forgotten)
 
     async def _write_group(self, ids: list[str], *, forgotten: bool) -> None:
         self._given.update(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -176,15 +177,29 @@ class _Failing:
         self._journal = journal
         self._error = error
         self._times = times
+        self.calls: list[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
     async def mark_forgotten(self, server: str, ids: Sequence[str], *, forgotten: bool) -> None:
+        self.calls.append([*ids])
         self._times -= 1
         if self._times >= 0:
             raise self._error
         await self._journal.mark_forgotten(server, ids, forgotten=forgotten)
+
+
+async def test_a_mark_is_written_once_for_all_who_read(place: str) -> None:
+    """Calls with job keys must see it, and each of them would write it."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, SQLJournal(place) as journal:
+        counting = _Failing(journal, OSError("no"), times=0)
+        async with connect(sim, journal=counting) as luma:
+            tasks = [await luma.generate("a cat", key=f"cat-{n}") for n in range(10)]
+            tasks[0].forget()
+            await asyncio.gather(*(luma.generate("a cat", key=f"cat-{n}") for n in range(10)))
+
+    assert counting.calls == [[tasks[0].id]] * 2  # forgotten, and not any more
 
 
 async def test_a_mark_is_written_again_after_an_unexpected_error(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     literal_column,
+    null,
     or_,
     select,
     update,
@@ -58,7 +59,7 @@ ACCEPT: Update = (
     .values(
         state=EntryState.RUNNING.value,
         task_id=bindparam("new_id"),
-        reason=None,
+        reason=null(),
         updated_at=bindparam("now"),
     )
 )
@@ -80,7 +81,7 @@ meanwhile."""
 HOLD: Update = (
     update(jobs)
     .where(IS_CLAIM, IS_OPEN)
-    .values(state=EntryState.SUBMITTING.value, reason=None, updated_at=bindparam("now"))
+    .values(state=EntryState.SUBMITTING.value, reason=null(), updated_at=bindparam("now"))
 )
 """Statement that confirms a claim. An entry that became uncertain because its owner was silent is
 submitting again."""
@@ -101,7 +102,7 @@ FINISH: Update = (
         state=bindparam("new_state"),
         generation=bindparam("new_generation"),
         reason=bindparam("new_reason"),
-        forgotten=None,
+        forgotten=null(),
         updated_at=bindparam("now"),
     )
 )
