@@ -212,7 +212,8 @@ class Run:
             at_work = [*workers, *self._waiting]
             for task in at_work:
                 task.cancel()
-            await asyncio.gather(*at_work, return_exceptions=True)
+            if at_work:
+                await asyncio.gather(*at_work, return_exceptions=True)
             await self._requests.aclose()
 
     def stop(self) -> None:

@@ -228,6 +228,71 @@ async def test_an_error_of_the_progress_callback_is_raised_unchanged(tmp_path: P
     assert calls == 1
 
 
+async def test_a_progress_function_may_be_async(tmp_path: Path) -> None:
+    """It is awaited one call at a time, merges what it is too slow for, and gets the last report.
+
+    The transfer goes on while it runs, also while it is the first report.
+    """
+    reported: list[tuple[int, int | None]] = []
+    running = 0
+    target = tmp_path / "cat.mp4"
+
+    async def until_all_is_there(done: int, total: int | None) -> None:
+        nonlocal running
+        running += 1
+        assert running == 1
+        reported.append((done, total))
+        part = tmp_path / "cat.mp4.part"
+        await until(lambda: part.stat().st_size == total)
+        running -= 1
+
+    async with small(video_bytes=3 * MEGABYTE) as sim, connect(sim) as luma:
+        await luma.download(await a_video(luma), target, progress=until_all_is_there)
+
+    size = target.stat().st_size
+    assert [reported[0][0], reported[-1]] == [0, (size, size)]
+    assert len(reported) == 2
+
+
+async def test_an_error_of_an_async_progress_function_ends_the_download(tmp_path: Path) -> None:
+    """It is raised as it is, also from the last call, and the part file stays."""
+
+    async def fail(done: int, total: int | None) -> None:
+        await asyncio.sleep(0)
+        if done == total:
+            raise RuntimeError("no such message")
+
+    async with small(video_bytes=MEGABYTE) as sim, connect(sim) as luma:
+        with pytest.raises(RuntimeError, match="no such message"):
+            await luma.download(await a_video(luma), tmp_path / "cat.mp4", progress=fail)
+
+    assert [path.name for path in tmp_path.glob("*.part")] == ["cat.mp4.part"]
+    assert not (tmp_path / "cat.mp4").exists()
+
+
+async def test_a_progress_function_that_hangs_ends_with_its_download(tmp_path: Path) -> None:
+    """Closing the client cancels both, and no asyncio task is left."""
+    begun = asyncio.Event()
+    ended: list[str] = []
+
+    async def hang(done: int, total: int | None) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(HOUR)
+        finally:
+            ended.append("cancelled")
+
+    async with small(video_bytes=MEGABYTE) as sim:
+        async with connect(sim) as luma:
+            task = await a_video(luma)
+            downloading = asyncio.create_task(luma.download(task, tmp_path, progress=hang))
+            await begun.wait()
+        with pytest.raises(ClientClosedError):
+            await downloading
+
+    assert ended == ["cancelled"]
+
+
 async def test_downloads_end_at_once_when_the_client_closes(tmp_path: Path) -> None:
     """At any moment the error is `ClientClosedError`, and submissions do not delay it."""
     ended: list[object] = []
