@@ -63,6 +63,7 @@ class AccountLimit:
         self._default_pause = DEFAULT_PAUSES[0]
         self._timer: asyncio.TimerHandle | None = None
         self._reason = ""
+        self._has_told = False  # that it is full
 
     @property
     def has_waiters(self) -> bool:
@@ -114,6 +115,7 @@ class AccountLimit:
             return
         if not self.has_waiters:
             self.is_full = False
+            self._tell_of_room()
             self._unused_ends = self._tries = 0
             self._try_at = math.inf
             return
@@ -153,16 +155,23 @@ class AccountLimit:
         return pause
 
     def _begin_to_wait(self) -> None:
-        left = self._try_at - _now()
-        at_most = "" if left == math.inf else f", for {max(left, 0.0):.0f} s at most"
-        logger.info(
-            "The account is full: submissions wait for a job of this client to end%s. (%s)",
-            at_most,
-            self._reason,
-        )
+        if not self._has_told:
+            self._has_told = True
+            left = self._try_at - _now()
+            at_most = "" if left == math.inf else f", for {max(left, 0.0):.0f} s at most"
+            logger.info(
+                "The account is full: submissions wait for a job of this client to end%s. (%s)",
+                at_most,
+                self._reason,
+            )
         self._set_timer()
         if self.on_wait is not None:
             self.on_wait()
+
+    def _tell_of_room(self) -> None:
+        if self._has_told:
+            self._has_told = False
+            logger.info("The account has room again: submissions no longer wait.")
 
     def _take(self) -> Turn | None:
         if self._unused_ends:
