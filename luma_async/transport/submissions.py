@@ -278,7 +278,8 @@ class SubmissionTransport:
         if sending.record is None:
             sending.times += 1
             delivering = self._transport.send(
-                sending.call, self._lane.limiter, sent, self._answer, sending
+                *(sending.call, self._lane.limiter, sent, self._answer, sending),
+                tries=sending.times,
             )
         else:
             delivering = self._send_on_record(sending, sending.record)
@@ -325,7 +326,9 @@ class SubmissionTransport:
         transport = self._transport
         try:
             result = await transport.send(
-                sending.call, self._lane.limiter, transport.sessions.now(), self._answer, sending
+                *(sending.call, self._lane.limiter, transport.sessions.now()),
+                *(self._answer, sending),
+                tries=sending.times,
             )
         except Failed as failed:
             if failed.is_uncertain:

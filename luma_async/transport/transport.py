@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ from luma_async.transport.lane import Lane
 from luma_async.transport.long_answer import MIN_LONG, run_in_steps
 from luma_async.transport.rate_limit_headers import REMAINING, exhausted_for
 from luma_async.transport.rate_limiter import RateLimiter
+from luma_async.transport.request_log import answered_and_logged, logs_requests
 from luma_async.transport.response_body import read_body, whole_body
 from luma_async.transport.retry_policy import Action, action_for, retry_delays
 from luma_async.transport.scrubbing import Scrubber
@@ -122,8 +124,8 @@ class Transport:
             except Failed as failed:
                 if not failed.may_repeat:
                     raise
-                first = [failed]
-            return await self._waits.run(self._persist(call, first), partial(_closed, call))
+                tries = _Tries(failed)
+            return await self._waits.run(self._persist(call, tries), partial(_closed, call))
         except Failed as failed:
             error = _closed(call) if self._waits.have_ended else failed.error
         except LumaError as other:
@@ -147,10 +149,13 @@ class Transport:
         sent: float,
         answer_to: Callable[[A], Awaitable[Answer]],
         argument: A,
+        *,
+        tries: int = 1,
     ) -> T:
         """Send a request with `answer_to(argument)`, and return the result that its answer holds.
 
-        `limiter` is the rate limiter of its kind, and `sent` the time at which it is sent.
+        `limiter` is the rate limiter of its kind, and `sent` the time at which it is sent. `tries`
+        is the number of times that the call has been sent, for the log.
 
         Raises:
             Failed: there was no usable answer.
@@ -158,7 +163,11 @@ class Transport:
         """
         limiter.started()
         try:
-            answer = await answer_to(argument)
+            if logs_requests():
+                answering = answer_to(argument)
+                answer = await answered_and_logged(answering, call, tries=tries, scrub=self.scrub)
+            else:
+                answer = await answer_to(argument)
             if KEEP_ALIVE in answer.headers:
                 self.sessions.reuse.update(answer.headers[KEEP_ALIVE])
             if REMAINING in answer.headers and answer.status != 429:
@@ -255,13 +264,18 @@ class Transport:
             call, error, text, host=self._host, timeout=timeout or self.timeout, has_left=has_left
         )
 
-    async def _try_again(self, call: Call[T], first: list[Failed]) -> T:
+    async def _try_again(self, call: Call[T], tries: _Tries) -> T:
         """Send a call again. The first time, only raise the failure of the first try."""
-        if not first:
-            return await self._try(call)
-        raise first.pop()
+        failed, tries.first = tries.first, None
+        if failed is None:
+            tries.number += 1
+            return await self._try(call, tries.number)
+        try:
+            raise failed
+        finally:
+            del failed
 
-    async def _try(self, call: Call[T]) -> T:
+    async def _try(self, call: Call[T], tries: int = 1) -> T:
         """Send a call once, as soon as its lane has a place."""
         lane = self._looks if call.looks else self._others
         if not lane.try_to_enter():
@@ -269,7 +283,9 @@ class Transport:
         try:
             if self._waits.have_ended:
                 raise _closed(call)
-            sending = self.send(call, lane.limiter, self.sessions.now(), self.request, call)
+            sending = self.send(
+                call, lane.limiter, self.sessions.now(), self.request, call, tries=tries
+            )
             if self.sessions.given is None:
                 return await sending  # closing the session ends it
             return await self._waits.run(sending, partial(_closed, call))
@@ -303,6 +319,14 @@ class Transport:
         raise unreadable(call, answer, why, self.scrub)
 
 
+@dataclass(slots=True)
+class _Tries:
+    """Tries of a call: the number of them, and the failure of the first until it was raised."""
+
+    first: Failed | None
+    number: int = 1
+
+
 def repeated(attempt: Attempt, *, max_tries: int) -> Attempt:
     """Return a function that repeats an attempt with the waits of the retry policy."""
     repeating: Attempt = backoff.on_exception(
@@ -328,6 +352,15 @@ def _apply_rate_limit(headers: Mapping[str, str], limiter: RateLimiter, sent: fl
 
 
 def _log_retry(details: Mapping[str, Any]) -> None:
-    failed = details["exception"]
+    """Log that a try failed and another one follows.
+
+    Looks are many, and the poller warns of those that fail, at most once a minute.
+    """
+    failed, (call, *_) = details["exception"], details["args"]
+    is_look = isinstance(call, Call) and call.looks
     certain = "" if failed.rule is None else f" Rejected for certain, by {failed.rule}."
-    logger.info("%s%s Trying again in %.1f s.", failed.error, certain, details["wait"])
+    logger.log(
+        logging.DEBUG if is_look else logging.INFO,
+        "%s%s Trying again in %.1f s.",
+        *(failed.error, certain, details["wait"]),
+    )
