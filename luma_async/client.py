@@ -99,6 +99,7 @@ class ClientSettings(TypedDict, total=False):
     trust_env: bool
     min_download_speed: float
     max_download_bytes: int | None
+    allow_local_files: bool
     allow_private_media: bool
 
 

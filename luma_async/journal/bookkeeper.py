@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,7 +33,10 @@ from luma_async.metadata import NO_METADATA
 from luma_async.requests import ExtendRequest, GenerateRequest
 from luma_async.schedules import PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
+from luma_async.tasks.job_log import counted
 from luma_async.tasks.submitter import Submission, Submitter, kind_of
+
+logger = logging.getLogger("luma_async")
 
 PAGE = 200
 """Number of jobs to resume before other tasks of the event loop have their turn."""
@@ -166,6 +170,7 @@ class Bookkeeper:
             tasks.append(self._watch(entry))
             if len(tasks) % PAGE == 0:
                 await asyncio.sleep(0)  # there may be thousands of jobs
+        logger.info("Resumed from the journal: %s.", counted(len(tasks)))
         return tasks
 
     async def uncertain_claims(self, key: str | None = None) -> AbstractSet[str]:

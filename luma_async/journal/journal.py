@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from luma_async.generation import Generation
 from luma_async.metadata import no_metadata
+from luma_async.tasks.job_log import GENERATED_KEY
 
 
 class Journal(Protocol):
@@ -182,7 +183,7 @@ class End:
 
 def made_up_key(claim: str) -> str:
     """Return the generated job key of a job that was submitted without one."""
-    return f"auto-{claim}"
+    return f"{GENERATED_KEY}{claim}"
 
 
 def forgetting(id: str, *, forgotten: bool) -> str:

@@ -15,6 +15,7 @@ from luma_async.errors import (
 from luma_async.generation import Generation, State
 from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.tasks.batch_answer import NewStatus
+from luma_async.tasks.job_log import counted, log_further_ids, shown_ids
 from luma_async.tasks.looks import News
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.watched_job import WatchedJob
@@ -99,10 +100,10 @@ class LookResults:
         error = _lasting(rejection, self._rejections.final_after)
         jobs = list(self._watched.values())
         logger.warning(
-            "%s %d jobs are no longer watched; LumaClient.watch(id) watches them again.",
-            error,
-            len(jobs),
+            "%s No longer watched: %s (%s). LumaClient.watch(id) watches a job again.",
+            *(error, counted(len(jobs)), shown_ids([job.id for job in jobs])),
         )
+        log_further_ids([job.id for job in jobs if job.task.key is None])
         for job in jobs:
             job.task.abandon(error)
         return math.inf
@@ -150,11 +151,12 @@ class LookResults:
         if error is None or isinstance(error, NotFoundError):
             if self._failing and error is None:
                 self._failing = False
-                logger.warning("The server answers again; %d jobs are watched.", len(self._watched))
+                watched = counted(len(self._watched))
+                logger.warning("The server answers again. Still watched: %s.", watched)
         elif not self.silent and now >= self._quiet_until:
             self._failing = True
             self._quiet_until = now + WARN_EVERY
-            logger.warning("%s %d jobs stay watched.", error, len(self._watched))
+            logger.warning("%s Still watched: %s.", error, counted(len(self._watched)))
 
 
 def as_running(generation: Generation) -> Generation:

@@ -50,6 +50,8 @@ class Looks:
         self, transport: Transport, dialect: Dialect, *, batch_size: int, concurrency: int
     ) -> None:
         self._transport = transport
+        self.scrub = transport.scrub
+        """Function that removes the API key from a text of the server."""
         self._dialect = dialect
         self._concurrency = concurrency
         self._marks: dict[Mark, Mark] = {}

@@ -20,6 +20,14 @@ from luma_async.generation import Generation, GenerationFailedError, State
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.job_log import (
+    counted,
+    log_closed,
+    log_end,
+    log_look,
+    log_submitted,
+    log_watched,
+)
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
@@ -166,10 +174,13 @@ class TaskManager:
             known.observe(generation)
             return known
         task = VideoTask(generation, self, key=key, metadata=metadata)
+        if submitted_here:
+            log_submitted(task, kind)
         if task.done():
             self.ended(task)
         elif self._closed:
             task.abandon(_closed(task))
+            log_closed([task])
         else:
             now = self.home.enter().time()
             born = now if submitted_here else now - self._age(generation)
@@ -177,6 +188,8 @@ class TaskManager:
             if lacks_video and not submitted_here:
                 job.without_video_since = now
             self._watched[task.id] = job
+            if not submitted_here:
+                log_watched(task)
             self._put_on_agenda([job], now, look_now=look_now)
             self._ensure_poller()
         return task
@@ -234,7 +247,8 @@ class TaskManager:
 
     def ended(self, task: VideoTask) -> None:
         """Stop watching a job, because its handle is done."""
-        self._watched.pop(task.id, None)
+        job = self._watched.pop(task.id, None)
+        log_end(task, None if job is None else job.known_birth, self._looks.scrub)
         self._results.missing.pop(task.id, None)
         if not self._watched:
             self._wake.set()  # so that the poller ends
@@ -289,6 +303,7 @@ class TaskManager:
         self._agenda.clear()
         for job in watched:
             job.task.abandon(_closed(job.task))
+        log_closed([job.task for job in watched])
 
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -338,8 +353,9 @@ class TaskManager:
             if news or (news is not None and self._results.is_failing):
                 again_in = self._results.process(batch, news, clock())
         except Exception:
-            logger.exception("A look at %d jobs failed; they stay watched.", len(batch))
+            logger.exception("A look failed. Still watched: %s.", counted(len(batch)))
         now = clock()
+        log_look(len(batch), None if news is None else news.values(), now - began)
         self._reschedule(batch, began, now, again_in)
         return now
 

@@ -24,6 +24,7 @@ from luma_async.errors import (
 from luma_async.generation import Generation
 from luma_async.metadata import frozen_metadata
 from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.tasks.job_log import log_submitting
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.run_many import VideoSource
 from luma_async.tasks.task import UpdateCallback, VideoTask
@@ -207,6 +208,7 @@ class Submitter:
 
         """
         await self._turns.take()
+        log_submitting("generate" if submission.source is None else "extend", request.prompt)
         if isinstance(request, GenerateRequest):
             call = self._dialect.generate(request)
         else:

@@ -94,3 +94,8 @@ class WatchedJob:
         self.audience: Audience | None = None
         self.looks = 0
         self.without_video_since: float | None = None
+
+    @property
+    def known_birth(self) -> float | None:
+        """Time when the job was submitted; `None` if the server has not said."""
+        return self.born if self.submitted_here or self.born < self.since else None

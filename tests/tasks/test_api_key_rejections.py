@@ -58,7 +58,7 @@ async def test_one_rejection_among_many_looks_ends_no_task(
             assert sim.ledger.statuses[401] == 1
     refused = [text for text in warnings(caplog) if "401" in text]
     assert len(refused) <= 1
-    assert all("100 jobs stay watched" in text for text in refused)
+    assert all("Still watched: 100 jobs." in text for text in refused)
 
 
 class OneSoon(FixedSchedule):
@@ -85,8 +85,9 @@ async def test_a_revoked_key_ends_all_tasks(jobs: int, caplog: pytest.LogCapture
         assert {type(result) for result in results} == {AuthenticationError}
         assert "for 10 s now" in str(results[0])
     said = warnings(caplog)
-    assert f"{jobs} jobs stay watched" in said[0]
-    assert f"{jobs} jobs are no longer watched" in said[-1]
+    assert f"Still watched: {jobs} job" in said[0]
+    assert f"No longer watched: {jobs} job" in said[-1]
+    assert all(task.id in said[-1] for task in tasks[:20])
     assert len(said) == 2
 
 

@@ -56,7 +56,7 @@ async def test_mixed_up_answers_never_end_a_job_with_the_video_of_another(
     ours = (each for each in caplog.records if each.name == "luma_async")
     warned = [each for each in ours if each.levelno == logging.WARNING]
     assert "was answered with another job" in warned[0].message
-    assert "jobs stay watched" in warned[0].message
+    assert "Still watched" in warned[0].message
     assert len(warned) <= 3
 
 

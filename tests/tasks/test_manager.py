@@ -91,7 +91,7 @@ async def test_an_outage_is_reported_once_with_its_end(
             if (record.name, record.levelname) == ("luma_async", "WARNING")
         ]
         assert len(warnings) == 2
-        assert "1 jobs stay watched" in warnings[0]
+        assert "Still watched: 1 job." in warnings[0]
         assert "answers again" in warnings[1]
 
 
