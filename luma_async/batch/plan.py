@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from luma_async.batch.earlier_videos import EarlierVideo
+from luma_async.batch.redo import Redo
 from luma_async.batch.results import Result, ResultState, result_unknown_to_journal
 from luma_async.batch.rows import Row
 from luma_async.generation import Generation
-from luma_async.journal import EntryState
+from luma_async.journal import Entry, EntryState
 
 _UNSUCCESSFUL = (EntryState.FAILED, EntryState.LOST)
 
@@ -30,6 +33,13 @@ class RowState:
         is_new: `True` if a submission of the row pays for a job; `False` if the journal has the
             job, so that it is watched and not paid again.
         was_uncertain: `True` if an earlier submission of the row may have been accepted.
+        redo: the id of the job that a new job of the row replaces, if the row is redone.
+        former: the result that a redo replaces.
+        keeps_former: `True` if the redo certainly brought no video, so that the former one stays.
+        any_request: `True` if the row gets the job of its key, although the row was edited since.
+        entry: the job of such a row in the journal.
+        source: the id of the job that the row extends.
+        earlier: the earlier videos of the row.
         extensions_left: number of rows that extend this row and are still to be submitted.
         video: the video of the row or the id of its job, if extensions of it are left.
         started_at: the time when the row was submitted, by `time.monotonic()`.
@@ -40,6 +50,13 @@ class RowState:
     row: Row
     is_new: bool
     was_uncertain: bool
+    redo: str | None = None
+    former: Result | None = None
+    keeps_former: bool = False
+    any_request: bool = False
+    entry: Entry | None = None
+    source: str | None = None
+    earlier: tuple[EarlierVideo, ...] = ()
     extensions_left: int = 0
     video: Generation | str | None = None
     started_at: float = 0.0
@@ -85,11 +102,12 @@ def make_plan(
     entries: Mapping[str, EntryState],
     retry_failed: bool,
     retry_uncertain: bool,
+    redos: Mapping[str, Redo] = MappingProxyType({}),
 ) -> Plan:
     """Decide for each row if it is run, and if running it pays for a job.
 
-    `results` are those of earlier runs, `with_file` the keys whose videos are in the folder, and
-    `entries` the states of the keys in the journal.
+    `results` are those of earlier runs, `with_file` the keys whose videos are in the folder,
+    `entries` the states of the keys in the journal, and `redos` the rows that are redone.
     """
     states: dict[str, RowState] = {}
     left: list[Row] = []
@@ -106,16 +124,22 @@ def make_plan(
             or (retry_failed and entry in _UNSUCCESSFUL)
             or (retry_uncertain and was_uncertain),
             was_uncertain=was_uncertain,
+            earlier=() if result is None else result.earlier,
         )
-        if result is None:
+        if (redo := redos.get(key)) is not None and _is_left_to_redo(redo, result):
+            state.former = result
+            if not redo.is_begun:
+                state.is_new, state.redo = True, redo.replaces
             left.append(row)
-        elif is_finished(row, result, has_file=key in with_file, retry_failed=retry_failed):
+        elif result is None:
+            left.append(row)
+        elif is_finished(result, has_file=key in with_file, retry_failed=retry_failed):
             finished += 1
             if result.state is ResultState.DONE and result.id is not None:
                 state.video = result.id
             else:
                 without_video.append(key)
-        elif entry is None and _is_paid(row, result):
+        elif entry is None and _is_paid(result):
             held_back.append(result_unknown_to_journal(result))
             without_video.append(key)
         else:
@@ -126,21 +150,21 @@ def make_plan(
     return Plan(states, left, finished, held_back, without_video)
 
 
-def is_finished(row: Row, result: Result, *, has_file: bool, retry_failed: bool) -> bool:
-    """Return `True` if nothing is left to do for a row that has this result."""
-    if _is_changed(row, result):
-        return False  # the journal has another request with this key, and rejects the new one
+def is_finished(result: Result, *, has_file: bool, retry_failed: bool) -> bool:
+    """Return `True` if nothing is left to do for a row that has this result.
+
+    A row that was edited keeps the video that was paid for.
+    """
     if result.state is ResultState.DONE:
         return has_file
     return result.state is ResultState.FAILED and not retry_failed
 
 
-def _is_paid(row: Row, result: Result) -> bool:
-    """Return `True` if a job for this very row was accepted and did not fail."""
-    has_job = result.id is not None and result.state is not ResultState.FAILED
-    return has_job and not _is_changed(row, result)
+def _is_left_to_redo(redo: Redo, result: Result | None) -> bool:
+    """Return `True` unless an interrupted run has redone the row, with a result."""
+    return not redo.is_begun or result is None or result.id != redo.current
 
 
-def _is_changed(row: Row, result: Result) -> bool:
-    # Results of early releases have no digest.
-    return result.asks is not None and result.asks != row.asks
+def _is_paid(result: Result) -> bool:
+    """Return `True` if a job for a row was accepted and did not fail."""
+    return result.id is not None and result.state is not ResultState.FAILED

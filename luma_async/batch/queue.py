@@ -48,6 +48,12 @@ class Queue:
                 self._has_changed.clear()
                 await self._has_changed.wait()
 
+    def again(self, row: Row) -> None:
+        """Yield a row once more."""
+        self._ready.append(row)
+        self._running.discard(row.key)
+        self._has_changed.set()
+
     def made(self, key: str) -> None:
         """Note that a row has a video, so that its extensions can begin."""
         self._ready.extend(self._extensions.pop(key, ()))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
+from luma_async.batch.earlier_videos import EarlierVideo
 from luma_async.batch.rows import Row
 from luma_async.errors import LumaError, NotFoundError, SubmissionUncertainError
 from luma_async.generation import Generation, GenerationFailedError
+from luma_async.journal import Entry
+from luma_async.journal.fingerprint import kept_request
 from luma_async.tasks.run_many import FailedOutcome
 
 
@@ -38,7 +41,7 @@ class Result:
         key: the job key of the row.
         line: the line of the row in the manifest, counted from 1.
         state: the state of the row.
-        prompt: the prompt of the row.
+        prompt: the prompt of the row, or that of its job if the row was edited since.
         extends: the key of the row that the row extends, or the id of a job.
         id: the server's id of the job, if it is known.
         file: the path of the video, relative to the folder, with forward slashes.
@@ -48,6 +51,10 @@ class Result:
             for a free place, if this run submitted it.
         asks: a digest of the request; it changes when the row is edited.
         width, height: the size of the video in pixels, if the server reported it.
+        source: the id of the job whose video the row continues, if it extends one.
+        note: a sentence for a row that has a video, but not that of its present text.
+        earlier: the earlier videos of the row, oldest first, if it was redone.
+        metadata: the metadata of the row.
 
     """
 
@@ -64,6 +71,10 @@ class Result:
     asks: str | None = None
     width: int | None = None
     height: int | None = None
+    source: str | None = None
+    note: str | None = None
+    earlier: tuple[EarlierVideo, ...] = ()
+    metadata: dict[str, Any] | None = field(default=None, hash=False)
 
 
 def result_of_video(
@@ -122,6 +133,39 @@ def result_of_error(row: Row, outcome: FailedOutcome, *, was_uncertain: bool) ->
         error=why,
         asks=row.asks,
     )
+
+
+def result_of_conflict(before: Result, error: LumaError) -> Result:
+    """Return the result of a row whose paid job cannot be had, because its key has a conflict."""
+    is_done = before.state is ResultState.DONE  # its file is missing
+    state = ResultState.NOT_DOWNLOADED if is_done else before.state
+    return replace(before, state=state, file=None, error=str(error))
+
+
+def result_of_former_job(row: Row, result: Result, before: Result | None, entry: Entry) -> Result:
+    """Return the result of a row that has the job of an earlier text of it.
+
+    `before` is the result of an earlier run, and `entry` is the job in the journal.
+    """
+    if before is not None and before.id == result.id:
+        prompt, asks = before.prompt, before.asks
+    else:
+        prompt, asks = str(entry.request.get("prompt", result.prompt)), _digest_of(row, entry)
+    return replace(result, prompt=prompt, asks=asks, source=entry.source_id)
+
+
+def _digest_of(row: Row, entry: Entry) -> str | None:
+    """Return the digest of a row for its job; an empty one if the job is for another text.
+
+    The job is for the same text if only the video differs that it continues.
+    """
+    unlike = {"image", "image_end", "notify_hook"}  # the journal has digests of images
+    now, then = (
+        {name: value for name, value in request.items() if name not in unlike}
+        for request in (kept_request(row.request), entry.request)
+    )
+    is_extension = row.extends is not None
+    return row.asks if now == then and is_extension is (entry.source_id is not None) else ""
 
 
 def result_unknown_to_journal(before: Result) -> Result:

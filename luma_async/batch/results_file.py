@@ -63,8 +63,8 @@ class ResultsFile:
             self.close()
             raise
 
-    def add(self, result: Result) -> None:
-        """Write the result of a row.
+    def add(self, result: Result, *, has_ended: bool = True) -> None:
+        """Write the result of a row. It counts as added if the row `has_ended` in this run.
 
         Raises:
             BatchError: the file cannot be written.
@@ -82,7 +82,8 @@ class ResultsFile:
             ) from None
         self._has_repeats |= result.key in self.all
         self.all[result.key] = result
-        self.added.append(result)
+        if has_ended:
+            self.added.append(result)
 
     def close(self) -> None:
         """Close and unlock the file. It may be called at any time, and more than once."""
@@ -137,7 +138,7 @@ def has_file(result: Result, folder: Path) -> bool:
 
 
 def _line(result: Result) -> str:
-    known = {name: value for name, value in asdict(result).items() if value is not None}
+    known = {name: value for name, value in asdict(result).items() if value not in (None, ())}
     return json.dumps(known, ensure_ascii=False) + "\n"
 
 

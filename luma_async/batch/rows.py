@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from luma_async.batch.problems import Problem
 from luma_async.requests import ExtendRequest, GenerateRequest
@@ -21,6 +22,7 @@ class Row:
         asks: a digest of the request; it changes when the row is edited.
         parent: the key of the row that this row extends.
         source_id: the id of the job that this row extends, if that is not a row.
+        metadata: the caller's data about the job, kept with it and never sent.
 
     """
 
@@ -30,6 +32,7 @@ class Row:
     asks: str
     parent: str | None = None
     source_id: str | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def extends(self) -> str | None:

@@ -5,22 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import anyio.to_thread
 
 from luma_async.batch.circuit_breaker import CircuitBreaker
+from luma_async.batch.earlier_videos import earlier_videos
 from luma_async.batch.manifest import Manifest
+from luma_async.batch.notes import (
+    is_edited,
+    note_of_failed_redo,
+    note_of_skipped_redo,
+    with_note,
+)
 from luma_async.batch.plan import Plan, RowState, make_plan
 from luma_async.batch.progress import Progress, RunningRow, Stage
 from luma_async.batch.queue import Queue
+from luma_async.batch.redo import Redo, RedoFile, checked_redo, job_to_replace
 from luma_async.batch.results import (
     Result,
+    ResultState,
+    result_of_conflict,
     result_of_error,
+    result_of_former_job,
     result_of_video,
     result_without_source,
 )
@@ -31,11 +42,12 @@ from luma_async.concurrency import to_completion
 from luma_async.errors import (
     BatchError,
     ConfigurationError,
+    KeyConflictError,
     LumaError,
     SubmissionStoppedError,
     SubmissionUncertainError,
 )
-from luma_async.generation import State
+from luma_async.generation import Generation, GenerationFailedError, State
 from luma_async.media.downloads import (
     CompletedDownload,
     Download,
@@ -72,9 +84,18 @@ class Batch:
         max_tasks: maximum number of jobs that run at once.
         limit_jobs: maximum number of jobs to pay for in this run.
         retry_failed: submit rows again that failed in an earlier run.
+        redo: job keys of rows to submit anew, and pay for once more, although they have a video.
+            The new video gets the name of the row, and the earlier one is kept beside it. Rows
+            that are running or uncertain are not redone. After a run that was interrupted, the
+            same redo is continued, and pays for nothing twice.
+        redo_edited: redo all rows that were edited after their job was submitted.
         retry_uncertain: submit rows again that an earlier run left uncertain. Their jobs may have
             been accepted, so that may pay for them twice. A row that becomes uncertain in this run
             stays uncertain.
+
+    Raises:
+        ConfigurationError: the client has no journal.
+        InvalidRequestError: a job key in `redo` is not that of a row.
 
     """
 
@@ -88,6 +109,8 @@ class Batch:
         limit_jobs: int | None = None,
         retry_failed: bool = False,
         retry_uncertain: bool = False,
+        redo: Iterable[str] = (),
+        redo_edited: bool = False,
     ) -> None:
         if luma.journal is None:
             raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
@@ -99,6 +122,13 @@ class Batch:
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
+        self._redo = checked_redo(redo, self._rows)
+        self._redo_edited = redo_edited
+        self._redo_file = RedoFile(self.folder)
+        self._left_to_redo: set[str] = set()
+        """Keys of rows that are redone in this run, and have not ended."""
+        self.not_redone: list[str] = []
+        """Keys of rows that cannot be redone, because they are running or uncertain."""
         self._retry_failed = retry_failed
         self._retry_uncertain = retry_uncertain
         self._results = ResultsFile(self.folder)
@@ -189,6 +219,7 @@ class Batch:
             self.progress.before = plan.finished
             self.progress.failed += len(plan.held_back)
             self.begun.set()
+            self._write_notes()
             never_begun = [each for key in plan.without_video for each in self._give_up_on(key)]
             for result in [*plan.held_back, *never_begun]:
                 results.add(result)
@@ -198,7 +229,10 @@ class Batch:
                     for result in self._results_of(download):
                         results.add(result)
                         yield result
+            self._write_notes()  # extensions of rows that were redone
             self._breaker.batch_ended()
+            if not self._is_stopped and not self._left_to_redo:
+                self._redo_file.close()
         finally:
             results.close()
 
@@ -207,6 +241,7 @@ class Batch:
         with_file: set[str] = set()
         await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file)
         self.progress.mean = await self._learned_duration()
+        redos = await self._redos()
         decide = partial(
             make_plan,
             self._rows.values(),
@@ -215,9 +250,53 @@ class Batch:
             entries=await self._journal.states(),
             retry_failed=self._retry_failed,
             retry_uncertain=self._retry_uncertain,
+            redos=redos,
         )
         # In a thread: fifty thousand rows would hold up the event loop for a tenth of a second.
-        return await anyio.to_thread.run_sync(decide)
+        plan = await anyio.to_thread.run_sync(decide)
+        self._left_to_redo.update(row.key for row in plan.left if row.key in redos)
+        return plan
+
+    async def _redos(self) -> dict[str, Redo]:
+        """Return the rows to redo, after writing the jobs to replace to the file of them.
+
+        Rows that an interrupted run has begun to redo are among them, to get their videos. Those
+        that it has not begun are redone only if that is asked for again.
+        """
+        results, ids = self._results.all, self._redo_file.ids
+        wanted = set(self._redo)
+        if self._redo_edited:
+            wanted |= {
+                key
+                for key, row in self._rows.items()
+                if key in results and is_edited(row, results[key])
+            }
+        redos: dict[str, Redo] = {}
+        known = len(ids)
+        for key in [key for key in self._rows if key in wanted or key in ids]:
+            entry = await self._journal.find(key)
+            if key not in ids:
+                if (id := job_to_replace(entry, results.get(key))) is None:
+                    if entry is not None:
+                        self.not_redone.append(key)
+                    continue
+                ids[key] = id
+            is_begun = entry is not None and entry.id != ids[key]
+            if key in wanted or is_begun:
+                current = None if entry is None else entry.id
+                redos[key] = Redo(ids[key], current, is_begun)
+        if len(ids) > known:
+            await anyio.to_thread.run_sync(self._redo_file.write)
+        return redos
+
+    def _write_notes(self) -> None:
+        """Write the notes of rows whose video is not the one that the manifest asks for."""
+        results = self._results
+        for key, row in self._rows.items():
+            if (result := results.all.get(key)) is not None:
+                noted = with_note(row, result, results.all.get(row.parent or ""))
+                if noted is not result:
+                    results.add(noted, has_ended=False)
 
     def _prepare_folder(self, with_file: set[str]) -> None:
         """Open the results, create the folder of the videos, and look for those that are there.
@@ -227,6 +306,7 @@ class Batch:
         results = self._results
         results.open()
         try:
+            self._redo_file.read()
             (self.folder / VIDEOS).mkdir(exist_ok=True)
         except OSError as error:
             raise BatchError(
@@ -234,7 +314,10 @@ class Batch:
                 f"{error.strerror or error}. Nothing was submitted."
             ) from None
         for key in results.all.keys() & self._rows.keys():
-            results.all[key] = result = replace(results.all[key], line=self._rows[key].line)
+            row = self._rows[key]
+            metadata = None if row.metadata is None else dict(row.metadata)
+            result = replace(results.all[key], line=row.line, metadata=metadata)
+            results.all[key] = result
             if has_file(result, self.folder):
                 with_file.add(key)
 
@@ -256,14 +339,16 @@ class Batch:
         )
         async with aclosing(outcomes):
             async for outcome in outcomes:
-                self._note(outcome)
-                yield outcome
+                if self._note(outcome):
+                    yield outcome
 
     async def _jobs(self) -> AsyncGenerator[Job, None]:
         """Yield the job of each row that can begin, while jobs may be paid for."""
         progress = self.progress
         async for row in self._queue.rows():
             state = self._states[row.key]
+            if self._skips_redo(state):
+                continue
             if state.is_new and progress.limit is not None and not await self._may_pay():
                 self._queue.skip(row.key)  # rows behind it may be paid for already
                 continue
@@ -276,8 +361,47 @@ class Batch:
             self._new_running += state.is_new
             self._running[row.key] = False
             state.started_at = time.monotonic()
-            source = row.source_id if row.parent is None else self._states[row.parent].take_video()
-            yield Job(row.request, row.key, source)
+            source: Generation | str | None = row.source_id
+            if row.parent is not None and not state.any_request:
+                source = self._states[row.parent].take_video()
+            elif state.any_request:
+                source = state.source
+            state.source = source.id if isinstance(source, Generation) else source
+            yield Job(
+                row.request,
+                row.key,
+                source,
+                row.metadata,
+                redo=state.redo,
+                any_request=state.any_request,
+            )
+
+    def _skips_redo(self, state: RowState) -> bool:
+        """Return `True` if a row is not redone, because the row that it extends has no new video.
+
+        The row keeps its own video.
+        """
+        row, former = state.row, state.former
+        if former is None or former.state is not ResultState.DONE or row.parent is None:
+            return False
+        if not state.is_new or not self._states[row.parent].keeps_former:
+            return False
+        self._states[row.parent].take_video()
+        self._keep_former(state, note_of_skipped_redo(row))
+        self._left_to_redo.discard(row.key)
+        self.progress.before += 1
+        self._queue.made(row.key)
+        return True
+
+    def _keep_former(self, state: RowState, note: str) -> Result:
+        """Let a row keep its former result with a note, and return that."""
+        assert state.former is not None  # noqa: S101  the callers have checked it
+        state.keeps_former = True
+        if state.extensions_left:
+            state.video = state.former.id
+        result = replace(state.former, note=note)
+        self._results.add(result, has_ended=False)
+        return result
 
     async def _may_pay(self) -> bool:
         """Return `True` if another job may be paid for.
@@ -292,8 +416,11 @@ class Batch:
             await self._has_ended.wait()
         return True
 
-    def _note(self, outcome: Outcome) -> None:
-        """Note the end of a job, before its video is downloaded."""
+    def _note(self, outcome: Outcome) -> bool:
+        """Note the end of a job, before its video is downloaded.
+
+        Return `False` if the row is run once more, to get the job of an earlier text of it.
+        """
         state = self._states[outcome.key or ""]
         progress = self.progress
         progress.running -= 1
@@ -309,19 +436,37 @@ class Batch:
                 state.video = outcome.generation
             self._breaker.job_completed()
             self._queue.made(state.row.key)
-            return
+            return True
         if state.is_new and _is_unpaid(outcome):
             progress.paid -= 1
             progress.repeated -= state.was_uncertain
         if isinstance(outcome.error, SubmissionStoppedError):
             progress.submitted -= 1
             self.stop()
+        elif _has_other_job(outcome) and not state.any_request and state.redo is None:
+            progress.submitted -= 1
+            state.any_request, state.is_new = True, False
+            self._running.pop(state.row.key, None)
+            self._queue.again(state.row)
+            return False
         elif self._breaker.job_failed(outcome.error, was_accepted=outcome.id is not None):
             self.stop()
+        if _keeps_former(state, outcome):
+            why = note_of_failed_redo(state.row, outcome.id, str(outcome.error))
+            self._keep_former(state, why)
+            self._queue.made(state.row.key)
+        return True
 
     async def _deliver(self, source: Source) -> Download:
         """Download the video of a completed job into the folder."""
         assert isinstance(source, Outcome)  # noqa: S101  the sources are those of `_outcomes`
+        state = self._states[source.key or ""]
+        try:
+            await self._keep_earlier_video(state, source)
+        except LumaError as error:
+            if state.former is not None:
+                self._keep_former(state, str(error))
+            return FailedDownload(source, source.id, error)
         if not source.ok:
             return FailedDownload(source, source.id, source.error)
         path = self.folder / VIDEOS / f"{safe_stem(source.key or '')}.mp4"
@@ -332,6 +477,47 @@ class Batch:
             return FailedDownload(source, source.id, error)
         return CompletedDownload(source, source.id, path)
 
+    async def _keep_earlier_video(self, state: RowState, outcome: Outcome) -> None:
+        """Keep the video of a row that was redone, and record its new job.
+
+        This comes before the download. Between the two, a killed process leaves a result that is
+        not downloaded, and a file that may be either video; the earlier one has its other name.
+
+        Raises:
+            BatchError: the video cannot be kept, or the result cannot be written.
+            JournalError: the job of an edited row cannot be read.
+
+        """
+        if state.any_request:
+            state.entry = await self._journal.find(state.row.key)
+        before = state.former
+        if before is None or state.keeps_former or before.id == outcome.id:
+            return
+        if isinstance(outcome.error, SubmissionStoppedError):
+            return
+        state.earlier = await anyio.to_thread.run_sync(earlier_videos, before, self.folder)
+        if outcome.ok:
+            self._results.add(self._result(state, outcome, None, None), has_ended=False)
+
+    def _result(
+        self, state: RowState, outcome: Outcome, file: PurePath | None, error: LumaError | None
+    ) -> Result:
+        """Return the result of a row, with its file or the error of the download."""
+        row, before = state.row, self._results.all.get(state.row.key)
+        if isinstance(outcome.error, KeyConflictError) and before is not None and before.id:
+            return with_note(row, result_of_conflict(before, outcome.error), None)
+        if outcome.ok:
+            generation, took = outcome.generation, state.took
+            result = result_of_video(row, generation, file=file, error=error, took=took)
+        else:
+            result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
+        metadata = None if row.metadata is None else dict(row.metadata)
+        source = state.source if result.id is not None else None
+        result = replace(result, earlier=state.earlier, source=source, metadata=metadata)
+        if state.entry is not None:
+            result = result_of_former_job(row, result, before, state.entry)
+        return with_note(row, result, self._results.all.get(row.parent or ""))
+
     def _results_of(self, download: Download) -> list[Result]:
         """Return the result of a row, and of the rows that can never begin because of it."""
         outcome = download.source
@@ -341,10 +527,16 @@ class Batch:
             return []  # the row is still to do
         state = self._states[outcome.key or ""]
         row, error = state.row, download.error
+        if outcome.ok and state.keeps_former:
+            # The earlier video could not be kept. The next run continues the redo.
+            self.progress.failed += 1
+            return [self._results.all[row.key]]
+        self._left_to_redo.discard(row.key)
         if not outcome.ok:
             self.progress.failed += 1
-            result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
-            return [result, *self._give_up_on(row.key)]
+            if state.keeps_former:
+                return [self._results.all[row.key]]
+            return [self._result(state, outcome, None, None), *self._give_up_on(row.key)]
         if error is None:
             self.progress.downloaded += 1
         else:
@@ -352,7 +544,7 @@ class Batch:
         if self._breaker.download_ended(error):
             self.stop()
         file = download.path.relative_to(self.folder) if download.path else None
-        return [result_of_video(row, outcome.generation, file=file, error=error, took=state.took)]
+        return [self._result(state, outcome, file, error)]
 
     def _give_up_on(self, key: str) -> list[Result]:
         """Return the results of the rows that can never begin, because a row has no video."""
@@ -364,6 +556,21 @@ class Batch:
 def _is_unpaid(outcome: FailedOutcome) -> bool:
     """Return `True` if an error tells for certain that nothing was paid."""
     return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)
+
+
+def _has_other_job(outcome: FailedOutcome) -> bool:
+    """Return `True` if the job key has a job that was submitted for an earlier text of the row."""
+    return isinstance(outcome.error, KeyConflictError) and outcome.error.id is not None
+
+
+def _keeps_former(state: RowState, outcome: FailedOutcome) -> bool:
+    """Return `True` if a redo certainly brought no video, so that a row keeps its former one."""
+    if state.former is None or state.former.state is not ResultState.DONE:
+        return False
+    if isinstance(outcome.error, SubmissionStoppedError):
+        return False
+    has_failed = isinstance(outcome.error, GenerationFailedError) and outcome.id is not None
+    return has_failed or (_is_unpaid(outcome) and not state.was_uncertain)
 
 
 def _running_row(key: str, task: VideoTask | None, *, is_completed: bool) -> RunningRow:

@@ -26,7 +26,6 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
     def has_ended(row: Row) -> bool:
         result = results.get(row.key)
         return result is not None and is_finished(
-            row,
             result,
             has_file=has_file(result, options.folder),
             retry_failed=options.retry_failed,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from luma_async import ExtendRequest, GenerateRequest, Generation, State
 from luma_async.batch import Result, ResultState, Row
 from luma_async.batch.plan import Plan, RowState, make_plan
+from luma_async.batch.redo import Redo
 from luma_async.journal import EntryState
 
 CAT = GenerateRequest("a cat")
@@ -34,7 +35,9 @@ def plan(
     entry: EntryState | None = None,
     retry_failed: bool = False,
     retry_uncertain: bool = False,
+    redo: tuple[str, str] | None = None,
 ) -> Plan:
+    """Plan rows. `redo` has the ids of the job to replace, and of the one in the journal."""
     rows = rows or (row(),)
     return make_plan(
         rows,
@@ -43,6 +46,7 @@ def plan(
         entries={} if entry is None else dict.fromkeys((each.key for each in rows), entry),
         retry_failed=retry_failed,
         retry_uncertain=retry_uncertain,
+        redos={} if redo is None else {"cat": Redo(*redo, is_begun=len(set(redo)) > 1)},
     )
 
 
@@ -106,12 +110,48 @@ def test_a_paid_row_that_is_not_in_the_journal_is_held_back(state: ResultState) 
     assert (known.held_back, [each.key for each in known.left]) == ([], ["cat"])
 
 
-@pytest.mark.parametrize("state", ResultState)
-def test_a_changed_row_is_never_finished(state: ResultState) -> None:
-    """Its result belongs to the row before; the journal decides about its key."""
-    planned = plan(results=(result(state, asks="before"),))
+def test_a_row_that_was_edited_keeps_its_video() -> None:
+    """Its extensions get the video that exists."""
+    done = result(ResultState.DONE, asks="before")
+
+    planned = plan(row(), row("bow", "cat"), results=(done,), entry=None)
+
+    assert planned.finished == 1
+    assert [each.key for each in planned.left] == ["bow"]
+    assert planned.states["cat"].take_video() == "job-1"
+
+
+@pytest.mark.parametrize("state", [ResultState.NOT_STARTED, ResultState.UNCERTAIN])
+def test_a_row_without_a_known_job_is_run_after_an_edit(state: ResultState) -> None:
+    """The journal decides about its key."""
+    planned = plan(results=(result(state, asks="before", id=None),))
 
     assert [each.key for each in planned.left] == ["cat"]
+
+
+def test_a_row_to_redo_is_left_and_pays() -> None:
+    """The job that it replaces is named, and its result is kept."""
+    done = result(ResultState.DONE)
+
+    state = plan(results=(done,), entry=EntryState.COMPLETED, redo=("job-1", "job-1")).states["cat"]
+
+    assert (state.is_new, state.redo, state.former) == (True, "job-1", done)
+
+
+@pytest.mark.parametrize(
+    ("id", "is_left"), [pytest.param("job-1", True, id="not seen"), pytest.param("job-2", False)]
+)
+def test_a_redo_that_was_begun_is_not_paid_again(id: str, *, is_left: bool) -> None:
+    """The row is run only to get the video of its new job, if no result has that yet."""
+    planned = plan(
+        results=(result(ResultState.DONE, id=id),),
+        entry=EntryState.COMPLETED,
+        redo=("job-1", "job-2"),
+    )
+
+    state = planned.states["cat"]
+    assert (state.is_new, state.redo) == (False, None)
+    assert bool(planned.left) is is_left
 
 
 @given(

@@ -128,17 +128,19 @@ async def test_two_rows_may_extend_one(tmp_path: Path) -> None:
 
 
 async def test_a_row_that_extends_another_one_now_is_changed(tmp_path: Path) -> None:
-    """Its video belongs to another chain. The result says so, and nothing is paid."""
+    """It keeps the video of the other chain. A note says so, and nothing is paid."""
     rows = [{"key": "a", "prompt": "x"}, {"key": "b", "prompt": "y"}]
     async with small() as sim:
         before = [*rows, {"key": "c", "prompt": "z", "extends": "a"}]
         await run(sim, a_manifest(tmp_path, *before), tmp_path)
         now = [*rows, {"key": "c", "prompt": "z", "extends": "b"}]
 
-        [changed] = await run(sim, a_manifest(tmp_path, *now), tmp_path)
+        assert await run(sim, a_manifest(tmp_path, *now), tmp_path) == []
 
         assert len(sim.ledger.jobs) == 3
-    assert (changed.key, changed.state) == ("c", ResultState.NOT_STARTED)
+    changed = lines(tmp_path)[-1]
+    assert (changed["key"], changed["state"]) == ("c", ResultState.DONE)
+    assert "--redo c submits it anew" in changed["note"]
 
 
 async def test_a_limit_is_exact(tmp_path: Path) -> None:
@@ -274,19 +276,6 @@ async def test_an_uncertain_row_waits_for_its_user(tmp_path: Path) -> None:
     assert len(lines(tmp_path)) == 2
 
 
-async def test_a_changed_row_is_not_done(tmp_path: Path) -> None:
-    """Its key belongs to another job in the journal. The result says so, and nothing is paid."""
-    async with small() as sim:
-        await run(sim, a_manifest(tmp_path, {"key": "a", "prompt": "a cat"}), tmp_path)
-        manifest = a_manifest(tmp_path, {"key": "a", "prompt": "a dog"})
-
-        [changed] = await run(sim, manifest, tmp_path)
-
-        assert len(sim.ledger.jobs) == 1
-    assert changed.state is ResultState.NOT_STARTED
-    assert "another" in str(changed.error)
-
-
 async def test_paid_jobs_are_downloaded_beyond_the_limit(tmp_path: Path) -> None:
     """Rows behind the limit are looked up in the journal, too."""
     async with small() as sim:
@@ -308,18 +297,6 @@ async def test_a_batch_runs_once(tmp_path: Path) -> None:
 
         with pytest.raises(ConfigurationError, match="runs once"):
             await anext(batch.run())
-
-
-async def test_a_failed_row_that_was_changed_is_run_again(tmp_path: Path) -> None:
-    """The old result does not belong to the new row."""
-    async with small(failure_rate=1.0) as sim:
-        await run(sim, a_manifest(tmp_path, {"key": "a", "prompt": "a cat"}), tmp_path)
-        manifest = a_manifest(tmp_path, {"key": "a", "prompt": "a dog"})
-
-        [changed] = await run(sim, manifest, tmp_path)
-
-    assert changed.prompt == "a dog"
-    assert "another" in str(changed.error)
 
 
 async def test_two_rows_that_name_one_task_both_get_its_video(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Earlier videos: keep the file of a row when its redo brings another one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luma_async.errors import BatchError
+from luma_async.media.filenames import safe_stem
+
+if TYPE_CHECKING:
+    from luma_async.batch.results import Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierVideo:
+    """Video of a job that was redone.
+
+    Attributes:
+        id: the server's id of the job.
+        file: the path of the video, relative to the folder; `None` if it was not downloaded.
+        prompt: the prompt of the job.
+
+    """
+
+    id: str
+    file: str | None = None
+    prompt: str | None = None
+
+
+def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
+    """Return the earlier videos of a row whose result is about to be replaced, and keep its file.
+
+    The file is kept under its name with the id of its job. Nothing is ever overwritten: a file that
+    was kept before, by a run that was killed, stays as it is. This call blocks.
+
+    Raises:
+        BatchError: the file cannot be kept.
+
+    """
+    known = tuple(video for video in result.earlier if video.id != result.id)
+    if result.id is None:
+        return known
+    video = EarlierVideo(id=result.id, prompt=result.prompt)
+    if result.file is not None:
+        path = folder / result.file
+        kept = path.with_name(f"{path.stem}.{safe_stem(result.id)}{path.suffix}")
+        try:
+            _keep(path, kept)
+        except OSError as error:
+            raise BatchError(
+                f"The earlier video {result.file} cannot be kept as {kept.name}: "
+                f"{error.strerror or error}. The new one is not downloaded until it can."
+            ) from None
+        if kept.is_file():
+            video = replace(video, file=kept.relative_to(folder).as_posix())
+    return (*known, video)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give a file a second name, which stays when another file gets the first one.
+
+    A link is made in one step, and takes no room. Some file systems have no links.
+    """
+    if kept.exists() or not path.is_file():
+        return
+    with contextlib.suppress(OSError):
+        os.link(path, kept)
+        return
+    copy = kept.with_name(f".{kept.name}.new")
+    try:
+        shutil.copy2(path, copy)
+        copy.replace(kept)
+    finally:
+        copy.unlink(missing_ok=True)
