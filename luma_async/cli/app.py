@@ -22,6 +22,7 @@ from luma_async.cli.commands.settle import settle
 from luma_async.cli.commands.simulate import simulate
 from luma_async.cli.commands.watch import watch
 from luma_async.cli.exit_codes import EXPLANATION
+from luma_async.cli.verbosity import VerboseBefore, with_verbosity
 from luma_async.version import __version__
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ def luma_async(
             "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
+    verbose: VerboseBefore = 0,
 ) -> None:
     """Generate videos with Luma from a terminal."""
 
@@ -67,4 +69,4 @@ for _command in (
     *(resume, jobs, settle),
     *(demo, simulate),
 ):
-    app.command(help=_paragraphs(_command.__doc__ or ""))(_command)
+    app.command(help=_paragraphs(_command.__doc__ or ""))(with_verbosity(_command))

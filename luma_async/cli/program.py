@@ -12,6 +12,7 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.interruption import Interruption
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
+from luma_async.cli.verbosity import log_level
 from luma_async.errors import LumaError, ManifestError
 from luma_async.extras import MissingExtraError, missing_extra
 
@@ -25,7 +26,7 @@ def run(command: CommandFunction, *, as_json: bool = False) -> NoReturn:
         typer.Exit: always.
 
     """
-    terminal = Terminal(as_json=as_json)
+    terminal = Terminal(as_json=as_json, log_level=log_level())
     interruption = Interruption(terminal)
     with interruption.handling_signals(), terminal.showing_log():
         code = _run(command, terminal, interruption)

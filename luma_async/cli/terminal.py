@@ -35,11 +35,14 @@ _RETRY_MESSAGE = re.compile(r"\b(?:trying again|retrying) in\b", re.IGNORECASE)
 class Terminal:
     """Output of a command, for a person or, with `as_json`, for a script.
 
+    Lines of the log are shown from `log_level` on.
+
     A command sets the attributes below while they apply; they are printed if it is interrupted.
     """
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, log_level: int = logging.WARNING) -> None:
         self.as_json = as_json
+        self._log_level = log_level
         self.running_ids: set[str] = set()
         """Ids of jobs that may be running at the server."""
         self.resume_commands: dict[str, str] = {}
@@ -219,15 +222,22 @@ class Terminal:
 
     @contextmanager
     def showing_log(self) -> Iterator[None]:
-        """Show log messages in a context: warnings as lines, retries below the display."""
-        logger, handler = logging.getLogger("luma_async"), _LogHandler(self)
-        level = logger.level
+        """Show log messages in a context: as lines from `log_level` on, retries below the display.
+
+        Retries of looks are logged at DEBUG, so the logger has that level in any case. Its child
+        for requests has the level that is shown.
+        """
+        logger, requests = logging.getLogger("luma_async"), logging.getLogger("luma_async.http")
+        handler = _LogHandler(self, self._log_level)
+        levels = logger.level, requests.level
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.DEBUG)
+        requests.setLevel(self._log_level)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            logger.setLevel(levels[0])
+            requests.setLevel(levels[1])
             logger.removeHandler(handler)
 
     def show_note(self, text: str) -> None:
@@ -243,6 +253,10 @@ class Terminal:
                 yield
             finally:
                 self._display = None
+
+    def print_log(self, text: str) -> None:
+        """Print a line of the log that is not a warning."""
+        self._print(text, "dim")
 
     def _print(self, text: str, style: str) -> None:
         indent = text[: len(text) - len(text.lstrip(" "))]
@@ -265,13 +279,29 @@ class _Console(Console):
 
 
 class _LogHandler(logging.Handler):
-    def __init__(self, terminal: Terminal) -> None:
+    """Show the log on a terminal. With `-v`, each line has the time of day.
+
+    The tracebacks of internal errors are shown with `-vv` only.
+    """
+
+    def __init__(self, terminal: Terminal, level: int) -> None:
         super().__init__()
         self._terminal = terminal
+        self._level = level
+        self._formatter = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.levelno >= logging.WARNING:
-            self._terminal.warn(text)
-        elif _RETRY_MESSAGE.search(text):
-            self._terminal.show_note(text)
+        if record.levelno < self._level:
+            if _RETRY_MESSAGE.search(text):
+                self._terminal.show_note(text)
+            return
+        if self._level < logging.WARNING:
+            text = f"{self._formatter.formatTime(record, '%H:%M:%S')} {text}"
+        show = (
+            self._terminal.warn if record.levelno >= logging.WARNING else self._terminal.print_log
+        )
+        show(text)
+        if record.exc_info and self._level <= logging.DEBUG:
+            for line in self._formatter.formatException(record.exc_info).splitlines():
+                show(line)

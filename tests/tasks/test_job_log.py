@@ -279,7 +279,10 @@ def test_a_job_that_is_forgotten_after_the_event_loop_is_told(
     """Without a loop there is no clock, and no error."""
     caplog.set_level(logging.INFO, "luma_async")
 
-    task = VideoTask(Generation(id="a", state=State.PENDING), lambda task: log_end(task, 0.0, str))
+    def on_end(task: VideoTask) -> None:
+        log_end(task, 0.0, str)
+
+    task = VideoTask(Generation(id="a", state=State.PENDING), on_end)
 
     task.forget()
 
