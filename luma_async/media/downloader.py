@@ -124,7 +124,7 @@ class Downloader:
             )
             fetch = Fetch(context, links, destination, overwrite=overwrite, progress=progress)
             fetched = await fetch.run()
-        _log_watermark(fetched, links)
+        _log_fetched(fetched, links)
         return fetched
 
     @contextmanager
@@ -165,13 +165,13 @@ def _closed_error() -> ClientClosedError:
     return ClientClosedError("The client is closed; the download can be resumed.")
 
 
-def _log_watermark(fetched: FetchedFile, links: Links) -> None:
+def _log_fetched(fetched: FetchedFile, links: Links) -> None:
+    path, size = fetched.path, fetched.size
     if fetched.watermark_free is None:
-        return
-    if links.wants_watermark_free and not fetched.watermark_free:
-        why = f": {links.problem}" if links.problem else ""
-        logger.warning(
-            "%s has a watermark because there was no link without one%s", fetched.path, why
-        )
+        logger.info("%s was downloaded (%d bytes).", path, size)
+    elif links.wants_watermark_free and not fetched.watermark_free:
+        why = f": {links.problem}" if links.problem else "."
+        logger.warning("%s has a watermark because there was no link without one%s", path, why)
     else:
-        logger.info("%s has %s watermark.", fetched.path, "no" if fetched.watermark_free else "a")
+        mark = "no" if fetched.watermark_free else "a"
+        logger.info("%s was downloaded (%d bytes); it has %s watermark.", path, size, mark)

@@ -34,9 +34,10 @@ _DEFAULT_SUFFIXES: dict[FileKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class FetchedFile:
-    """A downloaded file. `watermark_free` is `None` for raw videos and images."""
+    """A downloaded file of `size` bytes. `watermark_free` is `None` for raw videos and images."""
 
     path: Path
+    size: int
     watermark_free: bool | None
 
 
@@ -78,12 +79,13 @@ class Fetch:
             link = await self._try_links()
             if self._progress is not None:
                 await self._progress.finish()
+            size = self._part.size
             path = await self._rename()
         except CallbackError as callback:
             raise callback.error from None
         finally:
             await to_completion(self._close)
-        return FetchedFile(path, link.watermark_free)
+        return FetchedFile(path, size, link.watermark_free)
 
     async def _close(self) -> None:
         await self._disk.run(self._part.close)

@@ -15,6 +15,7 @@ from luma_async.errors import ConfigurationError
 from luma_async.media.addresses import AddressPolicy, CheckingResolver
 from luma_async.media.link_urls import link_url
 from luma_async.transport.proxies import environment_proxy
+from luma_async.transport.request_log import log_request, logs_requests
 from luma_async.transport.transport import HEADER_LIMIT
 from luma_async.version import __version__
 
@@ -76,6 +77,9 @@ class Requester:
                     yield response
                     return
                 target = link_url(response.headers["Location"], response.url)
+                if logs_requests():
+                    where = None if target is None else target.host
+                    log_request("GET %s: %d, redirected to %s", url.host, response.status, where)
             if target is None:
                 raise RedirectError("redirects to an invalid http(s) URL")
             url = target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from luma_async.media.requester import Requester
 from luma_async.media.response_stream import ResponseStream
 from luma_async.media.speed import MinimumSpeed
 from luma_async.text_values import shown_link
+from luma_async.transport.request_log import log_request, logs_requests
 
 T = TypeVar("T")
 
@@ -130,6 +132,9 @@ class Transfer:
         self._disk = disk
         self._progress = progress
         self._place = ""
+        self._tries = 0
+        self._outcome = ""  # of the latest request, for the log
+        self._received = 0
         self._needs_whole_file = False
 
     async def attempt(self) -> bool:
@@ -146,11 +151,16 @@ class Transfer:
         if url is None:
             raise PermanentLinkError(f"{shown_link(self.link.url)!r} is not a valid http(s) URL")
         self._place = place_of(str(url))
+        self._tries, self._outcome, self._received = self._tries + 1, "no answer", 0
+        began = time.perf_counter()
         try:
             if not await self._request(url):
                 return False
         except EXPLAINED as error:
             raise explain(error, self._place) from None
+        finally:
+            if logs_requests():
+                self._log_request(url.host, time.perf_counter() - began)
         await self._check_not_truncated()
         return True
 
@@ -163,6 +173,7 @@ class Transfer:
             )
         have = part.size if range_asked else 0
         async with self._requester.get(url, range_asked) as response:
+            self._outcome = str(response.status)
             check_status(response, self._place, is_range=bool(range_asked))
             result, length = read_range_response(
                 response.status, response.headers, part.version, have
@@ -250,6 +261,7 @@ class Transfer:
         """Append the content to the part file. Received bytes are written even on cancellation."""
         writer = self._disk.writer()
         done, chunk = self._part.size, head
+        before = done
         try:
             self._report(done, length)
             while chunk or (chunk := await stream.next_piece()):
@@ -271,7 +283,15 @@ class Transfer:
             with stream.paused(), self._disk.explained():
                 await writer.drain()
         finally:
+            self._received = done - before
             await to_completion(writer.aclose)
+
+    def _log_request(self, host: str | None, seconds: float) -> None:
+        """Log a request without its path and query, because these may let a reader fetch it."""
+        log_request(
+            "GET %s: %s, %d bytes after %.3f s (try %d)",
+            *(host, self._outcome, self._received, seconds, self._tries),
+        )
 
     async def _drop(self, writer: PartWriter) -> None:
         with self._disk.explained():

@@ -73,8 +73,10 @@ async def test_the_video_without_a_watermark_is_preferred(
         marked = await luma.download(task, tmp_path / "marked.mp4", watermark_free=False)
 
         assert (clean.read_bytes() == marked.read_bytes()) is (video == "raw")
-    assert f"{clean} has no watermark" in caplog.text
-    assert (f"{marked} has a watermark" in caplog.text) is (video != "raw")
+    size = clean.stat().st_size
+    assert f"{clean} was downloaded ({size} bytes); it has no watermark." in caplog.text
+    told = f"{marked} was downloaded ({marked.stat().st_size} bytes); it has a watermark."
+    assert (told in caplog.text) is (video != "raw")
 
 
 async def test_an_unavoidable_watermark_is_logged(
