@@ -172,6 +172,33 @@ async def test_one_line_of_the_log_says_that_the_account_is_full(
     assert not any("Trying again" in text for text in caplog.messages)
 
 
+async def test_a_full_account_is_told_once_when_it_begins_and_once_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However often submissions begin to wait in between."""
+    caplog.set_level(logging.INFO, "luma_async")
+    async with Simulator(durations=Fixed(HOUR), max_jobs=1, full_for=LATER) as sim:
+        async with connect(sim) as another, connect(sim) as luma, asyncio.timeout(HOUR):
+            await another.generate("a cat")
+            for rejections in (1, 2, 3):
+                skip(LATER)
+                [asked] = waiting("a dog", luma=luma)
+                await rejected_and_waiting(sim, luma, rejections)
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+            [asked] = waiting("a cow", luma=luma)
+            await until(lambda: luma._submission_transport.account.has_waiters)
+            sim.advance(HOUR)
+            skip(LATER)
+            await asked
+
+    told = [record.getMessage() for record in caplog.records if "account" in record.getMessage()]
+    assert [text.split(":")[0] for text in told] == [
+        "The account is full",
+        "The account has room again",
+    ]
+
+
 async def test_a_cancelled_submission_gives_its_turn_to_the_next(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

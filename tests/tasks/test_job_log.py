@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,7 @@ async def test_a_filter_that_fails_costs_nobody_a_job(request: pytest.FixtureReq
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
         logger.addFilter(broken)
-        request.addfinalizer(lambda logger=logger: _restore(logger, broken))
+        request.addfinalizer(partial(_restore, logger, broken))
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
 
