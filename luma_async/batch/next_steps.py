@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from luma_async.batch.results import Result, ResultState
@@ -10,6 +10,10 @@ from luma_async.shell import command_about, shell_word
 
 _MAX_NAMED = 20
 """Maximum number of job keys in one command line; a longer one would not be readable."""
+
+
+SettleAll = str | Callable[[Sequence[str]], str]
+"""Command line that frees all uncertain rows, or a function of their job keys that returns it."""
 
 
 class Commands(NamedTuple):
@@ -22,7 +26,13 @@ class Commands(NamedTuple):
     resume: str
     retry: str | None = None
     settle: str | None = None
-    settle_all: str | None = None
+    settle_all: SettleAll | None = None
+
+    def free(self, keys: Sequence[str], settle: str) -> str:
+        """Return the command line that frees all uncertain rows; `keys` are theirs."""
+        if self.settle_all is None:
+            return settle_all(keys, settle, has_others=False)
+        return self.settle_all if isinstance(self.settle_all, str) else self.settle_all(keys)
 
 
 class Step(NamedTuple):
@@ -66,7 +76,7 @@ def settling_steps(results: Sequence[Result], commands: Commands) -> list[Step]:
     keys = [result.key for result in results if result.state is ResultState.UNCERTAIN]
     if not keys or commands.settle is None:
         return []
-    rest = commands.settle_all or settle_all(keys, commands.settle, has_others=False)
+    rest = commands.free(keys, commands.settle)
     accepted = settle_accepted(keys, commands.settle)
     if len(keys) == 1:
         labels = ("If it is there, with the id JOB_ID", "If it is not", "Once it is settled")
@@ -75,6 +85,29 @@ def settling_steps(results: Sequence[Result], commands: Commands) -> list[Step]:
         labels = (there, "Then free the rest to be submitted again", "Then continue the batch")
     steps = zip(labels, (accepted, rest, commands.resume), strict=True)
     return [Step(purpose, command) for purpose, command in steps]
+
+
+class Notice(NamedTuple):
+    """Notice at the top of the gallery: a summary in bold, the rest of the text, and its steps."""
+
+    summary: str
+    text: str
+    steps: list[Step]
+
+
+def notices(results: Sequence[Result], commands: Commands, *, left: int) -> list[Notice]:
+    """Return the notices about uncertain rows, and about rows that are `left` to do."""
+    found = []
+    if settling := settling_steps(results, commands):
+        uncertain = sum(result.state is ResultState.UNCERTAIN for result in results)
+        rows, them = ("1 row is", "it") if uncertain == 1 else (f"{uncertain:,} rows are", "them")
+        text = f"and may be paid for. Look for {them} in your gateway’s list of tasks."  # noqa: RUF001
+        found.append(Notice(f"{rows} uncertain", text, settling))
+    if left:
+        rows = "1 row is" if left == 1 else f"{left:,} rows are"
+        steps = [Step("Continue the batch", commands.resume)]
+        found.append(Notice(f"{rows} still to do", "in this batch.", steps))
+    return found
 
 
 def settle_all(keys: Sequence[str], settle: str, *, has_others: bool) -> str:

@@ -13,11 +13,11 @@ import anyio.to_thread
 
 from luma_async.batch import (
     Batch,
+    LiveGallery,
     Manifest,
     Result,
     ResultState,
     read_manifest,
-    write_gallery,
 )
 from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.results_file import NAME, read_results
@@ -81,16 +81,15 @@ async def run_batch(
 
         terminal.on_first_interrupt = stop_submitting
         try:
-            with terminal.meter(
-                batch.progress, max_tasks=options.max_tasks, running=lambda: luma.tasks
-            ):
-                async with aclosing(batch.run()) as results:
-                    async for result in results:
-                        _print_result(terminal, result)
+            async with _gallery(connection, options, batch):
+                with terminal.meter(
+                    batch.progress, max_tasks=options.max_tasks, running=lambda: luma.tasks
+                ):
+                    async with aclosing(batch.run()) as results:
+                        async for result in results:
+                            _print_result(terminal, result)
         finally:
             terminal.on_first_interrupt = None
-            if batch.results:
-                await _write_gallery(terminal, connection, options, batch)
     _print_summary(terminal, connection, options, manifest, batch)
     return _exit_code(terminal, manifest, batch, was_stopped=was_stopped.is_set())
 
@@ -128,24 +127,16 @@ def _print_result(terminal: Terminal, result: Result) -> None:
             terminal.warn(f"Standard output cannot be written to any more: {error.strerror}.")
 
 
-async def _write_gallery(
-    terminal: Terminal, connection: Connection, options: BatchOptions, batch: Batch
-) -> None:
+def _gallery(connection: Connection, options: BatchOptions, batch: Batch) -> LiveGallery:
     again = options.continue_command(connection)
-    write = partial(
-        write_gallery,
-        options.folder,
-        batch.results,
+    return LiveGallery(
+        batch,
         title=options.manifest.stem,
         command=again,
         retry=f"{again} --retry-failed",
         settle=connection.journal_command("settle"),
-        settle_all=options.settle_all_command(connection, _uncertain_keys(batch.results)),
+        settle_all=partial(options.settle_all_command, connection),
     )
-    try:
-        await anyio.to_thread.run_sync(write)
-    except OSError as error:
-        terminal.warn(f"The gallery cannot be written: {error}.")
 
 
 def _uncertain_keys(results: Sequence[Result]) -> list[str]:
@@ -171,8 +162,7 @@ def _print_summary(
         terminal.say(f"{were} submitted again, and may be paid for twice.")
     if uncertain := _uncertain_keys(batch.results):
         _print_settle_commands(terminal, connection, options, uncertain)
-    if batch.results:
-        terminal.say(f"Gallery: {options.folder / GALLERY}")
+    terminal.say(f"Gallery: {options.folder / GALLERY}")
 
 
 def _print_settle_commands(
