@@ -27,7 +27,7 @@ _BUFFER = 1000
 
 @dataclass(frozen=True, slots=True)
 class LivePage:
-    """Settings of the page of a running batch: it loads the files that `LiveFiles` writes.
+    """Settings of a page that loads the files of `LiveFiles`, because its batch runs.
 
     Attributes:
         run: the id of the run.
