@@ -21,6 +21,8 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" pyright
+	PATH="$(abspath $(BIN)):$$PATH" python -m tests.typing.completeness
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev

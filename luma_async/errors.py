@@ -86,7 +86,7 @@ class ManifestError(LumaError):
 
     def __init__(self, message: str = "", problems: Iterable[Mapping[str, Any]] = ()) -> None:
         super().__init__(message)
-        self.problems = tuple(dict(problem) for problem in problems)
+        self.problems: tuple[dict[str, Any], ...] = tuple(dict(problem) for problem in problems)
 
 
 class BatchError(LumaError):

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -34,7 +34,7 @@ class State(StrEnum):
 class FrozenModel(BaseModel):
     """Base of all models. Instances cannot be changed."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra=leave_out_python)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, json_schema_extra=leave_out_python)
 
     @classmethod
     def of_checked(cls, fields: Mapping[str, Any]) -> Self:

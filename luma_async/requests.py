@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
+from typing import Annotated, Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 from pydantic import (
     AfterValidator,
@@ -107,7 +107,9 @@ def _describe(schema: dict[str, Any]) -> None:
 
 
 class _Request(FrozenModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, json_schema_extra=_describe)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", strict=True, json_schema_extra=_describe
+    )
 
     prompt: Prompt = Field(
         description=f"Text that describes the video, of at most {PROMPT_LIMIT} characters.",

@@ -114,9 +114,9 @@ class Batch:
     ) -> None:
         if luma.journal is None:
             raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
-        self.folder = Path(folder)
+        self.folder: Path = Path(folder)
         self.max_tasks = max_tasks
-        self.progress = Progress(len(manifest.rows), limit=limit_jobs)
+        self.progress: Progress = Progress(len(manifest.rows), limit=limit_jobs)
         self.begun = asyncio.Event()
         """Set once the rows of this run and the results of earlier ones are known."""
         self._luma = luma

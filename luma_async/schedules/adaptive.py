@@ -169,7 +169,7 @@ class _Kind:
     __slots__ = ("_basis", "_has_learned", "_settings", "lifetime", "timetable")
 
     def __init__(self, lifetime: Lifetime, *settings: float) -> None:
-        self.lifetime = lifetime
+        self.lifetime: Lifetime = lifetime
         self._has_learned = False
         self._settings = settings
         self._update_timetable()
@@ -202,4 +202,4 @@ class _Kind:
     def _update_timetable(self) -> None:
         now = self.lifetime
         self._basis = (now.mean_log, now.spread, now.memoryless)
-        self.timetable = Timetable(now, *self._settings)
+        self.timetable: Timetable = Timetable(now, *self._settings)

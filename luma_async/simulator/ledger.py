@@ -40,8 +40,8 @@ class Ledger:
         self.jobs: list[SimulatedJob] = []
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
-        self.most_requests = 0
-        self.most_jobs = 0
+        self.most_requests: int = 0
+        self.most_jobs: int = 0
         self.jobs_looked_at = 0
         self.connections = 0
         self.sent: dict[str, list[tuple[int, int]]] = {}

@@ -94,8 +94,8 @@ class Simulator:
     ) -> None:
         variant = variant or Variant()
         clock = Clock(speed)
-        self.ledger = Ledger(clock)
-        self.faults = Faults(random.Random(seed))
+        self.ledger: Ledger = Ledger(clock)
+        self.faults: Faults = Faults(random.Random(seed))
         self._clock = clock
         self._api_key = api_key
         self._host = host

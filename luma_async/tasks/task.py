@@ -98,7 +98,7 @@ class VideoTask:
         key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.key = key
+        self.key: str | None = key
         """Job key; `None` if the job is not in a journal."""
         self.metadata: Mapping[str, Any] = NO_METADATA if metadata is None else metadata
         """Data about the job that its submission was given; empty if none was."""

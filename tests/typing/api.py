@@ -37,7 +37,7 @@ schedule = AdaptiveSchedule(look_cost=0.5)
 luma = LumaClient("key", base_url="https://host", schedule=schedule, max_tasks=3)
 
 
-async def check() -> None:
+async def check() -> None:  # noqa: PLR0915  statements without an order
     task = await luma.generate("a cat", aspect_ratio="16:9", loop=True, extra={"seed": 7})
     assert_type(task, VideoTask)
     assert_type(task.state, State)
@@ -53,6 +53,14 @@ async def check() -> None:
     await luma.extend(task, ExtendRequest("on"))
     await luma.extend(await task, "on", image="https://host/a.png")
     await luma.extend("job-1", "on")
+
+    assert_type(await luma.run("a cat", loop=True, download=Path("cat.mp4")), Generation)
+    assert_type(await luma.run("on", extends=task, timeout=5, key="row-1"), Generation)
+    assert_type(luma.tasks, tuple[VideoTask, ...])
+    assert_type(await luma.open(), LumaClient)
+    assert_type(LumaClient.from_env(max_tasks=3), LumaClient)
+    LumaClient.from_env(max_task=3)  # type: ignore[call-arg]
+    await luma.run("on", extends=task, loop=True)  # type: ignore[call-overload]
 
     await luma.generate("a cat", aspect_ratio="7:7")  # type: ignore[arg-type]
     await luma.generate("a cat", colour="red")  # type: ignore[call-arg]
@@ -81,6 +89,16 @@ async def check() -> None:
         assert_type(outcome.generation, Generation | None)
         assert_type(outcome.error, LumaError | None)
         assert_type(outcome.key, str | None)
+        print(outcome.generation.id)  # type: ignore[union-attr]
+        if outcome.ok:
+            assert_type(outcome.generation, Generation)
+            assert_type(outcome.error, None)
+        else:
+            assert_type(outcome.generation, None)
+            assert_type(outcome.error, LumaError)
+        if not outcome.ok:
+            continue
+        assert_type(outcome.generation.url, str)
     luma.run_many([GenerateRequest("a cat"), GenerateRequest("a dog")])
     luma.run_many({"row-1": "a cat"}.items(), retry_failed=True)
     luma.run_many({"prompt": f"cat {n}"} for n in range(3))
@@ -100,6 +118,10 @@ async def check_files(task: VideoTask) -> None:
     async for file in luma.download_all(luma.run_many(["a cat"]), "videos"):
         assert_type(file, Download)
         assert_type(file.path, Path | None)
+        if file.ok:
+            assert_type(file.path, Path)
+        else:
+            assert_type(file.error, LumaError)
     luma.download_all([task, "job-1", await task], Path("videos"), what="thumbnail")
 
     batch = Batch(luma, read_manifest("prompts.csv"), Path("videos"), limit_jobs=3)
