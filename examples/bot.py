@@ -17,6 +17,9 @@ class VideoBot:
     def __init__(self) -> None:
         self.luma = LumaClient(max_tasks=10)
 
+    async def on_start(self) -> None:
+        await self.luma.open()
+
     async def on_message(self, text: str) -> None:
         try:
             task = await self.luma.generate(text)
@@ -25,7 +28,7 @@ class VideoBot:
         except LumaError as error:
             self.reply(f"{text}: {error}")
         else:
-            self.reply(f"{text}: {await self.luma.watermark_free_url(video.id)}")
+            self.reply(f"{text}: {video.url}")
 
     async def on_stop(self) -> None:
         await self.luma.aclose()
@@ -36,6 +39,7 @@ class VideoBot:
 
 async def main() -> None:
     bot = VideoBot()
+    await bot.on_start()
     messages = [line.strip() for line in sys.stdin if line.strip()]
     await asyncio.gather(*(bot.on_message(text) for text in messages))
     await bot.on_stop()

@@ -39,6 +39,14 @@ def test_the_readme_takes_two_minutes() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) <= WORDS
 
 
+def test_the_first_example_of_the_readme_has_six_lines() -> None:
+    """Imports included; one call makes a video, and saves it."""
+    first, *_ = blocks(ROOT / "README.md", "python")
+    lines = first.splitlines()
+    assert len(lines) <= 6
+    assert any("luma.run(" in line and "download=" in line for line in lines)
+
+
 @pages
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     """A relative link leads to a file of the project, and to a heading that is in it."""
