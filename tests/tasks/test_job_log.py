@@ -15,6 +15,7 @@ from luma_async import Generation, LumaError, State, VideoTask
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.tasks.job_log import FIRST_IDS, IDS_PER_LINE, log_end
 from tests.clients import HOUR, InTurn, connect, until
+from tests.watchers import Witness
 
 LOOKS = ("get", "tasks")
 Line = tuple[str, str]
@@ -280,10 +281,11 @@ def test_a_job_that_is_forgotten_after_the_event_loop_is_told(
     """Without a loop there is no clock, and no error."""
     caplog.set_level(logging.INFO, "luma_async")
 
-    def on_end(task: VideoTask) -> None:
-        log_end(task, 0.0, str)
+    class Teller(Witness):
+        def ended(self, task: VideoTask) -> None:
+            log_end(task, 0.0, str)
 
-    task = VideoTask(Generation(id="a", state=State.PENDING), on_end)
+    task = VideoTask(Generation(id="a", state=State.PENDING), Teller())
 
     task.forget()
 
