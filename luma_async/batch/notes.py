@@ -1,4 +1,4 @@
-"""Notes: tell that a row has a video which is not that of its present text.
+"""Notes: tell that the video of a row was made from an earlier text of it.
 
 A row keeps the video that was paid for. The note says why the video is not the one that the
 manifest asks for now, and how to get that.

@@ -22,11 +22,13 @@ _MAX_PROMPT_CHARACTERS = 200
 def job_row(job: dict[str, Any]) -> list[str]:
     """Return the cells of a line for programs.
 
-    They are the job key, state, id, time of submission, prompt, source, reason and request id.
+    They are the job key, state, id, time of submission, prompt, source, reason, request id, and
+    `forgotten` for such a job.
     """
     cells = (
         *(job["key"], job["state"], job["id"], job["submitted_at"], job["request"].get("prompt")),
         *(job["source_id"], job["reason"], job["request_id"]),
+        "forgotten" if job["forgotten"] else None,
     )
     return ["" if cell is None else str(cell) for cell in cells]
 

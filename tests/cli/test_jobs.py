@@ -60,10 +60,10 @@ def test_a_pipe_gets_a_line_for_each_job(tmp_path: Path) -> None:
 
     assert cat == [
         *("cat", "running", found_cat["id"], found_cat["submitted_at"], "a cat [bold]dances"),
-        *("", "", found_cat["request_id"]),
+        *("", "", found_cat["request_id"], ""),
     ]
     assert dog[:2] == ["dog", "uncertain"]
-    assert dog[6:] == [found_dog["reason"], found_dog["request_id"]]
+    assert dog[6:] == [found_dog["reason"], found_dog["request_id"], ""]
 
 
 def test_metadata_are_in_the_lines_of_json(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_forgotten_jobs_are_listed_and_resumed_on_demand(tmp_path: Path) -> None
         resumed = shell.run("resume", "--forgotten", "--json")
         after = shell.run("jobs", "--json")
 
-    assert "running, forgotten" in " ".join(listed.stdout.split())
+    assert listed.stdout.split("\t")[1::7] == ["running", "forgotten\n"]
     assert json.loads(line.stdout)["forgotten"] is True
     assert left.stdout == ""
     assert "Forgotten: 1 job. To resume as well: --forgotten" in left.stderr
