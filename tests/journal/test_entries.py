@@ -431,14 +431,16 @@ async def test_a_job_watched_by_id_ends_in_the_journal(place: str) -> None:
             assert (await ended(luma, "cat")).state is EntryState.COMPLETED
 
 
-async def test_the_log_stays_silent(place: str, caplog: pytest.LogCaptureFixture) -> None:
-    """When all goes well, nothing is said, and SQL is nobody's business."""
+async def test_the_log_has_the_job_only(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    """When all goes well, it is told once however often it is asked for, and SQL is not told."""
     caplog.set_level(logging.INFO)
     async with Simulator(durations=Fixed(0.1)) as sim, connect(sim, journal=place) as luma:
         async for outcome in luma.run_many(("row", "a cat") for _ in range(3)):
             assert outcome.ok
 
-    assert {record.name for record in caplog.records} <= {"asyncio", "aiohttp.access"}
+    assert {each.name for each in caplog.records} <= {"asyncio", "aiohttp.access", "luma_async"}
+    ours = [each.getMessage() for each in caplog.records if each.name == "luma_async"]
+    assert ["was submitted" in text or "is completed" in text for text in ours] == [True, True]
 
 
 async def test_a_refusal_is_told_as_without_a_journal(place: str) -> None:
