@@ -73,7 +73,7 @@ def log_look(jobs: int, news: Iterable[object] | None, seconds: float) -> None:
         return
     results = list(news or ())
     errors = sum(isinstance(each, LumaError) for each in results)
-    told = "it was cut off" if news is None else f"{len(results) - errors} have news"
+    told = "it was cut off" if news is None else f"{len(results) - errors} with news"
     failed = f", {errors} failed" if errors else ""
     _write(logging.DEBUG, "Looked at %s in %.3f s: %s%s.", counted(jobs), seconds, told, failed)
 

@@ -226,9 +226,9 @@ async def test_looks_are_told_at_debug(caplog: pytest.LogCaptureFixture) -> None
             await task
 
     told = [text for text in at("DEBUG", caplog) if text.startswith("Looked")]
-    pattern = r"Looked at (1 job|\d jobs) in \d+\.\d{3} s: \d have news\."
+    pattern = r"Looked at (1 job|\d jobs) in \d+\.\d{3} s: \d with news\."
     assert all(re.fullmatch(pattern, text) for text in told)
-    assert any(text.endswith("3 have news.") for text in told)
+    assert any(text.endswith("3 with news.") for text in told)
     steps = [text for text in at("INFO", caplog) if " was submitted" in text or "completed" in text]
     assert at("INFO", caplog) == steps
     assert len(steps) == 6
