@@ -17,10 +17,11 @@ from luma_async.batch.rows import JOB_ID_PREFIX, Row, job_id, reference_cycles
 from luma_async.batch.tables import TableRow
 from luma_async.errors import InvalidRequestError
 from luma_async.file_types import HEAD_SIZE, media_type
-from luma_async.image_sources import is_data_uri, is_url
+from luma_async.image_sources import Image, is_data_uri, is_file, is_pillow_image, is_url
 from luma_async.journal.fingerprint import checked_key
 from luma_async.media.filenames import safe_stem
 from luma_async.media.image_reader import IMAGE_LIMIT
+from luma_async.metadata import frozen_metadata
 from luma_async.requests import ExtendRequest, GenerateRequest
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,19 +55,22 @@ class CheckedRows:
             return
         reference = self._reference(row, cells)
         fields = self._fields(row, cells)
+        metadata = self._metadata(row, cells.get("metadata"))
         request = self._request(row, fields, is_extension=reference is not None)
         asks = _digest(request, cells, reference) if request is not None else ""
         key = self._key(row, cells.get("key"), asks)
         if key is None or request is None or self._is_file_taken(row, key):
             return
-        self.by_key[key] = Row(key=key, line=row.line, request=request, asks=asks)
+        self.by_key[key] = Row(
+            key=key, line=row.line, request=request, asks=asks, metadata=metadata
+        )
         if reference is not None:
             self._references[key] = (reference, row.line, row.column("extends"))
 
     def resolve_references(self) -> None:
         """Resolve the references to other rows, after all rows were added."""
         if not self.by_key and not self.problems:
-            self.problems.append(Problem(0, 0, "the file has no rows"))
+            self.problems.append(Problem(0, 0, "there are no rows"))
         parents: dict[str, str | None] = dict.fromkeys(self.by_key)
         for key, (reference, line, column) in self._references.items():
             if reference in self.by_key:
@@ -147,7 +151,7 @@ class CheckedRows:
     def _fields(self, row: TableRow, cells: Mapping[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for name, cell in cells.items():
-            if name in ("key", "extends"):
+            if name in ("key", "extends", "metadata"):
                 continue
             if not name:
                 self._column(row, name, "is not a name of a column, but the column has cells")
@@ -161,9 +165,9 @@ class CheckedRows:
             elif name == "aspect_ratio" and isinstance(cell, str):
                 fields[name] = ratio(cell)
             elif name == "extra" and isinstance(cell, str):
-                fields[name] = self._extra(row, cell)
-            elif name in _IMAGES and isinstance(cell, str):
-                fields[name] = self._image(row, name, cell.strip())
+                fields[name] = self._json_object(row, name, cell)
+            elif name in _IMAGES:
+                fields[name] = self._image(row, name, cell)
             else:
                 fields[name] = cell
         return fields
@@ -189,14 +193,33 @@ class CheckedRows:
             return None
         return request if has_prompt else None
 
-    def _extra(self, row: TableRow, cell: str) -> Any:
+    def _metadata(self, row: TableRow, cell: Any) -> Mapping[str, Any] | None:
+        """Return the metadata of a row, checked as those of a job are."""
+        if isinstance(cell, str):
+            cell = self._json_object(row, "metadata", cell)
+        if cell is None:
+            return None
+        try:
+            return frozen_metadata(cell) or None
+        except InvalidRequestError as error:
+            for problem in error.fields.values():
+                self._problem(row, "metadata", problem)
+            return None
+
+    def _json_object(self, row: TableRow, name: str, cell: str) -> Any:
         try:
             return json.loads(cell)
         except (ValueError, RecursionError) as error:
-            self._problem(row, "extra", f"is not a JSON object: {error}")
+            self._problem(row, name, f"is not a JSON object: {error}")
             return {}
 
-    def _image(self, row: TableRow, name: str, cell: str) -> str | Path:
+    def _image(self, row: TableRow, name: str, cell: Any) -> Any:
+        if is_file(cell) or is_pillow_image(cell):
+            text = "must be a path, a URL, a data URI or bytes, which are the same in a later run"
+            self._problem(row, name, text)
+        if not isinstance(cell, str | os.PathLike):
+            return cell
+        cell = os.fspath(cell).strip()
         if is_url(cell) or is_data_uri(cell):
             return cell
         path = self._folder / cell
@@ -238,9 +261,16 @@ def _digest(
     """
     asked = {name: value for name, value in dict(request).items() if value is not None}
     asked.pop("notify_hook", None)
-    asked.update({name: cells[name] for name in _IMAGES & cells.keys()})
+    asked.update({name: _stable(cells[name]) for name in _IMAGES & cells.keys()})
     text = json.dumps([asked, reference], sort_keys=True, default=str).replace("\\r\\n", "\\n")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stable(image: Any) -> str:
+    """Return a text for an image that is the same in each run: its path, URL or SHA-256."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    return image.sha256 if isinstance(image, Image) else str(image)
 
 
 def _problem_of_image(path: Path) -> str | None:

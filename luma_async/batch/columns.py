@@ -8,7 +8,7 @@ from typing import Any
 from luma_async.requests import GenerateRequest
 
 FIELDS = tuple(GenerateRequest.model_fields)
-COLUMNS = ("key", "extends", *FIELDS)
+COLUMNS = ("key", "extends", *FIELDS, "metadata")
 """Names of all columns that a manifest can have."""
 
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"

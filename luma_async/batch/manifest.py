@@ -1,19 +1,23 @@
-"""Manifests: read a file of jobs, and check all of it before anything is paid for."""
+"""Manifests: read rows of jobs, and check all of them before anything is paid for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from luma_async.batch.checked_rows import CheckedRows
 from luma_async.batch.encodings import decoded
 from luma_async.batch.excel_table import read_excel
 from luma_async.batch.problems import Problem, TableError, manifest_error
-from luma_async.batch.rows import Row
+from luma_async.batch.rows import JOB_ID_PREFIX, Row
 from luma_async.batch.tables import Reader, TableRow, read_csv, read_json_lines, read_tsv
 from luma_async.batch.yaml_table import read_yaml
+from luma_async.errors import InvalidRequestError
+from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.tasks.run_many import Job
 
 _EXCEL = (".xlsx", ".xlsm")
 _READERS: dict[str, Reader] = {
@@ -24,14 +28,54 @@ _READERS: dict[str, Reader] = {
     ".yaml": read_yaml,
     ".yml": read_yaml,
 }
+STDIN = Path("<stdin>")
+"""Name of standard input in problems, as compilers write it."""
+
+FORMATS = ("csv", "jsonl", "yaml")
+"""Formats of standard input."""
+
+RowLike = Mapping[str, Any] | GenerateRequest | Job
+"""A row from Python: a mapping of cells by column, a request, or a job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A file of jobs, all of them valid; each extension names a row of the file or a task."""
+    """Rows of jobs, all of them valid; each extension names another row or a job.
 
-    path: Path
+    Attributes:
+        path: the path of the file; `None` if the rows are from Python.
+        rows: the rows.
+
+    """
+
+    path: Path | None
     rows: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, rows: Iterable[RowLike], *, folder: str | os.PathLike[str] | None = None) -> Self:
+        """Check rows from Python, as `read_manifest` checks those of a file. This call blocks.
+
+        >>> manifest = Manifest.of([{"prompt": "a cat", "key": "cat"}, {"prompt": "a dog"}])
+        >>> [row.request.prompt for row in manifest.rows]
+        ['a cat', 'a dog']
+
+        Args:
+            rows: mappings with the columns of a manifest, `GenerateRequest`s, or `Job`s whose
+                source is an id. Images are paths, URLs, data URIs or bytes.
+            folder: the folder that relative paths of images start from; the current one by default.
+
+        Raises:
+            InvalidRequestError: `rows` is a single row.
+            ManifestError: rows have problems; the error has all of them, with the numbers of the
+                rows, counted from 1.
+
+        """
+        if isinstance(rows, str | bytes | Mapping | GenerateRequest | Job):
+            raise InvalidRequestError.of("rows", f"must be a list of rows, got {rows!r}")
+        checked = CheckedRows(Path(folder or ""), has_header=False)
+        for number, row in enumerate(rows, 1):
+            checked.add(_table_row(number, row))
+        return cls(None, _rows_of(checked, None))
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -39,10 +83,11 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     >>> manifest = read_manifest("prompts.csv")        # doctest: +SKIP
 
-    The columns are the fields of a `GenerateRequest`, `key` and `extends`. `key` is the job key of
-    a row; if it is empty, a digest of the row is its key, so that the key stays the same if the
-    row is moved. `extends` is the key of the row, or the id of the job, that the row extends
-    (`id:...` if the id is not a UUID). Paths of images are relative to the file.
+    The columns are the fields of a `GenerateRequest`, `key`, `extends` and `metadata`. `key` is the
+    job key of a row; if it is empty, a digest of the row is its key, so that the key stays the same
+    if the row is moved. `extends` is the key of the row, or the id of the job, that the row extends
+    (`id:...` if the id is not a UUID). `metadata` is a JSON object. Paths of images are relative to
+    the file.
 
     Raises:
         ManifestError: the file cannot be read, or has problems; the error has all of them.
@@ -55,24 +100,80 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     if kind not in (*_READERS, *_EXCEL):
         known = ", ".join((*_READERS, *_EXCEL))
         raise manifest_error(path, [Problem(0, 0, f"the name must end with one of: {known}")])
-    rows = CheckedRows(path.parent, has_header=kind in (".csv", ".tsv", *_EXCEL))
     try:
-        for table_row in _table_rows(kind, path.read_bytes(), str(path)):
+        data = path.read_bytes()
+    except OSError as error:
+        raise manifest_error(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
+    return _manifest(path, kind, data, path.parent)
+
+
+def manifest_of_text(data: bytes, *, format: str | None) -> Manifest:
+    """Check the rows in the content of standard input. Paths are relative to the current folder.
+
+    Raises:
+        ManifestError: the content cannot be read, or has problems; the error has all of them.
+        ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`.
+
+    """
+    return _manifest(STDIN, f".{format or format_of(data)}", data, Path())
+
+
+def format_of(data: bytes) -> str:
+    """Return the format of a text: JSON lines if it begins with a brace, otherwise CSV."""
+    start = data[:64].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    return "jsonl" if start.startswith(b"{") else "csv"
+
+
+def _manifest(path: Path, kind: str, data: bytes, folder: Path) -> Manifest:
+    rows = CheckedRows(folder, has_header=kind in (".csv", ".tsv", *_EXCEL))
+    try:
+        for table_row in _table_rows(kind, data, str(path)):
             rows.add(table_row)
     except TableError as error:
         rows.problems.append(error.problem)
-    except OSError as error:
-        raise manifest_error(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
+        raise manifest_error(path, rows.problems) from None
     except RecursionError:
         rows.problems.append(Problem(0, 0, "a value is nested too deeply"))
-    else:
-        rows.resolve_references()
-    if rows.problems:
-        raise manifest_error(path, rows.problems)
-    return Manifest(path, tuple(rows.by_key.values()))
+        raise manifest_error(path, rows.problems) from None
+    return Manifest(path, _rows_of(rows, path))
 
 
 def _table_rows(kind: str, data: bytes, name: str) -> Iterator[TableRow | Problem]:
     if kind in _EXCEL:
         return read_excel(data, name)
     return _READERS[kind](decoded(data, name))
+
+
+def _rows_of(checked: CheckedRows, path: Path | None) -> tuple[Row, ...]:
+    """Return the rows.
+
+    Raises:
+        ManifestError: there are problems.
+
+    """
+    checked.resolve_references()
+    if checked.problems:
+        raise manifest_error(path, checked.problems)
+    return tuple(checked.by_key.values())
+
+
+def _table_row(number: int, row: RowLike) -> TableRow | Problem:
+    """Return the cells of a row from Python."""
+    if isinstance(row, GenerateRequest):
+        return TableRow(number, _cells(row))
+    if isinstance(row, Job):
+        source = row.source if isinstance(row.source, str | None) else row.source.id
+        extends = None if source is None else f"{JOB_ID_PREFIX}{source}"
+        more = {"key": row.key, "extends": extends, "metadata": row.metadata}
+        return TableRow(number, {**_cells(row.request), **more})
+    if isinstance(row, Mapping):
+        cells: dict[Any, Any] = dict(row)
+        if odd := [name for name in cells if not isinstance(name, str)]:
+            return Problem(number, 0, f"{odd[0]!r} is not a name of a field")
+        return TableRow(number, cells)
+    kind = type(row).__name__
+    return Problem(number, 0, f"must be a mapping, a GenerateRequest or a Job, got {kind}")
+
+
+def _cells(request: GenerateRequest | ExtendRequest) -> dict[str, Any]:
+    return {name: value for name, value in dict(request).items() if value not in (None, {})}

@@ -27,16 +27,23 @@ class Problem:
     field: str = ""
     """Name of the column or field with the problem, if it is about the content of one."""
 
-    def at(self, path: Path) -> str:
-        """Return the problem in the format of compilers: `file:line:column: field: text`."""
-        place = [str(path), *(str(number) for number in (self.line, self.column) if number)]
-        text = ": ".join([":".join(place), *([self.field] if self.field else []), self.text])
+    def at(self, path: Path | None) -> str:
+        """Return the problem in the format of compilers: `file:line:column: field: text`.
+
+        Without a path, the place is `row 3`.
+        """
+        if path is None:
+            place = f"row {self.line}" if self.line else "rows"
+        else:
+            numbers = [str(number) for number in (self.line, self.column) if number]
+            place = ":".join([str(path), *numbers])
+        text = ": ".join([place, *([self.field] if self.field else []), self.text])
         return " ".join(text.splitlines())  # a name may contain line breaks
 
-    def fields(self, path: Path) -> dict[str, Any]:
+    def fields(self, path: Path | None) -> dict[str, Any]:
         """Return the problem as JSON values; unknown ones are `None`."""
         return {
-            "file": str(path),
+            "file": None if path is None else str(path),
             "line": self.line or None,
             "column": self.column or None,
             "field": self.field or None,
@@ -52,7 +59,7 @@ class TableError(Exception):
         self.problem = Problem(line, column, text)
 
 
-def manifest_error(path: Path, problems: Iterable[Problem]) -> ManifestError:
+def manifest_error(path: Path | None, problems: Iterable[Problem]) -> ManifestError:
     """Return an error with all problems, in the order of the file."""
     found = sorted(problems)
     lines = [problem.at(path) for problem in found[:_MAX_SHOWN]]

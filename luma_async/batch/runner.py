@@ -316,8 +316,10 @@ class Batch:
         for key in results.all.keys() & self._rows.keys():
             row = self._rows[key]
             metadata = None if row.metadata is None else dict(row.metadata)
-            result = replace(results.all[key], line=row.line, metadata=metadata)
-            results.all[key] = result
+            before = results.all[key]
+            results.all[key] = result = replace(before, line=row.line, metadata=metadata)
+            if result.metadata != before.metadata:
+                results.add(result, has_ended=False)
             if has_file(result, self.folder):
                 with_file.add(key)
 

@@ -354,9 +354,9 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         ["rows.csv:2:3: extends: no row has the key 'b'; the id of a job is written id:b"],
     ),
     "empty": ("rows.csv", "", ["rows.csv: the file is empty; its first line names the columns"]),
-    "no rows": ("rows.csv", "prompt\n", ["rows.csv: the file has no rows"]),
+    "no rows": ("rows.csv", "prompt\n", ["rows.csv: there are no rows"]),
     "empty lines": ("rows.jsonl", "\n\n", ["rows.jsonl: the file is empty; its lines are objects"]),
-    "empty list": ("rows.yaml", "[]", ["rows.yaml: the file has no rows"]),
+    "empty list": ("rows.yaml", "[]", ["rows.yaml: there are no rows"]),
     "nothing": (
         "rows.yaml",
         "# later\n",
