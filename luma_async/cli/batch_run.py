@@ -80,6 +80,8 @@ async def run_batch(
             )
 
         terminal.on_first_interrupt = stop_submitting
+        if terminal.shows_progress:
+            terminal.say(f"Gallery: {options.folder / GALLERY}. It refreshes itself.")
         try:
             async with _gallery(connection, options, batch):
                 with terminal.meter(
