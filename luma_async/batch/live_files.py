@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -164,8 +165,15 @@ def _running(row: RunningRow) -> tuple[str, float | None]:
     return f"{text}, {row.progress:.0%}", round(row.progress, 3)
 
 
+_UNSHOWN = re.compile(r"\\(?:[bfr]|u00[0189]|u007f|ud[89a-f])")
+"""Pattern of the characters in JSON that the page may have to replace."""
+
+
 def _json(value: Any) -> str:
-    return json.dumps(_cleaned(value), separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"))
+    if _UNSHOWN.search(text):  # rare, and going through all values takes longer than the rest
+        text = json.dumps(_cleaned(value), separators=(",", ":"))
+    return text
 
 
 def _cleaned(value: Any) -> Any:
