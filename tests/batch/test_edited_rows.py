@@ -10,8 +10,10 @@ import pytest
 
 from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.tasks.manager import LOST_AFTER
 from tests.batch.runs import a_manifest, lines, run, small
 from tests.clients import HOUR, connect, until
+from tests.loops import skip
 
 CAT = {"key": "a", "prompt": "a cat"}
 DOG = {"key": "a", "prompt": "a dog"}
@@ -126,7 +128,10 @@ async def test_a_lost_row_that_was_edited_stays_lost(tmp_path: Path) -> None:
     """Each run asks for its job again, also with `retry_failed`: it may have a video."""
     async with small() as sim:
         sim.faults.add(Fault.explained(404, on=["get", "tasks"]))
-        [lost] = await results_of(sim, tmp_path, CAT)
+        running = asyncio.create_task(results_of(sim, tmp_path, CAT))
+        await until(lambda: sim.ledger.statuses[404] > 1)  # the minute begins with the first
+        skip(LOST_AFTER)
+        [lost] = await running
         assert lost.state is ResultState.LOST
         sim.faults.clear()
 
