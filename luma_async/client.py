@@ -417,6 +417,7 @@ class LumaClient:
         **fields: Unpack[ExtendFields],
     ) -> Generation: ...
 
+    @with_fields_of(GenerateRequest, GenerateFields)
     async def run(
         self,
         prompt: str | GenerateRequest | ExtendRequest,
@@ -448,7 +449,7 @@ class LumaClient:
         Args:
             prompt: the prompt, or a request.
             extends: the video to extend: a handle, a generation or an id. Without it, the video is
-                a new one.
+                a new one. An extension has no `loop`.
             download: the file to save the video in, or a folder: one that exists, or ends with a
                 slash.
             overwrite: `True` to replace a file of that name.

@@ -34,6 +34,7 @@ def test_the_program_runs(tmp_path: Path) -> None:
     told = run([str(PROGRAM)], tmp_path)
 
     assert "6 files, 0 errors" in told
+    assert "done:" in told
     assert (tmp_path / "cat.mp4").stat().st_size > 1000
     assert len(list((tmp_path / "videos").iterdir())) == 6
 
