@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from luma_async.version import __version__
 
 if TYPE_CHECKING:
-    from luma_async.client import ClientSettings, LumaClient
+    from luma_async.client import LumaClient
+    from luma_async.client_settings import ClientSettings
     from luma_async.dialects import Dialect, GatewayDialect
     from luma_async.errors import (
         APIConnectionError,
@@ -135,6 +136,7 @@ if not TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
         "dialects",
         "journal",
         "media",
+        "client_settings",
         "client",
     )
     """Modules that are searched for a public name, those that load quickly first."""

@@ -10,23 +10,28 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack, cast, overload
+from typing import Any, Self, Unpack, cast, overload
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
 
+from luma_async.client_settings import (
+    ClientSettings,
+    check_positive,
+    journal_at,
+    settings_of_environment,
+)
 from luma_async.concurrency import HomeLoop, Turns
 from luma_async.dialects import Dialect, GatewayDialect
 from luma_async.errors import ClientClosedError, ConfigurationError, TaskTimeoutError
 from luma_async.field_docs import with_fields_of
 from luma_async.generation import Generation
-from luma_async.journal import Journal, SQLJournal
+from luma_async.journal import Journal
 from luma_async.journal.bookkeeper import Bookkeeper
-from luma_async.journal.sql.database_url import is_url
 from luma_async.media.addresses import AddressPolicy
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
 from luma_async.media.downloads import (
@@ -44,7 +49,6 @@ from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchLimits
 from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
-from luma_async.settings import BASE_URL, JOURNAL, Settings
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import (
     PassAList,
@@ -75,32 +79,6 @@ DEFAULT_RUN_TASKS = 100
 SUBMISSIONS_PER_TURN = 32
 """Number of submissions that are prepared in one turn of the event loop. This takes some
 milliseconds, and more would delay everything else."""
-
-
-class ClientSettings(TypedDict, total=False):
-    """The arguments of `LumaClient`, as `LumaClient.from_env()` takes them."""
-
-    api_key: SecretLike | None
-    base_url: URLLike | None
-    dialect: Dialect | None
-    max_requests: int
-    max_tasks: int | None
-    timeout: float
-    max_tries: int
-    task_timeout: float
-    schedule: PollSchedule | None
-    link_timeout: float
-    batch_size: int
-    max_image_bytes: int
-    max_downloads: int
-    journal: Journal | URLLike | os.PathLike[str] | None
-    session: aiohttp.ClientSession | None
-    media_session: aiohttp.ClientSession | None
-    trust_env: bool
-    min_download_speed: float
-    max_download_bytes: int | None
-    allow_local_files: bool
-    allow_private_media: bool
 
 
 class LumaClient:
@@ -183,7 +161,7 @@ class LumaClient:
     ) -> None:
         api_key = Secret.of(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
         journal = unwrapped(journal)
-        _check_positive(
+        check_positive(
             max_requests=max_requests,
             max_tasks=max_tasks,
             timeout=timeout,
@@ -223,7 +201,7 @@ class LumaClient:
         schedule = schedule or AdaptiveSchedule()
         self._bookkeeper: Bookkeeper | None = None
         if journal is not None:
-            own = _journal_at(journal)
+            own = journal_at(journal)
             self._bookkeeper = Bookkeeper(
                 own or cast("Journal", journal),
                 schedule,
@@ -303,26 +281,7 @@ class LumaClient:
                 read. The error names the line, and not its text, which may be an API key.
 
         """
-        settings = Settings.load()
-        if settings.problem is not None:  # the lost line may be that of the journal
-            raise ConfigurationError(f"{settings.problem}. Correct it, or pass the settings.")
-        given: dict[str, Any] = {
-            name: value
-            for name, value in overrides.items()
-            if value is not None or name not in ("api_key", "base_url", "dialect")
-        }
-        dialect = given.get("dialect") or GatewayDialect(rejection_codes=settings.rejection_codes())
-        found: dict[str, Any] = {
-            "base_url": settings.get(BASE_URL) or dialect.default_base_url,
-            "dialect": dialect,
-            "trust_env": True,
-            **settings.download_limits(),
-        }
-        if "api_key" not in given:
-            found["api_key"] = settings.api_key()
-        if "journal" not in given and (journal := settings.get(JOURNAL)) is not None:
-            found["journal"] = journal if is_url(journal) else os.path.expanduser(journal)  # noqa: PTH111  Path raises an error without a home folder
-        return cls(**{**found, **given})
+        return cls(**settings_of_environment(overrides))
 
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # not set until the settings are checked
@@ -746,7 +705,7 @@ class LumaClient:
 
         """
         many = checked_requests(requests)
-        _check_positive(max_tasks=max_tasks)
+        check_positive(max_tasks=max_tasks)
         submissions = self._submissions
         repeats: bool | AbstractSet[str] = retry_uncertain is True
 
@@ -935,43 +894,3 @@ async def _result_of(task: VideoTask, timeout: float | None) -> Generation:
         f"LumaClient.watch({task.id!r}) returns its handle.",
         task_id=task.id,
     )
-
-
-_JOURNAL_METHODS = (
-    *("open", "claim", "hold", "find", "finish", "unfinished", "uncertain"),
-    *("mark_accepted", "mark_rejected", "mark_uncertain", "mark_forgotten"),
-    *("learned", "keep_learned"),
-)
-"""Methods of a journal that a client calls. Most are called only when a job has been paid for, so a
-missing one must be found before."""
-
-
-def _journal_at(journal: Any) -> SQLJournal | None:
-    """Return the journal at a path or URL, or `None` if the caller passed in a `Journal`."""
-    if isinstance(journal, str | bytes | os.PathLike):
-        return SQLJournal(journal)
-    missing = [name for name in _JOURNAL_METHODS if not callable(getattr(journal, name, None))]
-    if not missing:
-        return None
-    without = "" if missing == [*_JOURNAL_METHODS] else f" without {', '.join(missing)}"
-    raise ConfigurationError(
-        f"journal must be a path, a URL or a Journal, got {type(journal).__name__}{without}."
-    )
-
-
-_WHOLE_NUMBERS = {"max_requests", "max_tasks", "max_tries", "batch_size", "max_downloads"}
-"""Settings that count things. Other numbers would fail later, or retry for ever (`max_tries`)."""
-
-
-def _check_positive(**settings: Any) -> None:
-    for name, value in settings.items():
-        if value is None:
-            continue
-        if not isinstance(value, Real):
-            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
-        if not float(value) > 0:
-            raise ConfigurationError(f"{name} must be above 0, got {value!r}.")
-        if value == math.inf and name != "task_timeout":
-            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
-        if name in _WHOLE_NUMBERS and not isinstance(value, Integral):
-            raise ConfigurationError(f"{name} must be a whole number, got {value!r}.")

@@ -1,0 +1,124 @@
+"""Client settings: the arguments of a `LumaClient`, checked, and from the environment."""
+
+from __future__ import annotations
+
+import math
+import os
+from numbers import Integral, Real
+from typing import Any, TypedDict
+
+import aiohttp
+
+from luma_async.dialects import Dialect, GatewayDialect
+from luma_async.errors import ConfigurationError
+from luma_async.journal import Journal, SQLJournal
+from luma_async.journal.sql.database_url import is_url
+from luma_async.schedules import PollSchedule
+from luma_async.settings import BASE_URL, JOURNAL, Settings
+from luma_async.text_values import SecretLike, URLLike
+
+
+class ClientSettings(TypedDict, total=False):
+    """The arguments of `LumaClient`, as `LumaClient.from_env()` takes them."""
+
+    api_key: SecretLike | None
+    base_url: URLLike | None
+    dialect: Dialect | None
+    max_requests: int
+    max_tasks: int | None
+    timeout: float
+    max_tries: int
+    task_timeout: float
+    schedule: PollSchedule | None
+    link_timeout: float
+    batch_size: int
+    max_image_bytes: int
+    max_downloads: int
+    journal: Journal | URLLike | os.PathLike[str] | None
+    session: aiohttp.ClientSession | None
+    media_session: aiohttp.ClientSession | None
+    trust_env: bool
+    min_download_speed: float
+    max_download_bytes: int | None
+    allow_local_files: bool
+    allow_private_media: bool
+
+
+def settings_of_environment(overrides: ClientSettings) -> dict[str, Any]:
+    """Return the arguments of a client from the environment and `.env`, with `overrides` on top.
+
+    Raises:
+        ConfigurationError: there is no API key, a setting is not valid, or `.env` cannot be read.
+
+    """
+    settings = Settings.load()
+    if settings.problem is not None:  # the lost line may be that of the journal
+        raise ConfigurationError(f"{settings.problem}. Correct it, or pass the settings.")
+    given: dict[str, Any] = {
+        name: value
+        for name, value in overrides.items()
+        if value is not None or name not in ("api_key", "base_url", "dialect")
+    }
+    dialect = given.get("dialect") or GatewayDialect(rejection_codes=settings.rejection_codes())
+    found: dict[str, Any] = {
+        "base_url": settings.get(BASE_URL) or dialect.default_base_url,
+        "dialect": dialect,
+        "trust_env": True,
+        **settings.download_limits(),
+    }
+    if "api_key" not in given:
+        found["api_key"] = settings.api_key()
+    if "journal" not in given and (journal := settings.get(JOURNAL)) is not None:
+        found["journal"] = journal if is_url(journal) else os.path.expanduser(journal)  # noqa: PTH111  Path raises an error without a home folder
+    return {**found, **given}
+
+
+_JOURNAL_METHODS = (
+    *("open", "claim", "hold", "find", "finish", "unfinished", "uncertain"),
+    *("mark_accepted", "mark_rejected", "mark_uncertain", "mark_forgotten"),
+    *("learned", "keep_learned"),
+)
+"""Methods of a journal that a client calls. Most are called only when a job has been paid for, so a
+missing one must be found before."""
+
+
+def journal_at(journal: Any) -> SQLJournal | None:
+    """Return the journal at a path or URL, or `None` if the caller passed in a `Journal`.
+
+    Raises:
+        ConfigurationError: the value is neither, or a journal that lacks methods.
+
+    """
+    if isinstance(journal, str | bytes | os.PathLike):
+        return SQLJournal(journal)
+    missing = [name for name in _JOURNAL_METHODS if not callable(getattr(journal, name, None))]
+    if not missing:
+        return None
+    without = "" if missing == [*_JOURNAL_METHODS] else f" without {', '.join(missing)}"
+    raise ConfigurationError(
+        f"journal must be a path, a URL or a Journal, got {type(journal).__name__}{without}."
+    )
+
+
+_WHOLE_NUMBERS = {"max_requests", "max_tasks", "max_tries", "batch_size", "max_downloads"}
+"""Settings that count things. Other numbers would fail later, or retry for ever (`max_tries`)."""
+
+
+def check_positive(**settings: Any) -> None:
+    """Check that settings are positive numbers, and whole ones where they count things.
+
+    Raises:
+        ConfigurationError: a setting is another value. The error names it.
+
+    """
+    for name, value in settings.items():
+        if value is None:
+            continue
+        if not isinstance(value, Real):
+            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
+        if not float(value) > 0:
+            raise ConfigurationError(f"{name} must be above 0, got {value!r}.")
+        if value == math.inf and name != "task_timeout":
+            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
+        if name in _WHOLE_NUMBERS and not isinstance(value, Integral):
+            raise ConfigurationError(f"{name} must be a whole number, got {value!r}.")
