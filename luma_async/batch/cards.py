@@ -61,6 +61,14 @@ class RowLink(NamedTuple):
     key: str
 
 
+class EarlierLink(NamedTuple):
+    """Link to an earlier video of a row that was redone."""
+
+    link: str
+    id: str
+    prompt: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """Content of the card of one row.
@@ -81,6 +89,7 @@ class Card:
     facts: Sequence[str] = ()
     size: str | None = None
     steps: Sequence[Step] = ()
+    earlier: Sequence[EarlierLink] = ()
 
     def changes(self) -> dict[str, Any]:
         """Return the content that changes when the row ends, without the empty parts."""
@@ -158,6 +167,7 @@ class Cards:
             facts=_facts(row),
             size=f"{row.width} × {row.height}" if row.width and row.height else None,  # noqa: RUF001
             steps=steps(self._cause(number, row), self.commands),
+            earlier=list(_earlier(row)),
         )
 
     def _cause(self, number: int, row: Result) -> Result:
@@ -199,6 +209,12 @@ def _relative_url(file: str | None) -> str | None:
         return quote(file, errors="surrogateescape")
     except UnicodeEncodeError:
         return None
+
+
+def _earlier(result: Result) -> Iterator[EarlierLink]:
+    for video in result.earlier:
+        if (link := _relative_url(video.file)) is not None:
+            yield EarlierLink(link, video.id, video.prompt)
 
 
 def _facts(result: Result) -> list[str]:

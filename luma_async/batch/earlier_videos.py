@@ -62,7 +62,7 @@ def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """Give a file a second name. It stays when another file gets the first one.
+    """Give a file a second name, so that it stays when another file gets the first one.
 
     A link is made in one step, and takes no room. Some file systems have no links.
     """

@@ -56,6 +56,7 @@ def write(
     retry: str | None = None,
     settle: str | None = None,
     settle_all: SettleAll | None = None,
+    redo: str | None = None,
 ) -> Path:
     """Write the gallery of a batch into its folder, and return the path of the page.
 
@@ -70,12 +71,13 @@ def write(
         settle: the command line that settles an uncertain row, without the key of the row.
         settle_all: the command line that frees all uncertain rows, for the top of the page; by
             default `settle` with `--all --resubmit`.
+        redo: the command line that submits a row anew, without `--redo` and the key of the row.
 
     Raises:
         OSError: the page cannot be written.
 
     """
-    commands = Commands(command, retry, settle, settle_all)
+    commands = Commands(command, retry, settle, settle_all, redo)
     return write_page(folder, Cards(results, commands), title=title)
 
 
@@ -118,9 +120,10 @@ def render(
     retry: str | None = None,
     settle: str | None = None,
     settle_all: SettleAll | None = None,
+    redo: str | None = None,
 ) -> str:
     """Return the page as text. `write` explains the arguments."""
-    commands = Commands(command, retry, settle, settle_all)
+    commands = Commands(command, retry, settle, settle_all, redo)
     return _template().render(_content(Cards(results, commands), title, None, 0))
 
 

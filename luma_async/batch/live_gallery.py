@@ -55,6 +55,7 @@ class LiveGallery:
         settle: the command line that settles an uncertain row, without the key of the row.
         settle_all: the command line that frees all uncertain rows, or a function of their keys that
             returns it; by default `settle` with `--all --resubmit`.
+        redo: the command line that submits a row anew, without `--redo` and the key of the row.
         every: seconds from one update to the next.
 
     """
@@ -68,11 +69,12 @@ class LiveGallery:
         retry: str | None = None,
         settle: str | None = None,
         settle_all: SettleAll | None = None,
+        redo: str | None = None,
         every: float = EVERY,
     ) -> None:
         self._batch = batch
         self._title = title
-        self._commands = Commands(command, retry, settle, settle_all)
+        self._commands = Commands(command, retry, settle, settle_all, redo)
         self._every = every
         self._follower: asyncio.Task[None] | None = None
         self._cards = Cards((), self._commands)

@@ -31,9 +31,6 @@ _READERS: dict[str, Reader] = {
 STDIN = Path("<stdin>")
 """Name of standard input in problems, as compilers write it."""
 
-FORMATS = ("csv", "jsonl", "yaml")
-"""Formats of standard input."""
-
 RowLike = Mapping[str, Any] | GenerateRequest | Job
 """A row from Python: a mapping of cells by column, a request, or a job."""
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from luma_async.batch.results import Result, ResultState
 from luma_async.shell import command_about, shell_word
 
-_MAX_NAMED = 20
+MAX_NAMED = 20
 """Maximum number of job keys in one command line; a longer one would not be readable."""
 
 
@@ -20,13 +20,15 @@ class Commands(NamedTuple):
     """Command lines of a batch.
 
     `resume` continues the batch, and `retry` also submits failed rows again. `settle`, followed by
-    the job key of an uncertain row, settles it, and `settle_all` frees all uncertain rows.
+    the job key of an uncertain row, settles it, and `settle_all` frees all uncertain rows. `redo`,
+    followed by `--redo` and the job key of a row, submits the row anew.
     """
 
     resume: str
     retry: str | None = None
     settle: str | None = None
     settle_all: SettleAll | None = None
+    redo: str | None = None
 
     def free(self, keys: Sequence[str], settle: str) -> str:
         """Return the command line that frees all uncertain rows; `keys` are theirs."""
@@ -58,7 +60,15 @@ def steps(result: Result, commands: Commands) -> list[Step]:
             wanted = [("Download it", resume)]
         case ResultState.NOT_STARTED:
             wanted = [("Continue the batch", resume)]
+    if result.note is not None and commands.redo is not None:
+        wanted.append((result.note, f"{commands.redo} {redo_option(result.key)}"))
     return [Step(purpose, command) for purpose, command in wanted if command is not None]
+
+
+def redo_option(key: str) -> str:
+    """Return the option that submits a row anew, quoted for the shell."""
+    word = shell_word(key)
+    return f"--redo={word}" if key.startswith("-") else f"--redo {word}"
 
 
 def _settling(result: Result, settle: str | None) -> list[tuple[str, str]]:
@@ -116,7 +126,7 @@ def settle_all(keys: Sequence[str], settle: str, *, has_others: bool) -> str:
     `has_others` is `True` if the journal may have uncertain jobs of other programs: then the
     job keys are named.
     """
-    if keys and (len(keys) == 1 or (has_others and len(keys) <= _MAX_NAMED)):
+    if keys and (len(keys) == 1 or (has_others and len(keys) <= MAX_NAMED)):
         return command_about(settle, *keys, options="--resubmit")
     return f"{settle} --all --resubmit"
 

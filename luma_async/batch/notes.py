@@ -1,4 +1,4 @@
-"""Notes: tell that the video of a row was made from an earlier text of it.
+"""Notes: tell that the video of a row is not that of its present text.
 
 A row keeps the video that was paid for. The note says why the video is not the one that the
 manifest asks for now, and how to get that.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from luma_async.batch.next_steps import redo_option
 from luma_async.batch.results import Result, ResultState
 from luma_async.batch.rows import Row
-from luma_async.shell import shell_word
 
 _HAS_JOB = (
     ResultState.DONE,
@@ -51,7 +51,7 @@ def note_of_failed_redo(row: Row, id: str | None, why: str) -> str:
     job = "no job was accepted" if id is None else f"job {id} failed"
     return (
         f"The row was submitted anew, but {job}, so it keeps its video: {why.rstrip('.')}. "
-        f"{_redo(row)} submits it anew."
+        f"{redo_option(row.key)} submits it anew."
     )
 
 
@@ -59,7 +59,7 @@ def note_of_skipped_redo(row: Row) -> str:
     """Return the note of a row that was not redone, because its source was not."""
     return (
         f"The row was not submitted anew, because row {row.parent!r}, which it extends, has no new "
-        f"video. {_redo(row)} submits it anew."
+        f"video. {redo_option(row.key)} submits it anew."
     )
 
 
@@ -71,16 +71,11 @@ def _has_other_source(result: Result, source: Result | None) -> bool:
 
 def _edited(row: Row, result: Result) -> str:
     after = "its video was made" if result.state is ResultState.DONE else "its job was submitted"
-    return f"The row was edited after {after}; {_redo(row)} submits it anew."
+    return f"The row was edited after {after}; {redo_option(row.key)} submits it anew."
 
 
 def _continues_earlier(row: Row) -> str:
     return (
         f"The row continues an earlier video of row {row.parent!r}, which has a new one; "
-        f"{_redo(row)} submits it anew."
+        f"{redo_option(row.key)} submits it anew."
     )
-
-
-def _redo(row: Row) -> str:
-    word = shell_word(row.key)
-    return f"--redo={word}" if row.key.startswith("-") else f"--redo {word}"

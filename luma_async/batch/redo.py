@@ -1,8 +1,9 @@
 """Redo: submit rows anew whose jobs have ended, once for each time that the user asks for it.
 
 `.redo.json` in the folder of a batch has the ids of the jobs to replace, by job key. It is written
-before anything is submitted, and deleted when a run has redone all of them. A run that was killed
-is therefore continued by the next one: a row whose key has another job by then is not paid again.
+before anything is submitted. A redo that was interrupted is therefore continued by the next run
+that asks for it, and a row whose key has another job by then is not paid again. Once all rows of
+the redo have their new jobs, the file is deleted, and the same redo is another one.
 """
 
 from __future__ import annotations
@@ -78,10 +79,14 @@ class RedoFile:
             os.fsync(file.fileno())
         new.replace(self.path)
 
-    def close(self) -> None:
-        """Delete the file, because all of its rows were redone."""
-        self.ids = {}
-        self.path.unlink(missing_ok=True)
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove rows whose redo has ended, and delete the file with the last one."""
+        for key in keys:
+            self.ids.pop(key, None)
+        if self.ids:
+            self.write()
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 def job_to_replace(entry: Entry | None, result: Result | None) -> str | None:

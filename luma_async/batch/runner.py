@@ -127,6 +127,10 @@ class Batch:
         self._redo_file = RedoFile(self.folder)
         self._left_to_redo: set[str] = set()
         """Keys of rows that are redone in this run, and have not ended."""
+        self._redo_ended: set[str] = set()
+        """Keys of rows whose redo has ended when this run has."""
+        self.already_redone: list[str] = []
+        """Keys of rows that are to be redone, and were redone by an interrupted run before."""
         self.not_redone: list[str] = []
         """Keys of rows that cannot be redone, because they are running or uncertain."""
         self._retry_failed = retry_failed
@@ -231,8 +235,8 @@ class Batch:
                         yield result
             self._write_notes()  # extensions of rows that were redone
             self._breaker.batch_ended()
-            if not self._is_stopped and not self._left_to_redo:
-                self._redo_file.close()
+            if self._redo_ended and not self._is_stopped and not self._left_to_redo:
+                self._redo_file.remove(self._redo_ended)
         finally:
             results.close()
 
@@ -282,9 +286,13 @@ class Batch:
                     continue
                 ids[key] = id
             is_begun = entry is not None and entry.id != ids[key]
+            if is_begun and key in wanted:
+                self.already_redone.append(key)
             if key in wanted or is_begun:
                 current = None if entry is None else entry.id
                 redos[key] = Redo(ids[key], current, is_begun)
+        is_whole = all(key in redos for key in self._rows if key in ids)
+        self._redo_ended = wanted | (redos.keys() if is_whole else set())
         if len(ids) > known:
             await anyio.to_thread.run_sync(self._redo_file.write)
         return redos

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luma_async.batch.next_steps import settle_all
+from luma_async.batch.next_steps import MAX_NAMED, redo_option, settle_all
 from luma_async.cli.connection import Connection
 from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.options import DEFAULT_MAX_DOWNLOADS, DEFAULT_MAX_TASKS
+from luma_async.shell import shell_word
+
+STDIN = Path("-")
+"""Name of standard input on the command line."""
 
 JOURNAL = "jobs.db"
 """Name of the journal in the output folder, if no other journal is named."""
@@ -26,6 +30,24 @@ class BatchOptions:
     limit_jobs: int | None = None
     retry_failed: bool = False
     retry_uncertain: bool = False
+    redo: tuple[str, ...] = ()
+    redo_edited: bool = False
+    format: str | None = None
+    kept_format: str = "csv"
+
+    @property
+    def from_stdin(self) -> bool:
+        """`True` if the rows are those of standard input."""
+        return self.manifest == STDIN
+
+    @property
+    def title(self) -> str:
+        """Name of the batch."""
+        return self.folder.absolute().name if self.from_stdin else self.manifest.stem
+
+    def kept_rows(self, format: str) -> Path:
+        """Return the file in the output folder that keeps the rows of standard input."""
+        return self.folder / f"rows.{format}"
 
     def connection(
         self,
@@ -52,7 +74,28 @@ class BatchOptions:
         return connection.journal == str(self.folder / JOURNAL)
 
     def continue_command(self, connection: Connection) -> str:
-        """Return the command that continues the batch."""
+        """Return the command that continues the batch.
+
+        Rows of standard input are read from the file that keeps them. As before, paths of images
+        start from the current folder.
+        """
+        command = self._continue_command(connection)
+        if not self.from_stdin:
+            return command
+        return f"{command} < {shell_word(str(self.kept_rows(self.kept_format)))}"
+
+    def redo_command(self, connection: Connection, keys: Sequence[str]) -> str:
+        """Return the command that submits rows anew."""
+        named = [redo_option(key) for key in keys[:MAX_NAMED]]
+        return " ".join([self.continue_command(connection), *named])
+
+    def repeat_command(self, connection: Connection) -> str:
+        """Return the command that continues an interrupted run, with its rows to redo."""
+        options = [redo_option(key) for key in self.redo]
+        options += ["--redo-edited"] if self.redo_edited else []
+        return " ".join([self.continue_command(connection), *options])
+
+    def _continue_command(self, connection: Connection) -> str:
         numbers = {
             "max-tasks": (self.max_tasks, DEFAULT_MAX_TASKS),
             "max-downloads": (self.max_downloads, DEFAULT_MAX_DOWNLOADS),
@@ -61,9 +104,10 @@ class BatchOptions:
         path = str(self.manifest)
         return connection.command_that_submits(
             "batch",
-            f"./{path}" if path.startswith("-") else path,
+            f"./{path}" if path.startswith("-") and not self.from_stdin else path,
             *connection.downloads.words(),
             output=None if self.folder == default_folder(self.manifest) else str(self.folder),
+            format=self.format,
             journal=None if self.has_own_journal(connection) else connection.journal,
             **{name: str(n) for name, (n, default) in numbers.items() if n != default},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,16 @@ from luma_async.batch import (
     Manifest,
     Result,
     ResultState,
-    read_manifest,
 )
 from luma_async.batch.gallery import NAME as GALLERY
+from luma_async.batch.manifest import format_of
+from luma_async.batch.next_steps import MAX_NAMED
+from luma_async.batch.notes import is_edited
 from luma_async.batch.results_file import NAME, read_results
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.rows_input import keep_rows, read_rows
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import BatchError, InsufficientCreditsError, LumaError
@@ -50,10 +53,14 @@ async def run_batch(
         LumaError: the manifest, the API key, a setting or the journal is not valid.
 
     """
-    manifest = await anyio.to_thread.run_sync(read_manifest, options.manifest)
+    manifest, data = await read_rows(terminal, options)
+    if data is not None:
+        options = replace(options, kept_format=options.format or format_of(data))
     for row in manifest.rows:
         connection.check_job_key(row.key)
     await anyio.to_thread.run_sync(_check_folder, connection, options)
+    if data is not None:
+        await anyio.to_thread.run_sync(keep_rows, options, data)
     was_stopped = asyncio.Event()
     client = connection.client_that_submits(max_downloads=options.max_downloads, **settings)
     async with client as luma:
@@ -65,10 +72,12 @@ async def run_batch(
             limit_jobs=options.limit_jobs,
             retry_failed=options.retry_failed,
             retry_uncertain=options.retry_uncertain,
+            redo=options.redo,
+            redo_edited=options.redo_edited,
         )
         if options.retry_uncertain:
             terminal.warn("Uncertain rows are submitted again, and may be paid for twice.")
-        terminal.continue_command = options.continue_command(connection)
+        terminal.continue_command = options.repeat_command(connection)
 
         def stop_submitting() -> None:
             batch.stop()
@@ -119,6 +128,8 @@ def _check_folder(connection: Connection, options: BatchOptions) -> None:
 def _print_result(terminal: Terminal, result: Result) -> None:
     if result.state is ResultState.DONE:
         plain = "" if terminal.shows_progress else f"{result.key}: {result.file}"
+        if result.note is not None:
+            plain = f"{result.key}: {result.file}: {result.note}"
     else:
         plain = f"{result.key}: {result.state}: {result.error}"
     try:
@@ -133,11 +144,12 @@ def _gallery(connection: Connection, options: BatchOptions, batch: Batch) -> Liv
     again = options.continue_command(connection)
     return LiveGallery(
         batch,
-        title=options.manifest.stem,
+        title=options.title,
         command=again,
         retry=f"{again} --retry-failed",
         settle=connection.journal_command("settle"),
         settle_all=partial(options.settle_all_command, connection),
+        redo=again,
     )
 
 
@@ -162,9 +174,37 @@ def _print_summary(
     if repeated := batch.progress.repeated:
         were = "1 uncertain row was" if repeated == 1 else f"{repeated:,} uncertain rows were"
         terminal.say(f"{were} submitted again, and may be paid for twice.")
+    _print_notes(terminal, connection, options, batch)
     if uncertain := _uncertain_keys(batch.results):
         _print_settle_commands(terminal, connection, options, uncertain)
     terminal.say(f"Gallery: {options.folder / GALLERY}")
+
+
+def _print_notes(
+    terminal: Terminal, connection: Connection, options: BatchOptions, batch: Batch
+) -> None:
+    """Print the rows whose video is not that of their text, and the commands that redo them."""
+    if batch.not_redone:
+        keys = ", ".join(batch.not_redone[:MAX_NAMED])
+        terminal.say(f"Not submitted anew, because running or uncertain when the run began: {keys}")
+    if batch.already_redone:
+        keys = ", ".join(batch.already_redone[:MAX_NAMED])
+        terminal.say(f"Submitted anew by the interrupted run before, and not once more: {keys}")
+    noted = {result.key: result for result in batch.results if result.note is not None}
+    rows = [row for row in batch.rows if row.key in noted]
+    edited = [row.key for row in rows if is_edited(row, noted[row.key])]
+    others = [row.key for row in rows if row.key not in set(edited)]
+    if len(edited) == 1:
+        command = options.redo_command(connection, edited)
+        terminal.say(f"1 row was edited after its job was submitted, and keeps it. Redo: {command}")
+    elif edited:
+        command = f"{options.continue_command(connection)} --redo-edited"
+        rows_were = f"{len(edited):,} rows were edited after their jobs were submitted"
+        terminal.say(f"{rows_were}, and keep these. Redo: {command}")
+    for key in others[:MAX_NAMED]:
+        terminal.say(f"{key}: {noted[key].note}")
+    if others:
+        terminal.say(f"Redo: {options.redo_command(connection, others)}")
 
 
 def _print_settle_commands(
@@ -200,7 +240,12 @@ def _exit_code(
         return ExitCode.INTERRUPTED
     terminal.continue_command = None
     ended = [state for state in _states(manifest, batch) if state is not None]
-    return ExitCode.DONE if set(ended) <= {ResultState.DONE} else ExitCode.FAILED
+    # A row with a note has a video, but not the one that the file asks for now. A script that goes
+    # on after a success must not publish that.
+    keys = {row.key for row in manifest.rows}
+    has_notes = any(result.note is not None for result in batch.results if result.key in keys)
+    is_done = set(ended) <= {ResultState.DONE} and not has_notes
+    return ExitCode.DONE if is_done else ExitCode.FAILED
 
 
 def _report_problem(terminal: Terminal, batch: Batch, problem: LumaError) -> ExitCode:

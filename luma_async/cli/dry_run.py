@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import anyio.to_thread
 
-from luma_async.batch import Result, ResultState, Row, read_manifest
+from luma_async.batch import Result, ResultState, Row
+from luma_async.batch.notes import is_edited
 from luma_async.batch.plan import is_finished
+from luma_async.batch.redo import checked_redo
 from luma_async.batch.results_file import NAME, has_file, read_results
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.rows_input import read_rows
 from luma_async.cli.terminal import Terminal
 
 
@@ -19,12 +22,21 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
         ManifestError: the manifest is not valid.
 
     """
-    manifest = await anyio.to_thread.run_sync(read_manifest, options.manifest)
+    manifest, _ = await read_rows(terminal, options)
+    redo = checked_redo(options.redo, {row.key for row in manifest.rows})
     found = await anyio.to_thread.run_sync(lambda: list(read_results(options.folder / NAME)))
     results = {result.key: result for result in found}
 
+    def is_redone(row: Row) -> bool:
+        result = results.get(row.key)
+        if result is None or result.state not in _REDOABLE:
+            return False
+        return row.key in redo or (options.redo_edited and is_edited(row, result))
+
     def has_ended(row: Row) -> bool:
         result = results.get(row.key)
+        if is_redone(row):
+            return False
         return result is not None and is_finished(
             result,
             has_file=has_file(result, options.folder),
@@ -34,8 +46,12 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
     left = [row for row in manifest.rows if not has_ended(row)]
     for row in left:
         call = "generate" if row.extends is None else f"extend {row.extends}"
+        anew = is_redone(row)
         fields = {"key": row.key, "line": row.line, "call": call, "prompt": row.request.prompt}
-        terminal.result(f"{row.key}: {call}: {row.request.prompt}", fields)
+        terminal.result(
+            f"{row.key}: {call}{', anew' if anew else ''}: {row.request.prompt}",
+            {**fields, "redo": anew},
+        )
     limit = options.limit_jobs
     is_limited = limit is not None and limit < len(left)
     limited = f", at most {limit:,} of them as new jobs" if is_limited else ""
@@ -43,10 +59,20 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
         f"{len(manifest.rows):,} rows: {len(manifest.rows) - len(left):,} have ended, "
         f"{len(left):,} would be run{limited}."
     )
+    if redone := sum(map(is_redone, left)):
+        terminal.say(f"Rows among these that would be submitted anew, and paid again: {redone:,}.")
+    keys = {row.key for row in left}
+    kept = [row for row in manifest.rows if row.key in results and row.key not in keys]
+    if edited := sum(is_edited(row, results[row.key]) for row in kept):
+        terminal.say(f"Edited rows that keep their video: {edited:,}; --redo-edited redoes them.")
     _print_uncertain(
         [row for row in left if _is_uncertain(results.get(row.key))], terminal, options
     )
     return ExitCode.DONE
+
+
+_REDOABLE = (ResultState.DONE, ResultState.FAILED, ResultState.LOST)
+"""States of rows that a run would redo, unless their journal says that they are running."""
 
 
 def _print_uncertain(rows: list[Row], terminal: Terminal, options: BatchOptions) -> None:

@@ -22,6 +22,14 @@ class FileKind(StrEnum):
     LAST_FRAME = "last_frame"
 
 
+class RowFormat(StrEnum):
+    """Format of the rows of a batch on standard input."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    YAML = "yaml"
+
+
 # Copies of the types in luma_async.requests and luma_async.journal: to import these would take
 # longer than a completion may.
 RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")

@@ -59,6 +59,40 @@ async def test_the_next_run_redoes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / ".redo.json").exists()
 
 
+async def test_an_interrupted_redo_stays_open_until_all_of_its_rows_are_redone(
+    tmp_path: Path,
+) -> None:
+    """A run without it in between changes nothing. Then the same redo is another one."""
+    async with small() as sim:
+        await results_of(sim, tmp_path, *cats(2))
+        redo = ["cat-0", "cat-1"]
+        await results_of(sim, tmp_path, *cats(2), redo=redo, limit_jobs=1)
+
+        await results_of(sim, tmp_path, *cats(2))
+        assert len(sim.ledger.jobs) == 3
+        await results_of(sim, tmp_path, *cats(2), redo=redo)
+        assert len(sim.ledger.jobs) == 4
+        await results_of(sim, tmp_path, *cats(2), redo=redo)
+
+        assert len(sim.ledger.jobs) == 6
+
+
+async def test_a_redo_of_one_row_ends_the_interrupted_one_for_it(tmp_path: Path) -> None:
+    """It is told that the row was redone before; asked for once more, it is."""
+    async with small() as sim:
+        await results_of(sim, tmp_path, *cats(2))
+        await results_of(sim, tmp_path, *cats(2), redo=["cat-0", "cat-1"], limit_jobs=1)
+        manifest = read_manifest(a_manifest(tmp_path, *cats(2)))
+        told = []
+        for _ in range(2):
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                batch = Batch(luma, manifest, tmp_path, redo=["cat-0"])
+                await _all(batch)
+                told.append((batch.already_redone, len(sim.ledger.jobs)))
+
+    assert told == [(["cat-0"], 3), ([], 4)]
+
+
 async def test_all_edited_rows_are_redone(tmp_path: Path) -> None:
     """The others are left alone, also by a second run."""
     async with small() as sim:

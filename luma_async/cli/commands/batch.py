@@ -17,13 +17,17 @@ from luma_async.cli.options import (
     MaxDownloadBytes,
     MinDownloadSpeed,
     RejectionCodes,
+    RowFormat,
 )
 
 
 def batch(
     manifest: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Manifest: a .csv, .xlsx, .jsonl or .yaml file."),
+        typer.Argument(
+            metavar="FILE",
+            help="Manifest: a .csv, .xlsx, .jsonl or .yaml file, or - for standard input.",
+        ),
     ],
     *,
     output: Annotated[
@@ -53,6 +57,28 @@ def batch(
             help="Submit rows again that an earlier run left uncertain; you may pay twice.",
         ),
     ] = False,
+    redo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="Submit this row anew, and pay again; its earlier video is kept. Repeatable.",
+        ),
+    ] = None,
+    redo_edited: Annotated[
+        bool,
+        typer.Option(
+            "--redo-edited",
+            help="Submit all rows anew that were edited after their job was submitted.",
+        ),
+    ] = False,
+    format: Annotated[
+        RowFormat | None,
+        typer.Option(
+            metavar="FORMAT",
+            help=f"Format of standard input: {', '.join(RowFormat)}.",
+            show_default="jsonl if it begins with a brace, else csv",
+        ),
+    ] = None,
     max_tasks: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent jobs.")
     ] = DEFAULT_MAX_TASKS,
@@ -73,15 +99,22 @@ def batch(
     submitted jobs: a row whose job was accepted is not submitted, or paid for, again.
 
     Columns are prompt, aspect_ratio, loop, image, image_end, model, resolution, duration,
-    expand_prompt, notify_hook and extra, and two more. The column key names a row. The column
-    extends holds the key of a row, or the id of a job, whose video the row continues.
+    expand_prompt, notify_hook and extra, and three more. The column key names a row. The column
+    extends holds the key of a row, or the id of a job, whose video the row continues. The column
+    metadata holds a JSON object of yours, which is kept with the job and never sent.
+
+    A row that was edited after its job was submitted keeps its video, until --redo submits it anew.
     """
-    from luma_async.cli.batch_options import BatchOptions, default_folder
+    from luma_async.cli.batch_options import STDIN, BatchOptions, default_folder
     from luma_async.cli.batch_run import run_batch
     from luma_async.cli.download_limits import DownloadLimits
     from luma_async.cli.dry_run import preview_batch
     from luma_async.cli.program import run
 
+    if manifest == STDIN and output is None:
+        raise typer.BadParameter("Rows from standard input need a folder: --output FOLDER.")
+    if manifest != STDIN and format is not None:
+        raise typer.BadParameter("--format is for rows from standard input; name FILE as -.")
     options = BatchOptions(
         manifest=manifest,
         folder=output or default_folder(manifest),
@@ -90,6 +123,9 @@ def batch(
         limit_jobs=limit_jobs,
         retry_failed=retry_failed,
         retry_uncertain=retry_uncertain,
+        redo=tuple(redo or ()),
+        redo_edited=redo_edited,
+        format=format,
     )
     if dry_run:
         run(lambda terminal: preview_batch(terminal, options), as_json=as_json)

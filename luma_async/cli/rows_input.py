@@ -1,0 +1,69 @@
+"""Rows of a batch: read them from a file or standard input, and keep the latter for later runs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import cast
+
+import anyio.to_thread
+
+from luma_async.batch import Manifest, read_manifest
+from luma_async.batch.manifest import format_of, manifest_of_text
+from luma_async.cli.batch_options import BatchOptions
+from luma_async.cli.interruption import interruptible_input
+from luma_async.cli.terminal import Terminal
+from luma_async.errors import BatchError
+
+_CHUNK = 2**16
+"""Bytes that are read at a time. It is not less than the buffer of standard input holds, so that
+nothing is left in it while this waits for more."""
+
+
+async def read_rows(terminal: Terminal, options: BatchOptions) -> tuple[Manifest, bytes | None]:
+    """Return the checked rows, and the content of standard input if they are from there.
+
+    Raises:
+        ManifestError: the rows cannot be read, or have problems.
+        KeyboardInterrupt: the user interrupts the input.
+
+    """
+    if not options.from_stdin:
+        return await anyio.to_thread.run_sync(read_manifest, options.manifest), None
+    if terminal.can_ask:
+        terminal.say("Reading rows from standard input, until Ctrl-D.")
+    data = _stdin()
+    return manifest_of_text(data, format=options.format), data
+
+
+def keep_rows(options: BatchOptions, data: bytes) -> None:
+    """Keep the content of standard input in the output folder, for the command that continues.
+
+    Raises:
+        BatchError: the file cannot be written.
+
+    """
+    path = options.kept_rows(options.format or format_of(data))
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(data)
+        new.replace(path)
+    except OSError as error:
+        raise BatchError(
+            f"The rows cannot be kept in {path}: {error.strerror or error}. Nothing was submitted."
+        ) from None
+
+
+def _stdin() -> bytes:
+    """Read standard input to its end, in this thread, so that Ctrl-C ends the wait for it."""
+    if sys.stdin is None:
+        return b""
+    chunks: list[bytes] = []
+    with interruptible_input() as wait_for_input:
+        while True:
+            wait_for_input()
+            chunk = cast("io.BufferedReader", sys.stdin.buffer).read1(_CHUNK)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
