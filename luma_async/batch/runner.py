@@ -117,7 +117,7 @@ class Batch:
         self.folder: Path = Path(folder)
         self.max_tasks = max_tasks
         self.progress: Progress = Progress(len(manifest.rows), limit=limit_jobs)
-        self.begun = asyncio.Event()
+        self.begun: asyncio.Event = asyncio.Event()
         """Set once the rows of this run and the results of earlier ones are known."""
         self._luma = luma
         self._journal = luma.journal

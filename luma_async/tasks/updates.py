@@ -31,8 +31,8 @@ class Change:
     def __init__(
         self, generation: Generation | None = None, error: LumaError | None = None
     ) -> None:
-        self.generation = generation
-        self.error = error
+        self.generation: Generation | None = generation
+        self.error: LumaError | None = error
         self.next: Change | None = None
         # These futures keep the reading asyncio tasks alive, because the event loop does not.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
