@@ -56,7 +56,7 @@ def read_ids(place: str) -> tuple[list[IdLine], dict[int, str]]:
 
     """
     try:
-        data = sys.stdin.buffer.read() if place == STDIN else Path(place).read_bytes()
+        data = _read_stdin() if place == STDIN else Path(place).read_bytes()
     except OSError as error:
         why = f"{place} cannot be read: {error.strerror or error}"
         raise InvalidRequestError.of("ids", why) from None
@@ -65,6 +65,10 @@ def read_ids(place: str) -> tuple[list[IdLine], dict[int, str]]:
     except TableError as error:
         raise manifest_error(_shown_path(place), [error.problem]) from None
     return _parse(text)
+
+
+def _read_stdin() -> bytes:
+    return b"" if sys.stdin is None else sys.stdin.buffer.read()
 
 
 def invalid_lines(place: str, problems: Mapping[int, str]) -> ManifestError:

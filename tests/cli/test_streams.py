@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from luma_async import SQLJournal
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
 from tests.cli.commands import COMMAND, PATIENCE, Shell
@@ -32,3 +34,32 @@ def test_closed_streams_end_no_command(closed: str, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert [job["state"] for job in jobs] == ["completed"]
     assert (tmp_path / "rows" / "videos" / "a.mp4").exists()
+
+
+def test_a_closed_standard_input_is_an_empty_list(tmp_path: Path) -> None:
+    """`settle --ids - <&-` settles nothing, as with an empty list, and prints no traceback."""
+    shell = Shell(tmp_path)
+    asyncio.run(new_journal(shell))
+
+    empty = shell.run("settle", "--ids", "-")
+    closed = subprocess.run(
+        ["/bin/sh", "-c", '"$@" <&-', "sh", *COMMAND, "settle", "--ids", "-"],
+        env=shell.environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (closed.returncode, closed.stdout, closed.stderr) == (
+        empty.returncode,
+        empty.stdout,
+        empty.stderr,
+    )
+
+
+async def new_journal(shell: Shell) -> None:
+    shell.journal.parent.mkdir(exist_ok=True)
+    async with SQLJournal(shell.journal) as journal:
+        assert await journal.uncertain() == []
