@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from luma_async.journal.sql.connections import Connections
 from tests.journal.clocks import RunningClock
+from tests.journal.databases import execute
 from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 
 _numbers = count()
@@ -23,21 +23,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Connections.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(Connections.__init__.__kwdefaults__, "end_timeout", 0.7)
     monkeypatch.setitem(Connections.__init__.__kwdefaults__, "cancel_timeout", 0.3)
-
-
-def new_database(server: Server) -> str:
-    """Return the URL of a new database of a server."""
-    name = f"jobs_{next(_numbers)}"
-
-    async def create() -> None:
-        connection = await asyncpg.connect(server.url("postgres"))
-        try:
-            await connection.execute(f"CREATE DATABASE {name}")
-        finally:
-            await connection.close()
-
-    asyncio.run(create())
-    return server.url(name)
 
 
 @pytest.fixture
@@ -59,9 +44,13 @@ def pgbouncer(postgres_server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def postgres_place(postgres_server: Server) -> str:
-    """Return the URL of a new database."""
-    return new_database(postgres_server)
+def postgres_place(postgres_server: Server) -> Iterator[str]:
+    """Yield the URL of a new database, which takes memory until it is dropped."""
+    name = f"jobs_{next(_numbers)}"
+    superuser = postgres_server.url("postgres")
+    asyncio.run(execute(superuser, f"CREATE DATABASE {name}"))
+    yield postgres_server.url(name)
+    asyncio.run(execute(superuser, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

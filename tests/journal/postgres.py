@@ -19,6 +19,12 @@ from types import MappingProxyType
 
 import pytest
 
+_MEMORY = Path("/dev/shm")  # noqa: S108  folders in it have names that nobody can guess
+"""Folder in memory, if the system has it: a database is made there in a fifth of the time."""
+
+_MIN_ROOM = 2 * 2**30
+"""Bytes that must be free there. A server takes 200 MB, and each worker runs one or two."""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -93,8 +99,8 @@ def running_postgres(
             file.chmod(0o600)
             if user is not None:
                 shutil.chown(file, user)
-        # Nothing is to be kept, so nothing need reach the disk.
-        settings = {"fsync": "off", "full_page_writes": "off", **settings}
+        # Nothing is to be kept, so nothing need reach the disk, and little of the log is.
+        settings = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "64MB", **settings}
         options = [f"--{name}={value}" for name, value in settings.items()]
         port = _free_port()
         with subprocess.Popen(
@@ -153,7 +159,7 @@ def _folder(prefix: str) -> Iterator[tuple[Path, str | None]]:
     if os.geteuid() == 0:
         names = {entry.pw_name for entry in pwd.getpwall()}
         user = "postgres" if "postgres" in names else "nobody"
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_MEMORY if _has_room(_MEMORY) else None))
     try:
         if user is not None:
             shutil.chown(folder, user)
@@ -161,6 +167,12 @@ def _folder(prefix: str) -> Iterator[tuple[Path, str | None]]:
         yield folder, user
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_room(folder: Path) -> bool:
+    """Return whether servers fit into a folder; in a container, `/dev/shm` may be small."""
+    is_open = folder.is_dir() and os.access(folder, os.W_OK)
+    return is_open and shutil.disk_usage(folder).free > _MIN_ROOM
 
 
 def _free_port() -> int:
