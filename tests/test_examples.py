@@ -7,15 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 
-from luma_async.simulator import Fixed
+from luma_async.simulator import Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.docs import PAGES, ROOT, blocks, name_of
+from tests.forking_interpreter import ForkingInterpreter, running_interpreter
 
 BLOCKS = {
     f"{name_of(page)}-{number}": block
@@ -27,29 +29,49 @@ SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
 
 
+def environment_at(simulator: Simulator) -> dict[str, str]:
+    return {
+        **os.environ,
+        "LUMA_BASE_URL": simulator.url,
+        "LUMA_API_KEY": "sk-simulated",
+        "PYTHONASYNCIODEBUG": "1",
+    }
+
+
+def assert_good(done: subprocess.CompletedProcess[str]) -> None:
+    """Assert that a program ended well: no warning, no word on stderr."""
+    assert SLOW.sub("", done.stderr) == ""
+    assert done.returncode == 0
+
+
 def run(program: list[str], folder: Path, text: str = "", *, same_films: bool = True) -> str:
-    """Run a program at a simulator, in a folder; no warning, no word on stderr."""
+    """Run a program at a simulator, in a folder."""
     films: dict[str, Any] = {"short_side": 90, "same_films": same_films}
-    with running_simulator(durations=Fixed(0.5), **films) as simulator:
-        environment = {
-            **os.environ,
-            "LUMA_BASE_URL": simulator.url,
-            "LUMA_API_KEY": "sk-simulated",
-            "PYTHONASYNCIODEBUG": "1",
-        }
+    with running_simulator(durations=Fixed(0.2), **films) as simulator:
         done = subprocess.run(
             [sys.executable, "-W", "error", *program],
             cwd=folder,
-            env=environment,
+            env=environment_at(simulator),
             input=text,
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
-    assert SLOW.sub("", done.stderr) == ""
-    assert done.returncode == 0
+    assert_good(done)
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[ForkingInterpreter]:
+    with running_interpreter() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Simulator]:
+    with running_simulator(durations=Fixed(0.2), short_side=90, same_films=True) as simulator:
+        yield simulator
 
 
 def test_there_are_blocks_to_run() -> None:
@@ -58,13 +80,31 @@ def test_there_are_blocks_to_run() -> None:
     assert len(BLOCKS) >= 10
 
 
-@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
-def test_every_python_block_of_the_documentation_runs(block: str, tmp_path: Path) -> None:
-    """As it stands there, in an empty folder; tests are run by pytest."""
-    (tmp_path / "block.py").write_text(block, "utf-8")
-    is_test = re.search(r"^(async )?def test_", block, re.MULTILINE)
+def is_test(block: str) -> bool:
+    return re.search(r"^(async )?def test_", block, re.MULTILINE) is not None
 
-    run([*(PYTEST if is_test else []), "block.py"], tmp_path)
+
+PROGRAMS = {name: block for name, block in BLOCKS.items() if not is_test(block)}
+TESTS = {name: block for name, block in BLOCKS.items() if is_test(block)}
+
+
+@pytest.mark.parametrize("block", PROGRAMS.values(), ids=PROGRAMS)
+def test_every_program_of_the_documentation_runs(
+    block: str, interpreter: ForkingInterpreter, gateway: Simulator, tmp_path: Path
+) -> None:
+    """As it stands there, in an empty folder."""
+    program = tmp_path / "block.py"
+    program.write_text(block, "utf-8")
+
+    assert_good(interpreter.run(program, environment_at(gateway)))
+
+
+@pytest.mark.parametrize("block", TESTS.values(), ids=TESTS)
+def test_every_test_of_the_documentation_passes(block: str, tmp_path: Path) -> None:
+    """As it stands there, run by pytest."""
+    (tmp_path / "block.py").write_text(block, "utf-8")
+
+    run([*PYTEST, "block.py"], tmp_path)
 
 
 def test_one_video(tmp_path: Path) -> None:
