@@ -17,6 +17,7 @@ import pytest
 
 from luma_async import SQLJournal
 from luma_async.journal.sql.connections import Connections
+from luma_async.transport import retry_policy
 from tests.loops import SkippingLoop
 
 pytest_plugins = ["luma_async.testing"]
@@ -94,6 +95,12 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Connections.__init__.__kwdefaults__ is not None
     monkeypatch.setitem(Connections.__init__.__kwdefaults__, "end_timeout", 120.0)
     monkeypatch.setitem(Connections.__init__.__kwdefaults__, "cancel_timeout", 120.0)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let retries follow within hundredths of a second, where a test is not about their delays."""
+    monkeypatch.setattr(retry_policy, "FIRST_DELAY", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,12 @@ import backoff
 
 from luma_async.transport.rejections import REJECTING_STATUSES
 
+FIRST_DELAY = 0.5
+"""Maximum delay in seconds before the first retry. Each further one may take twice as long."""
+
+MAX_DELAY = 30.0
+"""Maximum delay in seconds before a retry, unless the server asks for more."""
+
 
 class Failure(Enum):
     """Kind of a failed try, as far as the retry policy needs it."""
@@ -71,7 +77,7 @@ def retry_delays() -> Generator[float, Any, None]:
     After a first `next()`, send in each failed try. Its `retry_after` is the minimum of the delay,
     unless it is `None`.
     """
-    growing = backoff.expo(base=2, factor=0.5, max_value=30.0)
+    growing = backoff.expo(base=2, factor=FIRST_DELAY, max_value=MAX_DELAY)
     next(growing)
     failed = yield 0.0
     while True:

@@ -493,6 +493,7 @@ def test_a_guess_at_the_encoding_is_said_in_a_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("rows.csv is not UTF-8, so it is read as Windows-1252. If ")
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_a_gateway_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
     """Exit code 3, also where some rows could only have come later; all can be run again."""
     write_rows(tmp_path / "rows.csv", [*cats(2), {"key": "b", "prompt": "x", "extends": "cat-0"}])

@@ -107,6 +107,7 @@ async def test_a_failure_is_written_down(place: str) -> None:
     assert entry.generation == failed.value.generation
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -116,7 +117,7 @@ async def test_a_failure_is_written_down(place: str) -> None:
             Fault(status=503, body=b'{"code": "model_not_found", "message": "no"}'),
             id="503 without a channel",
         ),
-        pytest.param(Fault.rate_limited(), id="429"),
+        pytest.param(Fault.rate_limited(retry_after=0.1), id="429"),
     ],
 )
 async def test_a_refused_submission_leaves_no_entry(place: str, fault: Fault) -> None:
@@ -281,6 +282,7 @@ async def test_only_what_is_uncertain_can_be_settled(place: str) -> None:
             await journal.settle("cat", id=" ")
 
 
+@pytest.mark.usefixtures("quick_retries")
 async def test_a_risked_repeat_ends_in_one_entry(place: str) -> None:
     """With `retry_uncertain=True`, lost answers and then a good one: the good one's id."""
     async with Simulator() as sim, connect(sim, journal=place) as luma:

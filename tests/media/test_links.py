@@ -183,6 +183,7 @@ BAD_FILES: dict[str, tuple[Fault, str]] = {
 }
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("kind", BAD_FILES)
 async def test_an_incomplete_or_wrong_file_leaves_nothing(kind: str, tmp_path: Path) -> None:
     """Neither a file nor a part file is left, and an existing file stays."""

@@ -166,6 +166,7 @@ STRANGE: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("kind", STRANGE)
 async def test_a_wrong_range_is_rejected(kind: str, tmp_path: Path) -> None:
     """The whole file is requested instead."""
@@ -213,6 +214,7 @@ RANGES: dict[str, tuple[str, int]] = {
 }
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("kind", RANGES)
 async def test_a_range_with_a_wrong_end_is_rejected(kind: str, tmp_path: Path) -> None:
     """Too many bytes are an error; if the end is unknown, the whole file is requested."""

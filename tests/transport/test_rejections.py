@@ -283,6 +283,7 @@ def body_of(said: Said, encoding: str = "utf-8") -> bytes:
     return text.encode(encoding)
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("said", REFUSALS.values(), ids=REFUSALS.keys())
 async def test_a_refused_submission_is_repeated_only_where_nobody_can_have_the_job(
     said: Said,

@@ -82,6 +82,7 @@ def everything_about(error: BaseException) -> str:
     return "\n".join(parts)
 
 
+@pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_no_failure_shows_the_key(
     fault: Fault | None, caplog: pytest.LogCaptureFixture
