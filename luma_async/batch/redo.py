@@ -63,12 +63,13 @@ class RedoFile:
         self.ids: dict[str, str] = {}
 
     def read(self) -> None:
-        """Read the ids that an interrupted run has left."""
+        """Read the ids that an interrupted run has left. A damaged file counts as none."""
         try:
             found = json.loads(self.path.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
             return
-        self.ids = {str(key): str(id) for key, id in found.items()}
+        if isinstance(found, dict):
+            self.ids = {key: id for key, id in found.items() if isinstance(id, str)}
 
     def write(self) -> None:
         """Write the ids, so that they survive a power cut."""

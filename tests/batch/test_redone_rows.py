@@ -260,6 +260,20 @@ def _no_room(*_: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", '{"a": null}', "\x00"])
+async def test_a_damaged_file_of_a_redo_counts_as_none(text: str, tmp_path: Path) -> None:
+    """The row is redone once, and the file is gone then."""
+    async with small() as sim:
+        await results_of(sim, tmp_path, CAT)
+        (tmp_path / ".redo.json").write_text(text)
+
+        [result] = await results_of(sim, tmp_path, DOG, redo=["a"])
+
+        assert prompts(sim) == ["a cat", "a dog"]
+    assert (result.state, result.prompt) == (ResultState.DONE, "a dog")
+    assert not (tmp_path / ".redo.json").exists()
+
+
 @pytest.mark.parametrize("again", [True, False])
 async def test_a_cancelled_redo_is_continued(tmp_path: Path, *, again: bool) -> None:
     """With the same redo or without: the new job gets its video, and is not paid again."""
