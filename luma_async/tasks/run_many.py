@@ -58,8 +58,8 @@ class Job:
         any_request: return the job with this key even if it was submitted for another request.
 
     Raises:
-        InvalidRequestError: `request` is of another type, `source` does not match it, or `metadata`
-            are not a JSON object.
+        InvalidRequestError: `request` is of another type, `source` does not match it, `metadata`
+            are not a JSON object, or `redo` or `any_request` is given without a `key`.
 
     """
 
@@ -73,6 +73,12 @@ class Job:
     def __post_init__(self) -> None:
         if self.metadata is not None:
             object.__setattr__(self, "metadata", frozen_metadata(self.metadata))
+        if self.key is None:
+            # Each run would submit another job, and nothing would say so.
+            if self.redo is not None:
+                raise InvalidRequestError.of("redo", "is for a job that has a job key")
+            if self.any_request:
+                raise InvalidRequestError.of("any_request", "is for a job that has a job key")
         if isinstance(self.request, ExtendRequest):
             _check_is_source("source", self.source)
         elif not isinstance(self.request, GenerateRequest):

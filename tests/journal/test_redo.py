@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from luma_async import (
     GenerateRequest,
+    InvalidRequestError,
     Job,
     KeyConflictError,
     LumaClient,
@@ -118,6 +121,13 @@ async def test_a_redo_names_the_job_that_the_key_has(place: str) -> None:
         assert len(sim.ledger.jobs) == 1
     assert isinstance(outcome.error, KeyConflictError)
     assert f"redo={first.id!r} submits that job anew" in str(outcome.error)
+
+
+@pytest.mark.parametrize("options", [{"redo": "job-1"}, {"any_request": True}])
+def test_a_redo_without_a_job_key_is_an_error(options: Any) -> None:
+    """No journal entry could tell that it was done, and each run would pay once more."""
+    with pytest.raises(InvalidRequestError, match="is for a job that has a job key"):
+        Job(CAT, **options)
 
 
 async def test_a_rejected_redo_leaves_the_job_as_it_was(place: str) -> None:
