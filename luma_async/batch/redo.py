@@ -90,6 +90,17 @@ class RedoFile:
             self.path.unlink(missing_ok=True)
 
 
+def replaced_job(entry: Entry | None, result: Result | None) -> str | None:
+    """Return the id of the job in a result if a redo has replaced it; `None` if none has.
+
+    The journal tells that also if the file of the redo is lost, or was never in this folder.
+    """
+    if entry is None or result is None or result.id not in entry.earlier_ids:
+        return None
+    # A redo that failed has ended, and the row may have kept its former video.
+    return None if entry.state in (EntryState.FAILED, EntryState.LOST) else result.id
+
+
 def job_to_replace(entry: Entry | None, result: Result | None) -> str | None:
     """Return the id of the job of a row that may be redone; `None` if there is none.
 

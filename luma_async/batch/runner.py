@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -25,7 +32,13 @@ from luma_async.batch.notes import (
 from luma_async.batch.plan import Plan, RowState, make_plan
 from luma_async.batch.progress import Progress, RunningRow, Stage
 from luma_async.batch.queue import Queue
-from luma_async.batch.redo import Redo, RedoFile, checked_redo, job_to_replace
+from luma_async.batch.redo import (
+    Redo,
+    RedoFile,
+    checked_redo,
+    job_to_replace,
+    replaced_job,
+)
 from luma_async.batch.results import (
     Result,
     ResultState,
@@ -48,6 +61,7 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation, GenerationFailedError, State
+from luma_async.journal import EntryState
 from luma_async.media.downloads import (
     CompletedDownload,
     Download,
@@ -60,6 +74,8 @@ from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
 from luma_async.tasks.run_many import FailedOutcome, Job, Outcome
 from luma_async.tasks.task import VideoTask
+
+_OPEN = (EntryState.SUBMITTING, EntryState.UNCERTAIN, EntryState.RUNNING)
 
 VIDEOS = "videos"
 """Name of the folder of the videos."""
@@ -245,13 +261,14 @@ class Batch:
         with_file: set[str] = set()
         await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file)
         self.progress.mean = await self._learned_duration()
-        redos = await self._redos()
+        entries = await self._journal.states()
+        redos = await self._redos(entries)
         decide = partial(
             make_plan,
             self._rows.values(),
             results=self._results.all,
             with_file=with_file,
-            entries=await self._journal.states(),
+            entries=entries,
             retry_failed=self._retry_failed,
             retry_uncertain=self._retry_uncertain,
             redos=redos,
@@ -261,13 +278,20 @@ class Batch:
         self._left_to_redo.update(row.key for row in plan.left if row.key in redos)
         return plan
 
-    async def _redos(self) -> dict[str, Redo]:
+    async def _redos(self, entries: Mapping[str, EntryState]) -> dict[str, Redo]:
         """Return the rows to redo, after writing the jobs to replace to the file of them.
 
         Rows that an interrupted run has begun to redo are among them, to get their videos. Those
-        that it has not begun are redone only if that is asked for again.
+        that it has not begun are redone only if that is asked for again. `entries` are the states
+        of the keys in the journal: a row that has a video and a job that has not ended may have
+        been redone, too.
         """
         results, ids = self._results.all, self._redo_file.ids
+        has_open_job = {
+            key
+            for key, result in results.items()
+            if result.state is ResultState.DONE and entries.get(key) in _OPEN
+        }
         wanted = set(self._redo)
         if self._redo_edited:
             wanted |= {
@@ -277,12 +301,17 @@ class Batch:
             }
         redos: dict[str, Redo] = {}
         known = len(ids)
-        for key in [key for key in self._rows if key in wanted or key in ids]:
-            entry = await self._journal.find(key)
+        for key in [
+            key for key in self._rows if key in wanted or key in ids or key in has_open_job
+        ]:
+            entry, result = await self._journal.find(key), results.get(key)
             if key not in ids:
-                if (id := job_to_replace(entry, results.get(key))) is None:
-                    if entry is not None:
+                id = replaced_job(entry, result)
+                if id is None and key in wanted:
+                    id = job_to_replace(entry, result)
+                    if id is None and entry is not None:
                         self.not_redone.append(key)
+                if id is None:
                     continue
                 ids[key] = id
             is_begun = entry is not None and entry.id != ids[key]

@@ -12,7 +12,7 @@ import pytest
 from luma_async import InvalidRequestError
 from luma_async.batch import Batch, Result, ResultState, read_manifest
 from luma_async.simulator import Fault, Fixed, Simulator
-from tests.batch.runs import a_manifest, cats, lines, small
+from tests.batch.runs import a_manifest, cats, end_all, lines, small
 from tests.batch.test_edited_rows import BOW, CAT, DOG, results_of
 from tests.clients import HOUR, connect, until
 
@@ -299,3 +299,29 @@ async def test_a_cancelled_redo_is_continued(tmp_path: Path, *, again: bool) -> 
     assert (result.prompt, result.note) == ("a dog", None)
     assert [video.id for video in result.earlier] == [before.id]
     assert json.loads((tmp_path / "results.jsonl").read_text())["prompt"] == "a dog"
+
+
+@pytest.mark.parametrize(("has_ended", "again"), [(False, False), (False, True), (True, True)])
+async def test_a_cancelled_redo_is_continued_without_its_file(
+    tmp_path: Path, *, has_ended: bool, again: bool
+) -> None:
+    """The journal knows that the job of the video was replaced. Nothing is paid again."""
+    async with small(durations=Fixed(HOUR)) as sim:
+        [before] = await end_all(sim, asyncio.create_task(results_of(sim, tmp_path, CAT)))
+        redoing = asyncio.create_task(results_of(sim, tmp_path, CAT, redo=["a"]))
+        await until(lambda: len(sim.ledger.jobs) == 2)
+        redoing.cancel()
+        await asyncio.gather(redoing, return_exceptions=True)
+        (tmp_path / ".redo.json").unlink()
+        if has_ended:
+            sim.advance(HOUR)
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                for task in await luma.resume():
+                    await task
+
+        running = results_of(sim, tmp_path, CAT, redo=["a"] if again else [])
+        [result] = await end_all(sim, asyncio.create_task(running))
+
+        assert len(sim.ledger.jobs) == 2
+    assert (result.state, result.id) == (ResultState.DONE, sim.ledger.jobs[1].id)
+    assert [video.id for video in result.earlier] == [before.id]
