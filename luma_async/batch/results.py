@@ -137,9 +137,13 @@ def result_of_error(row: Row, outcome: FailedOutcome, *, was_uncertain: bool) ->
 
 def result_of_conflict(before: Result, error: LumaError) -> Result:
     """Return the result of a row whose paid job cannot be had, because its key has a conflict."""
+    return _without_file(before, str(error))
+
+
+def _without_file(before: Result, why: str) -> Result:
     is_done = before.state is ResultState.DONE  # its file is missing
     state = ResultState.NOT_DOWNLOADED if is_done else before.state
-    return replace(before, state=state, file=None, error=str(error))
+    return replace(before, state=state, file=None, error=why)
 
 
 def result_of_former_job(row: Row, result: Result, before: Result | None, entry: Entry) -> Result:
@@ -177,16 +181,23 @@ def result_unknown_to_journal(before: Result) -> Result:
     return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, error=why)
 
 
-def result_without_source(row: Row) -> Result:
-    """Return the result of a row that extends a row without a video."""
+def result_without_source(row: Row, before: Result | None = None) -> Result:
+    """Return the result of a row that extends a row without a video.
+
+    A row that has a job `before` keeps it, and its earlier videos: they are paid for.
+    """
+    why = f"row {row.parent!r}, which it extends, has no video"
+    if before is not None and before.id is not None:
+        return before if before.state is ResultState.FAILED else _without_file(before, why)
     return Result(
         key=row.key,
         line=row.line,
         state=ResultState.NOT_STARTED,
         prompt=row.request.prompt,
         extends=row.parent,
-        error=f"row {row.parent!r}, which it extends, has no video",
+        error=why,
         asks=row.asks,
+        earlier=() if before is None else before.earlier,
     )
 
 

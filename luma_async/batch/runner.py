@@ -586,10 +586,20 @@ class Batch:
         return [self._result(state, outcome, file, error)]
 
     def _give_up_on(self, key: str) -> list[Result]:
-        """Return the results of the rows that can never begin, because a row has no video."""
-        lost = self._queue.not_made(key)
-        self.progress.failed += len(lost)
-        return [result_without_source(row) for row in lost]
+        """Return the results of the rows that can never begin, because a row has no video.
+
+        A row that was to be redone keeps its own video.
+        """
+        results: list[Result] = []
+        for row in self._queue.not_made(key):
+            state = self._states[row.key]
+            if state.former is not None and state.former.state is ResultState.DONE:
+                self._keep_former(state, note_of_skipped_redo(row))
+                self.progress.before += 1
+            else:
+                results.append(result_without_source(row, self._results.all.get(row.key)))
+        self.progress.failed += len(results)
+        return results
 
 
 def _is_unpaid(outcome: FailedOutcome) -> bool:

@@ -201,6 +201,30 @@ async def test_an_uncertain_redo_is_uncertain(tmp_path: Path) -> None:
     assert files(tmp_path).keys() == {"a.mp4", f"a.{before.id}.mp4"}
 
 
+async def test_an_extension_keeps_its_video_if_the_redo_of_its_source_is_uncertain(
+    tmp_path: Path,
+) -> None:
+    """It is not redone yet. The same redo again does it, once the source is settled."""
+    async with small() as sim:
+        await results_of(sim, tmp_path, CAT, BOW)
+        await results_of(sim, tmp_path, CAT, BOW, redo=["b"])
+        _, before = await results_of(sim, tmp_path, CAT, BOW)
+        sim.faults.add(Fault.cut(after=True, times=1))
+
+        a, b = await results_of(sim, tmp_path, CAT, BOW, redo=["a", "b"])
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            assert luma.journal is not None
+            await luma.journal.settle("a", id=sim.ledger.jobs[3].id)
+        _, redone = await results_of(sim, tmp_path, CAT, BOW, redo=["a", "b"])
+
+        assert len(sim.ledger.jobs) == 5
+    assert a.state is ResultState.UNCERTAIN
+    assert (b.state, b.id, b.file) == (ResultState.DONE, before.id, before.file)
+    assert b.earlier == before.earlier
+    assert "has no new video" in str(b.note)
+    assert [video.id for video in redone.earlier] == [before.earlier[0].id, before.id]
+
+
 async def test_a_running_row_is_not_redone(tmp_path: Path) -> None:
     """It is watched to its end; the batch says that it was not redone."""
     async with small(durations=Fixed(HOUR)) as sim:
