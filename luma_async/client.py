@@ -427,8 +427,10 @@ class LumaClient:
             LumaError: as in `generate()`, `VideoTask.wait()` and `download()`.
 
         """
-        if download is not None and not overwrite:
-            await self._downloads.check_is_free(download, unless=partial(self._knows, key))
+        if download is not None:
+            await self._downloads.check_is_free(
+                download, overwrite=overwrite, unless=partial(self._knows, key)
+            )
         options: dict[str, Any] = {
             "key": key,
             "retry_failed": retry_failed,

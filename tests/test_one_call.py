@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,18 +105,45 @@ async def test_a_file_of_another_job_is_an_error_before_it_costs(
         assert (tmp_path / "cat.mp4").read_bytes() != before
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a folder"])
-async def test_a_path_that_cannot_be_a_file_costs_nothing(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "path", ["a\0b", "a" * 300, b"cat.mp4", 5], ids=["NUL", "long", "bytes", "5"]
+)
+async def test_a_path_that_cannot_be_a_file_costs_nothing(path: Any, overwrite: bool) -> None:
     """It is found before the job is submitted."""
     async with Simulator() as sim, connect(sim) as luma:
-        (tmp_path / "a folder").mkdir()
-        (tmp_path / "a file").symlink_to(tmp_path / "a folder" / "nowhere")
-        path = "a\0b" if "\0" in name else tmp_path / "a file"
-
-        with pytest.raises(DownloadError, match="not a"):
-            await luma.run("a cat", download=path)
+        with pytest.raises(DownloadError, match=r"not a valid|cannot be used|must be a text"):
+            await luma.run("a cat", download=path, overwrite=overwrite)
 
     assert sim.ledger.jobs == []
+
+
+async def test_a_link_to_nowhere_costs_nothing(tmp_path: Path) -> None:
+    """It is not a file, and only `overwrite=True` replaces it."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(DownloadError, match="is not a file"):
+            await luma.run("a cat", download=tmp_path / "link")
+        assert sim.ledger.jobs == []
+
+        await luma.run("a cat", download=tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_file()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+async def test_a_device_is_never_replaced(tmp_path: Path) -> None:
+    """With `overwrite=True`, root would lose `/dev/null`. A named pipe stands for it here."""
+    os.mkfifo(tmp_path / "null")
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(DownloadError, match="replaces files only"):
+            await luma.run("a cat", download=tmp_path / "null", overwrite=True)
+        assert sim.ledger.jobs == []
+
+        video = await luma.run("a cat")
+        with pytest.raises(DownloadError, match="replaces files only"):
+            await luma.download(video, tmp_path / "null", overwrite=True)
+
+    assert (tmp_path / "null").is_fifo()
 
 
 async def test_a_failed_job_is_named() -> None:

@@ -96,6 +96,10 @@ class Downloader:
         """Return the path of a destination's file if it already exists, `None` otherwise."""
         return await self._in_thread(destination.existing)
 
+    async def check_is_replaceable(self, destination: Destination) -> None:
+        """Check that the path of a destination is free or that of a file."""
+        await self._in_thread(destination.check_is_replaceable)
+
     def lock_for(self, destination: Destination) -> asyncio.Lock:
         """Return the lock that allows one download of this client at a time to write a file."""
         path = os.path.abspath(destination.path)  # noqa: PTH100  symbolic links are not followed

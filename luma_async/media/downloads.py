@@ -156,18 +156,22 @@ class Downloads:
         self,
         path: str | os.PathLike[str],
         *,
+        overwrite: bool,
         unless: Callable[[], Awaitable[bool]],
     ) -> None:
-        """Check that no file has a path, before a job is submitted whose video will be there.
+        """Check that a path can have a file, before a job is submitted whose video will be there.
 
-        A file is allowed if `unless()` returns `True`. In a folder, the name of the file depends on
-        the id of the job, so there is none.
+        A file that exists is allowed with `overwrite`, or if `unless()` returns `True`. In a
+        folder, the name of the file depends on the id of the job, so there is none.
 
         Raises:
             DownloadError: there is a file, or the path is not a valid file name.
 
         """
         destination = await self._downloader.destination(path, "", "video")
+        if overwrite:
+            await self._downloader.check_is_replaceable(destination)
+            return
         if not destination.is_complete:
             return
         existing = await self._downloader.existing(destination)
@@ -227,7 +231,10 @@ class Downloads:
     async def _existing(
         self, destination: Destination, options: DownloadOptions
     ) -> _SavedFile | None:
-        path = None if options.overwrite else await self._downloader.existing(destination)
+        if options.overwrite:
+            await self._downloader.check_is_replaceable(destination)
+            return None
+        path = await self._downloader.existing(destination)
         return _SavedFile(path, watermark_free=None, already_existed=True) if path else None
 
 

@@ -67,14 +67,20 @@ class Destination:
         suffixes of the file.
 
         Raises:
-            DownloadError: the path is not a valid file name.
+            DownloadError: the path is not a valid file name, or cannot be looked up.
 
         """
-        text = os.fspath(path)
+        text: object = os.fspath(path) if isinstance(path, os.PathLike) else path
+        if not isinstance(text, str):
+            raise DownloadError(f"The path of a download must be a text or a Path, got {path!r}.")
         if "\0" in text or not _can_be_encoded(text):
             raise DownloadError(f"{text!r} is not a valid file name.")
         target = Path(text)
-        if text.endswith(("/", os.sep)) or target.is_dir():
+        try:
+            is_folder = text.endswith(("/", os.sep)) or target.is_dir()
+        except OSError as error:  # the name is too long, or a folder above may not be read
+            raise DownloadError(f"{text!r} cannot be used: {error.strerror}.") from error
+        if is_folder:
             stem = safe_stem(id)
             name = stem if what == "video" else f"{stem}.{what}"  # stems contain no dot
             return cls(target / name, is_complete=False, suffixes=suffixes)
@@ -91,6 +97,20 @@ class Destination:
     def named(self, suffix: str) -> Path:
         """Return the final path of a file whose type has this suffix."""
         return self.path if self.is_complete else self.path.with_name(self.path.name + suffix)
+
+    def check_is_replaceable(self) -> None:
+        """Check that the path is free or that of a file, before a file takes its place.
+
+        A device such as `/dev/null` would be lost, for all programs.
+
+        Raises:
+            DownloadError: the path exists and is not a file.
+
+        """
+        if self.is_complete and self.path.exists() and not self.path.is_file():
+            raise DownloadError(
+                f"{self.path} already exists and is not a file; overwrite=True replaces files only."
+            )
 
     def existing(self) -> Path | None:
         """Return the path of the file if it already exists, `None` otherwise.
