@@ -61,7 +61,7 @@ from luma_async.tasks.arguments import (
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
-from luma_async.tasks.task import UpdateCallback
+from luma_async.tasks.task import UpdateCallback, check_timeout
 from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
@@ -427,6 +427,8 @@ class LumaClient:
             LumaError: as in `generate()`, `VideoTask.wait()` and `download()`.
 
         """
+        if timeout is not None:
+            check_timeout(timeout)
         if download is not None:
             await self._downloads.check_is_free(
                 download, overwrite=overwrite, unless=partial(self._knows, key)

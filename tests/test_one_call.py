@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from luma_async import (
     GenerateRequest,
     Generation,
     GenerationFailedError,
+    InvalidRequestError,
     State,
     TaskTimeoutError,
 )
@@ -176,6 +178,19 @@ async def test_a_job_that_takes_too_long_goes_on() -> None:
         assert caught.value.task_id == task.id
         sim.advance(HOUR)
         assert (await (await luma.watch(task.id))).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("timeout", ["60", math.nan, b"1"], ids=repr)
+async def test_a_timeout_that_is_not_a_number_costs_nothing(timeout: Any) -> None:
+    """A setting of the environment is a text. In `wait()` it is the same error."""
+    async with Simulator(speed=0.001) as sim, connect(sim) as luma:
+        with pytest.raises(InvalidRequestError, match="timeout: must be a number of seconds"):
+            await luma.run("a cat", timeout=timeout)
+        assert sim.ledger.jobs == []
+
+        task = await luma.generate("a cat")
+        with pytest.raises(InvalidRequestError, match="timeout: must be a number of seconds"):
+            await task.wait(timeout)
 
 
 async def test_a_cancelled_call_leaves_its_job_running(caplog: pytest.LogCaptureFixture) -> None:

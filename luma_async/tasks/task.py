@@ -170,6 +170,7 @@ class VideoTask:
             TaskForgottenError: `forget()` was called.
             ClientClosedError: the client was closed.
             ConfigurationError: the task is not done, and belongs to another event loop.
+            InvalidRequestError: `timeout` is not a number.
 
         """
         if not self._done:
@@ -177,6 +178,7 @@ class VideoTask:
             if timeout is None:
                 await self._until_done(loop)
             else:
+                check_timeout(timeout)
                 with anyio.move_on_after(timeout):
                     await self._until_done(loop)
         if not self._done:
@@ -378,6 +380,17 @@ class VideoTask:
         loop = asyncio.get_running_loop()
         for calls, context in self._listeners:
             loop.call_soon(calls.call, self, context=context)
+
+
+def check_timeout(timeout: object) -> None:
+    """Check that a timeout is a number of seconds.
+
+    Raises:
+        InvalidRequestError: it is not.
+
+    """
+    if not isinstance(timeout, Real) or math.isnan(timeout):
+        raise InvalidRequestError.of("timeout", f"must be a number of seconds, got {timeout!r}")
 
 
 def _is_behind(generation: Generation, known: Generation) -> bool:
