@@ -6,8 +6,11 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+
+from luma_async.errors import InvalidRequestError
 
 logger = logging.getLogger("luma_async")
 
@@ -15,9 +18,34 @@ Callback = Callable[..., object]
 """Plain or async function of the user. An awaitable result is awaited in the background."""
 
 
+_TASK_NAME = "luma-async callback "
+"""Beginning of the names of asyncio tasks in which async functions run."""
+
+
+def check_callback(name: str, fn: object) -> None:
+    """Check that an argument is a function. `name` is that of the argument.
+
+    Raises:
+        InvalidRequestError: it is not.
+
+    """
+    if not callable(fn):
+        hint = ", and not the result of its call" if inspect.isawaitable(fn) or fn is None else ""
+        raise InvalidRequestError.of(name, f"must be a function{hint}, got {fn!r}")
+
+
 def _log(fn: Callback, error: BaseException) -> None:
-    name = getattr(fn, "__qualname__", None) or repr(fn)
-    logger.error("The callback %s failed; nothing else is affected.", name, exc_info=error)
+    logger.error("The callback %s failed; nothing else is affected.", _name_of(fn), exc_info=error)
+
+
+def _name_of(fn: Callback) -> str:
+    return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def _names(calls: Iterable[asyncio.Task[None]]) -> str:
+    """Return the names of the functions that are running, and how often the same one does."""
+    names = Counter(call.get_name().removeprefix(_TASK_NAME) for call in calls)
+    return ", ".join(f"{name} ({n} times)" if n > 1 else name for name, n in names.items())
 
 
 class CallbackRunner:
@@ -51,7 +79,8 @@ class CallbackRunner:
             return None
         if any(result is argument for argument in arguments):
             return None
-        task = asyncio.create_task(self._finish(fn, result), name="luma-async callback")
+        name = f"{_TASK_NAME}{_name_of(fn)}"
+        task = asyncio.create_task(self._finish(fn, result), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -70,8 +99,8 @@ class CallbackRunner:
             while others := self._running - self._waiting:
                 left = until - loop.time()
                 if left <= 0:
-                    text = "%d callbacks have not ended within %g s, and are no longer waited for."
-                    logger.warning(text, len(others), timeout)
+                    text = "Callbacks that have not ended within %g s are no longer waited for: %s."
+                    logger.warning(text, timeout, _names(others))
                     return
                 await asyncio.wait(others, timeout=None if left == math.inf else left)
         finally:

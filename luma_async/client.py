@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import aiohttp
 
+from luma_async.callback_runner import check_callback
 from luma_async.client_settings import (
     ClientSettings,
     check_positive,
@@ -703,13 +704,16 @@ class LumaClient:
             on_update: as in `generate()`, for each job; the handle tells its job key.
 
         Raises:
-            InvalidRequestError: `requests` is a single request; raised by the call itself.
+            InvalidRequestError: `requests` is a single request, or `on_update` is not a function;
+                raised by the call itself.
             ClientClosedError: the client was closed before all requests were read.
             JournalError: with `retry_uncertain="once"`, the journal cannot be read.
 
         """
         many = checked_requests(requests)
         check_positive(max_tasks=max_tasks)
+        if on_update is not None:
+            check_callback("on_update", on_update)
         submissions = self._submissions
         repeats: bool | AbstractSet[str] = retry_uncertain is True
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import anyio
 
+from luma_async.callback_runner import check_callback
 from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect
 from luma_async.errors import (
@@ -74,7 +75,8 @@ class Submission:
         any_request: return the job with this key even if it was submitted for another request.
 
     Raises:
-        InvalidRequestError: the metadata are not a JSON object, or too large.
+        InvalidRequestError: the metadata are not a JSON object, or too large, or `on_update` is not
+            a function.
 
     """
 
@@ -89,6 +91,8 @@ class Submission:
     any_request: bool = False
 
     def __post_init__(self) -> None:
+        if self.on_update is not None:
+            check_callback("on_update", self.on_update)
         if self.metadata is not None:
             object.__setattr__(self, "metadata", frozen_metadata(self.metadata))
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from luma_async.callback_runner import CallbackRunner, SerialCalls
+from luma_async.callback_runner import CallbackRunner, SerialCalls, check_callback
 from luma_async.concurrency import HomeLoop, running_loop
 from luma_async.errors import (
     InvalidRequestError,
@@ -239,6 +239,7 @@ class VideoTask:
         The function may be async. It runs in `context`, by default a copy of the current context.
         Exceptions in it are logged. `LumaClient.aclose()` waits until it has ended.
         """
+        check_callback("fn", fn)
         context = copy_context() if context is None else context
         if self._done:
             running_loop().call_soon(self._watcher.callbacks.call, fn, self, context=context)
@@ -261,6 +262,7 @@ class VideoTask:
         The function runs in `context`, by default a copy of the current context. Exceptions in it
         are logged. `LumaClient.aclose()` waits until it has ended.
         """
+        check_callback("fn", fn)
         context = copy_context() if context is None else context
         loop = running_loop() if self._done else self._watcher.home.enter(self._subject())
         calls = SerialCalls(fn, self._watcher.callbacks)

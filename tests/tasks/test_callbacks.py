@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from luma_async import ClientClosedError, Generation, State, VideoTask
+from luma_async import ClientClosedError, Generation, InvalidRequestError, State, VideoTask
 from luma_async.callback_runner import CallbackRunner
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR, connect, until
@@ -295,6 +296,33 @@ async def test_closing_waits_for_callbacks_that_are_running() -> None:
     assert told == [task.id]
 
 
+async def edit_message(task: VideoTask) -> None:
+    """Do nothing, as a callback."""
+
+
+@pytest.mark.parametrize("fn", [5, "edit", None, edit_message], ids=["5", "text", "None", "called"])
+async def test_a_callback_that_is_not_a_function_is_an_error_at_once(fn: Any) -> None:
+    """Before the job is paid for, and not a traceback at each of its changes."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        task = await luma.generate("a cat")
+        wrong = fn(task) if fn is edit_message else fn
+        calls: list[Callable[[], Any]] = [
+            lambda: task.add_done_callback(wrong),
+            lambda: task.add_update_callback(wrong),
+        ]
+        if wrong is not None:  # which means no function there
+            calls.append(lambda: luma.run_many(["a dog"], on_update=wrong))
+            with pytest.raises(InvalidRequestError, match="on_update: must be a function"):
+                await luma.generate("a dog", on_update=wrong)
+        for call in calls:
+            with pytest.raises(InvalidRequestError, match=r": must be a function.*, got "):
+                call()
+        if fn is edit_message:
+            wrong.close()
+
+    assert len(sim.ledger.jobs) == 1
+
+
 async def test_closing_waits_for_callbacks_no_longer_than_the_timeout(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -307,13 +335,16 @@ async def test_closing_waits_for_callbacks_no_longer_than_the_timeout(
 
     async with Simulator(durations=Fixed(0)) as sim:
         async with connect(sim, timeout=0.2) as luma:
-            (await luma.generate("a cat")).add_done_callback(hang)
-            await until(lambda: hanging)
+            for prompt in ("a cat", "a dog"):
+                (await luma.generate(prompt)).add_done_callback(hang)
+            await until(lambda: len(hanging) == 2)
 
-        assert "1 callbacks have not ended within 0.2 s" in caplog.text
-        assert hanging[0] is not None
-        hanging[0].cancel()
-        await asyncio.wait([hanging[0]])
+        assert "Callbacks that have not ended within 0.2 s are no longer waited for" in caplog.text
+        assert f"{hang.__qualname__} (2 times)." in caplog.text
+        for each in hanging:
+            assert each is not None
+            each.cancel()
+            await asyncio.wait([each])
 
 
 async def test_a_callback_can_close_the_client() -> None:
