@@ -72,7 +72,19 @@ class HomeLoop:
             ConfigurationError: the object belongs to another event loop, or none is running.
 
         """
-        loop = running_loop()
+        try:
+            loop = running_loop()
+        except ConfigurationError:
+            if self.loop is None:
+                raise
+            if self.loop.is_closed():
+                raise another_loop_error(self.loop, subject) from None
+            raise ConfigurationError(
+                f"{subject} belongs to an event loop, and no event loop of asyncio is running "
+                "here. Call it in its own loop, from another thread with "
+                "loop.call_soon_threadsafe(), or if it is async with "
+                "asyncio.run_coroutine_threadsafe()."
+            ) from None
         if self.loop is not loop:
             if self.loop is not None:
                 raise another_loop_error(self.loop, subject)

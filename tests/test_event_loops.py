@@ -6,13 +6,14 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from luma_async import ConfigurationError, LumaClient, State, VideoTask
+from luma_async import ConfigurationError, LumaClient, State, TaskForgottenError, VideoTask
 from luma_async.concurrency import HomeLoop
 from luma_async.simulator import Fixed, Simulator
 from luma_async.testing import running_simulator
@@ -105,6 +106,26 @@ async def test_a_task_is_awaited_in_its_own_loop_only(wait: Callable[[VideoTask]
         assert f"The task of job {task.id} belongs to another event loop" in text or (
             "no event loop of asyncio is running here" in text
         )
+
+
+async def test_a_task_is_forgotten_in_its_own_loop_only() -> None:
+    """In another thread it would lose the callbacks, and the place of the job in `max_tasks`."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, max_tasks=1) as luma:
+        task = await luma.generate("a cat")
+        done: list[VideoTask] = []
+        task.add_done_callback(done.append)
+
+        with pytest.raises(ConfigurationError, match=r"call_soon_threadsafe\(\)"):
+            await asyncio.to_thread(task.forget)
+        assert not task.done()
+
+        forget_there = partial(asyncio.get_running_loop().call_soon_threadsafe, task.forget)
+        await asyncio.to_thread(forget_there)
+        with pytest.raises(TaskForgottenError):
+            await task
+        async with asyncio.timeout(60):
+            await luma.generate("a dog")
+        assert done == [task]
 
 
 async def test_updates_that_were_begun_here_are_not_awaited_elsewhere() -> None:

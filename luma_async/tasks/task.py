@@ -311,8 +311,14 @@ class VideoTask:
 
         The job itself continues, because servers have no call to cancel it. With a journal,
         `LumaClient.resume()` leaves the job from now on, unless it is asked for forgotten ones.
+
+        Raises:
+            ConfigurationError: the task is not done, and belongs to another event loop.
+
         """
         if not self._done:
+            if self._watcher.home.loop is not None:
+                self._watcher.home.enter(self._subject())
             self.abandon(
                 TaskForgottenError(
                     f"Job {self.id} was forgotten while {self.state}. "
