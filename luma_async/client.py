@@ -13,7 +13,7 @@ from functools import partial
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack, cast, overload
+from typing import Any, NoReturn, Self, Unpack, cast, overload
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -287,6 +287,12 @@ class LumaClient:
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # not set until the settings are checked
         return f"<LumaClient {transport.base_url if transport else 'unfinished'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be copied or pickled. Create a LumaClient in each process; with the "
+            "same journal, they do not pay for a job key twice."
+        )
 
     @property
     def base_url(self) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
+import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
@@ -577,3 +580,10 @@ def test_every_argument_of_a_client_is_one_of_from_env() -> None:
     hints.pop("return")
 
     assert get_type_hints(ClientSettings) == hints
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_client_is_neither_copied_nor_pickled(make: Callable[[LumaClient], object]) -> None:
+    """A copy would share its connections. A pool of processes needs a client in each."""
+    with pytest.raises(TypeError, match="Create a LumaClient in each process"):
+        make(LumaClient(KEY, base_url="http://127.0.0.1:9"))

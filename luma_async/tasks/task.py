@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from contextvars import Context, copy_context
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import anyio
 
@@ -158,6 +158,13 @@ class VideoTask:
 
     def __await__(self) -> Generator[None, None, Generation]:
         return self.wait().__await__()
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would never be done, because the poller does not know it.
+        raise TypeError(
+            f"{self._subject()} cannot be copied or pickled. Pass its id instead: in another "
+            "process, LumaClient.watch(id) returns a handle on the job."
+        )
 
     async def wait(self, timeout: float | None = None) -> Generation:
         """Return the finished generation, waiting at most `timeout` seconds.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import copy
+import pickle
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -349,3 +351,10 @@ async def test_a_task_shows_where_it_stands() -> None:
     task.abandon(ClientClosedError("closed"))
 
     assert repr(task) == "<VideoTask job-1 pending (ClientClosedError)>"
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+async def test_a_task_is_neither_copied_nor_pickled(make: Callable[[VideoTask], object]) -> None:
+    """A copy would never end. Who sends a task to another process learns what to send."""
+    with pytest.raises(TypeError, match=r"job job-1 cannot be copied or pickled.*watch\(id\)"):
+        make(pending())
