@@ -305,7 +305,7 @@ async def test_a_callback_that_is_not_a_function_is_an_error_at_once(fn: Any) ->
     """Before the job is paid for, and not a traceback at each of its changes."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
         task = await luma.generate("a cat")
-        wrong = fn(task) if fn is edit_message else fn
+        wrong: Any = fn(task) if fn is edit_message else fn
         calls: list[Callable[[], Any]] = [
             lambda: task.add_done_callback(wrong),
             lambda: task.add_update_callback(wrong),
