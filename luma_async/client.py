@@ -694,6 +694,7 @@ class LumaClient:
 
         To stop early, close the generator (`contextlib.aclosing`). While it is open, it submits
         requests until `max_tasks` outcomes wait for the reader. Submitted jobs stay watched.
+        A wait for the next outcome that is cancelled, or times out, closes it as well.
 
         Args:
             requests: an iterable or async iterable of prompts, `GenerateRequest`s, mappings of
