@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, suppress
+from contextvars import copy_context
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -721,6 +722,7 @@ class LumaClient:
         check_positive(max_tasks=max_tasks)
         if on_update is not None:
             check_callback("on_update", on_update)
+        context = None if on_update is None else copy_context()
         submissions = self._submissions
         repeats: bool | AbstractSet[str] = retry_uncertain is True
 
@@ -744,6 +746,7 @@ class LumaClient:
                     on_update,
                     redo=job.redo,
                     any_request=job.any_request,
+                    context=context,
                 )
             )
 

@@ -73,6 +73,7 @@ class Submission:
         redo: the id of the ended job with this key to submit anew. Once it is replaced, the key has
             another job, so that a repeated call does not replace that.
         any_request: return the job with this key even if it was submitted for another request.
+        context: the context in which `on_update` is called; by default that of the submission.
 
     Raises:
         InvalidRequestError: the metadata are not a JSON object, or too large, or `on_update` is not
@@ -89,6 +90,7 @@ class Submission:
     on_update: UpdateCallback | None = None
     redo: str | None = None
     any_request: bool = False
+    context: Context | None = None
 
     def __post_init__(self) -> None:
         if self.on_update is not None:
@@ -104,7 +106,8 @@ class Submission:
     def handle(self, task: VideoTask) -> VideoTask:
         """Return the handle on the job, after the caller's function was attached to it."""
         if self.on_update is not None:
-            task.add_update_callback(self.on_update)
+            context = None if self.context is None else self.context.copy()
+            task.add_update_callback(self.on_update, context=context)
         return task
 
     def may_repeat(self, claim: str) -> bool:

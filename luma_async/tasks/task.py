@@ -171,8 +171,8 @@ class VideoTask:
 
         Raises:
             GenerationFailedError: the job failed at the server.
-            TaskTimeoutError: the job did not finish in time. It is still watched: wait again. If the
-                task is `done()`, the client has given the job up after its `task_timeout`.
+            TaskTimeoutError: the job did not finish in time. It is still watched: wait again. Only
+                if the task is `done()`, the client has given the job up after its `task_timeout`.
             NotFoundError: the server has answered "not found" for a minute.
             AuthenticationError: the server has rejected the API key for ten seconds.
             TaskForgottenError: `forget()` was called.

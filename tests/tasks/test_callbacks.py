@@ -296,6 +296,24 @@ async def test_closing_waits_for_callbacks_that_are_running() -> None:
     assert told == [task.id]
 
 
+async def test_the_callback_of_run_many_has_the_context_of_the_call() -> None:
+    """The outcomes may be read elsewhere, such as where a web framework streams an answer."""
+    seen: list[str] = []
+
+    def note(_: VideoTask) -> None:
+        seen.append(request.get())
+        request.set("a callback's")  # does not reach the other job
+
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+        request.set("caller's")
+        outcomes = luma.run_many(["a cat", "a dog"], on_update=note)
+        request.set("reader's")
+        assert len([outcome async for outcome in outcomes]) == 2
+
+    assert seen.count("caller's") == 2
+    assert "reader's" not in seen
+
+
 async def edit_message(task: VideoTask) -> None:
     """Do nothing, as a callback."""
 
