@@ -8,6 +8,7 @@ import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Mapping,
@@ -212,11 +213,17 @@ class Batch:
         self._has_ended.set()
         self._queue.stop()
 
-    async def run(self) -> AsyncGenerator[Result, None]:
+    async def run(
+        self, *, prepare: Callable[[], None] | None = None
+    ) -> AsyncGenerator[Result, None]:
         """Run the batch and yield the result of each row that had not ended before.
 
         To leave early, call `stop()` and read on, or close this generator (`contextlib.aclosing`):
         the running jobs continue at the server, and the next run finds them. A batch runs once.
+
+        Args:
+            prepare: called in a thread before anything is submitted, once no other batch can use
+                the folder.
 
         Raises:
             BatchError: the folder cannot be used.
@@ -228,7 +235,7 @@ class Batch:
         self._has_run = True
         results = self._results
         try:
-            plan = await self._plan()
+            plan = await self._plan(prepare)
             self._states = plan.states
             self._queue = Queue(
                 plan.left,
@@ -256,10 +263,10 @@ class Batch:
         finally:
             results.close()
 
-    async def _plan(self) -> Plan:
+    async def _plan(self, prepare: Callable[[], None] | None) -> Plan:
         """Read the results of earlier runs and the journal, and plan the rest of the rows."""
         with_file: set[str] = set()
-        await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file)
+        await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file, prepare)
         self.progress.mean = await self._learned_duration()
         entries = await self._journal.states()
         redos = await self._redos(entries)
@@ -335,13 +342,17 @@ class Batch:
                 if noted is not result:
                     results.add(noted, has_ended=False)
 
-    def _prepare_folder(self, with_file: set[str]) -> None:
+    def _prepare_folder(
+        self, with_file: set[str], prepare: Callable[[], None] | None = None
+    ) -> None:
         """Open the results, create the folder of the videos, and look for those that are there.
 
         This comes before any submission, so that no job is paid for whose video has no place.
         """
         results = self._results
         results.open()
+        if prepare is not None:
+            prepare()
         try:
             self._redo_file.read()
             (self.folder / VIDEOS).mkdir(exist_ok=True)

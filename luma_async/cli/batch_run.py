@@ -59,8 +59,8 @@ async def run_batch(
     for row in manifest.rows:
         connection.check_job_key(row.key)
     await anyio.to_thread.run_sync(_check_folder, connection, options)
-    if data is not None:
-        await anyio.to_thread.run_sync(keep_rows, options, data)
+    # A batch that is running in the folder may be continued with the rows that are kept there.
+    keep = None if data is None else partial(keep_rows, options, data)
     was_stopped = asyncio.Event()
     client = connection.client_that_submits(max_downloads=options.max_downloads, **settings)
     async with client as luma:
@@ -96,7 +96,7 @@ async def run_batch(
                 with terminal.meter(
                     batch.progress, max_tasks=options.max_tasks, running=lambda: luma.tasks
                 ):
-                    async with aclosing(batch.run()) as results:
+                    async with aclosing(batch.run(prepare=keep)) as results:
                         async for result in results:
                             _print_result(terminal, result)
         finally:

@@ -111,6 +111,34 @@ def test_a_stopped_batch_says_how_to_go_on(tmp_path: Path) -> None:
     assert [result["state"] for result in results(tmp_path / "my cats")] == ["done", "done"]
 
 
+def test_a_run_in_a_folder_that_is_in_use_leaves_the_kept_rows(tmp_path: Path) -> None:
+    """The command that continues the running batch reads them, and pays for them."""
+    arguments = ["batch", "-", "--output", "out"]
+    with gateway() as sim:
+        sim.faults.add(HELD_LOOKS)
+        with subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=shell(sim, tmp_path).environment,
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(ROWS["csv"])
+            process.stdin.close()
+            wait_for(lambda: len(sim.ledger.jobs) == 1)
+
+            other = shell(sim, tmp_path).run(*arguments, stdin="key,prompt\nb,a dog\n")
+
+            sim.faults.clear()
+            assert process.wait(PATIENCE) == 0
+        assert len(sim.ledger.jobs) == 1
+    assert "Another batch is running in the folder 'out'" in other.stderr
+    assert (tmp_path / "out" / "rows.csv").read_text() == ROWS["csv"]
+
+
 def test_ctrl_c_ends_the_wait_for_rows(tmp_path: Path) -> None:
     """Nobody has to close standard input first."""
     with subprocess.Popen(
