@@ -435,6 +435,7 @@ class LumaClient:
             LumaError: as in `generate()`, `VideoTask.wait()` and `download()`.
 
         """
+        self._home.enter()
         if timeout is not None:
             check_timeout(timeout)
         if download is not None:

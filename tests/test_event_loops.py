@@ -194,3 +194,22 @@ def test_a_loop_is_remembered_from_the_first_use() -> None:
         assert runner.run(enter()) is loop is home.loop
     with suppress(RuntimeError), pytest.raises(ConfigurationError, match="has ended"):
         asyncio.run(enter())
+
+
+async def test_a_journal_is_not_opened_in_another_loop(tmp_path: Path) -> None:
+    """`run()` looks for the job key of a file that exists already. The client stays usable."""
+    file = tmp_path / "cat.mp4"
+    file.touch()
+    async with Simulator() as sim:
+        luma = connect(sim, journal=tmp_path / "jobs.db")
+        await luma.get_many([])
+
+        error = await asyncio.to_thread(
+            elsewhere, lambda: luma.run("a cat", key="cat", download=file)
+        )
+        task = await luma.generate("a cat", key="cat")
+
+        await luma.aclose()
+    assert isinstance(error, ConfigurationError)
+    assert "belongs to another event loop" in str(error)
+    assert task.key == "cat"
