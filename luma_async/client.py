@@ -409,7 +409,8 @@ class LumaClient:
 
         A file that has the name of the download already is an error before anything is submitted.
         Only if the journal knows the `key`, the file counts as that of its job, and is neither
-        downloaded again nor an error: a worker may repeat the call as often as it likes.
+        downloaded again nor an error: a worker may repeat the call as often as it likes. A job that
+        is to be submitted again has no file yet.
 
         If the caller is cancelled, the job continues, and the log tells its id.
 
@@ -439,9 +440,8 @@ class LumaClient:
         if timeout is not None:
             check_timeout(timeout)
         if download is not None:
-            await self._downloads.check_is_free(
-                download, overwrite=overwrite, unless=partial(self._knows, key)
-            )
+            has_job = partial(self._has_job, key, retry_failed, retry_uncertain)
+            await self._downloads.check_is_free(download, overwrite=overwrite, unless=has_job)
         options: dict[str, Any] = {
             "key": key,
             "retry_failed": retry_failed,
@@ -474,9 +474,13 @@ class LumaClient:
             raise
         return generation
 
-    async def _knows(self, key: str | None) -> bool:
-        return (
-            key is not None and self._bookkeeper is not None and await self._bookkeeper.knows(key)
+    async def _has_job(
+        self, key: str | None, retry_failed: bool, retry_uncertain: RetryUncertain
+    ) -> bool:
+        if key is None or self._bookkeeper is None:
+            return False
+        return await self._bookkeeper.has_job(
+            key, retry_failed=retry_failed, retry_uncertain=bool(retry_uncertain)
         )
 
     @with_fields_of(GenerateRequest, GenerateFields)

@@ -21,6 +21,7 @@ from luma_async import (
     GenerationFailedError,
     InvalidRequestError,
     State,
+    SubmissionUncertainError,
     TaskTimeoutError,
 )
 from luma_async.simulator import Fault, Simulator
@@ -86,6 +87,34 @@ async def test_a_deleted_file_is_downloaded_again(tmp_path: Path) -> None:
             (tmp_path / "cat.mp4").unlink()
 
     assert len(sim.ledger.jobs) == 1
+
+
+@pytest.mark.parametrize("how", ["failed", "uncertain"])
+async def test_a_job_that_is_submitted_again_has_no_file_yet(how: str, tmp_path: Path) -> None:
+    """A file of its name is that of another job, and an error before the job is paid for."""
+    file = tmp_path / "cat.mp4"
+    again: dict[str, Any] = {f"retry_{how}": True}
+    async with small() as sim:
+        if how == "failed":
+            sim.fail_next("moderated")
+        else:
+            sim.faults.add(Fault.cut(after=True, times=1))
+        for _ in range(2):  # the second call raises the same error again
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                with pytest.raises((GenerationFailedError, SubmissionUncertainError)):
+                    await luma.run("a cat", key="row-1", download=file)
+            file.write_bytes(b"another")
+
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            with pytest.raises(DownloadError, match="already exists, so nothing was submitted"):
+                await luma.run("a cat", key="row-1", download=file, **again)
+            assert len(sim.ledger.jobs) == 1
+
+            file.unlink()
+            await luma.run("a cat", key="row-1", download=file, **again)
+
+        assert len(sim.ledger.jobs) == 2
+        assert file.stat().st_size > 1000
 
 
 @pytest.mark.parametrize("options", [{}, {"key": "row-2"}], ids=["no key", "a new key"])

@@ -241,6 +241,22 @@ class Bookkeeper:
         await self.open()
         return await self.journal.find(checked_key(key)) is not None
 
+    async def has_job(self, key: str, *, retry_failed: bool, retry_uncertain: bool) -> bool:
+        """Return `True` if the journal has this job key, and no other job is submitted with it.
+
+        Raises:
+            InvalidRequestError: the key is not valid.
+            JournalError: the journal cannot be read.
+
+        """
+        await self.open()
+        entry = await self.journal.find(checked_key(key))
+        if entry is None:
+            return False
+        if entry.state is EntryState.FAILED or entry.state is EntryState.LOST:
+            return not retry_failed
+        return entry.state is not EntryState.UNCERTAIN or not retry_uncertain
+
     async def _find_or_send(self, prepared: _Prepared) -> VideoTask:
         # If the submission need not wait, claiming the key also shows if it is known. But if the
         # last key was known, this is probably a repeated run, and reading first is cheaper.
