@@ -317,6 +317,12 @@ class Bookkeeper:
             return None
         if submission.redo is not None and submission.redo not in entry.earlier_ids and entry.id:
             return await self._to_replace(entry, submission.redo)
+        if submission.retry_failed and entry.state is EntryState.RUNNING:
+            # Ends are written in the background, so that the journal may not know this one yet.
+            end = self._ends.find(entry.id)
+            if end is not None:
+                await self.journal.finish([end])
+                entry = await self.journal.find(key) or entry
         has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
         if has_failed and submission.retry_failed:
             return await self._to_retry(entry, prepared)

@@ -70,6 +70,10 @@ class Ends:
             self._marks.queued[task.id] = True
         self._writer.wake()
 
+    def find(self, id: str | None) -> End | None:
+        """Return the end of a job that is not written yet, or `None` if there is none."""
+        return next((end for end in self._ends if end.id == id), None)
+
     def is_forgotten(self, entry: Entry) -> bool:
         """Return `True` if a job is forgotten, by its entry or by a mark in the queue."""
         return self._marks.queued.get(entry.id or "", entry.forgotten)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from luma_async import (
+    GenerationFailedError,
     KeyConflictError,
     LumaClient,
     ServerError,
@@ -174,3 +175,21 @@ async def test_a_new_job_has_a_request_id_of_its_own(place: str) -> None:
     assert first.request_id
     assert second.request_id
     assert first.request_id != second.request_id
+
+
+async def test_a_job_that_has_just_failed_is_submitted_again(place: str) -> None:
+    """A loop of tries need not wait until the journal knows the end, which is written later."""
+    async with Simulator(durations=Fixed(0), short_side=90) as sim:
+        sim.fail_next("moderated")
+        async with connect(sim, journal=place) as luma:
+            with pytest.raises(GenerationFailedError):
+                await luma.run("a cat", key="cat")
+            video = await luma.run("a cat", key="cat", retry_failed=True)
+
+        failed, again = sim.ledger.jobs
+        assert again.id == video.id
+        async with SQLJournal(place) as journal:
+            entry = await journal.find("cat")
+        assert entry is not None
+        assert (entry.id, entry.state) == (video.id, EntryState.COMPLETED)
+        assert entry.earlier_ids == (failed.id,)
