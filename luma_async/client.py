@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -60,6 +59,7 @@ from luma_async.tasks.arguments import (
     checked_requests,
     checked_sources,
 )
+from luma_async.tasks.job_log import log_cancelled_run
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
@@ -68,8 +68,6 @@ from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
 from luma_async.transport.rate_limit_headers import LONGEST_WAIT
-
-logger = logging.getLogger("luma_async")
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome
@@ -464,13 +462,7 @@ class LumaClient:
                     keep_existing=key is not None,
                 )
         except asyncio.CancelledError:
-            logger.warning(
-                "run() was cancelled. Its job %s is %s, and is not lost: watch(%r) returns its "
-                "handle.",
-                task.id,
-                task.state,
-                task.id,
-            )
+            log_cancelled_run(task)
             raise
         return generation
 

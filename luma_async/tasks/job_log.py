@@ -56,6 +56,42 @@ def log_submitted(task: VideoTask, kind: str) -> None:
         _write(logging.INFO, "Job %s%s was submitted (%s).", task.id, _key(task), kind, task=task)
 
 
+def log_cancelled_submission(prompt: str, task: VideoTask | None) -> None:
+    """Log that a submission was cancelled after it had left, with its job if it was accepted."""
+    shown = prompt[:MAX_PROMPT]
+    if task is None:
+        _write(
+            logging.WARNING,
+            "The submission was cancelled after it had left, and the job may have been "
+            "accepted: %r",
+            shown,
+        )
+        return
+    if isinstance(task.error, ClientClosedError):
+        now = "continues at the server"
+    elif task.done():
+        now = "is done"
+    else:
+        now = f"is watched; watch({task.id!r}) returns its handle"
+    _write(
+        logging.WARNING,
+        "The submission was cancelled after it had left, and the job was accepted: %r is job "
+        "%s, which %s.",
+        *(shown, task.id, now),
+        task=task,
+    )
+
+
+def log_cancelled_run(task: VideoTask) -> None:
+    """Log that the caller of `run()` was cancelled, who has no handle on the job."""
+    _write(
+        logging.WARNING,
+        "run() was cancelled. Its job %s is %s, and is not lost: watch(%r) returns its handle.",
+        *(task.id, task.state, task.id),
+        task=task,
+    )
+
+
 def log_watched(task: VideoTask) -> None:
     """Log that a job is watched that was submitted elsewhere or earlier."""
     if logger.isEnabledFor(logging.DEBUG):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
@@ -18,14 +17,13 @@ from luma_async.callback_runner import check_callback
 from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect
 from luma_async.errors import (
-    ClientClosedError,
     ConfigurationError,
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation
 from luma_async.metadata import frozen_metadata
 from luma_async.requests import ExtendRequest, GenerateRequest
-from luma_async.tasks.job_log import log_submitting
+from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.run_many import VideoSource
 from luma_async.tasks.task import UpdateCallback, VideoTask
@@ -35,8 +33,6 @@ from luma_async.transport import (
     SubmissionTransport,
     UncertainSubmission,
 )
-
-logger = logging.getLogger("luma_async")
 
 SUBMISSIONS_PER_TURN = 32
 """Number of submissions that continue in one turn of the event loop. A group commit of the journal
@@ -266,25 +262,14 @@ class Submitter:
         self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]
     ) -> None:
         """Watch the job of a submission whose caller was cancelled after it had left."""
-        prompt = submission.request.prompt[:60]
+        prompt = submission.request.prompt
         failed = None if delivery.cancelled() else delivery.exception()
         if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain):
-            logger.warning(
-                "The submission was cancelled after it had left, and the job may have been "
-                "accepted: %r",
-                prompt,
-            )
+            log_cancelled_submission(prompt, None)
         if delivery.cancelled() or failed is not None:
             self._release_place()
             return
-        task = self._watch(delivery.result(), submission, key)
-        logger.warning(
-            "The submission was cancelled after it had left, and the job was accepted: %r is job "
-            "%s, which %s.",
-            prompt,
-            task.id,
-            _describe(task),
-        )
+        log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key))
 
     def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
         kind = kind_of(
@@ -304,9 +289,3 @@ class Submitter:
     def _release_place(self, _: VideoTask | None = None) -> None:
         if self._places is not None:
             self._places.release()
-
-
-def _describe(task: VideoTask) -> str:
-    if isinstance(task.error, ClientClosedError):
-        return "continues at the server"
-    return "is done" if task.done() else f"is watched; watch({task.id!r}) returns its handle"

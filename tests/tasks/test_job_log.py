@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -246,6 +247,34 @@ async def test_records_have_the_id_and_the_job_key(
 
     marks = [(vars(each)["luma_job_id"], vars(each)["luma_job_key"]) for each in caplog.records]
     assert marks == [(task.id, "row-17")] * 2
+
+
+async def test_the_record_of_a_cancelled_run_has_the_id(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing else tells which job was paid for."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        call = asyncio.create_task(luma.run("a cat"))
+        await until(lambda: luma.tasks)
+        call.cancel()
+        await asyncio.wait([call])
+
+        [task] = luma.tasks
+        [record] = caplog.records
+        assert vars(record)["luma_job_id"] == task.id
+
+
+async def test_a_filter_that_fails_does_not_hide_a_cancellation(
+    request: pytest.FixtureRequest,
+) -> None:
+    """Code that cancels `run()` gets its `CancelledError`."""
+    logger, broken = logging.getLogger("luma_async"), Broken()
+    logger.addFilter(broken)
+    request.addfinalizer(partial(_restore, logger, broken))
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        call = asyncio.create_task(luma.run("a cat"))
+        await until(lambda: luma.tasks)
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
 
 
 class Broken(logging.Filter):
