@@ -45,7 +45,7 @@ def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
     known = tuple(video for video in result.earlier if video.id != result.id)
     if result.id is None:
         return known
-    video = EarlierVideo(id=result.id, prompt=result.prompt)
+    video = EarlierVideo(id=result.id, prompt=result.prompt or None)
     if result.file is not None:
         path = folder / result.file
         kept = path.with_name(f"{path.stem}.{safe_stem(result.id)}{path.suffix}")

@@ -34,6 +34,7 @@ class RowState:
             job, so that it is watched and not paid again.
         was_uncertain: `True` if an earlier submission of the row may have been accepted.
         redo: the id of the job that a new job of the row replaces, if the row is redone.
+        replaces: the same id, also if an interrupted run has replaced the job.
         former: the result that a redo replaces.
         keeps_former: `True` if the redo certainly brought no video, so that the former one stays.
         any_request: `True` if the row gets the job of its key, although the row was edited since.
@@ -51,6 +52,7 @@ class RowState:
     is_new: bool
     was_uncertain: bool
     redo: str | None = None
+    replaces: str | None = None
     former: Result | None = None
     keeps_former: bool = False
     any_request: bool = False
@@ -127,7 +129,7 @@ def make_plan(
             earlier=() if result is None else result.earlier,
         )
         if (redo := redos.get(key)) is not None and _is_left_to_redo(redo, result):
-            state.former = result
+            state.former, state.replaces = result, redo.replaces
             if not redo.is_begun:
                 state.is_new, state.redo = True, redo.replaces
             left.append(row)

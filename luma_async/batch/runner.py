@@ -519,7 +519,7 @@ class Batch:
             return FailedDownload(source, source.id, error)
         if not source.ok:
             return FailedDownload(source, source.id, source.error)
-        path = self.folder / VIDEOS / f"{safe_stem(source.key or '')}.mp4"
+        path = self.folder / VIDEOS / _file_name(source.key or "")
         try:
             # A file without a result may be of another job that had this key.
             await self._luma.download(source.generation, path, overwrite=True)
@@ -540,7 +540,7 @@ class Batch:
         """
         if state.any_request:
             state.entry = await self._journal.find(state.row.key)
-        before = state.former
+        before = state.former or _unrecorded(state)
         if before is None or state.keeps_former or before.id == outcome.id:
             return
         if isinstance(outcome.error, SubmissionStoppedError):
@@ -611,6 +611,25 @@ class Batch:
                 results.append(result_without_source(row, self._results.all.get(row.key)))
         self.progress.failed += len(results)
         return results
+
+
+def _unrecorded(state: RowState) -> Result | None:
+    """Return a result of the job that a redo replaces, if `results.jsonl` has lost its own."""
+    if state.replaces is None:
+        return None
+    row = state.row
+    return Result(
+        key=row.key,
+        line=row.line,
+        state=ResultState.NOT_DOWNLOADED,
+        prompt="",  # the row may have been edited since
+        id=state.replaces,
+        file=f"{VIDEOS}/{_file_name(row.key)}",
+    )
+
+
+def _file_name(key: str) -> str:
+    return f"{safe_stem(key)}.mp4"
 
 
 def _is_unpaid(outcome: FailedOutcome) -> bool:

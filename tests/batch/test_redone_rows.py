@@ -59,6 +59,21 @@ async def test_the_next_run_redoes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / ".redo.json").exists()
 
 
+async def test_a_video_whose_result_is_lost_is_kept(tmp_path: Path) -> None:
+    """It was paid for, so that the new one does not overwrite it."""
+    async with small(same_films=False) as sim:
+        [before] = await results_of(sim, tmp_path, CAT)
+        video = files(tmp_path)["a.mp4"]
+        (tmp_path / "results.jsonl").unlink()
+
+        [result] = await results_of(sim, tmp_path, CAT, redo=["a"])
+
+        assert len(sim.ledger.jobs) == 2
+    assert [(each.id, each.prompt) for each in result.earlier] == [(before.id, None)]
+    assert files(tmp_path)[f"a.{before.id}.mp4"] == video
+    assert files(tmp_path)["a.mp4"] != video
+
+
 async def test_an_interrupted_redo_stays_open_until_all_of_its_rows_are_redone(
     tmp_path: Path,
 ) -> None:
