@@ -563,7 +563,9 @@ class Batch:
             result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
         metadata = None if row.metadata is None else dict(row.metadata)
         source = state.source if result.id is not None else None
-        result = replace(result, earlier=state.earlier, source=source, metadata=metadata)
+        # After a redo that was rejected, the job that it was to replace is the row's own again.
+        earlier = tuple(video for video in state.earlier if video.id != result.id)
+        result = replace(result, earlier=earlier, source=source, metadata=metadata)
         if state.entry is not None:
             result = result_of_former_job(row, result, before, state.entry)
         return with_note(row, result, self._results.all.get(row.parent or ""))

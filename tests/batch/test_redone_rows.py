@@ -74,6 +74,22 @@ async def test_a_video_whose_result_is_lost_is_kept(tmp_path: Path) -> None:
     assert files(tmp_path)["a.mp4"] != video
 
 
+async def test_a_video_is_not_an_earlier_one_of_itself(tmp_path: Path) -> None:
+    """The redo of a row without a video was rejected, so that its job is still that of the row."""
+    async with small() as sim:
+        sim.faults.add(Fault.page(404, on=["media"]))
+        [before] = await results_of(sim, tmp_path, CAT)
+        sim.faults.clear()
+        sim.faults.add(Fault.explained(422, on=["generate"]))
+        await results_of(sim, tmp_path, CAT, redo=["a"])
+
+        [result] = await results_of(sim, tmp_path, CAT)
+
+        assert len(sim.ledger.jobs) == 1
+    assert before.state is ResultState.NOT_DOWNLOADED
+    assert (result.state, result.id, result.earlier) == (ResultState.DONE, before.id, ())
+
+
 async def test_an_interrupted_redo_stays_open_until_all_of_its_rows_are_redone(
     tmp_path: Path,
 ) -> None:
