@@ -291,6 +291,9 @@ class Bookkeeper:
             # A repeat has the request id of the submission that it repeats, so that the server can
             # tell that both are for one job.
             request_id = known.request_id if known.state is EntryState.UNCERTAIN else None
+        redo = prepared.submission.redo
+        if redo is not None and redo not in earlier_ids:
+            earlier_ids = (*earlier_ids, redo)  # settling an earlier try has freed the key
         return Entry(
             key=prepared.submission.key or made_up_key(claim),
             state=EntryState.SUBMITTING,

@@ -158,6 +158,22 @@ async def test_an_uncertain_redo_is_not_sent_again(place: str) -> None:
     assert {type(outcome.error) for outcome in outcomes} == {SubmissionUncertainError}
 
 
+async def test_a_redo_is_repeated_after_it_was_settled(place: str) -> None:
+    """Freeing the key has deleted its entry. The redo is sent then, and once only."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, journal=place) as luma:
+        first = await run_one(luma, CAT)
+        sim.faults.add(Fault.page(502, times=1))
+        await run_one(luma, CAT, redo=first.id)
+        assert luma.journal is not None
+        await luma.journal.settle("row", resubmit=True)
+
+        outcomes = [await run_one(luma, CAT, redo=first.id) for _ in range(2)]
+
+        assert [job.id for job in sim.ledger.jobs] == [first.id, outcomes[0].id]
+    assert outcomes[0].id == outcomes[1].id
+    assert (await entry_in(place)).earlier_ids == (first.id,)
+
+
 async def test_a_key_may_be_asked_for_its_job_whatever_its_request_was(place: str) -> None:
     """`any_request` returns the job that was paid for; the error without it names that job."""
     async with Simulator(durations=Fixed(0)) as sim, connect(sim, journal=place) as luma:
