@@ -95,10 +95,22 @@ def replaced_job(entry: Entry | None, result: Result | None) -> str | None:
 
     The journal tells that also if the file of the redo is lost, or was never in this folder.
     """
-    if entry is None or result is None or result.id not in entry.earlier_ids:
+    if entry is None or result is None or result.id is None or result.id == entry.id:
         return None
     # A redo that failed has ended, and the row may have kept its former video.
-    return None if entry.state in (EntryState.FAILED, EntryState.LOST) else result.id
+    if entry.state in (EntryState.FAILED, EntryState.LOST):
+        return None
+    is_replaced = entry.state is EntryState.COMPLETED or result.id in entry.earlier_ids
+    return result.id if is_replaced else None
+
+
+def is_new_to_folder(entry: Entry | None, result: Result | None) -> bool:
+    """Return `True` if the job of a row is completed, and no result tells of any job.
+
+    The run that submitted it was interrupted, and the video was never here.
+    """
+    has_result = result is not None and result.id is not None
+    return entry is not None and entry.state is EntryState.COMPLETED and not has_result
 
 
 def job_to_replace(entry: Entry | None, result: Result | None) -> str | None:

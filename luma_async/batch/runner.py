@@ -37,6 +37,7 @@ from luma_async.batch.redo import (
     Redo,
     RedoFile,
     checked_redo,
+    is_new_to_folder,
     job_to_replace,
     replaced_job,
 )
@@ -62,7 +63,7 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation, GenerationFailedError, State
-from luma_async.journal import EntryState
+from luma_async.journal import Entry, EntryState
 from luma_async.media.downloads import (
     CompletedDownload,
     Download,
@@ -313,11 +314,7 @@ class Batch:
         ]:
             entry, result = await self._journal.find(key), results.get(key)
             if key not in ids:
-                id = replaced_job(entry, result)
-                if id is None and key in wanted:
-                    id = job_to_replace(entry, result)
-                    if id is None and entry is not None:
-                        self.not_redone.append(key)
+                id = self._job_to_redo(key, entry, result, is_wanted=key in wanted)
                 if id is None:
                     continue
                 ids[key] = id
@@ -332,6 +329,21 @@ class Batch:
         if len(ids) > known:
             await anyio.to_thread.run_sync(self._redo_file.write)
         return redos
+
+    def _job_to_redo(
+        self, key: str, entry: Entry | None, result: Result | None, *, is_wanted: bool
+    ) -> str | None:
+        """Return the id of the job of a row to redo, or `None` and note why there is none."""
+        id = replaced_job(entry, result)
+        if id is not None or not is_wanted:
+            return id
+        if is_new_to_folder(entry, result):
+            self.already_redone.append(key)
+            return None
+        id = job_to_replace(entry, result)
+        if id is None and entry is not None:
+            self.not_redone.append(key)
+        return id
 
     def _write_notes(self) -> None:
         """Write the notes of rows whose video is not the one that the manifest asks for."""

@@ -64,6 +64,7 @@ async def test_a_video_whose_result_is_lost_is_kept(tmp_path: Path) -> None:
     async with small(same_films=False) as sim:
         [before] = await results_of(sim, tmp_path, CAT)
         video = files(tmp_path)["a.mp4"]
+        await results_of(sim, tmp_path, CAT, redo=["a"], limit_jobs=0)
         (tmp_path / "results.jsonl").unlink()
 
         [result] = await results_of(sim, tmp_path, CAT, redo=["a"])
@@ -72,6 +73,29 @@ async def test_a_video_whose_result_is_lost_is_kept(tmp_path: Path) -> None:
     assert [(each.id, each.prompt) for each in result.earlier] == [(before.id, None)]
     assert files(tmp_path)[f"a.{before.id}.mp4"] == video
     assert files(tmp_path)["a.mp4"] != video
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"key": "a", "line": 1, "state": "uncertain", "prompt": ""}']
+)
+async def test_a_video_that_was_never_in_the_folder_is_not_redone(
+    text: str, tmp_path: Path
+) -> None:
+    """An interrupted run has paid for it. The next redo is another one."""
+    manifest = read_manifest(a_manifest(tmp_path, CAT))
+    told = []
+    async with small() as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            await luma.run("a cat", aspect_ratio="1:1", key="a")
+        (tmp_path / "results.jsonl").write_text(text)
+        for _ in range(2):
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                batch = Batch(luma, manifest, tmp_path, redo=["a"])
+                [result] = await _all(batch)
+                told.append((batch.already_redone, len(sim.ledger.jobs)))
+
+    assert told == [(["a"], 1), ([], 2)]
+    assert [video.id for video in result.earlier] == [sim.ledger.jobs[0].id]
 
 
 async def test_a_video_is_not_an_earlier_one_of_itself(tmp_path: Path) -> None:
