@@ -73,7 +73,8 @@ class EarlierLink(NamedTuple):
 class Card:
     """Content of the card of one row.
 
-    `link` is the URL of its video, `reason` the text in place of a video.
+    `link` is the URL of its video, `reason` the text in place of a video. `has_new_prompt` is
+    `True` if the prompt is not the one that the page began with, because the row was redone.
     """
 
     number: int
@@ -90,11 +91,13 @@ class Card:
     size: str | None = None
     steps: Sequence[Step] = ()
     earlier: Sequence[EarlierLink] = ()
+    has_new_prompt: bool = False
 
     def changes(self) -> dict[str, Any]:
         """Return the content that changes when the row ends, without the empty parts."""
         parts = {
             "n": self.number,
+            "prompt": self.prompt if self.has_new_prompt else None,
             "state": self.state,
             "id": self.id,
             "link": self.link,
@@ -102,6 +105,7 @@ class Card:
             "facts": self.facts,
             "size": self.size,
             "steps": self.steps,
+            "earlier": self.earlier,
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -112,6 +116,7 @@ class Cards:
     def __init__(self, rows: Iterable[Result | WaitingRow], commands: Commands) -> None:
         self.rows = list(rows)
         self.commands = commands
+        self._prompts = [row.prompt for row in self.rows]
         keys: dict[str, RowLink] = {}
         ids: dict[str, RowLink] = {}
         for number, row in enumerate(self.rows, 1):
@@ -168,6 +173,7 @@ class Cards:
             size=f"{row.width} × {row.height}" if row.width and row.height else None,  # noqa: RUF001
             steps=steps(self._cause(number, row), self.commands),
             earlier=list(_earlier(row)),
+            has_new_prompt=row.prompt != self._prompts[number - 1],
         )
 
     def _cause(self, number: int, row: Result) -> Result:

@@ -161,6 +161,7 @@ function end(card, row) {
   const hadFocus = card !== document.activeElement && card.contains(document.activeElement);
   running.delete(card);
   setState(card, row.state);
+  const isOther = (card.dataset.id ?? null) !== (row.id ?? null);
   if (row.id) card.dataset.id = row.id;
   else delete card.dataset.id;
   const state = make(row.link ? "span" : "p", "state", capitalized(row.state));
@@ -172,14 +173,18 @@ function end(card, row) {
     const reason = make("p", "clamp reason", row.reason);
     reason.dir = "auto";
     $(".stage", card).replaceChildren(make("div", "why", state, reason, moreButton()));
-  } else if (play?.getAttribute("href") !== row.link) { // otherwise it may be playing
+  } else if (isOther || play?.getAttribute("href") !== row.link) { // otherwise it may be playing
+    if (play && play === previewed) preview(null);
     $(".stage", card).replaceChildren(playLink(row.link, key.textContent));
   }
+  const prompt = $(".prompt", card);
+  if (row.prompt && prompt.textContent !== row.prompt) prompt.textContent = row.prompt;
   const facts = (row.facts ?? []).map((fact) => make("span", "", fact));
   if (row.size) facts.push(make("span", "size", row.size));
   if (row.id && !row.link) facts.push(make("bdi", "", row.id));
   $(".facts", card).replaceChildren(...(row.link ? [state] : []), key, ...facts);
-  $(".text > .steps", card)?.remove();
+  for (const old of card.querySelectorAll(".text > :is(.earlier, .steps)")) old.remove();
+  if (row.earlier) $(".text", card).append(earlierVideos(row.earlier));
   if (row.steps) $(".text", card).append(listOf(row.steps));
   for (const control of card.querySelectorAll("a, button, summary")) {
     control.tabIndex = card === current ? 0 : -1;
@@ -198,6 +203,16 @@ function playLink(href, key) {
   video.setAttribute("aria-hidden", "true");
   link.append(video);
   return link;
+}
+
+function earlierVideos(videos) {
+  return make("div", "kin earlier", make("span", "", "Earlier"), ...videos.map((video) => {
+    const [href, id, prompt] = video;
+    const link = make("a", "", make("bdi", "", id));
+    link.href = href;
+    if (prompt) link.title = prompt;
+    return link;
+  }));
 }
 
 function moreButton() {

@@ -13,10 +13,8 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
-from luma_async.simulator.film import save_video
-from luma_async.simulator.simulated_jobs import SimulatedJob
 from tests.batch.gallery.browser import running_chromium
-from tests.batch.gallery.pages import AWKWARD, Page, Web
+from tests.batch.gallery.pages import AWKWARD, Page, Web, save_film
 
 
 @pytest.fixture(scope="package")
@@ -30,20 +28,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with three films, and one more with a name that needs quoting."""
     folder = tmp_path_factory.mktemp("films")
     for number in range(1, 4):
-        job = SimulatedJob(
-            id=f"job-{number}",
-            number=number,
-            request={"user_prompt": f"Film {number}"},
-            parent=None,
-            taken_at=0,
-            starts_at=0,
-            ends_at=0,
-            failure=None,
-            width=192,
-            height=108,
-            frames=36,
-        )
-        save_video(job, folder / f"{number}.mp4", watermark=False)
+        save_film(folder / f"{number}.mp4", number)
     (folder / AWKWARD).write_bytes((folder / "1.mp4").read_bytes())
     return folder
 

@@ -14,6 +14,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from luma_async.batch.gallery import write
 from luma_async.batch.results import Result, ResultState
+from luma_async.simulator.film import save_video
+from luma_async.simulator.simulated_jobs import SimulatedJob
 
 COMMAND = "luma-async batch prompts.csv --output videos"
 COMMANDS = {"retry": f"{COMMAND} --retry-failed", "settle": "luma-async settle"}
@@ -37,6 +39,23 @@ def result(number: int, state: ResultState = ResultState.DONE, **fields: Any) ->
     if state is ResultState.DONE:
         fields.setdefault("file", f"videos/{(number - 1) % 3 + 1}.mp4")
     return Result(line=number, state=state, **fields)
+
+
+def save_film(path: Path, number: int, *, width: int = 192, height: int = 108) -> None:
+    job = SimulatedJob(
+        id=f"job-{number}",
+        number=number,
+        request={"user_prompt": f"Film {number}"},
+        parent=None,
+        taken_at=0,
+        starts_at=0,
+        ends_at=0,
+        failure=None,
+        width=width,
+        height=height,
+        frames=36,
+    )
+    save_video(job, path, watermark=False)
 
 
 ALL = [

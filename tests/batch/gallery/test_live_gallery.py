@@ -13,6 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from luma_async.batch.cards import Cards, WaitingRow
+from luma_async.batch.earlier_videos import EarlierVideo
 from luma_async.batch.gallery import NAME, LivePage, write_page
 from luma_async.batch.live_files import PART, LiveFiles, Moment
 from luma_async.batch.next_steps import Commands
@@ -21,7 +22,7 @@ from luma_async.batch.results import ResultState
 from luma_async.simulator import Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
 from tests.batch.gallery.live_batches import running_batch
-from tests.batch.gallery.pages import COMMAND, Page, Web, result
+from tests.batch.gallery.pages import COMMAND, Page, Web, result, save_film
 from tests.batch.runs import a_manifest, cats
 from tests.clients import HOUR
 
@@ -235,13 +236,15 @@ def test_a_running_row_shows_its_progress(page: Page) -> None:
 
 def test_a_card_is_as_the_page_would_show_it(page: Page) -> None:
     """A row that ends on the open page, and one in a page that is written later, look alike."""
-    live = Live(page, 4, sources={3: "row-1", 4: "row-2"})
+    live = Live(page, 5, sources={3: "row-1", 4: "row-2"})
+    earlier = EarlierVideo(id="job-old", file="videos/5.job-old.mp4", prompt='A "fox", take 5')
     live.write()
     live.open()
     live.end(1, id="job-a", duration=5.04, took=41.0, width=192, height=108)
     live.end(2, ResultState.FAILED, id="job-b", error="<b>It</b> could\x1bnot be rendered.")
     live.end(3, ResultState.UNCERTAIN)
     live.end(4, ResultState.NOT_STARTED)
+    live.end(5, id="job-new", prompt="A fox sleeps", earlier=(earlier,))
     live.write(phase="ended")
     live.phase("ended")
     grid = """(() => {
@@ -258,6 +261,35 @@ def test_a_card_is_as_the_page_would_show_it(page: Page) -> None:
     page.open([*live.cards.results], retry=f"{COMMAND} --retry-failed", settle=None)
 
     assert page.ask(grid) == changed
+
+
+def test_a_redone_row_shows_its_new_video(page: Page) -> None:
+    """It has the name of the earlier one, which the page has read before; the text is new as well.
+
+    The same job once more, with another note, does not touch a video that may be playing.
+    """
+    save_film(page.folder / "row-1.mp4", 1)
+    live = Live(page, 1)
+    live.cards.rows[0] = result(1, id="job-old", file="row-1.mp4")
+    live.write()
+    live.open()
+    video = "document.querySelector('#row-1 video')"
+    page.wait(f"{video}.videoWidth === 192")
+    new = {"id": "job-new", "file": "row-1.mp4", "prompt": "A fox sleeps"}
+
+    save_film(page.folder / "row-1.mp4", 1, width=108, height=192)
+    live.end(1, **new)
+    live.write()
+    page.wait(f"{video}.videoWidth === 108")
+    assert page.texts("#row-1 .prompt") == ["A fox sleeps"]
+    page.ask(f"void ({video}.mark = 1)")
+    live.end(1, **new, took=7.0)
+    live.write()
+    page.wait("document.querySelector('#row-1 .facts').textContent.includes('took 7 s')")
+
+    assert page.ask(f"{video}.mark") == 1
+    page.click("#row-1 .play")
+    page.wait("document.querySelector('#player').videoWidth === 108")
 
 
 def test_many_rows_are_in_parts(page: Page) -> None:
