@@ -1,14 +1,14 @@
 """Notes: tell that the video of a row is not that of its present text.
 
 A row keeps the video that was paid for. The note says why the video is not the one that the
-manifest asks for now, and how to get that.
+manifest asks for now. It names no option and no argument: users of the command line and of Python
+read it, and the summary and the gallery have the command beside it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from luma_async.batch.next_steps import redo_option
 from luma_async.batch.results import Result, ResultState
 from luma_async.batch.rows import Row
 
@@ -33,7 +33,7 @@ def with_note(row: Row, result: Result, source: Result | None) -> Result:
     `source` is the result of the row that the row extends. A note about a redo that brought no
     video stays.
     """
-    edited, continues_earlier = _edited(row, result), _continues_earlier(row)
+    edited, continues_earlier = _edited(result), _continues_earlier(row)
     note = result.note
     if note not in (None, edited, continues_earlier):
         return result
@@ -46,12 +46,12 @@ def with_note(row: Row, result: Result, source: Result | None) -> Result:
     return result if note == result.note else replace(result, note=note)
 
 
-def note_of_failed_redo(row: Row, id: str | None, why: str) -> str:
+def note_of_failed_redo(id: str | None, why: str) -> str:
     """Return the note of a row whose redo certainly brought no video, so that it keeps its own."""
     job = "no job was accepted" if id is None else f"job {id} failed"
     return (
         f"The row was submitted anew, but {job}, so it keeps its video: {why.rstrip('.')}. "
-        f"{redo_option(row.key)} submits it anew."
+        "Another redo submits it once more."
     )
 
 
@@ -59,7 +59,7 @@ def note_of_skipped_redo(row: Row) -> str:
     """Return the note of a row that was not redone, because its source was not."""
     return (
         f"The row was not submitted anew, because row {row.parent!r}, which it extends, has no new "
-        f"video. {redo_option(row.key)} submits it anew."
+        "video. Another redo submits it anew."
     )
 
 
@@ -69,13 +69,13 @@ def _has_other_source(result: Result, source: Result | None) -> bool:
     return result.source is not None and result.source != source.id
 
 
-def _edited(row: Row, result: Result) -> str:
+def _edited(result: Result) -> str:
     after = "its video was made" if result.state is ResultState.DONE else "its job was submitted"
-    return f"The row was edited after {after}; {redo_option(row.key)} submits it anew."
+    return f"The row was edited after {after}; a redo submits it anew."
 
 
 def _continues_earlier(row: Row) -> str:
     return (
         f"The row continues an earlier video of row {row.parent!r}, which has a new one; "
-        f"{redo_option(row.key)} submits it anew."
+        "a redo submits it anew."
     )

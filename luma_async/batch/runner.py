@@ -514,7 +514,7 @@ class Batch:
         elif self._breaker.job_failed(outcome.error, was_accepted=outcome.id is not None):
             self.stop()
         if _keeps_former(state, outcome):
-            why = note_of_failed_redo(state.row, outcome.id, str(outcome.error))
+            why = note_of_failed_redo(outcome.id, str(outcome.error))
             self._keep_former(state, why)
             self._queue.made(state.row.key)
         return True

@@ -196,11 +196,12 @@ def _print_notes(
     others = [row.key for row in rows if row.key not in set(edited)]
     if len(edited) == 1:
         command = options.redo_command(connection, edited)
-        terminal.say(f"1 row was edited after its job was submitted, and keeps it. Redo: {command}")
+        row_was = "1 row was edited after its job was submitted"
+        terminal.say(f"{row_was}, and keeps that job. Redo: {command}")
     elif edited:
         command = f"{options.continue_command(connection)} --redo-edited"
         rows_were = f"{len(edited):,} rows were edited after their jobs were submitted"
-        terminal.say(f"{rows_were}, and keep these. Redo: {command}")
+        terminal.say(f"{rows_were}, and keep those jobs. Redo: {command}")
     for key in others[:MAX_NAMED]:
         terminal.say(f"{key}: {noted[key].note}")
     if others:

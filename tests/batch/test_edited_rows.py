@@ -18,7 +18,7 @@ from tests.loops import skip
 CAT = {"key": "a", "prompt": "a cat"}
 DOG = {"key": "a", "prompt": "a dog"}
 BOW = {"key": "b", "prompt": "it bows", "extends": "a"}
-EDITED = "The row was edited after its video was made; --redo a submits it anew."
+EDITED = "The row was edited after its video was made; a redo submits it anew."
 
 
 async def results_of(
@@ -120,7 +120,7 @@ async def test_a_failed_row_that_was_edited_says_so(tmp_path: Path) -> None:
 
         assert [job.request["user_prompt"] for job in sim.ledger.jobs] == ["a cat", "a dog"]
     assert (kept.state, kept.prompt) == (ResultState.FAILED, "a cat")
-    assert kept.note == "The row was edited after its job was submitted; --redo a submits it anew."
+    assert kept.note == "The row was edited after its job was submitted; a redo submits it anew."
     assert (retried.state, retried.prompt, retried.note) == (ResultState.FAILED, "a dog", None)
 
 

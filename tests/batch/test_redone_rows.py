@@ -194,7 +194,7 @@ async def test_an_extension_of_a_redone_row_is_told(tmp_path: Path) -> None:
     assert b.state is ResultState.DONE
     assert b.note is not None
     assert "continues an earlier video of row 'a'" in b.note
-    assert "--redo b submits it anew" in b.note
+    assert "a redo submits it anew" in b.note
     assert parent is not None
     assert (parent.id, redone.note) == (a.id, None)
 

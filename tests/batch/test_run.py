@@ -140,7 +140,7 @@ async def test_a_row_that_extends_another_one_now_is_changed(tmp_path: Path) -> 
         assert len(sim.ledger.jobs) == 3
     changed = lines(tmp_path)[-1]
     assert (changed["key"], changed["state"]) == ("c", ResultState.DONE)
-    assert "--redo c submits it anew" in changed["note"]
+    assert "a redo submits it anew" in changed["note"]
 
 
 async def test_a_limit_is_exact(tmp_path: Path) -> None:
