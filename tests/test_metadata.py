@@ -1,4 +1,4 @@
-"""Metadata are a JSON object: checked before anything is sent, and kept as they were given."""
+"""Metadata is a JSON object: checked before anything is sent, and kept as it was given."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_metadata_of_exactly_the_limit_are_taken() -> None:
 
 
 def test_tuples_and_subclasses_become_what_json_has() -> None:
-    """So metadata are equal before and after they are stored."""
+    """So metadata is equal before and after it is stored."""
     metadata = frozen_metadata({"a": (1, (2,)), "size": Size.LARGE, Colour.RED: Colour.RED})
 
     assert metadata == {"a": [1, [2]], "size": 3, "red": "red"}

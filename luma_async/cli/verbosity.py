@@ -52,7 +52,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
         "verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=_VerboseAfter
     )
     signature = inspect.signature(command, eval_str=True)
-    wrapped.__signature__ = signature.replace(  # type: ignore[attr-defined]
+    wrapped.__signature__ = signature.replace(  # type: ignore[attr-defined]  # typer reads it
         parameters=[*signature.parameters.values(), option]
     )
     return wrapped

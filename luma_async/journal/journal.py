@@ -132,7 +132,7 @@ class Entry:
         claim: identifies this one submission of the job.
         request_id: sent with each try as `Idempotency-Key` and `X-Request-Id`; `None` in journals
             of releases that sent none.
-        metadata: the caller's own data about the job, a JSON object. They are not part of the
+        metadata: the caller's own data about the job, a JSON object. It is not part of the
             request and its fingerprint.
         forgotten: `True` if the job is running, and was given up with `VideoTask.forget()`.
             `resume()` leaves it.

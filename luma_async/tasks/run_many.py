@@ -59,7 +59,7 @@ class Job:
 
     Raises:
         InvalidRequestError: `request` is of another type, `source` does not match it, `metadata`
-            are not a JSON object, or `redo` or `any_request` is given without a `key`.
+            is not a JSON object, or `redo` or `any_request` is given without a `key`.
 
     """
 
@@ -110,7 +110,8 @@ Submit = Callable[[Job], Awaitable[VideoTask]]
 MYPY = False
 """Constant that mypy takes for true. With `if outcome.ok:`, mypy narrows `Outcome` and `Download`;
 pyright narrows unions by comparisons only (`outcome.ok is True`). So that it accepts the plain form
-as well, pyright sees `Any` for an attribute that is `None`."""
+as well, pyright sees `Any` for an attribute that is `None`. The condition is at each attribute,
+because pyright would see both forms of a type alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,7 @@ Outcome = CompletedOutcome | FailedOutcome
 `ok` is `True` if there is a generation, and type checkers know it. `request` is the submitted
 request, or the item as it was given if it is not a valid request. `id` is the server's id of the
 job, if it has one; with the id, the job can be found again. `key` is its job key in the journal, if
-it has one. `metadata` are the metadata of the job, or those of the item if there is no handle on
-the job.
+it has one. `metadata` is that of the job, or that of the item if there is no handle on the job.
 """
 
 

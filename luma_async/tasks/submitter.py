@@ -72,7 +72,7 @@ class Submission:
         context: the context in which `on_update` is called; by default that of the submission.
 
     Raises:
-        InvalidRequestError: the metadata are not a JSON object, or too large, or `on_update` is not
+        InvalidRequestError: the metadata is not a JSON object, or too large, or `on_update` is not
             a function.
 
     """

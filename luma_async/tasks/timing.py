@@ -165,7 +165,7 @@ def _for_audience(job: WatchedJob, now: float) -> float:
     `due` remains the time by the schedule, so that it does not count the looks in between.
     """
     audience = job.audience
-    assert audience is not None  # noqa: S101
+    assert audience is not None  # noqa: S101  the caller has tested it
     interval = audience.interval()
     if interval == math.inf:
         job.audience = None

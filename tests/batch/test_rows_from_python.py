@@ -109,7 +109,7 @@ async def test_images_in_memory_have_a_stable_digest(tmp_path: Path) -> None:
 
 
 async def test_rows_from_python_are_run(tmp_path: Path) -> None:
-    """Their metadata are kept with the job, in the results, and in the journal."""
+    """Their metadata is kept with the job, in the results, and in the journal."""
     manifest = Manifest.of([{"key": "a", "prompt": "a cat", "metadata": {"user": 42}}])
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         batch = Batch(luma, manifest, tmp_path)
@@ -125,7 +125,7 @@ async def test_rows_from_python_are_run(tmp_path: Path) -> None:
 
 
 async def test_metadata_may_change_without_an_edit(tmp_path: Path) -> None:
-    """They are not part of the request: nothing is paid again, and the results follow."""
+    """It is not part of the request: nothing is paid again, and the results follow."""
     async with small() as sim:
         for user in (1, 2):
             manifest = Manifest.of([{"key": "a", "prompt": "a cat", "metadata": {"user": user}}])

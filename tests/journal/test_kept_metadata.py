@@ -54,7 +54,7 @@ async def test_all_handles_on_a_job_have_its_metadata(place: str) -> None:
 
 
 async def test_a_known_job_keeps_the_metadata_that_it_was_submitted_with(place: str) -> None:
-    """Metadata are not part of the request, so other ones are the same job."""
+    """Metadata is not part of the request, so a call with other metadata gets the same job."""
     async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, journal=place) as luma:
         await luma.generate("a cat", key="cat", metadata=USER)
         await luma.generate("a dog", key="dog")
