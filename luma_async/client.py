@@ -305,7 +305,7 @@ class LumaClient:
 
     @property
     def tasks(self) -> tuple[VideoTask, ...]:
-        """Handles on the jobs that are running and watched now, those submitted first at first.
+        """Handles on the jobs that are running and watched now, in the order of their submission.
 
         A job that ends later stays in this tuple, and is not in the next one.
         """
