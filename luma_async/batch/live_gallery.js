@@ -59,7 +59,7 @@ async function look() {
 
 const isGoingOn = () => ["starting", "running", "stopping"].includes(phase);
 
-// Whoever comes back to the page may have started the batch again.
+// A user who comes back to the page may have started the batch again.
 function lookAgain() {
   if (document.hidden || isLooking) return;
   if (!isGoingOn()) silent = MOST_SILENT - 1;
@@ -241,7 +241,7 @@ function make(tag, className, ...children) {
   return element;
 }
 
-// --- The filter: cards that changed come and go, but not from under somebody's hands
+// --- The filter: cards that changed come and go, but never the one that the user is using
 
 const kept = new Set();
 const isInUse = (card) => card.contains(document.activeElement) || card === playing

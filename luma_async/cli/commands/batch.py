@@ -104,6 +104,7 @@ def batch(
     metadata holds a JSON object of yours, which is kept with the job and never sent.
 
     A row that was edited after its job was submitted keeps its video, until --redo submits it anew.
+    Until then, the exit code is 1.
     """
     from luma_async.cli.batch_options import STDIN, BatchOptions, default_folder
     from luma_async.cli.batch_run import run_batch
