@@ -405,10 +405,10 @@ class LumaClient:
 
         This is `generate()` (or `extend()`), `await task` and `download()` in one call.
 
-        A file that has the name of the download already is an error before anything is submitted.
-        Only if the journal knows the `key`, the file counts as that of its job, and is neither
-        downloaded again nor an error: a worker may repeat the call as often as it likes. A job that
-        is to be submitted again has no file yet.
+        If a file with the name of the download exists, the call is an error, and nothing is
+        submitted. With a `key` that the journal knows, the file counts as that of its job: it is
+        neither downloaded again nor an error, so that a worker may repeat the call. A job that is to be
+        submitted again has no file yet.
 
         If the caller is cancelled, the job continues, and the log tells its id.
 
@@ -637,8 +637,8 @@ class LumaClient:
 
         These are the jobs of this client's `base_url`, oldest first. Jobs that may have been
         accepted are not among them: `luma.journal.uncertain()` lists these, for you to settle.
-        Neither are jobs whose handle you gave up with `forget()`, unless `forgotten=True`: then
-        they are watched as all others, and not forgotten any more.
+        Jobs that you gave up with `forget()` are left out as well. With `forgotten=True` they are
+        watched again, and are no longer forgotten.
 
         Raises:
             ConfigurationError: the client has no journal.

@@ -34,11 +34,11 @@ def with_field_docs(
     """
 
     def decorate(model: type[_Model]) -> type[_Model]:
-        if model.__doc__ is not None:  # it is with `python -OO`
+        if model.__doc__ is not None:  # `python -OO` removes it
             text, raises, errors = inspect.cleandoc(model.__doc__).partition("\n\nRaises:")
             fields = indent(_entries(model, model.model_fields), "    ").rstrip()
             model.__doc__ = f"{text}\n\n{heading}:\n{fields}{raises}{errors}"
-        if keywords is not None:  # pydantic makes the signature of the class of that of `__init__`
+        if keywords is not None:  # the class gets its signature from `__init__`
             _show_fields(model.__init__, model, keywords)
         return model
 

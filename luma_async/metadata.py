@@ -11,14 +11,13 @@ from luma_async.errors import InvalidRequestError
 from luma_async.text_values import has_lone_surrogate
 
 METADATA_LIMIT = 16 * 1024
-"""Maximum size of the metadata of a job, in bytes of JSON. A journal reads them with each job."""
+"""Maximum size of the metadata of a job, in bytes of JSON. A journal reads it with each job."""
 
 MAX_DEPTH = 100
-"""Maximum number of lists and objects within each other. Also ends those that contain
-themselves."""
+"""Maximum depth of lists and objects. It also rejects those that contain themselves."""
 
 _MAX_BITS = 3_322
-"""Bits of a whole number of a thousand digits. Python parses no numbers with many more."""
+"""Bits of a whole number of a thousand digits. By default, Python parses no more than 4,300."""
 
 _MAX_SHOWN = 60
 """Maximum number of characters of a name in an error."""

@@ -159,7 +159,7 @@ class Bookkeeper:
     async def resume(self, *, forgotten: bool = False) -> list[VideoTask]:
         """Watch the unfinished jobs of this server, and return their handles.
 
-        Forgotten jobs are among them with `forgotten=True` only, and not forgotten any more then.
+        Forgotten jobs are among them only with `forgotten=True`, and are no longer forgotten then.
         """
         await self.open()
         await self._ends.write_marks()

@@ -60,8 +60,8 @@ class Journal(Protocol):
     async def mark_forgotten(self, server: str, ids: Sequence[str], *, forgotten: bool) -> None:
         """Record that running jobs of a server are forgotten, or that they are not any more.
 
-        They are running jobs all the same, and the end of such a job is recorded as any other. Jobs
-        that are not running are ignored.
+        A forgotten job stays a running job, and its end is recorded as that of any other. Jobs that
+        are not running are ignored.
         """
 
     async def find(self, key: str) -> Entry | None:

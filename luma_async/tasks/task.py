@@ -213,9 +213,9 @@ class VideoTask:
         ...     print(generation.state, generation.progress)
 
         Args:
-            every: seconds after which the job is looked at again, at the latest, while the iterator
-                is open. By default the poll schedule decides. It does not go below what the rate
-                limit of the server allows.
+            every: maximum number of seconds from one look at the job to the next, while the
+                iterator is open. By default the poll schedule decides. The rate limits of the
+                server still apply.
 
         Raises:
             InvalidRequestError: `every` is not more than 0 seconds.

@@ -77,7 +77,7 @@ async def resume_jobs(
 ) -> ExitCode:
     """Watch the journal's unfinished jobs until they end, and print the last state of each.
 
-    Forgotten jobs are among them with `forgotten` only.
+    Forgotten jobs are among them only with `forgotten`.
 
     Raises:
         LumaError: the API key or a setting is not valid, or the journal cannot be read.
