@@ -407,8 +407,8 @@ class LumaClient:
 
         If a file with the name of the download exists, the call is an error, and nothing is
         submitted. With a `key` that the journal knows, the file counts as that of its job: it is
-        neither downloaded again nor an error, so that a worker may repeat the call. A job that is to be
-        submitted again has no file yet.
+        neither downloaded again nor an error, so that a worker may repeat the call. A job that is
+        to be submitted again has no file yet.
 
         If the caller is cancelled, the job continues, and the log tells its id.
 
