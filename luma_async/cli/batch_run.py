@@ -22,6 +22,7 @@ from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.manifest import format_of
 from luma_async.batch.next_steps import MAX_NAMED
 from luma_async.batch.notes import is_edited
+from luma_async.batch.redo import RedoFile
 from luma_async.batch.results_file import NAME, read_results
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.connection import Connection
@@ -109,7 +110,8 @@ def _check_folder(connection: Connection, options: BatchOptions) -> None:
     """Check that the output folder is a folder, and that its journal is not missing.
 
     Raises:
-        BatchError: the output folder is a file, or it has results but their journal was not found.
+        BatchError: the output folder is a file, or it has results or a redo but their journal was
+            not found.
 
     """
     if options.folder.exists() and not options.folder.is_dir():
@@ -123,6 +125,14 @@ def _check_folder(connection: Connection, options: BatchOptions) -> None:
                 f"not found at {masked(connection.journal_place)}. Put the journal back, or name "
                 f"it with --journal. If it is lost, delete {options.folder / NAME} to start over."
             )
+    redo = RedoFile(options.folder)
+    redo.read()
+    for key in redo.ids:
+        raise BatchError(
+            f"Row {key!r} is being redone and may be paid for, but its journal was not found at "
+            f"{masked(connection.journal_place)}. Put the journal back, or name it with --journal. "
+            f"If it is lost, delete {redo.path}."
+        )
 
 
 def _print_result(terminal: Terminal, result: Result) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from luma_async.simulator import Fixed
-from tests.cli.commands import PATIENCE, wait_for
+from tests.cli.commands import HELD_LOOKS, PATIENCE, wait_for
 from tests.cli.test_batch import (
     cats,
     gateway,
@@ -107,6 +107,28 @@ def test_a_stopped_redo_says_how_to_go_on(tmp_path: Path) -> None:
 
         assert set(Counter(job.prompt for job in sim.ledger.jobs).values()) == {2}
     assert done.returncode == 0
+
+
+def test_a_redo_without_its_journal_is_not_paid_for_again(tmp_path: Path) -> None:
+    """Only the journal has the new job of an interrupted redo."""
+    write_rows(tmp_path / "rows.csv", cats(1))
+    redo = ["batch", "rows.csv", "--redo", "cat-0"]
+    with gateway(same_films=True) as sim:
+        shell(sim, tmp_path).run("batch", "rows.csv")
+        sim.faults.add(HELD_LOOKS)
+        with shell(sim, tmp_path).started(*redo) as process:
+            wait_for(lambda: len(sim.ledger.jobs) == 2)
+            process.kill()
+            process.communicate(timeout=PATIENCE)
+        sim.faults.clear()
+        (tmp_path / "rows" / "jobs.db").rename(tmp_path / "moved.db")
+
+        refused = shell(sim, tmp_path).run(*redo)
+
+        assert len(sim.ledger.jobs) == 2
+    assert refused.returncode == 1
+    assert "Row 'cat-0' is being redone and may be paid for" in refused.stderr
+    assert "its journal was not found" in refused.stderr
 
 
 @pytest.mark.parametrize(
