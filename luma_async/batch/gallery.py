@@ -72,6 +72,7 @@ def write(
         settle_all: the command line that frees all uncertain rows, for the top of the page; by
             default `settle` with `--all --resubmit`.
         redo: the command line that submits a row anew, without `--redo` and the key of the row.
+            The notes of rows are shown beside it, and not at all without it.
 
     Raises:
         OSError: the page cannot be written.

@@ -56,6 +56,7 @@ class LiveGallery:
         settle_all: the command line that frees all uncertain rows, or a function of their keys that
             returns it; by default `settle` with `--all --resubmit`.
         redo: the command line that submits a row anew, without `--redo` and the key of the row.
+            The notes of rows are shown beside it, and not at all without it.
         every: seconds from one update to the next.
 
     """
