@@ -142,10 +142,11 @@ def download_command(
     )
 
 
-def resume_command(connection: Connection, target: DownloadTarget) -> str:
+def resume_command(connection: Connection, target: DownloadTarget, *words: str) -> str:
     """Return the command that resumes all jobs of the journal, and downloads their videos."""
     return connection.command_that_downloads(
         "resume",
+        *words,
         "--download",
         *([] if target.watermark_free else ["--watermark"]),
         *(["--overwrite"] if target.overwrite else []),

@@ -143,7 +143,8 @@ def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["id"] for line in lines} == set(ids)
     assert {line["state"] for line in lines} == {"completed"}
-    assert f"Unfinished at {another.url}: 1 job." in done.stderr
+    command = f"luma-async resume --base-url={another.url}"
+    assert f"Unfinished at {another.url}: 1 job. To resume: {command}\n" in done.stderr
     assert done.returncode == 0
 
 
@@ -168,7 +169,7 @@ def test_forgotten_jobs_are_listed_and_resumed_on_demand(tmp_path: Path) -> None
     assert listed.stdout.split("\t")[1::7] == ["running", "forgotten\n"]
     assert json.loads(line.stdout)["forgotten"] is True
     assert left.stdout == ""
-    assert "Forgotten: 1 job. To resume as well: --forgotten" in left.stderr
+    assert "Forgotten: 1 job. To resume as well: luma-async resume --forgotten" in left.stderr
     assert [json.loads(line)["id"] for line in resumed.stdout.splitlines()] == [id]
     assert "Forgotten" not in resumed.stderr
     assert [json.loads(after.stdout)[name] for name in ("state", "forgotten")] == [

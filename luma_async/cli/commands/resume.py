@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,7 +92,7 @@ async def resume_jobs(
         terminal.say("Nothing to resume: there is no journal yet.")
         return ExitCode.DONE
     if target is None:
-        terminal.resume_all_command = connection.command("resume", journal=connection.journal)
+        terminal.resume_all_command = _resume_command(connection, None)
     terminal.download_all_command = resume_command(connection, target or DownloadTarget())
     async with connection.client_that_watches() as luma:
         tasks = await luma.resume(forgotten=forgotten)
@@ -114,12 +115,17 @@ async def resume_jobs(
                     terminal.result(report.file, report.fields)
 
             await run_concurrently(follow(task) for task in tasks)
-        await _mention_other_jobs(luma, terminal, connection, resumed_all=forgotten)
+        await _mention_other_jobs(luma, terminal, connection, target, resumed_all=forgotten)
     return ExitCode.of(errors)
 
 
 async def _mention_other_jobs(
-    luma: LumaClient, terminal: Terminal, connection: Connection, *, resumed_all: bool
+    luma: LumaClient,
+    terminal: Terminal,
+    connection: Connection,
+    target: DownloadTarget | None,
+    *,
+    resumed_all: bool,
 ) -> None:
     """Print the numbers of jobs that are uncertain, forgotten, and unfinished at other servers."""
     from luma_async.journal import EntryState
@@ -139,10 +145,20 @@ async def _mention_other_jobs(
         listed = connection.journal_command("jobs", "--state", "uncertain")
         terminal.warn(f"Uncertain: {_jobs(uncertain)}. See `{listed}`.")
     if forgotten and not resumed_all:  # their new marks may not be written yet
-        terminal.say(f"Forgotten: {_jobs(forgotten)}. To resume as well: --forgotten")
+        command = _resume_command(connection, target, "--forgotten")
+        terminal.say(f"Forgotten: {_jobs(forgotten)}. To resume as well: {command}")
     for server, count in elsewhere.items():
         if server != connection.server:
-            terminal.say(f"Unfinished at {server}: {_jobs(count)}. To resume: --base-url {server}")
+            command = _resume_command(replace(connection, base_url=server), target)
+            terminal.say(f"Unfinished at {server}: {_jobs(count)}. To resume: {command}")
+
+
+def _resume_command(connection: Connection, target: DownloadTarget | None, *words: str) -> str:
+    from luma_async.cli.follower import resume_command
+
+    if target is None:
+        return connection.command("resume", *words, journal=connection.journal)
+    return resume_command(connection, target, *words)
 
 
 def _jobs(count: int) -> str:
