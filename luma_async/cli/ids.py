@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from luma_async.batch.encodings import decoded
 from luma_async.batch.problems import Problem, TableError, manifest_error
+from luma_async.cli.interruption import read_stdin
 from luma_async.errors import InvalidRequestError, ManifestError
 from luma_async.journal.fingerprint import checked_key
 
@@ -48,15 +48,17 @@ def read_ids(place: str) -> tuple[list[IdLine], dict[int, str]]:
 
     The place `-` is standard input. A line is `KEY ID` with blanks between, two cells of CSV (in
     the order of a header `key,id`, which may have further columns), or a JSON object with a `key`
-    and an `id`. The id may be missing. Blocks the calling thread.
+    and an `id`. The id may be missing. Blocks the calling thread, which must be the main thread for
+    standard input.
 
     Raises:
+        KeyboardInterrupt: a signal came during the wait for standard input.
         InvalidRequestError: the file cannot be read.
         ManifestError: the file is not a text file.
 
     """
     try:
-        data = _read_stdin() if place == STDIN else Path(place).read_bytes()
+        data = read_stdin() if place == STDIN else Path(place).read_bytes()
     except OSError as error:
         why = f"{place} cannot be read: {error.strerror or error}"
         raise InvalidRequestError.of("ids", why) from None
@@ -65,10 +67,6 @@ def read_ids(place: str) -> tuple[list[IdLine], dict[int, str]]:
     except TableError as error:
         raise manifest_error(_shown_path(place), [error.problem]) from None
     return _parse(text)
-
-
-def _read_stdin() -> bytes:
-    return b"" if sys.stdin is None else sys.stdin.buffer.read()
 
 
 def invalid_lines(place: str, problems: Mapping[int, str]) -> ManifestError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from luma_async.cli.exit_codes import ExitCode
 
@@ -28,6 +29,10 @@ _EXITING = "Exiting as soon as the submissions in flight are answered."
 
 _MAX_GRACEFUL_INTERRUPTS = 2
 """The first two presses of Ctrl-C end a command gracefully; the third one ends it at once."""
+
+_CHUNK = 2**16
+"""Bytes that are read at a time. It is not less than the buffer of standard input holds, so that
+nothing is left in it while this waits for more."""
 
 
 class Interruption:
@@ -110,6 +115,27 @@ def interruptible_input() -> Iterator[Callable[[], None]]:
                 yield partial(_wait_for_input, woken)
         finally:
             signal.set_wakeup_fd(previous)
+
+
+def read_stdin() -> bytes:
+    """Read standard input to its end, in this thread, so that a signal ends the wait for it.
+
+    A standard input that is closed is empty.
+
+    Raises:
+        KeyboardInterrupt: a signal came.
+
+    """
+    if sys.stdin is None:
+        return b""
+    chunks: list[bytes] = []
+    with interruptible_input() as wait_for_input:
+        while True:
+            wait_for_input()
+            chunk = cast("io.BufferedReader", sys.stdin.buffer).read1(_CHUNK)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
 
 
 def _wait_for_input(woken: socket.socket) -> None:

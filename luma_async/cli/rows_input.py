@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from typing import cast
-
 import anyio.to_thread
 
 from luma_async.batch import Manifest, read_manifest
 from luma_async.batch.manifest import format_of, manifest_of_text
 from luma_async.cli.batch_options import BatchOptions
-from luma_async.cli.interruption import interruptible_input
+from luma_async.cli.interruption import read_stdin
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import BatchError
-
-_CHUNK = 2**16
-"""Bytes that are read at a time. It is not less than the buffer of standard input holds, so that
-nothing is left in it while this waits for more."""
 
 
 async def read_rows(terminal: Terminal, options: BatchOptions) -> tuple[Manifest, bytes | None]:
@@ -32,7 +24,7 @@ async def read_rows(terminal: Terminal, options: BatchOptions) -> tuple[Manifest
         return await anyio.to_thread.run_sync(read_manifest, options.manifest), None
     if terminal.can_ask:
         terminal.say("Reading rows from standard input, until Ctrl-D.")
-    data = _stdin()
+    data = read_stdin()
     return manifest_of_text(data, format=options.format), data
 
 
@@ -53,17 +45,3 @@ def keep_rows(options: BatchOptions, data: bytes) -> None:
         raise BatchError(
             f"The rows cannot be kept in {path}: {error.strerror or error}. Nothing was submitted."
         ) from None
-
-
-def _stdin() -> bytes:
-    """Read standard input to its end, in this thread, so that Ctrl-C ends the wait for it."""
-    if sys.stdin is None:
-        return b""
-    chunks: list[bytes] = []
-    with interruptible_input() as wait_for_input:
-        while True:
-            wait_for_input()
-            chunk = cast("io.BufferedReader", sys.stdin.buffer).read1(_CHUNK)
-            if not chunk:
-                return b"".join(chunks)
-            chunks.append(chunk)

@@ -107,7 +107,7 @@ async def settle_jobs(
         )
     async with SQLJournal(place) as journal:
         if options.ids is not None:
-            ids, entries = await _read_list(journal, options, options.ids)
+            ids, entries = await _read_list(terminal, journal, options, options.ids)
         elif options.selects:
             entries = options.select(await journal.uncertain())
             ids = dict.fromkeys(entries)
@@ -132,17 +132,24 @@ async def settle_jobs(
 
 
 async def _read_list(
-    journal: SQLJournal, options: SettleOptions, place: str
+    terminal: Terminal, journal: SQLJournal, options: SettleOptions, place: str
 ) -> tuple[dict[str, str | None], dict[str, Entry]]:
     """Return the ids in a list, and the journal's entries, by job key.
 
     Raises:
         ManifestError: lines are not valid, or contradict the journal.
+        KeyboardInterrupt: the user interrupts the input.
 
     """
-    from luma_async.cli.ids import invalid_lines, read_ids  # noqa: PLC0415  it loads what batches need
+    # They load what batches need.
+    from luma_async.cli.ids import STDIN, invalid_lines, read_ids  # noqa: PLC0415
 
-    lines, problems = await anyio.to_thread.run_sync(read_ids, place)
+    if place == STDIN:
+        if terminal.can_ask:
+            terminal.say("Reading job keys and ids from standard input, until Ctrl-D.")
+        lines, problems = read_ids(place)
+    else:
+        lines, problems = await anyio.to_thread.run_sync(read_ids, place)
     numbers: dict[str, int] = {}
     ids: dict[str, str | None] = {}
     for number, key, id in lines:

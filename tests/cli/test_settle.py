@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import re
 import signal
+import subprocess
+import termios
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +18,7 @@ import pytest
 from luma_async import InvalidRequestError, SQLJournal
 from luma_async.cli.age import format_age, parse_age
 from luma_async.journal import Entry, EntryState
-from tests.cli.commands import Shell
+from tests.cli.commands import COMMAND, PATIENCE, Shell, wait_for
 from tests.journal.databases import counted_commits
 
 BLANKS = re.compile(r"\s+")
@@ -336,3 +339,29 @@ def test_ages_are_told_in_their_largest_units() -> None:
         *("0 s", "0 s", "59 s", "1 min", "59 min"),
         *("1 h 0 min", "23 h 59 min", "1 d 0 h", "11 d 13 h"),
     ]
+
+
+def test_ctrl_c_ends_the_wait_for_a_list(tmp_path: Path) -> None:
+    """Nobody has to close standard input first."""
+    shell = Shell(tmp_path)
+    journal_with(shell, "a")
+    with subprocess.Popen(
+        [*COMMAND, "settle", "--ids", "-"],
+        env=shell.environment,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write("a job-a\n")
+        process.stdin.flush()
+        pipe = process.stdin.fileno()
+        wait_for(lambda: fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4) == b"\0" * 4)  # it is read
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(PATIENCE) == 130
+        assert process.stderr.read() == "Interrupted.\n"
+
+    assert jobs(shell) == {"a": UNCERTAIN}
