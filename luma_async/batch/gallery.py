@@ -36,6 +36,7 @@ class LivePage:
         part: number of ended rows in a file of them.
         every: milliseconds from one look for updates to the next.
         began: the time when the page was written, for people.
+        command: the command line that continues the batch, for the page of a killed one.
 
     """
 
@@ -45,6 +46,7 @@ class LivePage:
     part: int
     every: int
     began: str
+    command: str
 
 
 def write(

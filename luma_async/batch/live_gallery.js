@@ -318,7 +318,7 @@ function tell() {
   $("#again").textContent = button ?? "";
   $("#overall").value = ended;
   document.title = isGoingOn() ? `${ended}/${cards.length} · ${title}` : title;
-  if (!isGoingOn() && news) showNotices(news.notices);
+  if (!isGoingOn() && news) showNotices(phase === "silent" ? killed : news.notices);
   const spoken = `${head}: ${counts}.`;
   const now = performance.now();
   if (now - spokenAt > SPEAKING || $("#told").dataset.phase !== phase) {
@@ -327,6 +327,12 @@ function tell() {
     spokenAt = now;
   }
 }
+
+const killed = [[
+  "The batch may have been killed.",
+  "Its jobs continue at the server. Run it again to continue; nothing is paid for twice.",
+  [["Continue the batch", live.dataset.command]],
+]];
 
 function showNotices(notices) {
   const text = JSON.stringify(notices);

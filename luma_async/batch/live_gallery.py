@@ -195,6 +195,7 @@ class LiveGallery:
             part=PART,
             every=round(self._every * 1000),
             began=time.strftime("%Y-%m-%d %H:%M"),
+            command=self._commands.resume,
         )
 
     def _write_page(self, *, live: LivePage | None = None, left: int = 0) -> None:

@@ -189,7 +189,7 @@ class Live:
         self.files.open()
 
     def open(self) -> None:
-        live = LivePage(self.files.run, self.files.rows, 0, PART, 20, "12:00")
+        live = LivePage(self.files.run, self.files.rows, 0, PART, 20, "12:00", COMMAND)
         path = write_page(self.page.folder, self.cards, title="Films", live=live)
         self.page.browser.get(path.as_uri())
 
@@ -275,7 +275,7 @@ def test_a_redone_row_shows_its_new_video(page: Page) -> None:
     live.open()
     video = "document.querySelector('#row-1 video')"
     page.wait(f"{video}.videoWidth === 192")
-    new = {"id": "job-new", "file": "row-1.mp4", "prompt": "A fox sleeps"}
+    new: dict[str, Any] = {"id": "job-new", "file": "row-1.mp4", "prompt": "A fox sleeps"}
 
     save_film(page.folder / "row-1.mp4", 1, width=108, height=192)
     live.end(1, **new)
@@ -316,19 +316,25 @@ def test_many_rows_are_in_parts(page: Page) -> None:
 
 
 def test_a_killed_batch_is_noticed(page: Page) -> None:
-    """Without news the page stops looking, says since when, and looks again when it is asked to."""
+    """Without news the page stops looking, and says since when and how to go on.
+
+    It looks again when it is asked to.
+    """
     live = Live(page, 2)
     live.write((1, Stage.PENDING, None))
     live.open()
     live.phase("silent")
 
     assert page.texts("#news")[0].startswith("no news since ")
+    assert page.texts("#notices b") == ["The batch may have been killed."]
+    assert page.texts("#notices code") == [COMMAND]
     assert looks_for(page, 200) == 0
     live.end(1)
     live.write()
     page.click("#again")
     wait_for_cards(page, done=1)
     live.phase("running")
+    assert not page.ask("document.querySelector('.notice').checkVisibility()")
 
 
 def test_other_rows_are_for_another_page(page: Page) -> None:
