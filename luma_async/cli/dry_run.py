@@ -71,7 +71,12 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
     return ExitCode.DONE
 
 
-_REDOABLE = (ResultState.DONE, ResultState.FAILED, ResultState.LOST)
+_REDOABLE = (
+    ResultState.DONE,
+    ResultState.NOT_DOWNLOADED,
+    ResultState.FAILED,
+    ResultState.LOST,
+)
 """States of rows that a run would redo, unless their journal says that they are running."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from luma_async.simulator import Fixed
+from luma_async.simulator import Fault, Fixed
 from tests.cli.commands import HELD_LOOKS, PATIENCE, wait_for
 from tests.cli.test_batch import (
     cats,
@@ -107,6 +107,22 @@ def test_a_stopped_redo_says_how_to_go_on(tmp_path: Path) -> None:
 
         assert set(Counter(job.prompt for job in sim.ledger.jobs).values()) == {2}
     assert done.returncode == 0
+
+
+def test_the_preview_of_a_redo_counts_a_video_that_was_not_downloaded(tmp_path: Path) -> None:
+    """It is paid for again as any other."""
+    write_rows(tmp_path / "rows.csv", cats(1))
+    redo = ["batch", "rows.csv", "--redo", "cat-0"]
+    with gateway(same_films=True) as sim:
+        sim.faults.add(Fault.page(404, on=["media"]))
+        shell(sim, tmp_path).run("batch", "rows.csv")
+
+        preview = shell(sim, tmp_path).run(*redo, "--dry-run")
+        shell(sim, tmp_path).run(*redo)
+
+        assert len(sim.ledger.jobs) == 2
+    assert preview.stdout == "cat-0: generate, anew: a cat, take 0\n"
+    assert "would be submitted anew, and paid again: 1." in preview.stderr
 
 
 def test_a_redo_without_its_journal_is_not_paid_for_again(tmp_path: Path) -> None:
