@@ -164,6 +164,7 @@ async def test_interrupted_rejections_are_not_final(
             sim.faults.add(*([fault] if fault is not None else []))
             await looks_after(4.0, luma, sim)
         sim.advance(HOUR)
+        skip(4.0)
 
         assert (await task).state is State.COMPLETED
         assert sim.ledger.statuses[401] == 8
@@ -180,6 +181,7 @@ async def test_a_rejection_of_one_job_among_others_ends_no_task() -> None:
                 sim.faults.add(Fault.answer(REFUSED, status=401, on=["get"], times=1))
                 await looks_after(4.0, luma, sim)
             sim.advance(HOUR)
+            skip(4.0)
 
             videos = await asyncio.gather(*tasks)
 
