@@ -35,8 +35,8 @@ class RowState:
         was_uncertain: `True` if an earlier submission of the row may have been accepted.
         redo: the id of the job that a new job of the row replaces, if the row is redone.
         replaces: the same id, also if an interrupted run has replaced the job.
-        former: the result that a redo replaces.
-        keeps_former: `True` if the redo certainly brought no video, so that the former one stays.
+        earlier_result: the result that a redo replaces.
+        keeps_earlier: `True` if the redo certainly brought no video, so that the earlier one stays.
         any_request: `True` if the row gets the job of its key, although the row was edited since.
         entry: the job of such a row in the journal.
         source: the id of the job that the row extends.
@@ -53,8 +53,8 @@ class RowState:
     was_uncertain: bool
     redo: str | None = None
     replaces: str | None = None
-    former: Result | None = None
-    keeps_former: bool = False
+    earlier_result: Result | None = None
+    keeps_earlier: bool = False
     any_request: bool = False
     entry: Entry | None = None
     source: str | None = None
@@ -129,7 +129,7 @@ def make_plan(
             earlier=() if result is None else result.earlier,
         )
         if (redo := redos.get(key)) is not None and _is_left_to_redo(redo, result):
-            state.former, state.replaces = result, redo.replaces
+            state.earlier_result, state.replaces = result, redo.replaces
             if not redo.is_begun:
                 state.is_new, state.redo = True, redo.replaces
             left.append(row)

@@ -97,7 +97,7 @@ def replaced_job(entry: Entry | None, result: Result | None) -> str | None:
     """
     if entry is None or result is None or result.id is None or result.id == entry.id:
         return None
-    # A redo that failed has ended, and the row may have kept its former video.
+    # A redo that failed has ended, and the row may have kept its earlier video.
     if entry.state in (EntryState.FAILED, EntryState.LOST):
         return None
     is_replaced = entry.state is EntryState.COMPLETED or result.id in entry.earlier_ids

@@ -146,7 +146,7 @@ def _without_file(before: Result, why: str) -> Result:
     return replace(before, state=state, file=None, error=why)
 
 
-def result_of_former_job(row: Row, result: Result, before: Result | None, entry: Entry) -> Result:
+def result_of_earlier_job(row: Row, result: Result, before: Result | None, entry: Entry) -> Result:
     """Return the result of a row that has the job of an earlier text of it.
 
     `before` is the result of an earlier run, and `entry` is the job in the journal.

@@ -11,7 +11,6 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Mapping,
     Sequence,
 )
 from contextlib import aclosing
@@ -25,7 +24,6 @@ from luma_async.batch.circuit_breaker import CircuitBreaker
 from luma_async.batch.earlier_videos import earlier_videos
 from luma_async.batch.manifest import Manifest
 from luma_async.batch.notes import (
-    is_edited,
     note_of_failed_redo,
     note_of_skipped_redo,
     with_note,
@@ -33,20 +31,13 @@ from luma_async.batch.notes import (
 from luma_async.batch.plan import Plan, RowState, make_plan
 from luma_async.batch.progress import Progress, RunningRow, Stage
 from luma_async.batch.queue import Queue
-from luma_async.batch.redo import (
-    Redo,
-    RedoFile,
-    checked_redo,
-    is_new_to_folder,
-    job_to_replace,
-    replaced_job,
-)
+from luma_async.batch.redo_plan import RedoPlan
 from luma_async.batch.results import (
     Result,
     ResultState,
     result_of_conflict,
+    result_of_earlier_job,
     result_of_error,
-    result_of_former_job,
     result_of_video,
     result_without_source,
 )
@@ -63,7 +54,6 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation, GenerationFailedError, State
-from luma_async.journal import Entry, EntryState
 from luma_async.media.downloads import (
     CompletedDownload,
     Download,
@@ -76,8 +66,6 @@ from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
 from luma_async.tasks.run_many import FailedOutcome, Job, Outcome
 from luma_async.tasks.task import VideoTask
-
-_OPEN = (EntryState.SUBMITTING, EntryState.UNCERTAIN, EntryState.RUNNING)
 
 VIDEOS = "videos"
 """Name of the folder of the videos."""
@@ -140,17 +128,7 @@ class Batch:
         self._luma = luma
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
-        self._redo = checked_redo(redo, self._rows)
-        self._redo_edited = redo_edited
-        self._redo_file = RedoFile(self.folder)
-        self._left_to_redo: set[str] = set()
-        """Keys of rows that are redone in this run, and have not ended."""
-        self._redo_ended: set[str] = set()
-        """Keys of rows whose redo has ended when this run has."""
-        self.already_redone: list[str] = []
-        """Keys of rows that are to be redone, and were redone by an interrupted run before."""
-        self.not_redone: list[str] = []
-        """Keys of rows that cannot be redone, because they are running or uncertain."""
+        self._redos = RedoPlan(self._rows, self.folder, redo=redo, all_edited=redo_edited)
         self._retry_failed = retry_failed
         self._retry_uncertain = retry_uncertain
         self._results = ResultsFile(self.folder)
@@ -198,6 +176,16 @@ class Batch:
             _running_row(key, tasks.get(key), is_completed=is_completed)
             for key, is_completed in self._running.items()
         ]
+
+    @property
+    def already_redone(self) -> Sequence[str]:
+        """Keys of rows that are to be redone, and were redone by an interrupted run before."""
+        return self._redos.already_redone
+
+    @property
+    def not_redone(self) -> Sequence[str]:
+        """Keys of rows that cannot be redone, because they are running or uncertain."""
+        return self._redos.not_redone
 
     @property
     def is_stopped(self) -> bool:
@@ -259,8 +247,8 @@ class Batch:
                         yield result
             self._write_notes()  # extensions of rows that were redone
             self._breaker.batch_ended()
-            if self._redo_ended and not self._is_stopped and not self._left_to_redo:
-                self._redo_file.remove(self._redo_ended)
+            if not self._is_stopped:
+                self._redos.finish()
         finally:
             results.close()
 
@@ -270,7 +258,7 @@ class Batch:
         await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file, prepare)
         self.progress.mean = await self._learned_duration()
         entries = await self._journal.states()
-        redos = await self._redos(entries)
+        redos = await self._redos.make(self._journal, self._results.all, entries)
         decide = partial(
             make_plan,
             self._rows.values(),
@@ -283,67 +271,8 @@ class Batch:
         )
         # In a thread: fifty thousand rows would hold up the event loop for a tenth of a second.
         plan = await anyio.to_thread.run_sync(decide)
-        self._left_to_redo.update(row.key for row in plan.left if row.key in redos)
+        self._redos.left.update(row.key for row in plan.left if row.key in redos)
         return plan
-
-    async def _redos(self, entries: Mapping[str, EntryState]) -> dict[str, Redo]:
-        """Return the rows to redo, after writing the jobs to replace to the file of them.
-
-        Rows that an interrupted run has begun to redo are among them, to get their videos. Those
-        that it has not begun are redone only if that is asked for again. `entries` are the states
-        of the keys in the journal: a row that has a video and a job that has not ended may have
-        been redone, too.
-        """
-        results, ids = self._results.all, self._redo_file.ids
-        has_open_job = {
-            key
-            for key, result in results.items()
-            if result.state is ResultState.DONE and entries.get(key) in _OPEN
-        }
-        wanted = set(self._redo)
-        if self._redo_edited:
-            wanted |= {
-                key
-                for key, row in self._rows.items()
-                if key in results and is_edited(row, results[key])
-            }
-        redos: dict[str, Redo] = {}
-        known = len(ids)
-        for key in [
-            key for key in self._rows if key in wanted or key in ids or key in has_open_job
-        ]:
-            entry, result = await self._journal.find(key), results.get(key)
-            if key not in ids:
-                id = self._job_to_redo(key, entry, result, is_wanted=key in wanted)
-                if id is None:
-                    continue
-                ids[key] = id
-            is_begun = entry is not None and entry.id != ids[key]
-            if is_begun and key in wanted:
-                self.already_redone.append(key)
-            if key in wanted or is_begun:
-                current = None if entry is None else entry.id
-                redos[key] = Redo(ids[key], current, is_begun)
-        is_whole = all(key in redos for key in self._rows if key in ids)
-        self._redo_ended = wanted | (redos.keys() if is_whole else set())
-        if len(ids) > known:
-            await anyio.to_thread.run_sync(self._redo_file.write)
-        return redos
-
-    def _job_to_redo(
-        self, key: str, entry: Entry | None, result: Result | None, *, is_wanted: bool
-    ) -> str | None:
-        """Return the id of the job of a row to redo, or `None` and note why there is none."""
-        id = replaced_job(entry, result)
-        if id is not None or not is_wanted:
-            return id
-        if is_new_to_folder(entry, result):
-            self.already_redone.append(key)
-            return None
-        id = job_to_replace(entry, result)
-        if id is None and entry is not None:
-            self.not_redone.append(key)
-        return id
 
     def _write_notes(self) -> None:
         """Write the notes of rows whose video is not the one that the manifest asks for."""
@@ -366,7 +295,7 @@ class Batch:
         if prepare is not None:
             prepare()
         try:
-            self._redo_file.read()
+            self._redos.read()
             (self.folder / VIDEOS).mkdir(exist_ok=True)
         except OSError as error:
             raise BatchError(
@@ -443,25 +372,25 @@ class Batch:
 
         The row keeps its own video.
         """
-        row, former = state.row, state.former
-        if former is None or former.state is not ResultState.DONE or row.parent is None:
+        row, before = state.row, state.earlier_result
+        if before is None or before.state is not ResultState.DONE or row.parent is None:
             return False
-        if not state.is_new or not self._states[row.parent].keeps_former:
+        if not state.is_new or not self._states[row.parent].keeps_earlier:
             return False
         self._states[row.parent].take_video()
-        self._keep_former(state, note_of_skipped_redo(row))
-        self._left_to_redo.discard(row.key)
+        self._keep_earlier_result(state, note_of_skipped_redo(row))
+        self._redos.left.discard(row.key)
         self.progress.before += 1
         self._queue.made(row.key)
         return True
 
-    def _keep_former(self, state: RowState, note: str) -> Result:
-        """Let a row keep its former result with a note, and return that."""
-        assert state.former is not None  # noqa: S101  the callers have checked it
-        state.keeps_former = True
+    def _keep_earlier_result(self, state: RowState, note: str) -> Result:
+        """Let a row keep its earlier result with a note, and return that."""
+        assert state.earlier_result is not None  # noqa: S101  the callers have checked it
+        state.keeps_earlier = True
         if state.extensions_left:
-            state.video = state.former.id
-        result = replace(state.former, note=note)
+            state.video = state.earlier_result.id
+        result = replace(state.earlier_result, note=note)
         self._results.add(result, has_ended=False)
         return result
 
@@ -513,9 +442,9 @@ class Batch:
             return False
         elif self._breaker.job_failed(outcome.error, was_accepted=outcome.id is not None):
             self.stop()
-        if _keeps_former(state, outcome):
+        if _keeps_earlier(state, outcome):
             why = note_of_failed_redo(outcome.id, str(outcome.error))
-            self._keep_former(state, why)
+            self._keep_earlier_result(state, why)
             self._queue.made(state.row.key)
         return True
 
@@ -526,8 +455,8 @@ class Batch:
         try:
             await self._keep_earlier_video(state, source)
         except LumaError as error:
-            if state.former is not None:
-                self._keep_former(state, str(error))
+            if state.earlier_result is not None:
+                self._keep_earlier_result(state, str(error))
             return FailedDownload(source, source.id, error)
         if not source.ok:
             return FailedDownload(source, source.id, source.error)
@@ -552,8 +481,8 @@ class Batch:
         """
         if state.any_request:
             state.entry = await self._journal.find(state.row.key)
-        before = state.former or _unrecorded(state)
-        if before is None or state.keeps_former or before.id == outcome.id:
+        before = state.earlier_result or _unrecorded(state)
+        if before is None or state.keeps_earlier or before.id == outcome.id:
             return
         if isinstance(outcome.error, SubmissionStoppedError):
             return
@@ -579,7 +508,7 @@ class Batch:
         earlier = tuple(video for video in state.earlier if video.id != result.id)
         result = replace(result, earlier=earlier, source=source, metadata=metadata)
         if state.entry is not None:
-            result = result_of_former_job(row, result, before, state.entry)
+            result = result_of_earlier_job(row, result, before, state.entry)
         return with_note(row, result, self._results.all.get(row.parent or ""))
 
     def _results_of(self, download: Download) -> list[Result]:
@@ -591,14 +520,14 @@ class Batch:
             return []  # the row is still to do
         state = self._states[outcome.key or ""]
         row, error = state.row, download.error
-        if outcome.ok and state.keeps_former:
+        if outcome.ok and state.keeps_earlier:
             # The earlier video could not be kept. The next run continues the redo.
             self.progress.failed += 1
             return [self._results.all[row.key]]
-        self._left_to_redo.discard(row.key)
+        self._redos.left.discard(row.key)
         if not outcome.ok:
             self.progress.failed += 1
-            if state.keeps_former:
+            if state.keeps_earlier:
                 return [self._results.all[row.key]]
             return [self._result(state, outcome, None, None), *self._give_up_on(row.key)]
         if error is None:
@@ -618,8 +547,8 @@ class Batch:
         results: list[Result] = []
         for row in self._queue.not_made(key):
             state = self._states[row.key]
-            if state.former is not None and state.former.state is ResultState.DONE:
-                self._keep_former(state, note_of_skipped_redo(row))
+            if state.earlier_result is not None and state.earlier_result.state is ResultState.DONE:
+                self._keep_earlier_result(state, note_of_skipped_redo(row))
                 self.progress.before += 1
             else:
                 results.append(result_without_source(row, self._results.all.get(row.key)))
@@ -656,9 +585,9 @@ def _has_other_job(outcome: FailedOutcome) -> bool:
     return isinstance(outcome.error, KeyConflictError) and outcome.error.id is not None
 
 
-def _keeps_former(state: RowState, outcome: FailedOutcome) -> bool:
-    """Return `True` if a redo certainly brought no video, so that a row keeps its former one."""
-    if state.former is None or state.former.state is not ResultState.DONE:
+def _keeps_earlier(state: RowState, outcome: FailedOutcome) -> bool:
+    """Return `True` if a redo certainly brought no video, so that a row keeps its earlier one."""
+    if state.earlier_result is None or state.earlier_result.state is not ResultState.DONE:
         return False
     if isinstance(outcome.error, SubmissionStoppedError):
         return False

@@ -135,7 +135,7 @@ def test_a_row_to_redo_is_left_and_pays() -> None:
 
     state = plan(results=(done,), entry=EntryState.COMPLETED, redo=("job-1", "job-1")).states["cat"]
 
-    assert (state.is_new, state.redo, state.former) == (True, "job-1", done)
+    assert (state.is_new, state.redo, state.earlier_result) == (True, "job-1", done)
 
 
 @pytest.mark.parametrize(
