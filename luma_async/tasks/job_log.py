@@ -202,4 +202,12 @@ def _write(level: int, text: str, *arguments: Any, task: VideoTask | None = None
     # already, and record factories of programs with jobs of their own set such as `job_id`.
     extra = None if task is None else {"luma_job_id": task.id, "luma_job_key": task.key}
     with suppress(Exception):
-        logger.log(level, text, *arguments, extra=extra, stacklevel=3)
+        logger.log(level, text, *map(_one_line, arguments), extra=extra, stacklevel=3)
+
+
+def _one_line(argument: Any) -> Any:
+    """Escape control characters in a text, so that an id of a server cannot forge a line."""
+    text = str(argument) if isinstance(argument, LumaError) else argument
+    if not isinstance(text, str) or text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -100,7 +100,7 @@ def sim() -> Iterator[Simulator]:
 
 def in_a_pipe(shell: Shell, arguments: list[str]) -> list[str]:
     done = shell.run(*arguments)
-    tabs = {"get": 5, "watch": 5, "resume": 5, "jobs": 7}.get(arguments[0], 0)
+    tabs = {"get": 5, "watch": 5, "resume": 5, "jobs": 8}.get(arguments[0], 0)
     assert all(line.count("\t") == tabs for line in done.stdout.split("\n")[:-1])
     return [done.stdout.replace("\t", ""), done.stderr]
 

@@ -14,7 +14,7 @@ import pytest
 
 from luma_async import Generation, LumaError, State, VideoTask
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.tasks.job_log import FIRST_IDS, IDS_PER_LINE, log_end
+from luma_async.tasks.job_log import FIRST_IDS, IDS_PER_LINE, log_end, log_submitted
 from tests.clients import HOUR, InTurn, connect, until
 from tests.watchers import Witness
 
@@ -320,6 +320,20 @@ def test_a_job_that_is_forgotten_after_the_event_loop_is_told(
 
     [text] = at("INFO", caplog)
     assert text.startswith("Job a was forgotten while pending.")
+
+
+def test_an_id_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Line breaks and control characters of a server are shown as escapes."""
+    caplog.set_level(logging.INFO, "luma_async")
+    task = VideoTask.finished(Generation(id="a\nERROR forged\x1b[2J", state=State.COMPLETED))
+
+    log_submitted(task, "generate")
+    log_end(task, None, str)
+
+    assert at("INFO", caplog) == [
+        r"Job a\nERROR forged\x1b[2J was submitted (generate).",
+        r"Job a\nERROR forged\x1b[2J is completed.",
+    ]
 
 
 def test_a_program_that_sets_up_no_log_sees_warnings_only() -> None:
