@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio.constants
+import asyncio.format_helpers
 import gc
 import inspect
+import linecache
 import logging
 import os
 import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hypothesis
@@ -80,11 +83,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.no_cover)
 
 
+def _frame_of(frame: FrameType | None, limit: int | None = None) -> traceback.StackSummary:
+    """Return one frame as a stack, without a look at the file of its code."""
+    assert frame is not None
+    code = frame.f_code
+    summary = traceback.FrameSummary(
+        code.co_filename, frame.f_lineno, code.co_name, lookup_line=False
+    )
+    return traceback.StackSummary([summary])
+
+
 # Debug mode keeps the stack that each future, task and callback was made on, which takes half of a
-# test's time. A frame of it tells as well who it was; PYTHONASYNCIODEBUG=1 keeps all of them.
+# test's time. A frame of it tells as well who it was; PYTHONASYNCIODEBUG=1 keeps all of them. The
+# standard library also looks in each case if the file of the code has changed, which none does.
 if "PYTHONASYNCIODEBUG" not in os.environ:
     asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
+    asyncio.format_helpers.extract_stack = _frame_of
     traceback.extract_stack.__defaults__ = (None, 1)  # for the rest: it has no setting
+    linecache.checkcache = lambda filename=None: None  # noqa: ARG005
 
 
 @pytest.fixture
