@@ -38,6 +38,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """End the coverage that pytest-cov starts in each worker before the one that it reports.
+
+    Otherwise the first goes on whenever `no_cover` pauses the second, and nothing is saved.
+    """
+    plugin = config.pluginmanager.getplugin("_cov")
+    if hasattr(config, "workerinput") and plugin is not None and plugin.cov_controller is not None:
+        plugin.cov_controller.pause()
+
+
 MEASURED_CASES = 3
 """Number of cases of a table that are measured for the coverage. The others run the same lines, but
 for a few."""
