@@ -93,14 +93,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.no_cover)
 
 
-def _frame_of(frame: FrameType | None, limit: int | None = None) -> traceback.StackSummary:
+def _frame_of(f: FrameType | None = None, limit: int | None = None) -> traceback.StackSummary:
     """Return one frame as a stack, without a look at the file of its code."""
-    assert frame is not None
-    code = frame.f_code
-    summary = traceback.FrameSummary(
-        code.co_filename, frame.f_lineno, code.co_name, lookup_line=False
-    )
-    return traceback.StackSummary([summary])
+    assert f is not None
+    name = f.f_code.co_name
+    frame = traceback.FrameSummary(f.f_code.co_filename, f.f_lineno, name, lookup_line=False)
+    return traceback.StackSummary([frame])
 
 
 # Debug mode keeps the stack that each future, task and callback was made on, which takes half of a
