@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import TypeVar
 
-import anyio
-
 from luma_async.dialects import Dialect, JSONObject, Mark
 from luma_async.errors import (
     AuthenticationError,
@@ -244,14 +242,17 @@ class Looks:
                     await look(item)
             except LumaError as error:
                 first_error = first_error or error
-                group.cancel_scope.cancel()
+                for task in tasks:
+                    task.cancel()
 
         if len(items) == 1:
             await look(items[0])
             return
-        async with anyio.create_task_group() as group:
-            for _ in range(min(self._concurrency, len(items))):
-                group.start_soon(work)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work(), name="luma-async looks")
+                for _ in range(min(self._concurrency, len(items)))
+            ]
         if first_error is not None:
             raise first_error
 

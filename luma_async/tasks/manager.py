@@ -307,14 +307,16 @@ class TaskManager:
 
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
-        async with anyio.create_task_group() as looks:
+        # Not a task group of anyio: there, a look that is cancelled together with all tasks of the
+        # event loop before it has begun causes a warning that it was never awaited.
+        async with asyncio.TaskGroup() as looks:
             while self._watched or self._looking:
                 self._wake.clear()
                 now = clock()
                 size = self._looks.batch_size.at(now)
                 while self._looking < self._max_looks and (batch := self._agenda.take(now, size)):
                     self._looking += 1
-                    looks.start_soon(self._look_while_due, batch)
+                    looks.create_task(self._look_while_due(batch), name="luma-async look")
                 self._sleeps_until = self._next_look()
                 with anyio.CancelScope(deadline=self._sleeps_until):
                     await self._wake.wait()
