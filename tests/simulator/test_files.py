@@ -64,11 +64,9 @@ async def test_a_range_is_sent_if_the_version_is_the_same(validator: str | None)
     assert headers["Content-Range"] == f"bytes 1000-{len(whole) - 1}/{len(whole)}"
     assert some == whole[:100]
     assert some_headers["Content-Range"] == f"bytes 0-99/{len(whole)}"
-    assert host.sim.ledger.sent.popitem()[1] == [
-        (0, len(whole)),
-        (1000, len(whole)),
-        (0, 100),
-    ]
+    # A connection may be told to have sent all only after the next one has begun.
+    sent = host.sim.ledger.sent.popitem()[1]
+    assert sorted(sent) == [(0, 100), (0, len(whole)), (1000, len(whole))]
 
 
 async def test_the_whole_file_is_sent_if_the_version_has_changed() -> None:
