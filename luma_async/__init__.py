@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from luma_async.client import LumaClient
     from luma_async.client_settings import ClientSettings
     from luma_async.dialects import Dialect, GatewayDialect
+    from luma_async.edit_requests import (
+        EditFields,
+        EditImageFields,
+        EditImageRequest,
+        EditRequest,
+        ImageFields,
+        ImageRequest,
+        LayersFields,
+        LayersRequest,
+        ReframeFields,
+        ReframeRequest,
+    )
     from luma_async.errors import (
         APIConnectionError,
         APIError,
@@ -37,17 +49,19 @@ if TYPE_CHECKING:
         SubmissionUncertainError,
         TaskForgottenError,
         TaskTimeoutError,
+        UnsupportedError,
     )
     from luma_async.generation import Asset, Generation, GenerationFailedError, State
-    from luma_async.image_sources import Image, ImageLike
+    from luma_async.image_sources import FileReference, GenerationReference, Image, ImageLike
     from luma_async.journal import End, Entry, EntryState, Journal, SQLJournal
     from luma_async.media import CompletedDownload, Download, FailedDownload, image_from
+    from luma_async.request_fields import AspectRatio, SourcePosition
     from luma_async.requests import (
-        AspectRatio,
         ExtendFields,
         ExtendRequest,
         GenerateFields,
         GenerateRequest,
+        JobRequest,
     )
     from luma_async.schedules import (
         AdaptiveSchedule,
@@ -77,6 +91,10 @@ __all__ = [
     "Dialect",
     "Download",
     "DownloadError",
+    "EditFields",
+    "EditImageFields",
+    "EditImageRequest",
+    "EditRequest",
     "End",
     "Entry",
     "EntryState",
@@ -85,20 +103,27 @@ __all__ = [
     "ExtendRequest",
     "FailedDownload",
     "FailedOutcome",
+    "FileReference",
     "FixedSchedule",
     "GatewayDialect",
     "GenerateFields",
     "GenerateRequest",
     "Generation",
     "GenerationFailedError",
+    "GenerationReference",
     "Image",
+    "ImageFields",
     "ImageLike",
+    "ImageRequest",
     "InsufficientCreditsError",
     "InvalidRequestError",
     "Job",
+    "JobRequest",
     "Journal",
     "JournalError",
     "KeyConflictError",
+    "LayersFields",
+    "LayersRequest",
     "LumaClient",
     "LumaError",
     "ManifestError",
@@ -108,16 +133,20 @@ __all__ = [
     "PermissionDeniedError",
     "PollSchedule",
     "RateLimitError",
+    "ReframeFields",
+    "ReframeRequest",
     "ResponseError",
     "SQLJournal",
     "SecretLike",
     "ServerError",
+    "SourcePosition",
     "State",
     "SubmissionStoppedError",
     "SubmissionUncertainError",
     "TaskForgottenError",
     "TaskTimeoutError",
     "URLLike",
+    "UnsupportedError",
     "Updates",
     "VideoTask",
     "__version__",
@@ -130,7 +159,9 @@ if not TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
         "generation",
         "text_values",
         "image_sources",
+        "request_fields",
         "requests",
+        "edit_requests",
         "schedules",
         "tasks",
         "dialects",

@@ -48,7 +48,13 @@ from luma_async.media.links import FileKind
 from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchLimits
-from luma_async.requests import ExtendFields, ExtendRequest, GenerateFields, GenerateRequest
+from luma_async.requests import (
+    ExtendFields,
+    ExtendRequest,
+    GenerateFields,
+    GenerateRequest,
+    JobRequest,
+)
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import (
@@ -71,7 +77,7 @@ from luma_async.transport.rate_limit_headers import LONGEST_WAIT
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome
-OneRequest = OneText | Mapping[str, Any] | GenerateRequest | ExtendRequest | Keyed | Job
+OneRequest = OneText | Mapping[str, Any] | JobRequest | Keyed | Job
 
 DEFAULT_RUN_TASKS = 100
 """Maximum number of running jobs of `run_many`, if neither it nor the client was given one."""
@@ -226,7 +232,6 @@ class LumaClient:
             ImageReader(
                 max_bytes=max_image_bytes,
                 at_once=max_requests,
-                urls_only=None if dialect.takes_image_data else type(dialect).__name__,
                 allow_local_files=allow_local_files,
             ),
             max_tasks=max_tasks,
@@ -525,7 +530,7 @@ class LumaClient:
         self._home.enter()
         await self._turns.take()
         request = GenerateRequest.of(prompt, **fields)
-        return await self._submissions.submit(
+        return await self._submit(
             Submission(request, None, key, retry_failed, retry_uncertain, metadata, on_update)
         )
 
@@ -566,9 +571,13 @@ class LumaClient:
         check_source(source)
         await self._turns.take()
         request = ExtendRequest.of(prompt, **fields)
-        return await self._submissions.submit(
+        return await self._submit(
             Submission(request, source, key, retry_failed, retry_uncertain, metadata, on_update)
         )
+
+    async def _submit(self, submission: Submission) -> VideoTask:
+        self._dialect.check(submission.request, has_source=submission.source is not None)
+        return await self._submissions.submit(submission)
 
     async def get(self, id: str) -> Generation:
         """Request the status of one job.
@@ -732,7 +741,7 @@ class LumaClient:
         async def submit(job: Job) -> VideoTask:
             if job.source is not None:
                 check_source(job.source)
-            return await submissions.submit(
+            return await self._submit(
                 Submission(
                     job.request,
                     job.source,

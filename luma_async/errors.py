@@ -3,6 +3,7 @@
 LumaError
  ├─ ConfigurationError          the client was set up wrongly: no API key, an invalid base URL
  ├─ InvalidRequestError         a request or argument is not valid; nothing was sent
+ │   └─ UnsupportedError        the dialect does not offer this; nothing was sent
  ├─ ManifestError               a file of jobs is not valid; the error lists all its problems
  ├─ BatchError                  the folder of a batch cannot be used
  ├─ APIError                    the server answered with an error
@@ -72,6 +73,13 @@ class InvalidRequestError(LumaError):
     def of(cls, field: str, problem: str) -> Self:
         """Return the error for one field."""
         return cls({field: problem})
+
+
+class UnsupportedError(InvalidRequestError):
+    """The dialect of the client does not offer a call or a field; nothing was sent.
+
+    The text names the dialect, and what to use instead.
+    """
 
 
 class ManifestError(LumaError):

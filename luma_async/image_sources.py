@@ -22,7 +22,8 @@ from pydantic_core import PydanticCustomError
 from yarl import URL
 
 from luma_async.file_types import HEAD_SIZE, media_type
-from luma_async.text_values import is_web_url, shown_link, unwrapped
+from luma_async.generation import Generation
+from luma_async.text_values import has_lone_surrogate, is_web_url, shown_link, unwrapped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """Start of a URL. A single letter before the colon is a drive of Windows."""
@@ -85,6 +86,31 @@ def _unpickled(data: bytes, media_type: str, sha256: str) -> Image:
     return Image(memoryview(data), media_type, sha256)
 
 
+@dataclass(frozen=True, slots=True)
+class FileReference:
+    """File that was uploaded to the server before, by its id there."""
+
+    id: str
+
+    def __str__(self) -> str:
+        return f"{_FILE_PREFIX}{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationReference:
+    """Output of a completed job, by the id of the job."""
+
+    id: str
+
+    def __str__(self) -> str:
+        return f"{_GENERATION_PREFIX}{self.id}"
+
+
+_FILE_PREFIX, _GENERATION_PREFIX = "file-id:", "generation:"
+"""Beginnings of references as texts, for files of jobs and the command line."""
+
+Reference = FileReference | GenerationReference
+
 ImageLike = (
     str
     | URL
@@ -96,8 +122,12 @@ ImageLike = (
     | ReadsBytes
     | SavesItself
     | Image
+    | FileReference
+    | GenerationReference
+    | Generation
 )
-"""Web URL, data URI, path, bytes, file, Pillow image, or an image that was read before."""
+"""Web URL, data URI, path, bytes, file, Pillow image, an image that was read before, or a reference
+to a file at the server or to the output of a job. A `Generation` stands for its output."""
 
 
 def is_file(source: object) -> TypeGuard[ReadsBytes]:
@@ -142,19 +172,39 @@ def checked_source(source: Any) -> Any:
     A text that is not a URL is a path. A path to a file that is not an image is an error only when
     the file is read.
     """
-    source = unwrapped(source)
+    source = as_reference(unwrapped(source))
     if isinstance(source, str):
         _check_text(source)
+    elif isinstance(source, FileReference | GenerationReference):
+        if not source.id.strip() or has_lone_surrogate(source.id):
+            raise PydanticCustomError("image", "{id} is not an id", {"id": repr(source.id)})
     elif not isinstance(source, Image | os.PathLike | bytes | bytearray | memoryview) and not (
         is_pillow_image(source) or is_file(source)
     ):
         raise PydanticCustomError(
             "image",
             "cannot be a {kind}; allowed is a URL, a data URI, a path, bytes, a file that is open "
-            "for reading bytes, or a Pillow image",
+            "for reading bytes, a Pillow image, or a Generation",
             {"kind": type(source).__name__},
         )
     return source
+
+
+def as_reference(source: Any) -> Any:
+    """Return the reference that a text or a generation stands for; others are unchanged."""
+    if isinstance(source, Generation):
+        return GenerationReference(source.id)
+    if isinstance(source, str):
+        if source.startswith(_FILE_PREFIX):
+            return FileReference(source.removeprefix(_FILE_PREFIX).strip())
+        if source.startswith(_GENERATION_PREFIX):
+            return GenerationReference(source.removeprefix(_GENERATION_PREFIX).strip())
+    return source
+
+
+def is_reference(source: object) -> TypeGuard[Reference]:
+    """Return `True` if a source is a file or an output of a job at the server."""
+    return isinstance(source, FileReference | GenerationReference)
 
 
 def _check_text(source: str) -> None:
@@ -196,6 +246,8 @@ def _dumped(source: Any, info: SerializationInfo) -> Any:
         TypeError: the image would have to be read first.
 
     """
+    if is_reference(source):
+        return str(source)
     if info.mode != "json":
         return bytes(source) if isinstance(source, Image) else source
     if source is None or isinstance(source, str):

@@ -1,102 +1,81 @@
-"""Requests for new jobs and extensions: frozen, and validated before anything is sent."""
+"""Requests for jobs: frozen, and validated before anything is sent.
+
+`JobRequest` is the base of all kinds of requests. Here are those for videos; edit_requests.py has
+the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypedDict, Unpack
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
-from pydantic import (
-    AfterValidator,
-    AnyUrl,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError, to_json
+from pydantic import AnyUrl, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from yarl import URL
 
 from luma_async.errors import InvalidRequestError
 from luma_async.field_docs import leave_out_python, with_field_docs
 from luma_async.generation import FrozenModel
 from luma_async.image_sources import ImageField, ImageLike
-from luma_async.text_values import has_lone_surrogate, is_web_url, shown_link, unwrapped
+from luma_async.request_fields import (
+    EXR,
+    EXTRA,
+    HDR,
+    IMAGE_FORMS,
+    MODEL,
+    NOTIFY_HOOK,
+    PROMPT_LIMIT,
+    RESOLUTION,
+    USER_ID,
+    AspectRatio,
+    JSONFields,
+    Keyframes,
+    Prompt,
+    WebURL,
+    Word,
+    Words,
+)
 
-PROMPT_LIMIT = 5000
-"""Maximum characters of a prompt, as documented by the official service."""
+Kind = Literal["generate", "extend", "edit", "reframe", "image", "edit_image", "layers"]
+"""Kinds of requests."""
 
-AspectRatio = Literal["1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21"]
-
-
-def _check_prompt(prompt: str) -> str:
-    if not prompt.strip():
-        raise PydanticCustomError("prompt", "is empty; it must describe the video")
-    if len(prompt) > PROMPT_LIMIT:
-        raise PydanticCustomError(
-            "prompt",
-            "has {length} characters; at most {limit} are allowed",
-            {"length": len(prompt), "limit": PROMPT_LIMIT},
-        )
-    if has_lone_surrogate(prompt):
-        raise PydanticCustomError("prompt", "must not contain lone surrogates")
-    return prompt
-
-
-def _check_web_url(url: str) -> str:
-    if not is_web_url(url):
-        raise PydanticCustomError(
-            "url",
-            "{url} is not a URL; allowed is http(s)://host/...",
-            {"url": repr(shown_link(url))},
-        )
-    return url
+SourceNeed = Literal["none", "optional", "required"]
+"""Need of a kind of request for a source: the job whose output it works on."""
 
 
-def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        to_json(dict(extra))
-    except ValueError as error:
-        raise PydanticCustomError(
-            "extra", "cannot be written as JSON: {reason}", {"reason": str(error)}
-        ) from None
-    return dict(extra)
+class SharedFields(TypedDict, total=False):
+    """Keyword arguments of all requests, as documented in `GenerateRequest`."""
+
+    model: str | None
+    notify_hook: str | URL | AnyUrl | None
+    user_id: str | None
+    extra: Mapping[str, Any]
 
 
-Prompt = Annotated[
-    str,
-    AfterValidator(_check_prompt),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": PROMPT_LIMIT, "pattern": r"\S"}),
-]
-WebURL = Annotated[
-    str,
-    BeforeValidator(unwrapped),
-    AfterValidator(_check_web_url),
-    WithJsonSchema({"type": "string", "format": "uri"}),
-]
-Word = Annotated[str, Field(min_length=1)]
-Extra = Annotated[Mapping[str, Any], AfterValidator(_check_extra)]
-
-
-class ExtendFields(TypedDict, total=False):
-    """Keyword arguments of `extend()`, as documented in `ExtendRequest`."""
+class VideoFields(SharedFields, total=False):
+    """Keyword arguments of requests for new and extended videos."""
 
     image: ImageLike | None
     image_end: ImageLike | None
     aspect_ratio: AspectRatio | None
     expand_prompt: bool | None
-    model: str | None
     resolution: str | None
     duration: str | None
-    notify_hook: str | URL | AnyUrl | None
-    extra: Mapping[str, Any]
+    hdr: bool | None
+    exr: bool | None
+    concepts: Sequence[str] | None
 
 
-class GenerateFields(ExtendFields, total=False):
+class ExtendFields(VideoFields, total=False):
+    """Keyword arguments of `extend()`, as documented in `ExtendRequest`."""
+
+    backward: bool | None
+
+
+class GenerateFields(VideoFields, total=False):
     """Keyword arguments of `generate()`, as documented in `GenerateRequest`."""
 
+    keyframes: Mapping[int, ImageLike] | None
     loop: bool | None
 
 
@@ -106,58 +85,27 @@ def _describe(schema: dict[str, Any]) -> None:
     schema["examples"] = [{"prompt": "a cat dances", "aspect_ratio": "16:9"}]
 
 
-class _Request(FrozenModel):
+class JobRequest(FrozenModel):
+    """Base of all requests for a job.
+
+    Attributes:
+        kind: the kind of the request.
+        source_need: `"required"` if the request works on the output of a job, `"optional"` if it
+            may have a file of its own instead.
+
+    """
+
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", strict=True, json_schema_extra=_describe
     )
+    kind: ClassVar[Kind]
+    source_need: ClassVar[SourceNeed] = "none"
+    _image_fields: ClassVar[tuple[str, ...]] = ()
 
     prompt: Prompt = Field(
-        description=f"Text that describes the video, of at most {PROMPT_LIMIT} characters.",
+        description=f"Text that describes the result, of at most {PROMPT_LIMIT} characters; some "
+        "servers allow fewer.",
         examples=["a cat dances"],
-    )
-    image: ImageField | None = Field(
-        default=None,
-        description="First frame: an http(s) URL or a data URI. In Python, it may also be a path, "
-        "bytes, a file that is open for reading bytes, a Pillow image, or an `Image` that "
-        "`image_from` made of one of them. It is read when the job is submitted.",
-        examples=["https://example.com/first.png"],
-    )
-    image_end: ImageField | None = Field(
-        default=None,
-        description="Last frame, in the same forms as `image`.",
-        examples=["https://example.com/last.png"],
-    )
-    aspect_ratio: AspectRatio | None = Field(
-        default=None, description="Ratio of width to height.", examples=["16:9"]
-    )
-    expand_prompt: bool | None = Field(
-        default=None, description="Let the server improve the prompt."
-    )
-    model: Word | None = Field(
-        default=None,
-        description="Model, such as `ray-v2`, if the gateway offers a choice.",
-        examples=["ray-v2"],
-    )
-    resolution: Word | None = Field(
-        default=None,
-        description="Resolution, such as `720p`, if the gateway offers a choice.",
-        examples=["720p"],
-    )
-    duration: Word | None = Field(
-        default=None,
-        description="Duration, such as `5s`, if the gateway offers a choice.",
-        examples=["5s"],
-    )
-    notify_hook: WebURL | None = Field(
-        default=None,
-        description="URL that the gateway calls when the state of the job changes.",
-        examples=["https://example.com/hook"],
-    )
-    extra: Extra = Field(
-        default={},
-        description="Further fields for the body. They are sent unchanged, and override the other "
-        "fields.",
-        examples=[{"seed": 7}],
     )
 
     def _set(self, fields: Mapping[str, Any]) -> None:
@@ -195,22 +143,85 @@ class _Request(FrozenModel):
         request._set(fields)  # noqa: SLF001  an instance of this class
         return request
 
+    def images(self) -> dict[str, Any]:
+        """Return the images of the request by their place, such as `image` or `keyframes[48]`."""
+        found: dict[str, Any] = {}
+        for name in self._image_fields:
+            value = self.__dict__[name]
+            if isinstance(value, Mapping):
+                found |= {f"{name}[{frame}]": image for frame, image in value.items()}
+            elif isinstance(value, tuple):
+                found |= {f"{name}[{index}]": image for index, image in enumerate(value)}
+            elif value is not None:
+                found[name] = value
+        return found
+
+    def with_images(self, images: Mapping[str, Any]) -> Self:
+        """Return the request with other images at some of the places that `images()` returns."""
+        changed: dict[str, Any] = {}
+        for name in self._image_fields:
+            value = self.__dict__[name]
+            if isinstance(value, Mapping):
+                changed[name] = {
+                    frame: images.get(f"{name}[{frame}]", image) for frame, image in value.items()
+                }
+            elif isinstance(value, tuple):
+                changed[name] = tuple(
+                    images.get(f"{name}[{index}]", image) for index, image in enumerate(value)
+                )
+            elif name in images:
+                changed[name] = images[name]
+        return self.model_copy(update=changed)
+
     def __hash__(self) -> int:
         return hash((type(self), self.prompt))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show the fields that are set, and shorten images."""
         for name, value in dict(self).items():
-            if value is not None and value != {}:
-                if isinstance(value, str) and len(value) > 200:
-                    value = f"{value[:197]}..."  # noqa: PLW2901
-                elif isinstance(value, bytes | bytearray) and len(value) > 200:
-                    value = f"<{len(value)} bytes>"  # noqa: PLW2901
-                yield name, value
+            if value is not None and value not in ({}, ()):
+                yield name, _shortened(value)
+
+
+class _VideoRequest(JobRequest):
+    image: ImageField | None = Field(
+        default=None,
+        description=f"First frame: {IMAGE_FORMS}. It is read when the job is submitted.",
+        examples=["https://example.com/first.png"],
+    )
+    image_end: ImageField | None = Field(
+        default=None,
+        description="Last frame, in the same forms as `image`.",
+        examples=["https://example.com/last.png"],
+    )
+    aspect_ratio: AspectRatio | None = Field(
+        default=None, description="Ratio of width to height.", examples=["16:9"]
+    )
+    expand_prompt: bool | None = Field(
+        default=None, description="Let the server improve the prompt."
+    )
+    model: Word | None = MODEL
+    resolution: Word | None = RESOLUTION
+    duration: Word | None = Field(
+        default=None,
+        description="Duration, such as `5s`, if the server offers a choice.",
+        examples=["5s"],
+    )
+    hdr: bool | None = HDR
+    exr: bool | None = EXR
+    concepts: Words | None = Field(
+        default=None,
+        description="Names of the server's concepts, such as camera motions "
+        "(`dolly_zoom`), if it has any.",
+        examples=[["dolly_zoom"]],
+    )
+    notify_hook: WebURL | None = NOTIFY_HOOK
+    user_id: Word | None = USER_ID
+    extra: JSONFields = EXTRA
 
 
 @with_field_docs("Args", GenerateFields)
-class GenerateRequest(_Request):
+class GenerateRequest(_VideoRequest):
     """Request for a new video.
 
     Only the prompt is required. Fields that are not set are not sent, and the server decides.
@@ -225,6 +236,15 @@ class GenerateRequest(_Request):
 
     """
 
+    kind: ClassVar[Kind] = "generate"
+    _image_fields: ClassVar[tuple[str, ...]] = ("image", "image_end", "keyframes")
+
+    keyframes: Keyframes | None = Field(
+        default=None,
+        description="Images by the number of the frame where each is shown, at 24 frames a second, "
+        "in the same forms as `image`. Not allowed together with `image`, `image_end` or `loop`.",
+        examples=[{"0": "https://example.com/first.png", "60": "https://example.com/mid.png"}],
+    )
     loop: bool | None = Field(
         default=None,
         description="Make a video whose end leads to its beginning. Not allowed together with "
@@ -248,7 +268,7 @@ class GenerateRequest(_Request):
 
 
 @with_field_docs("Args", ExtendFields)
-class ExtendRequest(_Request):
+class ExtendRequest(_VideoRequest):
     """Request to extend a completed video by about five seconds.
 
     Only the prompt is required. Fields that are not set are not sent, and the server decides.
@@ -259,11 +279,33 @@ class ExtendRequest(_Request):
 
     """
 
+    kind: ClassVar[Kind] = "extend"
+    source_need: ClassVar[SourceNeed] = "required"
+    _image_fields: ClassVar[tuple[str, ...]] = ("image", "image_end")
+
+    backward: bool | None = Field(
+        default=None,
+        description="`True` to add before the beginning of the video, and not after its end.",
+    )
+
     def __init__(self, prompt: str, **fields: Unpack[ExtendFields]) -> None:
         """Check the fields."""
         self._set({"prompt": prompt, **fields})
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
+
+
+def _shortened(value: Any) -> Any:
+    """Return a value of a field for `repr()`, with long texts and bytes shortened."""
+    if isinstance(value, Mapping):
+        return {name: _shortened(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_shortened, value))
+    if isinstance(value, str) and len(value) > 200:
+        return f"{value[:197]}..."
+    if isinstance(value, bytes | bytearray) and len(value) > 200:
+        return f"<{len(value)} bytes>"
+    return value
 
 
 def _problems(error: ValidationError) -> dict[str, str]:

@@ -16,7 +16,7 @@ from luma_async.batch.rows import JOB_ID_PREFIX, Row
 from luma_async.batch.tables import Reader, TableRow, read_csv, read_json_lines, read_tsv
 from luma_async.batch.yaml_table import read_yaml
 from luma_async.errors import InvalidRequestError
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.requests import GenerateRequest, JobRequest
 from luma_async.tasks.run_many import Job
 
 _EXCEL = (".xlsx", ".xlsm")
@@ -172,5 +172,5 @@ def _table_row(number: int, row: RowLike) -> TableRow | Problem:
     return Problem(number, 0, f"must be a mapping, a GenerateRequest or a Job, got {kind}")
 
 
-def _cells(request: GenerateRequest | ExtendRequest) -> dict[str, Any]:
-    return {name: value for name, value in dict(request).items() if value not in (None, {})}
+def _cells(request: JobRequest) -> dict[str, Any]:
+    return {name: value for name, value in dict(request).items() if value not in (None, {}, ())}

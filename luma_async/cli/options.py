@@ -32,7 +32,10 @@ class RowFormat(StrEnum):
 
 # Copies of the types in luma_async.requests and luma_async.journal: to import these would take
 # longer than a completion may.
-RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
+RATIOS = (
+    *("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21"),
+    *("3:2", "2:3", "2:1", "1:2", "3:1", "1:3"),
+)
 STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")
 
 DEFAULT_MAX_TASKS = 20

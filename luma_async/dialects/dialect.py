@@ -7,7 +7,7 @@ from typing import Protocol
 
 from luma_async.dialects.fields import JSONObject
 from luma_async.generation import Generation
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.requests import JobRequest
 from luma_async.transport.call import Call
 
 Mark = tuple[object, ...]
@@ -17,8 +17,12 @@ Mark = tuple[object, ...]
 class Dialect(Protocol):
     """Server format: builds each call as data, and parses the answers.
 
-    A method for a call that the server does not have raises `ConfigurationError`.
+    A method for a call that the server does not have raises `UnsupportedError`.
     """
+
+    @property
+    def name(self) -> str:
+        """Name for messages and settings, such as `gateway`."""
 
     @property
     def default_base_url(self) -> str:
@@ -29,14 +33,26 @@ class Dialect(Protocol):
         """`True` if one call can poll many jobs."""
 
     @property
-    def takes_image_data(self) -> bool:
-        """`True` if an image may be sent as a data URI, `False` if it must be a URL."""
+    def path_prefix(self) -> str:
+        """Path with which all calls begin. A base URL may end with it, and means the same then."""
 
-    def generate(self, request: GenerateRequest) -> Call[Generation]:
-        """Build the call that submits a new job."""
+    def check(self, request: JobRequest, *, has_source: bool) -> None:
+        """Check a request before anything is read or sent.
 
-    def extend(self, source_id: str, request: ExtendRequest) -> Call[Generation]:
-        """Build the call that submits a job to extend a completed one."""
+        `has_source` is `True` if the request works on the output of a job.
+
+        Raises:
+            UnsupportedError: the server does not offer this kind of request, or one of its fields.
+            InvalidRequestError: a field breaks a rule of the server. All problems are in the error.
+
+        """
+
+    def submission(self, request: JobRequest, source_id: str | None) -> Call[Generation]:
+        """Build the call that submits a job for a request that has passed `check()`.
+
+        Its images are URLs, references or `Image`s. `source_id` is the id of the job whose output
+        it works on.
+        """
 
     def get(self, id: str) -> Call[JSONObject]:
         """Build the call that polls one job. Its result is a row: the JSON object of the job."""

@@ -30,7 +30,7 @@ from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
 from luma_async.journal.write_behind import Ends, Learned
 from luma_async.metadata import NO_METADATA
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.requests import JobRequest
 from luma_async.schedules import PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.job_log import counted
@@ -59,7 +59,7 @@ class _Prepared:
     """
 
     submission: Submission
-    request: GenerateRequest | ExtendRequest
+    request: JobRequest
     kept: dict[str, Any]
     fingerprint: str
     confirmed: set[str] = field(default_factory=set)

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
-from luma_async.image_sources import Image
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.image_sources import Image, is_reference
+from luma_async.requests import JobRequest
 from luma_async.text_values import has_lone_surrogate
 
 KEY_LIMIT = 500
@@ -41,26 +41,39 @@ def checked_key(key: Any) -> str:
     return key
 
 
-def kept_request(request: GenerateRequest | ExtendRequest) -> dict[str, Any]:
+def kept_request(request: JobRequest) -> dict[str, Any]:
     """Return the fields that were set, as JSON values, with a digest in place of each image.
 
     An image may take megabytes, and nobody would read them in a journal.
     """
     fields = {
-        name: value for name, value in dict(request).items() if value is not None and value != {}
+        name: _kept(value)
+        for name, value in dict(request).items()
+        if value is not None and value not in ({}, ())
     }
-    for name, value in fields.items():
-        if isinstance(value, Image):
-            fields[name] = f"data:{value.media_type};sha256,{value.sha256}"
+    if request.kind not in ("generate", "extend"):  # those have no or one source
+        fields["kind"] = request.kind
     return dict(from_json(to_json(fields)))
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Image):
+        return f"data:{value.media_type};sha256,{value.sha256}"
+    if is_reference(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _kept(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_kept(item) for item in value]
+    return value
 
 
 def fingerprint(source_id: str | None, kept: Mapping[str, Any]) -> str:
     """Compute a digest that is equal for requests for the same video.
 
-    `notify_hook` is not part of the digest: it does not change the video, and a restarted worker
-    may well listen at another URL.
+    `notify_hook` and `user_id` are not part of the digest: they do not change the video, and a
+    restarted worker may well listen at another URL.
     """
-    video = {name: value for name, value in kept.items() if name != "notify_hook"}
+    video = {name: value for name, value in kept.items() if name not in ("notify_hook", "user_id")}
     text = json.dumps([source_id, video], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -119,7 +119,7 @@ class Entry:
         state: the state of the job.
         request: the fields that were requested; the data URI of an image is replaced by its
             SHA-256.
-        source_id: for an extension, the id of the extended job.
+        source_id: the id of the job whose output the request works on, such as the extended one.
         server: the base URL of the server that the job was submitted to.
         id: the server's id of the job, if it is known.
         generation: the last status of the job, if it is completed or failed.
@@ -158,8 +158,9 @@ class Entry:
 
     @property
     def verb(self) -> str:
-        """Name of the call that submitted the job: `generate` or `extend`."""
-        return "generate" if self.source_id is None else "extend"
+        """Name of the call that submitted the job, such as `generate` or `extend`."""
+        kind = self.request.get("kind")
+        return str(kind or ("generate" if self.source_id is None else "extend"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

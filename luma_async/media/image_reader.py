@@ -30,16 +30,14 @@ from luma_async.image_sources import (
     is_file,
     is_local_file,
     is_pillow_image,
+    is_reference,
     is_url,
 )
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.requests import JobRequest
 
 IMAGE_LIMIT = 20 * 2**20
 """Default maximum size of an image in bytes. Base64 adds a third to that in the request."""
 
-Request = GenerateRequest | ExtendRequest
-
-_FIELDS = ("image", "image_end")
 _STEP = 2**18
 """Bytes copied at a time. A longer copy in a thread would hold the GIL and block the event loop."""
 
@@ -117,7 +115,6 @@ async def image_from(
 class ImageReader:
     """Read the images of requests, for at most `at_once` requests at a time.
 
-    `urls_only` is the name of the dialect if it accepts images only as URLs, `None` otherwise.
     Without `allow_local_files`, paths and files that were opened by their path are invalid.
     """
 
@@ -126,16 +123,14 @@ class ImageReader:
         *,
         max_bytes: int,
         at_once: int,
-        urls_only: str | None,
         allow_local_files: bool = True,
     ) -> None:
         self._max_bytes = max_bytes
         self._slots = anyio.Semaphore(at_once, fast_acquire=True)
-        self._urls_only = urls_only
         self._allow_local_files = allow_local_files
 
     @contextlib.asynccontextmanager
-    async def read(self, request: Request) -> AsyncIterator[Request]:
+    async def read(self, request: JobRequest) -> AsyncIterator[JobRequest]:
         """Return a context with the request, in which each image is an `Image` or a URL.
 
         The images stay in memory, and count towards `at_once`, until the context is left.
@@ -145,23 +140,17 @@ class ImageReader:
 
         """
         sources: dict[str, ImageLike] = {
-            name: source
-            for name in _FIELDS
-            if (source := getattr(request, name)) is not None and not is_url(source)
+            place: source
+            for place, source in request.images().items()
+            if not is_url(source) and not is_reference(source)
         }
         if not self._allow_local_files:
             _check_no_local_files(sources)
         if not sources:
             yield request
-        elif self._urls_only is not None:
-            problem = (
-                f"must be an http(s) URL, because {self._urls_only} accepts nothing else; upload "
-                "the image to a host from which the server can fetch it"
-            )
-            raise InvalidRequestError(dict.fromkeys(sources, problem))
         else:
             async with self._slots:
-                yield request.model_copy(update=await self._read(sources))
+                yield request.with_images(await self._read(sources))
 
     async def _read(self, sources: Mapping[str, ImageLike]) -> dict[str, Image]:
         images: dict[str, Image] = {}

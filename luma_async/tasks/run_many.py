@@ -30,16 +30,18 @@ from luma_async.errors import (
 )
 from luma_async.generation import Generation, GenerationFailedError
 from luma_async.metadata import NO_METADATA, frozen_metadata, no_metadata
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.request_kinds import request_class
+from luma_async.requests import GenerateRequest, JobRequest
 from luma_async.tasks.task import VideoTask
 
 VideoSource = VideoTask | Generation | str
-"""The video that an extension continues: a task, a generation or an id."""
+"""The job whose output a request works on, such as the video to extend: a task, a generation or an
+id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request for `run_many`, with its job key and the video that it extends.
+    """A request for `run_many`, with its job key and the source that it works on.
 
     >>> Job(GenerateRequest("a cat dances"), key="cat-1").key
     'cat-1'
@@ -49,9 +51,11 @@ class Job:
     `run_many` submits the request as it is, without another check of its fields.
 
     Args:
-        request: a `GenerateRequest`, or an `ExtendRequest` together with a `source`.
+        request: a `GenerateRequest`, an `ExtendRequest` together with a `source`, or a request of
+            another kind.
         key: the job key; it needs a journal.
-        source: the video that an `ExtendRequest` extends: a `VideoTask`, a `Generation` or an id.
+        source: the job whose output the request works on, such as the video that an
+            `ExtendRequest` extends: a `VideoTask`, a `Generation` or an id.
         metadata: your own data about the job, as in `LumaClient.generate()`.
         redo: the id of the ended job with this key to submit anew, and pay for. The same `Job`
             again gets the handle of the new job, so that an interrupted run can be repeated.
@@ -63,7 +67,7 @@ class Job:
 
     """
 
-    request: GenerateRequest | ExtendRequest
+    request: JobRequest
     key: str | None = None
     source: VideoSource | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
@@ -79,22 +83,17 @@ class Job:
                 raise InvalidRequestError.of("redo", "is for a job that has a job key")
             if self.any_request:
                 raise InvalidRequestError.of("any_request", "is for a job that has a job key")
-        if isinstance(self.request, ExtendRequest):
-            _check_is_source("source", self.source)
-        elif not isinstance(self.request, GenerateRequest):
+        if not isinstance(self.request, JobRequest):
             raise InvalidRequestError.of(
                 "request",
-                f"must be a GenerateRequest or an ExtendRequest, got {self.request!r}",
+                f"must be a GenerateRequest or another request, got {self.request!r}",
             )
-        elif self.source is not None:
-            raise InvalidRequestError.of(
-                "source", "is for an ExtendRequest; a GenerateRequest extends no video"
-            )
+        check_has_source(self.request, self.source)
 
 
-RequestLike = str | GenerateRequest | Mapping[str, Any]
-"""A prompt, a request, or a mapping of its fields and optionally `key`, `extends` and
-`metadata`."""
+RequestLike = str | JobRequest | Mapping[str, Any]
+"""A prompt, a request, or a mapping of its fields and optionally `key`, `kind`, `source`, `extends`
+and `metadata`."""
 
 Keyed = tuple[str, RequestLike]
 """A job key and its request."""
@@ -116,7 +115,7 @@ because pyright would see both forms of a type alias."""
 
 @dataclass(frozen=True, slots=True)
 class _EndedJob:
-    request: GenerateRequest | Any
+    request: JobRequest | Any
     id: str | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] = field(default_factory=no_metadata, kw_only=True, hash=False)
@@ -317,9 +316,7 @@ class Run:
         else:
             task.add_done_callback(partial(self._end_of, request, key), context=self._context)
 
-    def _end_of(
-        self, request: GenerateRequest | ExtendRequest, key: str | None, task: VideoTask
-    ) -> None:
+    def _end_of(self, request: JobRequest, key: str | None, task: VideoTask) -> None:
         # Two job keys may name one job, and its handle has the key that it was first watched under.
         known: dict[str, Any] = {"id": task.id, "key": key or task.key, "metadata": task.metadata}
         error = task.error
@@ -383,26 +380,28 @@ def _key_in(error: LumaError) -> str | None:
     return error.key if isinstance(error, SubmissionUncertainError) else None
 
 
-def _as_request(
-    item: RequestLike,
-) -> tuple[GenerateRequest | ExtendRequest, VideoSource | None]:
-    """Return a checked request, and the source that an extension names with `extends`."""
-    if isinstance(item, ExtendRequest):
+def _as_request(item: RequestLike) -> tuple[JobRequest, VideoSource | None]:
+    """Return a checked request, and the source that it names with `source` or `extends`."""
+    if isinstance(item, JobRequest) and item.source_need == "required":
         raise InvalidRequestError.of(
-            "request", "an ExtendRequest needs its source: pass Job(request, source=...)"
+            "request",
+            f"an {type(item).__name__} needs its source: pass Job(request, source=...)",
         )
     if isinstance(item, Job):
         raise InvalidRequestError.of(
             "request", "a Job is not part of a pair; pass Job(request, key=...)"
         )
+    if isinstance(item, JobRequest):
+        return item, None
     if not isinstance(item, Mapping):
         return GenerateRequest.of(item), None
-    fields = {name: value for name, value in item.items() if name != "extends"}
-    source = item.get("extends")
-    if source is None:
-        return GenerateRequest.from_mapping(fields), None
-    _check_is_source("extends", source)
-    return ExtendRequest.from_mapping(fields), source
+    fields = {name: item[name] for name in item if name not in ("extends", "source", "kind")}
+    name = "extends" if item.get("extends") is not None else "source"
+    source = item.get(name)
+    kind = item.get("kind") or ("generate" if source is None else "extend")
+    if source is not None:
+        _check_is_source(name, source)
+    return request_class(kind).from_mapping(fields), source
 
 
 def _check_is_source(name: str, source: object) -> None:
@@ -410,6 +409,25 @@ def _check_is_source(name: str, source: object) -> None:
         raise InvalidRequestError.of(
             name, f"must be a VideoTask, a Generation or an id, got {source!r}"
         )
+
+
+def check_has_source(request: JobRequest, source: VideoSource | None) -> None:
+    """Check that a request has a source if it needs one, and none if it takes none.
+
+    Raises:
+        InvalidRequestError: a source is missing, or is one too many.
+
+    """
+    kind, needs = type(request).__name__, request.source_need
+    has_media = vars(request).get("media") is not None
+    if needs == "required" or source is not None:
+        _check_is_source("source", source)
+    if needs == "none" and source is not None:
+        raise InvalidRequestError.of("source", f"a {kind} has no source; an ExtendRequest has one")
+    if needs == "optional" and source is None and not has_media:
+        raise InvalidRequestError.of("source", "is missing; pass a job, or media=...")
+    if source is not None and has_media:
+        raise InvalidRequestError.of("media", "excludes a source; pass one of them")
 
 
 async def lazily(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:

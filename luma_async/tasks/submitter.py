@@ -22,7 +22,7 @@ from luma_async.errors import (
 )
 from luma_async.generation import Generation
 from luma_async.metadata import frozen_metadata
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.requests import JobRequest
 from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.run_many import VideoSource
@@ -39,8 +39,6 @@ SUBMISSIONS_PER_TURN = 32
 lets many continue at once."""
 
 
-Verb = Literal["generate", "extend"]
-
 RetryUncertain = bool | Literal["once"]
 """Policy for submissions that may have been accepted, since sending one again may pay twice.
 
@@ -55,7 +53,8 @@ class Submission:
 
     Attributes:
         request: the request, with its images as the caller gave them.
-        source: the video to extend; `None` for a new one.
+        source: the job whose output the request works on, such as the video to extend; `None` for
+            a request without one.
         key: the job key; `None` if the caller gave none.
         retry_failed: submit the job again if the one with this key failed or was lost.
         retry_uncertain: the policy for submissions that may have been accepted. A set has the
@@ -77,7 +76,7 @@ class Submission:
 
     """
 
-    request: GenerateRequest | ExtendRequest
+    request: JobRequest
     source: VideoSource | None = None
     key: str | None = None
     retry_failed: bool = False
@@ -121,9 +120,7 @@ def kind_of(verb: str, fields: Mapping[str, Any]) -> str:
 class ReadsImages(Protocol):
     """Reader of the images of requests."""
 
-    def read(
-        self, request: GenerateRequest | ExtendRequest
-    ) -> AbstractAsyncContextManager[GenerateRequest | ExtendRequest]:
+    def read(self, request: JobRequest) -> AbstractAsyncContextManager[JobRequest]:
         """Provide a request with its images read, and keep them in memory within the context."""
 
 
@@ -194,7 +191,7 @@ class Submitter:
     async def send(
         self,
         submission: Submission,
-        request: GenerateRequest | ExtendRequest,
+        request: JobRequest,
         record: SubmissionRecord[Generation] | None = None,
         key: str | None = None,
     ) -> VideoTask:
@@ -211,11 +208,8 @@ class Submitter:
 
         """
         await self._turns.take()
-        log_submitting("generate" if submission.source is None else "extend", request.prompt)
-        if isinstance(request, GenerateRequest):
-            call = self._dialect.generate(request)
-        else:
-            call = self._dialect.extend(submission.source_id or "", request)
+        log_submitting(request.kind, request.prompt)
+        call = self._dialect.submission(request, submission.source_id)
         places = self._places
         if places is not None:
             if places.value:
@@ -272,9 +266,7 @@ class Submitter:
         log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key))
 
     def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
-        kind = kind_of(
-            "generate" if submission.source is None else "extend", submission.request.__dict__
-        )
+        kind = kind_of(submission.request.kind, submission.request.__dict__)
         task = self.manager.add(
             generation,
             submitted_here=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic_core import to_json
@@ -53,8 +54,26 @@ STEP = 3 * 2**16
 can be joined."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Base64:
+    """Image that a body has as Base64, without the beginning of a data URI."""
+
+    image: Image
+
+
+def has_images(value: Any) -> bool:
+    """Return `True` if there is an image somewhere in a JSON value, so that it needs a `Body`."""
+    if isinstance(value, Mapping):
+        return any(map(has_images, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(has_images, value))
+    return isinstance(value, Image | Base64)
+
+
 class Body:
-    """JSON object whose images are encoded as data URIs piece by piece, while it is sent.
+    """JSON object whose images are encoded as Base64 piece by piece, while it is sent.
+
+    An `Image` becomes a data URI, and a `Base64` the plain text.
 
     The whole text of an image of 20 MiB would take another 27 MiB of memory, and each pass over it
     would block the event loop for tens of milliseconds.
@@ -62,17 +81,36 @@ class Body:
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self._parts: list[bytes | memoryview] = []
-        between = b"{"
-        for name, value in fields.items():
-            between += to_json(name) + b":"
-            if isinstance(value, Image):
-                self._parts.append(between + f'"data:{value.media_type};base64,'.encode())
-                self._parts.append(value.data)
-                between = b'"'
-            else:
-                between += to_json(value)
-            between += b","
-        self._parts.append(between.removesuffix(b",") + b"}")
+        self._between = b""
+        self._add(fields)
+        self._parts.append(self._between)
+
+    def _add(self, value: Any) -> None:
+        if isinstance(value, Base64):
+            self._add_base64(b'"', value.image)
+        elif isinstance(value, Image):
+            self._add_base64(f'"data:{value.media_type};base64,'.encode(), value)
+        elif isinstance(value, Mapping) and has_images(value):
+            separator = b"{"
+            for name, item in value.items():
+                self._between += separator + to_json(name) + b":"
+                self._add(item)
+                separator = b","
+            self._between += b"}"
+        elif isinstance(value, list | tuple) and has_images(value):
+            separator = b"["
+            for item in value:
+                self._between += separator
+                self._add(item)
+                separator = b","
+            self._between += b"]"
+        else:
+            self._between += to_json(value)
+
+    def _add_base64(self, before: bytes, image: Image) -> None:
+        self._parts.append(self._between + before)
+        self._parts.append(image.data)
+        self._between = b'"'
 
     def __len__(self) -> int:
         """Return the number of bytes that will be sent."""

@@ -15,7 +15,7 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.options import RATIOS, STATES
 from luma_async.errors import APIConnectionError, APITimeoutError, InvalidRequestError, LumaError
 from luma_async.journal import EntryState
-from luma_async.requests import AspectRatio
+from luma_async.request_fields import AspectRatio
 from luma_async.testing import running_simulator
 from tests.cli.commands import KEY, Shell
 

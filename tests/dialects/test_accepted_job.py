@@ -72,7 +72,7 @@ NOT_ACCEPTED: dict[str, Any] = {
 
 
 def read(document: Any) -> Generation:
-    call = GatewayDialect().generate(GenerateRequest("a cat"))
+    call = GatewayDialect().submission(GenerateRequest("a cat"), None)
     return call.read(json.dumps(document).encode())
 
 
@@ -105,7 +105,7 @@ def test_an_answer_that_names_no_job_or_several_cannot_be_read(document: Any) ->
 )
 def test_the_letter_of_the_format_costs_no_job(body: bytes) -> None:
     """What is not quite JSON is read as far as it says something."""
-    assert GatewayDialect().generate(GenerateRequest("a cat")).read(body).id == ID
+    assert GatewayDialect().submission(GenerateRequest("a cat"), None).read(body).id == ID
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_letter_of_the_format_costs_no_job(body: bytes) -> None:
 def test_two_jobs_or_half_of_one_are_not_read_as_one(body: bytes) -> None:
     """It is uncertain then, and the user looks."""
     with pytest.raises(ResponseError):
-        GatewayDialect().generate(GenerateRequest("a cat")).read(body)
+        GatewayDialect().submission(GenerateRequest("a cat"), None).read(body)
 
 
 @pytest.mark.parametrize("form", get_args(get_type_hints(Variant)["submission"]))
@@ -141,4 +141,4 @@ def test_any_json_is_one_job_or_a_response_error(document: Any) -> None:
 def test_any_bytes_are_one_job_or_a_response_error(body: bytes) -> None:
     """No bytes crash the reader."""
     with suppress(ResponseError):
-        assert GatewayDialect().generate(GenerateRequest("a cat")).read(body).id
+        assert GatewayDialect().submission(GenerateRequest("a cat"), None).read(body).id

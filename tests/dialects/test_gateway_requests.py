@@ -31,8 +31,8 @@ DIALECT = GatewayDialect()
 )
 def test_each_field_has_its_name_on_the_wire(fields: dict[str, Any], body: dict[str, Any]) -> None:
     """What is set is sent under the server's name, what is not set is left out."""
-    generate = DIALECT.generate(GenerateRequest("a cat", **fields))
-    extend = DIALECT.extend("job-1", ExtendRequest("a cat", **fields))
+    generate = DIALECT.submission(GenerateRequest("a cat", **fields), None)
+    extend = DIALECT.submission(ExtendRequest("a cat", **fields), "job-1")
 
     assert (generate.method, generate.path) == ("POST", "/luma/generations")
     assert (extend.method, extend.path) == ("POST", "/luma/generations/job-1/extend")
@@ -43,7 +43,7 @@ def test_each_field_has_its_name_on_the_wire(fields: dict[str, Any], body: dict[
 
 def test_loop_is_sent_with_generate() -> None:
     """`loop` is a field of generate alone."""
-    call = DIALECT.generate(GenerateRequest("a cat", loop=True))
+    call = DIALECT.submission(GenerateRequest("a cat", loop=True), None)
 
     assert json.loads(bytes(call.body or b"")) == {"user_prompt": "a cat", "loop": True}
 

@@ -30,9 +30,11 @@ from luma_async import (
     LumaClient,
     SubmissionStoppedError,
 )
+from luma_async.dialects.request_check import RequestCheck
 from luma_async.file_types import media_type
 from luma_async.image_sources import ImageLike
 from luma_async.media import Image, image_from
+from luma_async.requests import JobRequest
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.transport.call import STEP, Body
 from tests.clients import connect, until
@@ -250,15 +252,19 @@ async def test_the_problems_of_all_images_are_reported_at_once(tmp_path: Path) -
 
 
 class OnlyURLs(GatewayDialect):
-    takes_image_data = False
+    def check(self, request: JobRequest, *, has_source: bool) -> None:
+        check = RequestCheck(request, "this server")
+        check.only_urls(request.images())
+        check.raise_problems()
+        super().check(request, has_source=has_source)
 
 
 async def test_a_dialect_that_accepts_only_urls_says_so() -> None:
-    """The error names the dialect and the remedy."""
+    """The error names the server and the remedy."""
     async with Simulator() as sim, connect(sim, dialect=OnlyURLs()) as luma:
         await luma.generate("a cat", image="https://host/cat.png")
         with pytest.raises(
-            InvalidRequestError, match=r"must be an http\(s\) URL, because OnlyURLs accepts"
+            InvalidRequestError, match=r"must be an http\(s\) URL, because this server accepts"
         ):
             await luma.generate("a cat", image=PNG)
 
@@ -276,7 +282,7 @@ async def test_requests_of_run_many_are_read_when_their_turn_comes(tmp_path: Pat
         outcomes = {each.request.prompt: each async for each in luma.run_many(rows)}
 
     assert outcomes["good"].ok
-    assert outcomes["good"].request.image == path
+    assert outcomes["good"].request.images() == {"image": path}
     assert isinstance(outcomes["bad"].error, InvalidRequestError)
     assert arrived(sim.ledger.jobs[0].request["image_url"]) == ("image/png", PNG)
 

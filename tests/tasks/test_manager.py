@@ -396,7 +396,9 @@ async def test_a_batch_call_that_is_not_there_makes_no_job_a_lost_one(status: in
         tasks = manager(sim, FixedSchedule(0.1), lost_after=60.0)
         transport = tasks._looks._transport
         ids = [
-            (await transport.call(GatewayDialect().generate(GenerateRequest(f"cat {n}")))).id
+            (
+                await transport.call(GatewayDialect().submission(GenerateRequest(f"cat {n}"), None))
+            ).id
             for n in range(3)
         ]
         sim.faults.add(Fault.page(502, on=["get"]))
