@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         TaskTimeoutError,
         UnsupportedError,
     )
-    from luma_async.generation import Asset, Generation, GenerationFailedError, State
+    from luma_async.generation import Asset, Generation, GenerationFailedError, Layer, State
     from luma_async.image_sources import FileReference, GenerationReference, Image, ImageLike
     from luma_async.journal import End, Entry, EntryState, Journal, SQLJournal
     from luma_async.media import CompletedDownload, Download, FailedDownload, image_from
@@ -122,6 +122,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "KeyConflictError",
+    "Layer",
     "LayersFields",
     "LayersRequest",
     "LumaClient",

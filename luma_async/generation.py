@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
 from luma_async.errors import LumaError, NoVideoError
@@ -55,6 +55,21 @@ class FrozenModel(BaseModel):
 
 
 @with_field_docs("Attributes")
+class Layer(FrozenModel):
+    """Position and content of an image that is a layer of another image."""
+
+    index: int | None = Field(
+        default=None, description="Position of the layer, from the front to the background."
+    )
+    label: str | None = Field(default=None, description="Name of the layer, in one or two words.")
+    description: str | None = Field(default=None, description="Content of the layer.")
+    alpha_hint: str | None = Field(
+        default=None,
+        description="Edges of the layer: soft, hard, or none for an opaque background.",
+    )
+
+
+@with_field_docs("Attributes")
 class Asset(FrozenModel):
     """Output file of a job."""
 
@@ -69,6 +84,14 @@ class Asset(FrozenModel):
     media_type: str | None = Field(
         default=None, description="Type of the file, as the server reported it."
     )
+    layer: Layer | None = Field(
+        default=None, description="Position and content of the layer, if the file is one."
+    )
+
+    @property
+    def is_video(self) -> bool:
+        """`True` if the server reported the file as a video."""
+        return (self.media_type or "").lower().startswith("video")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show links without signatures, so that readers of a log cannot fetch the file."""
@@ -111,6 +134,18 @@ class Generation(FrozenModel):
     estimate_wait_seconds: float | None = Field(
         default=None, description="The server's own estimate of the remaining time, in seconds."
     )
+    outputs: tuple[Asset, ...] = Field(
+        default=(),
+        description="All output files of the job, in the server's order: a video, images, layers. "
+        "Without a list from the server, only the video.",
+    )
+    failure_code: str | None = Field(
+        default=None, description="Code of the reason why the job failed, if the server has codes."
+    )
+    model: str | None = Field(default=None, description="Model of the job, if the server says it.")
+    type: str | None = Field(
+        default=None, description="Kind of the job, in the server's own word, if it has one."
+    )
     # The server may put private data into it, and web apps return generations to strangers.
     raw: Mapping[str, Any] = Field(
         default={},
@@ -120,11 +155,26 @@ class Generation(FrozenModel):
         "of `model_dump()`, JSON and schemas of responses, because it may contain private data.",
     )
 
+    @model_validator(mode="after")
+    def _complete_outputs(self) -> Self:
+        """Let the video be among the outputs, and the outputs name the video."""
+        if self.video is None:
+            vars(self)["video"] = first_video(self.outputs)
+        elif not self.outputs:
+            vars(self)["outputs"] = (self.video,)
+        return self
+
+    @property
+    def output(self) -> Asset | None:
+        """The video, or the first output of a job without one. `None` if there is none yet."""
+        return self.video or (self.outputs[0] if self.outputs else None)
+
     @property
     def url(self) -> str:
-        """Best link to the video that the server reported, if possible without a watermark.
+        """Best link to the output that the server reported: the video, or else the first output.
 
-        Links expire: use it soon, or `LumaClient.download()`, which requests a new one.
+        The link leads to a video without a watermark if possible. Links expire: use it soon, or
+        `LumaClient.download()`, which requests a new one.
 
         Raises:
             GenerationFailedError: the job failed.
@@ -142,7 +192,7 @@ class Generation(FrozenModel):
         best = next(iter(urls_without_watermark(self)), None) or url_with_watermark(self)
         if best is None:
             raise NoVideoError(
-                f"Job {self.id} is completed, but the server reported no link to its video. "
+                f"Job {self.id} is completed, but the server reported no link to an output. "
                 "LumaClient.download() asks for one in every known way.",
                 task_id=self.id,
             )
@@ -169,6 +219,8 @@ def complete_json(generation: Generation) -> bytes:
 
     """
     fields = {name: value for name, value in generation if value is not None}
+    if generation.outputs in ((), (generation.video,)):
+        del fields["outputs"]  # it is made of the video again
     return to_json(fields, exclude_none=True, inf_nan_mode="null")
 
 
@@ -196,15 +248,28 @@ def urls_without_watermark(generation: Generation) -> list[str]:
 
     The raw video has no watermark either.
     """
-    video = generation.video
+    video = generation.output
     clean = [video.download_url] if video and video.download_url else []
     return list(dict.fromkeys([*clean, *urls_in(generation.video_raw)]))
 
 
 def url_with_watermark(generation: Generation) -> str | None:
-    """Return the link to the video as it is shown, unless it is the raw video's."""
-    url = generation.video.url if generation.video else None
+    """Return the link to the video as it is shown, unless it is the raw video's.
+
+    Without a video it is the link to the first output.
+    """
+    url = generation.output.url if generation.output else None
     return url if url and url not in urls_in(generation.video_raw) else None
+
+
+def lacks_output(generation: Generation) -> bool:
+    """Return `True` if a job is completed, but the server has reported no link yet."""
+    return generation.state is State.COMPLETED and generation.output is None
+
+
+def first_video(outputs: Iterable[Asset]) -> Asset | None:
+    """Return the first video among some outputs, if there is one."""
+    return next((each for each in outputs if each.is_video), None)
 
 
 @cache

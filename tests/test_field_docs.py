@@ -11,12 +11,12 @@ import pytest
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode
 
-from luma_async import Asset, ExtendRequest, GenerateRequest, Generation, LumaClient
+from luma_async import Asset, ExtendRequest, GenerateRequest, Generation, Layer, LumaClient
 from luma_async.field_docs import with_field_docs, with_fields_of
 from tests.docstrings import problems
 
 REQUESTS = [GenerateRequest, ExtendRequest]
-MODELS = [*REQUESTS, Generation, Asset]
+MODELS = [*REQUESTS, Generation, Asset, Layer]
 METHODS = [(LumaClient.generate, GenerateRequest), (LumaClient.extend, ExtendRequest)]
 
 models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

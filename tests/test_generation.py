@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from luma_async import Asset, Generation, GenerationFailedError, NoVideoError, State
-from luma_async.generation import complete_json
+from luma_async import (
+    Asset,
+    GatewayDialect,
+    Generation,
+    GenerationFailedError,
+    Layer,
+    NoVideoError,
+    State,
+)
+from luma_async.generation import complete_json, lacks_output
 from tests.clients import connect
 from tests.media.hosts import a_video, small
 
@@ -70,7 +78,7 @@ async def test_the_url_is_the_link_that_a_download_follows_first() -> None:
         (State.PENDING, NoVideoError, r"^Job a was pending, .* Await its task first"),
         (State.PROCESSING, NoVideoError, r"^Job a was processing"),
         (State.FAILED, GenerationFailedError, r"^Job a failed: too cute"),
-        (State.COMPLETED, NoVideoError, r"^Job a is completed, .* reported no link to its video\."),
+        (State.COMPLETED, NoVideoError, r"^Job a is completed, .* reported no link to an output\."),
     ],
 )
 def test_a_generation_without_a_link_says_why(
@@ -127,3 +135,69 @@ def test_a_journal_keeps_a_generation_with_all_that_it_has() -> None:
 
     assert generation.raw == ROW
     assert complete_json(generation).decode() == KEPT
+
+
+FILM, STILL = Asset(url=MARKED, media_type="video"), Asset(url="https://h/still.png")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "video", "output"),
+    [
+        ((), None, None),
+        ((STILL,), None, STILL),
+        ((STILL, FILM), FILM, FILM),
+        ((FILM, STILL), FILM, FILM),
+        ((Asset(url=MARKED, media_type="Video/mp4"),), 0, 0),
+    ],
+    ids=["none", "an image", "an image first", "a video first", "a MIME type"],
+)
+def test_the_output_is_the_first_video_or_else_the_first_file(
+    outputs: tuple[Asset, ...], video: Asset | int | None, output: Asset | int | None
+) -> None:
+    """`video` is the first video among the outputs; a job of images has none."""
+    generation = Generation(id="a", state=State.COMPLETED, outputs=outputs)
+
+    assert generation.video == (outputs[video] if isinstance(video, int) else video)
+    assert generation.output == (outputs[output] if isinstance(output, int) else output)
+    assert generation.outputs == outputs
+    assert lacks_output(generation) == (not outputs)
+
+
+def test_an_image_job_has_the_link_of_its_first_image() -> None:
+    """It is completed, so its link is no error though it has no video."""
+    generation = Generation(id="a", state=State.COMPLETED, outputs=(STILL,))
+
+    assert generation.url == STILL.url
+
+
+def test_a_video_without_a_list_of_outputs_is_the_only_output() -> None:
+    """So are those of gateways, and the generations in earlier journals, without a copy."""
+    row = {"id": "a", "state": "completed", "video": {"url": MARKED}, "video_raw": {"url": RAW}}
+    parsed = GatewayDialect().generation(row)
+
+    for generation in (parsed, Generation.model_validate_json(complete_json(parsed))):
+        assert len(generation.outputs) == 1
+        assert generation.outputs[0] is generation.video
+    assert "outputs" not in json.loads(complete_json(parsed))
+    assert GatewayDialect().generation({"id": "a"}).outputs == ()
+
+
+def test_outputs_travel_with_their_layers() -> None:
+    """Through the journal, a pickle and a copy."""
+    layer = Layer(index=0, label="cat", description="an orange cat", alpha_hint="soft")
+    generation = Generation(
+        id="a",
+        state=State.COMPLETED,
+        outputs=(Asset(url="https://h/0.png", layer=layer), STILL),
+        failure_code="none",
+        model="uni-1",
+        type="layering",
+    )
+
+    for again in (
+        Generation.model_validate_json(complete_json(generation)),
+        pickle.loads(pickle.dumps(generation)),  # noqa: S301
+        copy.deepcopy(generation),
+    ):
+        assert again == generation
+        assert again.outputs[0].layer == layer

@@ -141,6 +141,7 @@ def asset(objects: Iterable[JSONObject], name: str) -> Asset | None:
             "duration": first(copies, as_seconds, "duration"),
             "download_url": first(copies, as_text, "download_url"),
             "media_type": first(copies, as_word, "media_type"),
+            "layer": None,
         }
     )
     return found if found.url or found.download_url else None

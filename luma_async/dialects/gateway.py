@@ -193,6 +193,10 @@ class GatewayDialect:
                 "progress": first((row, inner), as_fraction, "progress"),
                 "queue_state": first(tasks, as_word, "queue_state"),
                 "estimate_wait_seconds": first(tasks, as_seconds, "estimate_wait_seconds"),
+                "outputs": (video,) if video else (),
+                "failure_code": None,
+                "model": as_word((inner or row).get("model")),
+                "type": None,
                 "raw": row,
             }
         )

@@ -12,7 +12,7 @@ from luma_async.errors import (
     LumaError,
     NotFoundError,
 )
-from luma_async.generation import Generation, State
+from luma_async.generation import Generation, State, lacks_output
 from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.tasks.batch_answer import NewStatus
 from luma_async.tasks.job_log import counted, log_further_ids, shown_ids
@@ -31,9 +31,9 @@ class LookResults:
     """Rules by which the result of a look changes the watched jobs.
 
     A status updates the handle of its job. A job that is not found for `lost_after` seconds counts
-    as lost. A completed job without a video counts as running for `link_timeout` seconds. All jobs
-    are given up if the API key is rejected for good. Other errors are logged, and the jobs stay
-    watched.
+    as lost. A completed job without an output counts as running for `link_timeout` seconds. All
+    jobs are given up if the API key is rejected for good. Other errors are logged, and the jobs
+    stay watched.
 
     Attributes:
         missing: time by job id since which a job is not found.
@@ -110,30 +110,30 @@ class LookResults:
 
     def observe(self, job: WatchedJob, seen: NewStatus, now: float) -> None:
         """Update a job from a new status, and teach the schedule its duration if it completed."""
-        if seen.generation.state.terminal and job.without_video_since is None:
+        if seen.generation.state.terminal and job.without_output_since is None:
             self._account.job_ended(now)
         generation = self._without_early_completion(job, seen.generation, now)
         # A completion that was held back must be read again, though its row may be the same.
         job.mark = seen.mark if generation is seen.generation else None
         job.task.observe(generation)
         if job.submitted_here and job.task.state is State.COMPLETED:
-            completed = now if job.without_video_since is None else job.without_video_since
+            completed = now if job.without_output_since is None else job.without_output_since
             self._timing.learn(job.kind, completed - job.since)
 
     def _without_early_completion(
         self, job: WatchedJob, seen: Generation, now: float
     ) -> Generation:
-        """Return a completed job without a video as running, until `link_timeout` is over."""
+        """Return a completed job without an output as running, until `link_timeout` is over."""
         if not seen.state.terminal:
-            job.without_video_since = None
-        if not _lacks_video(seen):
+            job.without_output_since = None
+        if not lacks_output(seen):
             return seen
-        if job.without_video_since is None:
-            job.without_video_since = now
-        if now - job.without_video_since < self._link_timeout:
+        if job.without_output_since is None:
+            job.without_output_since = now
+        if now - job.without_output_since < self._link_timeout:
             return as_running(seen)
         logger.warning(
-            "Job %s is completed, but the server has sent no link to its video for %g s. "
+            "Job %s is completed, but the server has sent no link to an output for %g s. "
             "The link may come later: LumaClient.watch(%r) looks for it again.",
             seen.id,
             self._link_timeout,
@@ -162,10 +162,6 @@ class LookResults:
 def as_running(generation: Generation) -> Generation:
     """Return a copy of a generation in the state processing."""
     return generation.model_copy(update={"state": State.PROCESSING})
-
-
-def _lacks_video(generation: Generation) -> bool:
-    return generation.state is State.COMPLETED and generation.video is None
 
 
 def _rejection(batch: list[WatchedJob], news: News) -> LumaError | None:

@@ -15,7 +15,7 @@ from luma_async.errors import (
     NotFoundError,
     ResponseError,
 )
-from luma_async.generation import Generation, State
+from luma_async.generation import Generation, State, lacks_output
 from luma_async.tasks.batch_answer import BatchReader, Known, NewStatus
 from luma_async.tasks.batch_size import BatchSize
 from luma_async.tasks.foreign_ids import ForeignIds
@@ -111,7 +111,7 @@ class Looks:
         """Look at one batch of jobs, then one by one at jobs that the answer leaves open.
 
         A job is left open if the answer does not contain it, or calls it completed without a link
-        to its video (the row may be newer than the task that it wraps). An error for one job does
+        to an output (the row may be newer than the task that it wraps). An error for one job does
         not affect the others. `watched` contains the ids of all jobs that the client watches.
         """
         news: News = {}
@@ -121,9 +121,9 @@ class Looks:
             return news
         left_out: list[str] = []
         news = await self._batch(known, left_out, watched)
-        without_video = [id for id, seen in news.items() if _lacks_video(seen)]
-        if left_out or without_video:
-            await self._singly([*left_out, *without_video], known, news, watched)
+        without_output = [id for id, seen in news.items() if _lacks_output(seen)]
+        if left_out or without_output:
+            await self._singly([*left_out, *without_output], known, news, watched)
         return news
 
     def _read(self, id: str, row: JSONObject, mark: Mark) -> NewStatus:
@@ -265,7 +265,5 @@ def _with_id(id: str, seen: Generation) -> Generation:
     return seen
 
 
-def _lacks_video(seen: NewStatus | LumaError) -> bool:
-    if not isinstance(seen, NewStatus):
-        return False
-    return seen.generation.state is State.COMPLETED and seen.generation.video is None
+def _lacks_output(seen: NewStatus | LumaError) -> bool:
+    return isinstance(seen, NewStatus) and lacks_output(seen.generation)

@@ -16,7 +16,7 @@ import anyio
 from luma_async.callback_runner import CallbackRunner
 from luma_async.concurrency import HomeLoop
 from luma_async.errors import ClientClosedError, TaskTimeoutError
-from luma_async.generation import Generation, GenerationFailedError, State
+from luma_async.generation import Generation, GenerationFailedError, State, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
@@ -149,7 +149,7 @@ class TaskManager:
     ) -> VideoTask:
         """Watch a job and return its handle. A job that is already watched keeps its handle.
 
-        A completed job without a video is watched for `link_timeout`, because "success" may mean
+        A completed job without an output is watched for `link_timeout`, because "success" may mean
         the submission, and the link may come later.
 
         Args:
@@ -163,8 +163,8 @@ class TaskManager:
                 server.
 
         """
-        lacks_video = generation.state is State.COMPLETED and generation.video is None
-        if lacks_video:
+        is_early = lacks_output(generation)
+        if is_early:
             generation = as_running(generation)
         watched = self._watched.get(generation.id)
         if watched is not None:
@@ -185,8 +185,8 @@ class TaskManager:
             now = self.home.enter().time()
             born = now if submitted_here else now - self._age(generation)
             job = WatchedJob(task, now, born=born, kind=kind, submitted_here=submitted_here)
-            if lacks_video and not submitted_here:
-                job.without_video_since = now
+            if is_early and not submitted_here:
+                job.without_output_since = now
             self._watched[task.id] = job
             if not submitted_here:
                 log_watched(task)

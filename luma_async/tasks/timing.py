@@ -105,8 +105,8 @@ class Timing:
             self._sharing = sharing
             self._schedules.clear()
         for job in jobs:
-            if job.without_video_since is not None:
-                delay = self._links.next_delay(now - job.without_video_since)
+            if job.without_output_since is not None:
+                delay = self._links.next_delay(now - job.without_output_since)
             else:
                 try:
                     schedule = self._schedules.get(job.kind) or self._schedule_of(job.kind)

@@ -61,8 +61,8 @@ class WatchedJob:
             is an audience.
         audience: readers that want frequent looks, if there are any.
         looks: number of looks that were made because the job was due.
-        without_video_since: time since which the server calls the job completed without naming
-            its video, if it does.
+        without_output_since: time since which the server calls the job completed without a link to
+            an output, if it does.
 
     """
 
@@ -77,7 +77,7 @@ class WatchedJob:
         "since",
         "submitted_here",
         "task",
-        "without_video_since",
+        "without_output_since",
     )
 
     def __init__(
@@ -93,7 +93,7 @@ class WatchedJob:
         self.due = 0.0
         self.audience: Audience | None = None
         self.looks = 0
-        self.without_video_since: float | None = None
+        self.without_output_since: float | None = None
 
     @property
     def known_birth(self) -> float | None:

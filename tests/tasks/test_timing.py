@@ -136,7 +136,7 @@ def test_a_look_can_be_wanted_sooner_than_the_schedule_has_it() -> None:
 def test_a_job_without_its_link_is_due_by_the_links_own_schedule(schedule: PollSchedule) -> None:
     """The next look comes neither half a minute later nor a hundred times per second."""
     without_link = watch()
-    without_link.without_video_since = NOW - 8.0
+    without_link.without_output_since = NOW - 8.0
 
     assert delay(without_link, schedule) == pytest.approx(4.0)
 
