@@ -51,7 +51,14 @@ if TYPE_CHECKING:
         TaskTimeoutError,
         UnsupportedError,
     )
-    from luma_async.generation import Asset, Generation, GenerationFailedError, Layer, State
+    from luma_async.generation import (
+        Asset,
+        Generation,
+        GenerationFailedError,
+        Layer,
+        ModerationError,
+        State,
+    )
     from luma_async.image_sources import FileReference, GenerationReference, Image, ImageLike
     from luma_async.journal import End, Entry, EntryState, Journal, SQLJournal
     from luma_async.media import CompletedDownload, Download, FailedDownload, image_from
@@ -128,6 +135,7 @@ __all__ = [
     "LumaClient",
     "LumaError",
     "ManifestError",
+    "ModerationError",
     "NoVideoError",
     "NotFoundError",
     "Outcome",

@@ -21,6 +21,7 @@ LumaError
  ├─ KeyConflictError            the job key belongs to another job in the journal
  ├─ SubmissionUncertainError    the job may have been accepted and billed
  ├─ GenerationFailedError       the job failed at the server (in generation.py)
+ │   └─ ModerationError         its content was rejected (in generation.py)
  ├─ NoVideoError                a generation has no link to a video, or none yet
  ├─ TaskTimeoutError            the job did not end in time (also a TimeoutError)
  ├─ TaskForgottenError          forget() was called on the handle

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from luma_async.errors import LumaError, NoVideoError
 from luma_async.field_docs import leave_out_python, with_field_docs
+from luma_async.moderation import flagged_in, is_moderation
 from luma_async.packed_row import PackedRow
 from luma_async.text_values import shown_link
 
@@ -182,7 +183,7 @@ class Generation(FrozenModel):
 
         """
         if self.state is State.FAILED:
-            raise GenerationFailedError(self)
+            raise failure_of(self)
         if self.state is not State.COMPLETED:
             raise NoVideoError(
                 f"Job {self.id} was {self.state}, so it has no link to a video yet. Await its task "
@@ -229,13 +230,54 @@ class GenerationFailedError(LumaError):
 
     Attributes:
         generation: the last status of the job.
+        refunded: `True` if the server refunds such a failure, `False` if it may charge a part of
+            the price, and `None` if its documentation does not say.
 
     """
 
     def __init__(self, generation: Generation) -> None:
         reason = generation.failure_reason or "no reason given"
-        super().__init__(f"Job {generation.id} failed: {reason}")
+        code, refunded = generation.failure_code, _REFUNDED.get(generation.failure_code or "")
+        if code:
+            reason = f"{reason.rstrip('. ')} (code {code})"
+        super().__init__(f"Job {generation.id} failed: {reason}{_PAYMENTS[refunded]}")
         self.generation = generation
+        self.refunded = refunded
+
+
+class ModerationError(GenerationFailedError):
+    """The job failed because of its content, such as a prompt or image that was moderated.
+
+    Attributes:
+        flagged: the flagged subjects, such as `violence`, if the server names them.
+
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        super().__init__(generation)
+        self.flagged = flagged_in(generation.failure_reason, generation.raw)
+
+
+_REFUNDED = {
+    "content_moderated": True,
+    "generation_failed": True,
+    "output_not_found": True,
+    "budget_exhausted": False,
+}
+"""Failure codes of the Agents API that are refunded, or charged in part, by its documentation."""
+
+_PAYMENTS = {
+    True: "; the server refunds it",
+    False: "; the server may charge a part of its price",
+    None: "",
+}
+
+
+def failure_of(generation: Generation) -> GenerationFailedError:
+    """Return the error of a failed job: `ModerationError` if it failed because of its content."""
+    if is_moderation(generation.failure_code, generation.failure_reason):
+        return ModerationError(generation)
+    return GenerationFailedError(generation)
 
 
 def urls_in(asset: Asset | None) -> list[str]:

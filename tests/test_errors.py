@@ -15,6 +15,7 @@ from luma_async import (
     InsufficientCreditsError,
     InvalidRequestError,
     LumaError,
+    ModerationError,
     NoVideoError,
     RateLimitError,
     ResponseError,
@@ -34,6 +35,7 @@ EXAMPLES = [
     RateLimitError("slow down", status=429, retry_after=3.0),
     SubmissionUncertainError(ResponseError("lost"), prompt="a cat"),
     GenerationFailedError(FAILED),
+    ModerationError(FAILED),
     TaskTimeoutError("late", task_id="job-1"),
     NoVideoError("none", task_id="job-1"),
 ]

@@ -22,7 +22,7 @@ from luma_async.errors import (
     NotFoundError,
     SubmissionUncertainError,
 )
-from luma_async.generation import Generation, GenerationFailedError, State
+from luma_async.generation import Generation, State, failure_of
 from luma_async.journal.closing import Closing
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
 from luma_async.journal.journal import End, Entry, EntryState, Journal, made_up_key
@@ -510,7 +510,7 @@ def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError
 
 def _failure(entry: Entry) -> LumaError:
     if entry.generation is not None:
-        return GenerationFailedError(entry.generation)
+        return failure_of(entry.generation)
     return NotFoundError(
         entry.reason or "the server no longer knows the job",
         status=404,

@@ -16,7 +16,7 @@ import anyio
 from luma_async.callback_runner import CallbackRunner
 from luma_async.concurrency import HomeLoop
 from luma_async.errors import ClientClosedError, TaskTimeoutError
-from luma_async.generation import Generation, GenerationFailedError, State, lacks_output
+from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
@@ -222,7 +222,7 @@ class TaskManager:
             if source.state is State.COMPLETED:
                 return source
             if source.state is State.FAILED:
-                raise GenerationFailedError(source)
+                raise failure_of(source)
             source = source.id
         return await (await self.watch(source) if isinstance(source, str) else source)
 

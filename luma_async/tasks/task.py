@@ -19,7 +19,7 @@ from luma_async.errors import (
     TaskForgottenError,
     TaskTimeoutError,
 )
-from luma_async.generation import Generation, GenerationFailedError, State, pack
+from luma_async.generation import Generation, State, failure_of, pack
 from luma_async.metadata import NO_METADATA
 from luma_async.tasks.updates import Change, Updates
 
@@ -149,7 +149,7 @@ class VideoTask:
     def error(self) -> LumaError | None:
         """Error that awaiting the task raises; `None` if it is not done, or is completed."""
         if self._error is None and self.state is State.FAILED:
-            return GenerationFailedError(self._generation)
+            return failure_of(self._generation)
         return self._error
 
     def __repr__(self) -> str:
