@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,9 @@ from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.simulated_jobs import SimulatedJob
 from luma_async.simulator.variant import Variant
+
+Refusal = Callable[[int, str, str], web.Response]
+"""Function that returns an error answer for a status, a code and a message."""
 
 _WORDS = {
     "luma": ("pending", "processing", "completed", "failed"),
@@ -226,6 +229,11 @@ class Answers:
                 error = {"message": message, "type": "luma_error", "param": "", "code": code}
                 body = {"error": error}
         return _json(body, status)
+
+
+def detail_refusal(status: int, code: str, message: str) -> web.Response:  # noqa: ARG001
+    """Return an error answer in the format of Luma's own APIs: the message, without a code."""
+    return _json({"detail": message}, status)
 
 
 _HOST: ContextVar[str] = ContextVar("host")

@@ -1,4 +1,4 @@
-"""Callbacks: requests to the `notify_hook` of a job when its state changes."""
+"""Callbacks: requests to the hook of a job when its state changes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ logger = logging.getLogger("luma_async.simulator")
 class Callbacks:
     """Sender of callbacks when a job starts and ends, with three tries each, 100 ms apart."""
 
-    def __init__(self, clock: Clock, describe: Callable[[SimulatedJob], Any]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._describe = describe
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, job: SimulatedJob) -> None:
-        """Send the callbacks of a job, if it has a hook."""
-        url = job.request.get("notify_hook")
-        if url:
-            task = asyncio.create_task(self._send(job, str(url)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def follow(self, job: SimulatedJob, url: str, describe: Callable[[SimulatedJob], Any]) -> None:
+        """Send the callbacks of a job. `describe` returns their body in the job's API."""
+        task = asyncio.create_task(self._send(job, url, describe))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
         """Stop sending callbacks."""
@@ -37,12 +34,14 @@ class Callbacks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _send(self, job: SimulatedJob, url: str) -> None:
+    async def _send(
+        self, job: SimulatedJob, url: str, describe: Callable[[SimulatedJob], Any]
+    ) -> None:
         timeout = aiohttp.ClientTimeout(total=5)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             for moment in (job.starts_at, job.ends_at):
                 await self._clock.sleep_until(moment)
-                await self._post(session, url, self._describe(job))
+                await self._post(session, url, describe(job))
 
     async def _post(self, session: aiohttp.ClientSession, url: str, body: Any) -> None:
         for _ in range(3):

@@ -9,8 +9,26 @@ from typing import Any, Literal, Self
 
 from luma_async.simulator.clock import Notifier
 
-CallName = Literal["generate", "extend", "get", "tasks", "link", "media"]
-SUBMISSIONS: tuple[CallName, ...] = ("generate", "extend")
+CallName = Literal[
+    "generate",
+    "extend",
+    "get",
+    "tasks",
+    "link",
+    "media",
+    "agents.generate",
+    "agents.get",
+    "agents.create_file",
+    "agents.list_files",
+    "agents.get_file",
+    "agents.delete_file",
+    "agents.complete_file",
+    "agents.upload",
+]
+"""Names of the calls. Those of the gateway and of the media host have no prefix."""
+
+SUBMISSIONS: tuple[CallName, ...] = ("generate", "extend", "agents.generate")
+"""Calls that make a job."""
 
 _PAGE = (
     "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n"

@@ -8,15 +8,19 @@ from typing import Any
 
 from aiohttp import web
 
+from luma_async.simulator.acceptance import Acceptance
 from luma_async.simulator.answers import Answers
-from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
-from luma_async.simulator.next_jobs import NextJobs
-from luma_async.simulator.simulated_jobs import JobFactory, SimulatedJob, is_known_ratio
+from luma_async.simulator.next_jobs import Rejection
+from luma_async.simulator.simulated_jobs import JobSpec, SimulatedJob, is_known_ratio
 from luma_async.simulator.variant import Variant
 
 PROMPT_LIMIT = 5000
+
+_EMPTY = Rejection(403, "insufficient_user_quota", "balance is not enough", None)
+_FULL = Rejection(429, "too_many_jobs", "too many jobs at once", None)
+_RESOLUTIONS = ("540p", "720p", "1080p")
 
 
 class GatewayRoutes:
@@ -29,26 +33,15 @@ class GatewayRoutes:
         clock: Clock,
         chance: random.Random,
         ledger: Ledger,
-        maker: JobFactory,
         answers: Answers,
-        callbacks: Callbacks,
-        credits: int | None,
-        max_jobs: int | None,
-        full_for: float | None,
-        next_jobs: NextJobs,
+        acceptance: Acceptance,
     ) -> None:
         self._variant = variant
         self._clock = clock
         self._chance = chance
         self._ledger = ledger
-        self._maker = maker
         self._answers = answers
-        self._callbacks = callbacks
-        self._credits = credits
-        self._max_jobs = max_jobs
-        self._full_for = full_for
-        self._next_jobs = next_jobs
-        self._jobs_by_key: dict[str, SimulatedJob] = {}  # by `Idempotency-Key`
+        self._acceptance = acceptance
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes, named like the calls in faults and the ledger."""
@@ -137,54 +130,32 @@ class GatewayRoutes:
             problem = "null is not a valid value"
         if problem:
             return self._answers.refusal(422, "invalid_request", problem)
-        if (ordered := self._next_jobs.rejections.take()) is not None:
-            return self._rejected(
-                ordered.status, ordered.code, ordered.message, ordered.retry_after
-            )
-        if self._credits is not None and self._credits <= 0:
-            return self._answers.refusal(403, "insufficient_user_quota", "balance is not enough")
-        if self._max_jobs is not None and self._ledger.running() >= self._max_jobs:
-            return self._rejected(429, "too_many_jobs", "too many jobs at once", self._full_for)
+        rejection = self._acceptance.rejection(empty=_EMPTY, full=_FULL)
+        if rejection is not None:
+            return rejection.answer(self._answers.refusal)
         return None
-
-    def _rejected(
-        self, status: int, code: str, message: str, retry_after: float | None
-    ) -> web.Response:
-        refusal = self._answers.refusal(status, code, message)
-        if retry_after is not None:
-            refusal.headers["Retry-After"] = f"{retry_after:g}"
-        return refusal
 
     def _accept(
         self, request: web.Request, body: dict[str, Any], parent: SimulatedJob | None
     ) -> web.Response:
-        key = request.headers.get("Idempotency-Key")
-        if self._variant.knows_repeats and key is not None and key in self._jobs_by_key:
-            return _json(self._answers.accepted(self._jobs_by_key[key]))
-        if self._credits is not None:
-            self._credits -= 1
-        job = self._maker.make(
-            body,
-            parent,
-            failure=self._next_jobs.failures.take(),
-            delay=self._next_jobs.delays.take() or 0.0,
+        resolution, hook = str(body.get("resolution") or ""), body.get("notify_hook")
+        known = parent is None and resolution in _RESOLUTIONS
+        spec = JobSpec(
+            api="gateway",
+            type="generate" if parent is None else "extend",
+            request=body,
+            prompt=body["user_prompt"],
+            aspect_ratio=body.get("aspect_ratio") if parent is None else None,
+            short_side=int(resolution.removesuffix("p")) if known else None,
+            parent=parent,
+            hook=str(hook) if hook else None,
         )
-        self._ledger.take(job)
-        if key is not None:
-            self._jobs_by_key[key] = job
-        self._callbacks.follow(job)
-        if self._next_jobs.losses.take():
-            return DroppedAnswer(request)
-        return _json(self._answers.accepted(job))
-
-
-class DroppedAnswer(web.Response):
-    """Response to a request whose connection is cut. Only the ledger sees its status 444."""
-
-    def __init__(self, request: web.Request) -> None:
-        super().__init__(status=444)
-        if request.transport is not None:
-            request.transport.abort()
+        return self._acceptance.take(
+            request,
+            spec,
+            answer=lambda job: _json(self._answers.accepted(job)),
+            describe=self._answers.one,
+        )
 
 
 async def _json_body(request: web.Request) -> dict[str, Any]:

@@ -95,6 +95,9 @@ class Ledger:
             "jobs": [
                 {
                     "id": job.id,
+                    "api": job.api,
+                    "type": job.type,
+                    "prompt": job.prompt,
                     "request": dict(job.request),
                     "parent": job.parent.id if job.parent else None,
                     "ends_at": self._clock.real(job.ends_at),

@@ -6,6 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TypeVar
 
+from aiohttp import web
+
+from luma_async.simulator.answers import Refusal
+
 T = TypeVar("T")
 
 _REJECTIONS = {
@@ -45,6 +49,13 @@ class Rejection:
             raise ValueError(f"status: must be between 400 and 599, got {status}")
         usual_code, usual_message = _REJECTIONS.get(status, _OTHER_REJECTION)
         return cls(status, code or usual_code, message or usual_message, retry_after)
+
+    def answer(self, refusal: Refusal) -> web.Response:
+        """Return the answer in the format of an API."""
+        response = refusal(self.status, self.code, self.message)
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = f"{self.retry_after:g}"
+        return response
 
 
 class Orders(deque[T]):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from luma_async.simulator.answers import Answers
+from luma_async.simulator.answers import Answers, Refusal
 
 
 class RateLimit:
@@ -35,8 +35,11 @@ class RateLimit:
         self._filled_at = now()
         self._says = says
 
-    def refuse(self) -> web.Response | None:
-        """Take a token, or return an answer 429 with a `Retry-After` if there is none."""
+    def refuse(self, refusal: Refusal | None = None) -> web.Response | None:
+        """Take a token, or return an answer 429 with a `Retry-After` if there is none.
+
+        The error is in the format of `refusal`, or of the gateway if it is not given.
+        """
         if self._rate is None:
             return None
         now = self._now()
@@ -45,9 +48,9 @@ class RateLimit:
         if self._tokens >= 1.0:
             self._tokens -= 1.0
             return None
-        refusal = self._answers.refusal(429, "rate_limit", "too many requests")
-        refusal.headers["Retry-After"] = str(math.ceil((1.0 - self._tokens) / self._rate))
-        return refusal
+        response = (refusal or self._answers.refusal)(429, "rate_limit", "too many requests")
+        response.headers["Retry-After"] = str(math.ceil((1.0 - self._tokens) / self._rate))
+        return response
 
     def mark(self, response: web.StreamResponse) -> None:
         """Add the rate limit headers to an answer."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.durations import Durations
 
+Api = Literal["gateway", "agents", "dream-machine"]
 Phase = Literal["pending", "processing", "completed", "failed"]
 
 CLIP_SECONDS = 121 / 24
@@ -20,20 +21,48 @@ first frame is the last one of its parent."""
 FAILURE = "the prompt could not be rendered"
 """Reason for the failure of a job, unless a test gives another."""
 
-_RATIOS = {
-    "16:9": (16, 9),
-    "9:16": (9, 16),
-    "1:1": (1, 1),
-    "4:3": (4, 3),
-    "3:4": (3, 4),
-    "21:9": (21, 9),
-    "9:21": (9, 21),
-}
+_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """Specification of a job, in the same words for each API.
+
+    Args:
+        api: API that received the submission.
+        type: kind of job, in the words of the API.
+        request: body of the submission as it was received.
+        prompt: text that the video or image shows.
+        aspect_ratio: ratio such as `16:9`; the parent's one or 16:9 if not given.
+        short_side: pixels of the shorter side; the parent's ones or a default if not given.
+        frames: number of frames; that of a new video or of an extension if not given.
+        parent: job that this one continues, or changes.
+        follower: job whose first frame is the last frame of this one.
+        changes_parent: `True` if the job shows its parent anew (edit, reframe, upscale), in place
+            of continuing it.
+        hook: URL for callbacks.
+
+    """
+
+    api: Api
+    type: str
+    request: Mapping[str, Any]
+    prompt: str
+    aspect_ratio: str | None = None
+    short_side: int | None = None
+    frames: int | None = None
+    parent: SimulatedJob | None = None
+    follower: SimulatedJob | None = None
+    changes_parent: bool = False
+    hook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedJob:
-    """Job of the simulator. Times are simulated seconds, sizes are pixels."""
+    """Job of the simulator. Times are simulated seconds, sizes are pixels.
+
+    `request` is the body of its submission as it was received, in the words of the job's API.
+    """
 
     id: str
     number: int
@@ -46,11 +75,11 @@ class SimulatedJob:
     width: int
     height: int
     frames: int
-
-    @property
-    def prompt(self) -> str:
-        """Prompt of the request."""
-        return str(self.request.get("user_prompt", ""))
+    prompt: str
+    api: Api = "gateway"
+    type: str = "generate"
+    follower: SimulatedJob | None = None
+    changes_parent: bool = False
 
     def phase(self, now: float) -> Phase:
         """Return the phase of the job at a simulated time."""
@@ -88,8 +117,7 @@ class JobFactory:
 
     def make(
         self,
-        request: Mapping[str, Any],
-        parent: SimulatedJob | None = None,
+        spec: JobSpec,
         *,
         failure: str | None = None,
         delay: float = 0.0,
@@ -103,27 +131,37 @@ class JobFactory:
         duration = self._durations.draw(self._chance)
         failed = self._chance.random() < self.failure_rate
         self._count += 1
-        width, height = self._size(request, parent)
+        width, height = self._size(spec)
+        continued = 0 if spec.parent is None else spec.parent.frames - 1
         return SimulatedJob(
             id=str(uuid.UUID(int=self._chance.getrandbits(128), version=4)),
             number=self._count,
-            request=request,
-            parent=parent,
+            request=spec.request,
+            parent=spec.parent,
             taken_at=now,
             starts_at=now + 0.1 * duration,
             ends_at=now + duration + delay,
             failure=failure or (FAILURE if failed else None),
             width=width,
             height=height,
-            frames=121 if parent is None else parent.frames + 120,
+            frames=spec.frames or 121 + continued,
+            prompt=spec.prompt,
+            api=spec.api,
+            type=spec.type,
+            follower=spec.follower,
+            changes_parent=spec.changes_parent,
         )
 
-    def _size(self, request: Mapping[str, Any], parent: SimulatedJob | None) -> tuple[int, int]:
-        if parent is not None:
-            return parent.width, parent.height
-        across, down = _RATIOS[request.get("aspect_ratio") or "16:9"]
-        resolution = str(request.get("resolution") or "").removesuffix("p")
-        side = int(resolution) if resolution in ("540", "720", "1080") else self._short_side
+    def _size(self, spec: JobSpec) -> tuple[int, int]:
+        across, down = 16, 9
+        side = spec.short_side or self._short_side
+        if (source := spec.parent or spec.follower) is not None:
+            if not spec.aspect_ratio and not spec.short_side:
+                return source.width, source.height
+            across, down = source.width, source.height
+            side = spec.short_side or min(across, down)
+        if spec.aspect_ratio:
+            across, down = (int(part) for part in spec.aspect_ratio.split(":"))
         scale = side / min(across, down)
         return _even(across * scale), _even(down * scale)
 

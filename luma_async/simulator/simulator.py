@@ -14,13 +14,14 @@ from typing import Self
 from aiohttp import web
 
 from luma_async.errors import ConfigurationError
-from luma_async.simulator.answers import Answers, SignedLinks
+from luma_async.simulator.acceptance import Acceptance, DroppedAnswer
+from luma_async.simulator.answers import Answers, Refusal, SignedLinks, detail_refusal
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
-from luma_async.simulator.gateway_routes import DroppedAnswer, GatewayRoutes
+from luma_async.simulator.gateway_routes import GatewayRoutes
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media_host import MediaHost
 from luma_async.simulator.next_jobs import NextJobs, Rejection
@@ -107,28 +108,34 @@ class Simulator:
         self._answers = Answers(variant, clock, self._links, self.ledger)
         self._next_jobs = NextJobs()
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
-        self._callbacks = Callbacks(clock, self._answers.one)
+        self._callbacks = Callbacks(clock)
         self._media = MediaHost(
             clock, self.ledger, self._links, video_bytes=video_bytes, same_films=same_films
+        )
+        self._maker = JobFactory(
+            clock,
+            random.Random(seed),  # its own generator, so that looks do not affect later jobs
+            durations=durations or LogNormal(),
+            failure_rate=failure_rate,
+            short_side=short_side,
+        )
+        acceptance = Acceptance(
+            ledger=self.ledger,
+            maker=self._maker,
+            callbacks=self._callbacks,
+            next_jobs=self._next_jobs,
+            credits=credits,
+            max_jobs=max_jobs,
+            full_for=full_for,
+            knows_repeats=variant.knows_repeats,
         )
         self._gateway = GatewayRoutes(
             variant=variant,
             clock=clock,
             chance=random.Random(seed),
             ledger=self.ledger,
-            maker=JobFactory(
-                clock,
-                random.Random(seed),  # its own generator, so that looks do not affect later jobs
-                durations=durations or LogNormal(),
-                failure_rate=failure_rate,
-                short_side=short_side,
-            ),
             answers=self._answers,
-            callbacks=self._callbacks,
-            credits=credits,
-            max_jobs=max_jobs,
-            full_for=full_for,
-            next_jobs=self._next_jobs,
+            acceptance=acceptance,
         )
         # Strong references, because neither aiohttp's protocols nor uvloop's transports allow weak
         # ones. Closed connections are removed when a new one is added.
@@ -349,7 +356,8 @@ class Simulator:
         except ConnectionError:
             return DroppedAnswer(request)
         if call != "media":
-            refused = self._check_key(request) or self._rate_limit.refuse()
+            refusal = self._refusal(call)
+            refused = self._check_key(request, refusal) or self._rate_limit.refuse(refusal)
             if refused is not None:
                 return refused
         for fault in self.faults.due(call, after=False, reused=reused):
@@ -363,13 +371,18 @@ class Simulator:
                 response.fault = fault
         return response
 
-    def _check_key(self, request: web.Request) -> web.Response | None:
+    def _refusal(self, call: str) -> Refusal:
+        """Return the function that writes the errors of a call's API.
+
+        The names of the calls of Luma's own APIs begin with the API and a dot.
+        """
+        return detail_refusal if "." in call else self._answers.refusal
+
+    def _check_key(self, request: web.Request, refusal: Refusal) -> web.Response | None:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         if key and self._api_key in (None, key):
             return None
-        return self._answers.refusal(
-            401, "invalid_api_key", f"the key {key or '(none)'} is not valid"
-        )
+        return refusal(401, "invalid_api_key", f"the key {key or '(none)'} is not valid")
 
     async def _apply(self, request: web.Request, fault: Fault) -> web.Response | None:
         """Apply a fault. Return the answer, or `None` if the call continues."""

@@ -83,7 +83,7 @@ async def test_extensions_of_a_failed_row_are_not_started(tmp_path: Path) -> Non
         manifest = a_manifest(tmp_path, *rows)
         first = {result.key: result for result in await run(sim, manifest, tmp_path)}
         second = {result.key: result for result in await run(sim, manifest, tmp_path)}
-        sim._gateway._maker.failure_rate = 0.0
+        sim._maker.failure_rate = 0.0
         third = await run(sim, manifest, tmp_path, retry_failed=True)
 
     assert [first[key].state for key in "abc"] == ["failed", "not started", "not started"]
@@ -176,7 +176,7 @@ async def test_a_limit_counts_retried_jobs(tmp_path: Path) -> None:
     async with small(failure_rate=1.0) as sim:
         manifest = a_manifest(tmp_path, *cats(5))
         await run(sim, manifest, tmp_path)
-        sim._gateway._maker.failure_rate = 0.0
+        sim._maker.failure_rate = 0.0
 
         results = await run(sim, manifest, tmp_path, retry_failed=True, limit_jobs=2)
 

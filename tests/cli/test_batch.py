@@ -264,7 +264,7 @@ def test_what_failed_is_tried_again_where_that_is_asked_for(tmp_path: Path) -> N
     write_rows(tmp_path / "rows.csv", cats(2))
     with gateway(failure_rate=1.0) as sim:
         first = shell(sim, tmp_path).run("batch", "rows.csv")
-        sim._gateway._maker.failure_rate = 0.0
+        sim._maker.failure_rate = 0.0
         second = shell(sim, tmp_path).run("batch", "rows.csv")
         assert len(sim.ledger.jobs) == 2
         planned = shell(sim, tmp_path).run("batch", "rows.csv", "--retry-failed", "--dry-run")

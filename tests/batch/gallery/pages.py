@@ -54,6 +54,7 @@ def save_film(path: Path, number: int, *, width: int = 192, height: int = 108) -
         width=width,
         height=height,
         frames=36,
+        prompt=f"Film {number}",
     )
     save_video(job, path, watermark=False)
 
