@@ -24,10 +24,34 @@ CallName = Literal[
     "agents.delete_file",
     "agents.complete_file",
     "agents.upload",
+    "dream-machine.generate",
+    "dream-machine.image",
+    "dream-machine.modify",
+    "dream-machine.reframe_video",
+    "dream-machine.reframe_image",
+    "dream-machine.upscale",
+    "dream-machine.audio",
+    "dream-machine.get",
+    "dream-machine.list",
+    "dream-machine.delete",
+    "dream-machine.concepts",
+    "dream-machine.credits",
+    "dream-machine.ping",
 ]
 """Names of the calls. Those of the gateway and of the media host have no prefix."""
 
-SUBMISSIONS: tuple[CallName, ...] = ("generate", "extend", "agents.generate")
+SUBMISSIONS: tuple[CallName, ...] = (
+    "generate",
+    "extend",
+    "agents.generate",
+    "dream-machine.generate",
+    "dream-machine.image",
+    "dream-machine.modify",
+    "dream-machine.reframe_video",
+    "dream-machine.reframe_image",
+    "dream-machine.upscale",
+    "dream-machine.audio",
+)
 """Calls that make a job."""
 
 _PAGE = (

@@ -18,6 +18,8 @@ from luma_async.simulator.acceptance import Acceptance, DroppedAnswer
 from luma_async.simulator.answers import Answers, Refusal, SignedLinks, detail_refusal
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
+from luma_async.simulator.dream_machine_answers import DreamMachineAnswers
+from luma_async.simulator.dream_machine_routes import DreamMachineRoutes
 from luma_async.simulator.durations import Durations, LogNormal
 from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
@@ -137,6 +139,12 @@ class Simulator:
             answers=self._answers,
             acceptance=acceptance,
         )
+        self._dream_machine = DreamMachineRoutes(
+            clock=clock,
+            ledger=self.ledger,
+            answers=DreamMachineAnswers(clock, self._links),
+            acceptance=acceptance,
+        )
         # Strong references, because neither aiohttp's protocols nor uvloop's transports allow weak
         # ones. Closed connections are removed when a new one is added.
         self._connections: set[web.RequestHandler] = set()
@@ -182,6 +190,7 @@ class Simulator:
         await self._media.open()
         app = web.Application(client_max_size=64 * 2**20, middlewares=[self._middleware])
         app.add_routes([*self._gateway.routes(), *self._media.routes()])
+        app.add_routes(self._dream_machine.routes())
         app.add_routes([web.get("/simulator/ledger", self._show_ledger)])
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=self._idle_timeout
