@@ -82,7 +82,7 @@ def _check_json(object: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _with_numbers(keyframes: Any) -> Any:
-    """Return keyframes with whole numbers in place of texts, which JSON has as names."""
+    """Return keyframes with whole numbers in place of the texts that JSON has as names."""
     if not isinstance(keyframes, Mapping):
         return keyframes
     return {

@@ -97,7 +97,7 @@ def test_a_schema_says_what_is_allowed(model: type[BaseModel]) -> None:
     assert ">>>" not in schema["description"]
     assert "Args:" not in schema["description"]
     assert "InvalidRequestError" not in schema["description"]
-    assert (fields["prompt"]["minLength"], fields["prompt"]["maxLength"]) == (1, 5000)
+    assert (fields["prompt"]["minLength"], fields["prompt"]["maxLength"]) == (1, 6000)
     assert "9:21" in fields["aspect_ratio"]["anyOf"][0]["enum"]
     for name in ("image", "image_end", "notify_hook"):
         assert fields[name]["anyOf"] == [{"type": "string", "format": "uri"}, {"type": "null"}]

@@ -82,10 +82,10 @@ async def visitor(app: FastAPI) -> AsyncIterator[AsyncClient]:
     ("body", "field"),
     [
         ({"prompt": ""}, "prompt"),
-        ({"prompt": "x" * 5001}, "prompt"),
+        ({"prompt": "x" * 6001}, "prompt"),
         ({"prompt": 7}, "prompt"),
         ({}, "prompt"),
-        ({"prompt": "a cat", "aspect_ratio": "2:1"}, "aspect_ratio"),
+        ({"prompt": "a cat", "aspect_ratio": "5:4"}, "aspect_ratio"),
         ({"prompt": "a cat", "loop": True, "image_end": "https://host/end.png"}, "loop"),
         ({"prompt": "a cat", "loop": "yes"}, "loop"),
         ({"prompt": "a cat", "image": "ftp://host/cat.png"}, "image"),

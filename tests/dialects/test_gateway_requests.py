@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from luma_async import ExtendRequest, GatewayDialect, GenerateRequest, InvalidRequestError
+from luma_async import (
+    EditRequest,
+    ExtendRequest,
+    FileReference,
+    GatewayDialect,
+    GenerateRequest,
+    GenerationReference,
+    ImageRequest,
+    InvalidRequestError,
+    JobRequest,
+    ReframeRequest,
+    UnsupportedError,
+)
 
 DIALECT = GatewayDialect()
 
@@ -84,3 +96,65 @@ def test_ids_that_no_path_can_hold_are_refused(id: str) -> None:
     """An empty id would ask for the list, dots for the folder above."""
     with pytest.raises(InvalidRequestError, match="id: "):
         DIALECT.get(id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "problem"),
+    [
+        ({"prompt": "x" * 5001}, "prompt", "5001 characters; the gateway dialect allows 5000"),
+        ({"aspect_ratio": "2:1"}, "aspect_ratio", "'2:1' is not valid here; allowed: 1:1, 4:3"),
+        ({"image": FileReference("f-1")}, "image", "must be a URL or a file"),
+        ({"image_end": GenerationReference("j-1")}, "image_end", "must be a URL or a file"),
+    ],
+    ids=repr,
+)
+def test_the_limits_of_gateways_are_checked_before_anything_is_sent(
+    fields: dict[str, Any], place: str, problem: str
+) -> None:
+    """Other servers allow more, so these are rules of the dialect and not of the request."""
+    request = GenerateRequest.from_mapping({"prompt": "a cat", **fields})
+
+    with pytest.raises(InvalidRequestError) as caught:
+        DIALECT.check(request, has_source=False)
+
+    assert problem in caught.value.fields[place]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"keyframes": {0: "https://h/a.png"}},
+        {"hdr": True},
+        {"exr": True},
+        {"concepts": ["dolly_zoom"]},
+        {"user_id": "u-1"},
+    ],
+    ids=repr,
+)
+def test_fields_of_other_apis_are_refused_with_advice(fields: dict[str, Any]) -> None:
+    """A field that gateways would ignore is an error, because the job would be paid for."""
+    with pytest.raises(UnsupportedError, match="dialect='agents'") as caught:
+        DIALECT.check(GenerateRequest("a cat", **fields), has_source=False)
+
+    assert set(caught.value.fields) == set(fields)
+
+
+def test_fields_that_are_switched_off_are_allowed() -> None:
+    """`hdr=False` asks for nothing that gateways do not have, and is not sent."""
+    request = GenerateRequest("a cat", hdr=False, exr=False, loop=False)
+
+    DIALECT.check(request, has_source=False)
+
+    assert json.loads(DIALECT.submission(request, None).body or b"") == {
+        "user_prompt": "a cat",
+        "loop": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "request_", [EditRequest("rain"), ReframeRequest("9:16"), ImageRequest("a cat")], ids=repr
+)
+def test_kinds_of_jobs_that_gateways_do_not_have_are_refused(request_: JobRequest) -> None:
+    """The error names the dialects that have them."""
+    with pytest.raises(UnsupportedError, match="the gateway dialect does not offer it"):
+        DIALECT.check(request_, has_source=True)

@@ -442,9 +442,9 @@ async def test_jobs_that_wait_for_a_source_hold_up_no_others(source: str) -> Non
 @pytest.mark.parametrize(
     ("request_", "source", "field", "shown"),
     [
-        ("a cat", None, "request", "must be a GenerateRequest or an ExtendRequest, got 'a cat'"),
-        ({"prompt": "a cat"}, None, "request", "must be a GenerateRequest or an ExtendRequest"),
-        (GenerateRequest("a cat"), "job-1", "source", "is for an ExtendRequest"),
+        ("a cat", None, "request", "must be a GenerateRequest or another request, got 'a cat'"),
+        ({"prompt": "a cat"}, None, "request", "must be a GenerateRequest or another request"),
+        (GenerateRequest("a cat"), "job-1", "source", "a GenerateRequest has no source"),
         (ExtendRequest("it bows"), None, "source", "must be a VideoTask, a Generation or an id"),
         (ExtendRequest("it bows"), 7, "source", "got 7"),
     ],
