@@ -145,7 +145,7 @@ def test_fields_that_are_switched_off_are_allowed() -> None:
 
     DIALECT.check(request, has_source=False)
 
-    assert json.loads(DIALECT.submission(request, None).body or b"") == {
+    assert json.loads(bytes(DIALECT.submission(request, None).body or b"")) == {
         "user_prompt": "a cat",
         "loop": False,
     }
