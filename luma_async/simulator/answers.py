@@ -215,7 +215,7 @@ class Answers:
             case "task":
                 body: Any = {"code": code, "message": message, "data": None}
             case "task_200":
-                return _json({"code": code, "message": message, "data": None}, 200)
+                return as_json({"code": code, "message": message, "data": None}, 200)
             case "detail":
                 body = {"detail": message}
             case "reason":
@@ -228,12 +228,12 @@ class Answers:
             case _:
                 error = {"message": message, "type": "luma_error", "param": "", "code": code}
                 body = {"error": error}
-        return _json(body, status)
+        return as_json(body, status)
 
 
 def detail_refusal(status: int, code: str, message: str) -> web.Response:  # noqa: ARG001
     """Return an error answer in the format of Luma's own APIs: the message, without a code."""
-    return _json({"detail": message}, status)
+    return as_json({"detail": message}, status)
 
 
 _HOST: ContextVar[str] = ContextVar("host")
@@ -263,6 +263,12 @@ class SignedLinks:
         host = _HOST.get(self.host)
         return f"{host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.3f}"
 
+    def to_upload(self, id: str) -> tuple[str, float]:
+        """Return a link for the upload of a file, and the time when it expires."""
+        until = self._clock.now() + self._lifetime
+        host = _HOST.get(self.host)
+        return f"{host}/uploads/{id}?X-Amz-Expires=3600&until={until:.3f}", until
+
     def is_valid(self, until: str) -> bool:
         """Return `True` if a link has not expired."""
         try:
@@ -278,7 +284,8 @@ def _upstream_id(job: SimulatedJob) -> str:
 _STALE_FIELDS = ("id", "task_id", "taskId", "state", "request", "created_at", "video")
 
 
-def _json(document: Any, status: int = 200) -> web.Response:
+def as_json(document: Any, status: int = 200) -> web.Response:
+    """Return a document as an answer."""
     return web.Response(
         body=json.dumps(document).encode(), status=status, content_type="application/json"
     )

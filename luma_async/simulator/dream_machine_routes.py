@@ -33,7 +33,7 @@ from luma_async.simulator.dream_machine_requests import (
 )
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.next_jobs import Rejection
-from luma_async.simulator.simulated_jobs import JobSpec, SimulatedJob
+from luma_async.simulator.simulated_jobs import VIDEO_FILES, JobSpec, SimulatedJob
 
 PRICE = 40
 """US cents that each job costs."""
@@ -122,6 +122,7 @@ class DreamMachineRoutes:
             parent=parent,
             follower=follower,
             changes_parent=parent is not None and kind.changes,
+            files=_files(kind, body),
             hook=body.get("callback_url"),
         )
         response = self._acceptance.take(
@@ -236,6 +237,10 @@ def _shown(kind: Kind, body: dict[str, Any], parent: SimulatedJob | None) -> str
     """Return the text that a video or image shows; the prompt of a sound is not in the picture."""
     prompt = "" if kind is AUDIO else body.get("prompt", "")
     return str(prompt) or (parent.prompt if parent is not None else "")
+
+
+def _files(kind: Kind, body: dict[str, Any]) -> tuple[str, ...]:
+    return (f"image.{body.get('format', 'jpg')}",) if kind.output == "image" else VIDEO_FILES
 
 
 async def _methods(request: web.Request) -> set[str]:

@@ -54,6 +54,12 @@ SUBMISSIONS: tuple[CallName, ...] = (
 )
 """Calls that make a job."""
 
+FILE_CALLS: tuple[CallName, ...] = ("media", "agents.upload")
+"""Calls to signed links, without an API key."""
+
+STREAMED: tuple[CallName, ...] = ("agents.create_file", "agents.upload")
+"""Calls that read the body of the request themselves."""
+
 _PAGE = (
     "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n"
     "<center><h1>{status} {reason}</h1></center>\r\n<hr><center>nginx/1.24.0</center>\r\n"

@@ -15,7 +15,12 @@ from luma_async.simulator.faults import Fault
 
 _PIECE = 2**16
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
+_TYPES = {
+    ".mp4": "video/mp4",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".exr": "image/x-exr",
+}
 
 
 class FileAnswer(web.StreamResponse):

@@ -1,4 +1,4 @@
-"""Films: MP4 videos that show the prompt, and whose extensions continue at the last frame."""
+"""Films: videos and images that show the prompt, and videos that continue others."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def save_video(job: SimulatedJob, path: Path, *, watermark: bool, least_bytes: i
 
 def _cache_key(job: SimulatedJob) -> tuple[Any, ...]:
     """Return a cache key that is equal for films with the same content."""
-    parent = _cache_key(job.parent) if job.parent is not None else ()
-    return job.id, job.prompt, job.width, job.height, job.frames, parent
+    others = (_cache_key(each) if each is not None else () for each in (job.parent, job.follower))
+    size = (job.width, job.height, job.frames)
+    return job.id, job.prompt, *size, job.changes_parent, *others
 
 
 def _render(job: SimulatedJob, path: Path, *, watermark: bool) -> None:
@@ -74,10 +75,23 @@ def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:
         left -= piece
 
 
+def save_layer(job: SimulatedJob, path: Path, number: int) -> None:
+    """Render a layer of the first frame as a PNG with transparency."""
+    _Scene(job).layer(number).save(path, "PNG", compress_level=1)
+
+
+def frame(job: SimulatedJob, *, last: bool) -> Image.Image:
+    """Return the first or the last frame of a job."""
+    return _Scene(job).draw(job.frames - 1 if last else 0)
+
+
 def save_frame(job: SimulatedJob, path: Path, *, last: bool) -> None:
-    """Render the first or the last frame of a job as a JPEG."""
-    image = _Scene(job).draw(job.frames - 1 if last else 0)
-    image.save(path, "JPEG", quality=88)
+    """Render the first or the last frame of a job as a JPEG or PNG."""
+    image = frame(job, last=last)
+    if path.suffix == ".png":
+        image.save(path, "PNG", compress_level=1)
+    else:
+        image.save(path, "JPEG", quality=88)
 
 
 def _frame(image: Image.Image) -> av.VideoFrame:
@@ -88,45 +102,85 @@ class _Scene:
     """Scene of coloured discs that drift over a gradient, above a caption with the prompt.
 
     An extension has its parent's discs and colours and continues at the parent's time. So its first
-    frame is the parent's last one, and its own caption fades in over it.
+    frame is the parent's last one, and its own caption fades in over it. A video before another
+    one ends with the first frame of that one in the same way. An edit shows its parent's scene
+    from the start, with its own caption.
     """
 
     def __init__(self, job: SimulatedJob, *, watermark: bool = False) -> None:
         self._size = (job.width, job.height)
         self._first = _first_frame(job)
+        self._last_number = job.frames - 1
         root = job
-        while root.parent is not None:
-            root = root.parent
+        while (other := root.parent or root.follower) is not None:
+            root = other
         chance = random.Random(root.id)
         self._backdrop = _backdrop(self._size, chance.random())
         self._discs = [_Disc(self._size, chance) for _ in range(5)]
-        self._caption = _caption(job.prompt, self._size, watermark=watermark)
-        self._start = (
-            _Scene(job.parent, watermark=watermark).draw(job.parent.frames - 1)
-            if job.parent is not None
-            else None
-        )
+        # The prompt for layers says how to part an image that shows another prompt.
+        shown = job.parent if job.type == "layering" and job.parent is not None else job
+        self._caption = _caption(shown.prompt, self._size, watermark=watermark)
+        self._start = self._end = None
+        if job.parent is not None and not job.changes_parent:
+            self._start = self._fitted(_Scene(job.parent, watermark=watermark).last())
+        if job.follower is not None:
+            self._end = self._fitted(_Scene(job.follower, watermark=watermark).draw(0))
+
+    def last(self) -> Image.Image:
+        """Return the last frame."""
+        return self.draw(self._last_number)
 
     def draw(self, number: int) -> Image.Image:
         """Return the frame with a number in this video."""
+        left = self._last_number - number
         if number == 0 and self._start is not None:
             return self._start
-        width, height = self._size
-        moment = (self._first + number) / FRAMES_PER_SECOND
-        shift = round((math.sin(moment * 0.25) + 1) / 2 * self._backdrop.width / 3)
-        image = self._backdrop.crop((shift, 0, shift + width, height))
+        if left == 0 and self._end is not None:
+            return self._end
+        image = self._background(number)
         for disc in self._discs:
-            disc.paste(image, moment)
-        top = height - self._caption.height
-        image.paste(self._caption, (0, top), self._caption)
+            disc.paste(image, self._moment(number))
+        image.paste(self._caption, self._caption_place(), self._caption)
         if self._start is not None and number < _FADE_FRAMES:
             image = Image.blend(self._start, image, number / _FADE_FRAMES)
+        if self._end is not None and left < _FADE_FRAMES:
+            image = Image.blend(self._end, image, left / _FADE_FRAMES)
         return image
+
+    def layer(self, number: int) -> Image.Image:
+        """Return a layer of the first frame: caption, discs or background."""
+        layer = Image.new("RGBA", self._size)
+        if number == 0:
+            layer.paste(self._caption, self._caption_place())
+        elif number == 1:
+            for disc in self._discs:
+                disc.paste_over(layer, self._moment(0))
+        else:
+            layer = self._background(0).convert("RGBA")
+        return layer
+
+    def _background(self, number: int) -> Image.Image:
+        width, height = self._size
+        moment = self._moment(number)
+        shift = round((math.sin(moment * 0.25) + 1) / 2 * self._backdrop.width / 3)
+        return self._backdrop.crop((shift, 0, shift + width, height))
+
+    def _moment(self, number: int) -> float:
+        return (self._first + number) / FRAMES_PER_SECOND
+
+    def _caption_place(self) -> tuple[int, int]:
+        return 0, self._size[1] - self._caption.height
+
+    def _fitted(self, image: Image.Image) -> Image.Image:
+        return image if image.size == self._size else image.resize(self._size)
 
 
 def _first_frame(job: SimulatedJob) -> int:
     """Return the number of a video's first frame, counted from the start of the scene."""
-    return 0 if job.parent is None else _first_frame(job.parent) + job.parent.frames - 1
+    if job.parent is not None:
+        continued = 0 if job.changes_parent else job.parent.frames - 1
+        return _first_frame(job.parent) + continued
+    return 0 if job.follower is None else _first_frame(job.follower) - job.frames + 1
 
 
 class _Disc:
@@ -145,13 +199,23 @@ class _Disc:
 
     def paste(self, image: Image.Image, moment: float) -> None:
         """Draw the disc at its position at a time in seconds."""
+        image.paste(self._colour, self._place(moment), self._mask)
+
+    def paste_over(self, layer: Image.Image, moment: float) -> None:
+        """Draw the disc on a layer, and keep the layer transparent around it."""
+        disc = Image.new("RGBA", self._mask.size, self._colour)
+        disc.putalpha(self._mask)
+        whole = Image.new("RGBA", layer.size)
+        whole.paste(disc, self._place(moment))
+        layer.alpha_composite(whole)
+
+    def _place(self, moment: float) -> tuple[int, int]:
         across = (math.sin(moment * self._speed[0] + self._phase[0]) + 1) / 2
         down = (math.cos(moment * self._speed[1] + self._phase[1]) + 1) / 2
-        place = (
+        return (
             round(across * self._width) - self._radius,
             round(down * self._height * 0.8) - self._radius,
         )
-        image.paste(self._colour, (*place,), self._mask)
 
 
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from luma_async.simulator.acceptance import Acceptance
-from luma_async.simulator.answers import Answers
+from luma_async.simulator.answers import Answers, as_json
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.next_jobs import Rejection
@@ -83,7 +83,7 @@ class GatewayRoutes:
             job = self._chance.choice(
                 [each for each in self._ledger.jobs if each is not job] or [job]
             )
-        return _json(self._answers.one(job))
+        return as_json(self._answers.one(job))
 
     async def _tasks(self, request: web.Request) -> web.Response:
         if self._variant.batch in ("404", "405"):
@@ -98,7 +98,7 @@ class GatewayRoutes:
         found = (self._ledger.find(id) for id in ids if self._remembers())
         jobs = [job for job in found if job is not None]
         self._chance.shuffle(jobs)
-        return _json(self._answers.many(jobs))
+        return as_json(self._answers.many(jobs))
 
     async def _link(self, request: web.Request) -> web.Response:
         job = self._ledger.find(request.match_info["id"])
@@ -106,7 +106,7 @@ class GatewayRoutes:
             return self._unknown()
         if job.phase(self._clock.now()) != "completed":
             return self._answers.refusal(400, "not_completed", "the generation is not completed")
-        return _json({"url": self._answers.links.to(job, "clean.mp4")})
+        return as_json({"url": self._answers.links.to(job, "clean.mp4")})
 
     def _remembers(self) -> bool:
         return not self._variant.forgets or self._chance.random() >= self._variant.forgets
@@ -153,7 +153,7 @@ class GatewayRoutes:
         return self._acceptance.take(
             request,
             spec,
-            answer=lambda job: _json(self._answers.accepted(job)),
+            answer=lambda job: as_json(self._answers.accepted(job)),
             describe=self._answers.one,
         )
 
@@ -164,7 +164,3 @@ async def _json_body(request: web.Request) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _json(document: Any) -> web.Response:
-    return web.Response(body=json.dumps(document).encode(), content_type="application/json")

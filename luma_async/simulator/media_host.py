@@ -1,4 +1,12 @@
-"""Media host: serves the files of jobs, rendered when they are first requested."""
+"""Media host: serves the files of jobs, rendered when they are first requested.
+
+The name of a file says how it is rendered:
+
+- `video.mp4`: the video with a watermark; any other `.mp4`: the video
+- `last.jpg`: the last frame; any other `.jpg` or `.png`: the first frame
+- `layer-0.png` and so on: a layer of the first frame, with transparency
+- `.exr`: the first frame in linear light
+"""
 
 from __future__ import annotations
 
@@ -13,9 +21,6 @@ from luma_async.simulator.clock import Clock
 from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.simulated_jobs import SimulatedJob
-
-NAMES = ("video.mp4", "clean.mp4", "thumbnail.jpg", "last.jpg")
-"""Names of the files of a job: the video with and without watermark, first and last frame."""
 
 
 class MediaHost:
@@ -49,6 +54,12 @@ class MediaHost:
             tempfile.TemporaryDirectory, prefix="luma-simulator-"
         )
 
+    @property
+    def folder(self) -> Path:
+        """Temporary folder, also for the files that clients upload."""
+        assert self._folder is not None  # noqa: S101  routes are served between open and aclose
+        return Path(self._folder.name)
+
     async def aclose(self) -> None:
         """Wait for files that are being rendered, and remove the folder."""
         await asyncio.gather(*self._rendering.values(), return_exceptions=True)
@@ -61,7 +72,7 @@ class MediaHost:
             self._ledger.keys_seen_by_media.append(request.headers["Authorization"])
         job = self._ledger.find(request.match_info["id"])
         name = request.match_info["name"]
-        if job is None or job.phase(self._clock.now()) != "completed" or name not in NAMES:
+        if job is None or job.phase(self._clock.now()) != "completed" or name not in job.files:
             return web.Response(status=404, text="no such file")
         if not self._links.is_valid(request.query.get("until", "")):
             return web.Response(status=403, text="the link has expired")
@@ -77,8 +88,7 @@ class MediaHost:
         await asyncio.to_thread(path.write_bytes, content)
 
     async def _rendered(self, job: SimulatedJob, name: str) -> Path:
-        assert self._folder is not None  # noqa: S101  routes are served between open and aclose
-        path = Path(self._folder.name, name if self._same_films else f"{job.id}-{name}")
+        path = Path(self.folder, name if self._same_films else f"{job.id}-{name}")
         if path not in self._rendering:
             self._rendering[path] = asyncio.create_task(self._render(job, name, path))
         await asyncio.shield(self._rendering[path])
@@ -91,9 +101,13 @@ class MediaHost:
 
 def _render_file(job: SimulatedJob, name: str, path: Path, video_bytes: int) -> None:
     """Render a file of a job."""
-    from luma_async.simulator import film  # noqa: PLC0415  loads PyAV, which only videos need
+    from luma_async.simulator import exr, film  # noqa: PLC0415  load PyAV and Pillow
 
     if name.endswith(".mp4"):
         film.save_video(job, path, watermark=name == "video.mp4", least_bytes=video_bytes)
+    elif name.startswith("layer-"):
+        film.save_layer(job, path, int(path.stem.rpartition("-")[2]))
+    elif name.endswith(".exr"):
+        exr.save_exr(film.frame(job, last=False), path)
     else:
         film.save_frame(job, path, last=name == "last.jpg")

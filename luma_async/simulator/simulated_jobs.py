@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from luma_async.simulator.clock import Clock
@@ -20,6 +20,9 @@ first frame is the last one of its parent."""
 
 FAILURE = "the prompt could not be rendered"
 """Reason for the failure of a job, unless a test gives another."""
+
+VIDEO_FILES = ("video.mp4", "clean.mp4", "thumbnail.jpg", "last.jpg")
+"""Names of the files of a video: with and without watermark, first and last frame."""
 
 _RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21")
 
@@ -40,6 +43,9 @@ class JobSpec:
         follower: job whose first frame is the last frame of this one.
         changes_parent: `True` if the job shows its parent anew (edit, reframe, upscale), in place
             of continuing it.
+        files: names of the files of the completed job. A name says how the file is rendered: see
+            `luma_async.simulator.media_host`.
+        owner: API key of the submission.
         hook: URL for callbacks.
 
     """
@@ -54,6 +60,8 @@ class JobSpec:
     parent: SimulatedJob | None = None
     follower: SimulatedJob | None = None
     changes_parent: bool = False
+    files: tuple[str, ...] = VIDEO_FILES
+    owner: str = field(default="", repr=False)
     hook: str | None = None
 
 
@@ -80,6 +88,8 @@ class SimulatedJob:
     type: str = "generate"
     follower: SimulatedJob | None = None
     changes_parent: bool = False
+    files: tuple[str, ...] = VIDEO_FILES
+    owner: str = field(default="", repr=False)
 
     def phase(self, now: float) -> Phase:
         """Return the phase of the job at a simulated time."""
@@ -150,6 +160,8 @@ class JobFactory:
             type=spec.type,
             follower=spec.follower,
             changes_parent=spec.changes_parent,
+            files=spec.files,
+            owner=spec.owner,
         )
 
     def _size(self, spec: JobSpec) -> tuple[int, int]:

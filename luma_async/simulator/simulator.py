@@ -14,21 +14,26 @@ from typing import Self
 from aiohttp import web
 
 from luma_async.errors import ConfigurationError
+from luma_async.simulator import agents_routes, official_calls
 from luma_async.simulator.acceptance import Acceptance, DroppedAnswer
+from luma_async.simulator.agents_files import AgentsFiles
+from luma_async.simulator.agents_routes import AgentsRoutes
 from luma_async.simulator.answers import Answers, Refusal, SignedLinks, detail_refusal
 from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.dream_machine_answers import DreamMachineAnswers
 from luma_async.simulator.dream_machine_routes import DreamMachineRoutes
 from luma_async.simulator.durations import Durations, LogNormal
-from luma_async.simulator.faults import SUBMISSIONS, Fault, Faults
+from luma_async.simulator.faults import FILE_CALLS, STREAMED, SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.gateway_routes import GatewayRoutes
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media_host import MediaHost
+from luma_async.simulator.minute_limit import MinuteLimit
 from luma_async.simulator.next_jobs import NextJobs, Rejection
 from luma_async.simulator.rate_limit import RateLimit
 from luma_async.simulator.simulated_jobs import FAILURE, JobFactory
+from luma_async.simulator.uploaded_files import UploadedFiles
 from luma_async.simulator.variant import Variant
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
@@ -55,6 +60,8 @@ class Simulator:
         max_rate: API requests per real second, beyond which they are answered 429. The requests of
             one second may come at once. No limit if not given.
         says_rate: `True` to add headers with the remaining requests (`X-RateLimit-Remaining`).
+        max_per_minute: submissions to the Agents API per simulated minute, beyond which they are
+            answered 429. No limit if not given.
         link_lifetime: simulated seconds until a link to a file expires.
         short_side: pixels of the shorter side of a video if its request has no resolution.
         video_bytes: minimum size of video files in bytes.
@@ -83,6 +90,7 @@ class Simulator:
         full_for: float | None = None,
         max_rate: float | None = None,
         says_rate: bool = False,
+        max_per_minute: int | None = None,
         link_lifetime: float = 3600.0,
         short_side: int = 720,
         video_bytes: int = 0,
@@ -145,6 +153,18 @@ class Simulator:
             answers=DreamMachineAnswers(clock, self._links),
             acceptance=acceptance,
         )
+        files = UploadedFiles(clock, random.Random(seed + 1))
+        self._agents = AgentsRoutes(
+            clock=clock,
+            ledger=self.ledger,
+            links=self._links,
+            acceptance=acceptance,
+            minute_limit=MinuteLimit(clock, max_per_minute),
+            files=files,
+        )
+        self._agents_files = AgentsFiles(
+            clock=clock, ledger=self.ledger, links=self._links, media=self._media, files=files
+        )
         # Strong references, because neither aiohttp's protocols nor uvloop's transports allow weak
         # ones. Closed connections are removed when a new one is added.
         self._connections: set[web.RequestHandler] = set()
@@ -189,8 +209,9 @@ class Simulator:
         self._closing = False
         await self._media.open()
         app = web.Application(client_max_size=64 * 2**20, middlewares=[self._middleware])
-        app.add_routes([*self._gateway.routes(), *self._media.routes()])
-        app.add_routes(self._dream_machine.routes())
+        agents = (self._agents, self._agents_files)
+        for part in (self._gateway, self._dream_machine, *agents, self._media):
+            app.add_routes(part.routes())
         app.add_routes([web.get("/simulator/ledger", self._show_ledger)])
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=self._idle_timeout
@@ -298,7 +319,7 @@ class Simulator:
     async def replace_file(self, id: str, name: str, content: bytes) -> None:
         """Replace the content of a job's file, like a media host that renders it again.
 
-        `name` is one of `luma_async.simulator.media_host.NAMES`.
+        `name` is one of the job's `files`.
         """
         await self._media.replace(id, name, content)
 
@@ -332,7 +353,7 @@ class Simulator:
             self._links.use_host(f"{request.scheme}://{request.headers['Host']}")
         call = request.match_info.route.name
         if call is None:
-            return await handler(request)
+            return await self._without_call(request, handler)
         reused = request.protocol in self._connections
         if not reused:
             self._connections = {each for each in self._connections if each.transport is not None}
@@ -342,6 +363,15 @@ class Simulator:
         if self._says_idle_timeout is not None:
             response.headers["Keep-Alive"] = f"timeout={self._says_idle_timeout:g}"
         return response
+
+    async def _without_call(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request that is not for one of the calls."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if not request.path.startswith(official_calls.PATHS):
+                raise
+            return self._marked(request, official_calls.refusal_of(error))
 
     async def _answer(
         self, request: web.Request, handler: Handler, call: str, *, reused: bool
@@ -360,19 +390,17 @@ class Simulator:
     async def _with_faults(
         self, request: web.Request, handler: Handler, call: str, *, reused: bool
     ) -> web.StreamResponse:
-        try:
-            await request.read()  # before any fault, like a proxy that reads the whole request
-        except ConnectionError:
-            return DroppedAnswer(request)
-        if call != "media":
+        if call not in STREAMED and (unread := await self._read(request, call)) is not None:
+            return unread
+        if call not in FILE_CALLS:
             refusal = self._refusal(call)
             refused = self._check_key(request, refusal) or self._rate_limit.refuse(refusal)
             if refused is not None:
-                return refused
+                return self._marked(request, refused)
         for fault in self.faults.due(call, after=False, reused=reused):
             if (broken := await self._apply(request, fault)) is not None:
                 return broken
-        response = await handler(request)
+        response = self._marked(request, await self._handled(request, handler, call))
         for fault in self.faults.due(call, after=True, reused=reused):
             if (broken := await self._apply(request, fault)) is not None:
                 return broken
@@ -380,12 +408,39 @@ class Simulator:
                 response.fault = fault
         return response
 
-    def _refusal(self, call: str) -> Refusal:
-        """Return the function that writes the errors of a call's API.
+    async def _read(self, request: web.Request, call: str) -> web.StreamResponse | None:
+        """Read the request, like a proxy. Return the answer if that is not possible."""
+        try:
+            await request.read()
+        except ConnectionError:
+            return DroppedAnswer(request)
+        except web.HTTPRequestEntityTooLarge as error:
+            if not _is_official(call):
+                raise
+            return self._marked(request, official_calls.refusal_of(error))
+        return None
 
-        The names of the calls of Luma's own APIs begin with the API and a dot.
-        """
-        return detail_refusal if "." in call else self._answers.refusal
+    async def _handled(
+        self, request: web.Request, handler: Handler, call: str
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except official_calls.RejectedError as error:
+            return error.answer()
+        except web.HTTPRequestEntityTooLarge as error:
+            if not _is_official(call):
+                raise
+            return official_calls.refusal_of(error)
+
+    def _marked(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        """Return the answer with the headers of its API."""
+        if request.path.startswith("/v1/"):
+            agents_routes.mark(request, response)
+        return response
+
+    def _refusal(self, call: str) -> Refusal:
+        """Return the function that writes the errors of a call's API."""
+        return detail_refusal if _is_official(call) else self._answers.refusal
 
     def _check_key(self, request: web.Request, refusal: Refusal) -> web.Response | None:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
@@ -410,6 +465,11 @@ class Simulator:
 
     async def _show_ledger(self, request: web.Request) -> web.Response:
         return web.json_response(self.ledger.summary(jobs=request.query.get("jobs") != "none"))
+
+
+def _is_official(call: str) -> bool:
+    """Return `True` for calls of Luma's own APIs: their names begin with the API and a dot."""
+    return "." in call
 
 
 def _bound(host: str, port: int) -> socket.socket:
