@@ -67,7 +67,8 @@ class DreamMachineRoutes:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes, named like the calls in faults and the ledger."""
-        jobs, one = f"{_ROOT}/generations", f"{_ROOT}/generations/{{id}}"
+        jobs = f"{_ROOT}/generations"
+        one = f"{jobs}/{{id:(?!(?:image|video)$)[^/]+}}"  # these are paths of other calls
         return [
             # `POST /generations` came first, and clients of both kinds are in use.
             _post(f"{jobs}{{path:(/video)?}}", self._submission(VIDEO), "generate"),

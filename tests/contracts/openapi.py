@@ -7,6 +7,9 @@ document, with these corrections of the Dream Machine API:
 - `failure_reason` and `assets` may be null: servers send so until there is something to tell, and
   the contract's own examples do so.
 - The examples of a generation are left out: none has the `model` that the contract requires.
+- `GET /ping` may answer an error: it needs an API key as all other calls do.
+- A prompt has 3 to 5,000 characters, which is told elsewhere. Of resolutions and durations, servers
+  take those that the contract lists, though it allows any text.
 - A generation is also submitted by `POST /generations`, which servers have kept.
 """
 
@@ -21,6 +24,10 @@ import yaml
 Api = Literal["agents", "dream-machine"]
 
 _FILES = {"agents": "agents-openapi.yaml", "dream-machine": "official-openapi.yaml"}
+
+
+OLD_PATH = "createGenerationAtTheOldPath"
+"""Name of the call that submits a generation by `POST /generations`."""
 
 
 def contract(api: Api) -> dict[str, Any]:
@@ -39,6 +46,10 @@ def _correct(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     schemas["VideoModel"] = {"type": "string", "enum": ["ray-2", "ray-flash-2"]}
     schemas["ModifyVideoModel"] = {"type": "string", "enum": ["ray-2", "ray-flash-2"]}
+    for name in ("GenerationRequest", "ImageGenerationRequest"):
+        schemas[name]["properties"]["prompt"] |= {"minLength": 3, "maxLength": 5000}
+    for name in ("VideoModelOutputResolution", "VideoModelOutputDuration"):
+        schemas[name] = schemas[name]["anyOf"][0]
     generation = schemas["Generation"]
     generation["properties"]["failure_reason"]["type"] = ["string", "null"]
     generation["properties"]["assets"] = {
@@ -48,6 +59,7 @@ def _correct(document: dict[str, Any]) -> None:
         schemas[name].pop("example", None)
         schemas[name].pop("examples", None)
     paths = document["paths"]
+    paths["/ping"]["get"]["responses"]["default"] = paths["/credits"]["get"]["responses"]["default"]
     submission = paths["/generations/video"]["post"]
     del submission["requestBody"]["content"]["application/json"]["examples"]
-    paths["/generations"]["post"] = {**submission, "operationId": "createGenerationAtTheOldPath"}
+    paths["/generations"]["post"] = {**submission, "operationId": OLD_PATH}
