@@ -1,7 +1,8 @@
 """Dialects: convert requests and answers between the models and the format of a server. Pure."""
 
+from luma_async.dialects.agents import AgentsDialect
 from luma_async.dialects.dialect import Dialect, Mark
 from luma_async.dialects.fields import JSONObject
 from luma_async.dialects.gateway import GatewayDialect
 
-__all__ = ["Dialect", "GatewayDialect", "JSONObject", "Mark"]
+__all__ = ["AgentsDialect", "Dialect", "GatewayDialect", "JSONObject", "Mark"]

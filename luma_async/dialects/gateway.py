@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
@@ -19,26 +16,22 @@ from luma_async.dialects.fields import (
     as_object,
     as_reason,
     as_seconds,
-    as_state,
     as_text,
     as_time,
     as_word,
     asset,
     first,
 )
+from luma_async.dialects.job_rows import StateWords, escaped_id, read_all
 from luma_async.dialects.request_check import RequestCheck
-from luma_async.errors import InvalidRequestError, ResponseError, UnsupportedError
+from luma_async.errors import ResponseError, UnsupportedError
 from luma_async.generation import Asset, Generation, State
 from luma_async.image_sources import is_reference
 from luma_async.requests import JobRequest
-from luma_async.text_values import has_lone_surrogate
 from luma_async.transport.call import Body, Call, has_images
 from luma_async.transport.error_bodies import SUCCESS_CODES
-from luma_async.transport.json_documents import read_documents
 from luma_async.transport.long_answer import LongAnswer
 from luma_async.transport.rejections import checked_codes
-
-logger = logging.getLogger("luma_async")
 
 _WIRE_NAMES = {
     "prompt": "user_prompt",
@@ -66,7 +59,6 @@ _INSTEAD = (
 _ID_NAMES = ("task_id", "taskId", "id")
 _STATE_NAMES = ("state", "status", "task_status")
 _REASON_NAMES = ("failure_reason", "fail_reason")
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class GatewayDialect:
@@ -92,7 +84,7 @@ class GatewayDialect:
 
     def __init__(self, *, rejection_codes: Collection[str] = ()) -> None:
         self._rejection_codes = checked_codes(rejection_codes)
-        self._unknown_words: set[str] = set()
+        self._words = StateWords()
 
     def check(self, request: JobRequest, *, has_source: bool) -> None:  # noqa: ARG002  only the kind counts
         """Check a request against the limits that gateways share.
@@ -125,7 +117,7 @@ class GatewayDialect:
             path = "/luma/generations"
             missing = "Check base_url: this host does not offer Luma generation"
         else:
-            path = f"/luma/generations/{_escaped(source_id)}/extend"
+            path = f"/luma/generations/{escaped_id(source_id)}/extend"
             missing = "Either the job does not exist, or this gateway no longer offers extend"
         return Call(
             "POST",
@@ -139,7 +131,7 @@ class GatewayDialect:
 
     def get(self, id: str) -> Call[JSONObject]:
         """Build the call that polls one job: `GET /luma/generations/{id}`."""
-        return Call("GET", f"/luma/generations/{_escaped(id)}", _read_row, looks=True)
+        return Call("GET", f"/luma/generations/{escaped_id(id)}", _read_row, looks=True)
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
         """Build the call that polls many jobs: `POST /luma/tasks`, a read in spite of its verb."""
@@ -155,7 +147,7 @@ class GatewayDialect:
 
     def watermark_free_url(self, id: str) -> Call[str]:
         """Build the call for a signed link: `GET /luma/generations/{id}/download_video_url`."""
-        return Call("GET", f"/luma/generations/{_escaped(id)}/download_video_url", _read_link)
+        return Call("GET", f"/luma/generations/{escaped_id(id)}/download_video_url", _read_link)
 
     def generation(self, row: JSONObject) -> Generation:
         """Parse a task object, or a row that wraps one.
@@ -226,7 +218,7 @@ class GatewayDialect:
         return [id for value in values if (id := as_text(value) or _as_counted_id(value))]
 
     def _read_accepted(self, body: bytes) -> Generation:
-        return self.generation(accepted_job(_parse_all(body)))
+        return self.generation(accepted_job(read_all(body)))
 
     def _state(self, row: JSONObject, inner: JSONObject, *, has_video: bool) -> State:
         """Return the state of a job.
@@ -235,19 +227,10 @@ class GatewayDialect:
         exception: if the task is completed and has its video, the row is out of date.
         """
         words = [first((place,), as_text, *_STATE_NAMES) for place in (row, inner)]
-        of_row, of_inner = (self._known_state(word) if word else None for word in words)
+        of_row, of_inner = (self._words.state(word) if word else None for word in words)
         if of_inner is State.COMPLETED and has_video and not (of_row and of_row.terminal):
             return of_inner
         return of_row or of_inner or (State.PROCESSING if any(words) else State.PENDING)
-
-    def _known_state(self, word: str) -> State | None:
-        """Return the state for a word, and log an unknown word once."""
-        word = word.strip().lower()
-        state = as_state(word)
-        if state is None and word not in self._unknown_words and len(self._unknown_words) < 99:
-            self._unknown_words.add(word)
-            logger.warning("Unknown job state %.60r: the job counts as still running.", word)
-        return state
 
 
 def _body(request: JobRequest) -> bytes | Body:
@@ -257,23 +240,6 @@ def _body(request: JobRequest) -> bytes | Body:
     }
     body = {**named, **fields["extra"]}
     return Body(body) if has_images(body) else to_json(body)
-
-
-def _escaped(id: str) -> str:
-    if _PLAIN_ID.fullmatch(id):
-        return id
-    if has_lone_surrogate(id):
-        raise InvalidRequestError.of("id", f"must not contain lone surrogates, got {id!r}")
-    if not id.strip("."):
-        raise InvalidRequestError.of("id", f"{id!r} is not the id of a job")
-    return quote(id, safe="")
-
-
-def _parse_all(body: bytes) -> list[Any]:
-    try:
-        return read_documents(body)
-    except ValueError:
-        raise ResponseError("it is not JSON") from None
 
 
 def _reports_success(answer: JSONObject) -> bool:
@@ -310,7 +276,7 @@ def _rows(document: Any) -> Iterator[Any]:
 
 
 def _read_row(body: bytes) -> JSONObject:
-    documents = _parse_all(body)
+    documents = read_all(body)
     row = _unwrapped(documents[0])
     # Answers to submissions have more kinds of wrappers than rows, so these are tried last.
     return row if _id_of_row(row) is not None else accepted_job(documents)
@@ -319,7 +285,7 @@ def _read_row(body: bytes) -> JSONObject:
 def _read_rows(body: bytes) -> dict[str, JSONObject]:
     """Return rows by id. The row is empty if two rows of a job differ."""
     found: dict[str, JSONObject] = {}
-    for row in _rows(_parse_all(body)[0]):
+    for row in _rows(read_all(body)[0]):
         if isinstance(row, dict) and (id := _id_of_row(row)) is not None:
             found[id] = row if found.setdefault(id, row) == row else {}
     return found
@@ -368,7 +334,7 @@ def _as_counted_id(value: Any) -> str | None:
 
 
 def _read_link(body: bytes) -> str:
-    document = _parse_all(body)[0]
+    document = read_all(body)[0]
     answer = as_object(document)
     link = first((answer, as_object(answer.get("data"))), as_text, "url", "download_url")
     if link is None and isinstance(answer.get("data"), str):
