@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -13,19 +12,6 @@ Check = Callable[[Any], str]
 """Function that returns the problem of a value, or an empty text."""
 
 _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
-
-
-def read_object(body: bytes) -> dict[str, Any] | str:
-    """Return the JSON object of a body, or its problem as a text."""
-    try:
-        document = json.loads(body, parse_constant=_reject_constant)
-    except (ValueError, RecursionError):
-        return "the body must be a JSON object"
-    return document if isinstance(document, dict) else "the body must be a JSON object"
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(name)  # NaN and infinities are not in JSON (RFC 8259, 6)
 
 
 def problem_of(

@@ -1,13 +1,10 @@
-"""Dream Machine answers: the JSON bodies about jobs, balance and concepts, and the errors."""
+"""Dream Machine answers: the JSON bodies about jobs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from aiohttp import web
 
 from luma_async.simulator.answers import SignedLinks
 from luma_async.simulator.clock import Clock
@@ -66,10 +63,3 @@ class DreamMachineAnswers:
 def makes_image(job: SimulatedJob) -> bool:
     """Return `True` if the output of a job is an image."""
     return job.type in (IMAGE.name, REFRAME_IMAGE.name)
-
-
-def json_answer(document: Any, status: int = 200) -> web.Response:
-    """Return an answer with a JSON document."""
-    return web.Response(
-        body=json.dumps(document).encode(), status=status, content_type="application/json"
-    )

@@ -203,8 +203,9 @@ def _contradiction(kind: Kind, body: Mapping[str, Any]) -> str:
         if body.get("loop") and "frame1" in (keyframes or {}):
             return "loop: not supported with an end frame"
     for axis in "xy":
-        start, end = body.get(f"{axis}_start"), body.get(f"{axis}_end")
-        if kind in (REFRAME_IMAGE, REFRAME_VIDEO) and None not in (start, end) and start >= end:
+        start, end = f"{axis}_start", f"{axis}_end"
+        reframes = kind in (REFRAME_IMAGE, REFRAME_VIDEO)
+        if reframes and start in body and end in body and body[start] >= body[end]:
             return f"{axis}_end: must be greater than {axis}_start"
     return ""
 

@@ -7,17 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from luma_async.simulator.acceptance import Acceptance
-from luma_async.simulator.answers import detail_refusal
-from luma_async.simulator.body_fields import read_object
+from luma_async.simulator.answers import as_json, detail_refusal
 from luma_async.simulator.clock import Clock
-from luma_async.simulator.dream_machine_answers import (
-    DreamMachineAnswers,
-    json_answer,
-    makes_image,
-)
+from luma_async.simulator.dream_machine_answers import DreamMachineAnswers, makes_image
 from luma_async.simulator.dream_machine_requests import (
     AUDIO,
     CONCEPTS,
@@ -33,6 +28,7 @@ from luma_async.simulator.dream_machine_requests import (
 )
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.next_jobs import Rejection
+from luma_async.simulator.official_calls import RejectedError, api_key, json_object
 from luma_async.simulator.simulated_jobs import VIDEO_FILES, JobSpec, SimulatedJob
 
 PRICE = 40
@@ -84,7 +80,6 @@ class DreamMachineRoutes:
             web.delete(one, self._delete, name="dream-machine.delete"),
             _get(f"{_ROOT}/credits", self._credits, "credits"),
             _get(f"{_ROOT}/ping", self._ping, "ping"),
-            web.route(hdrs.METH_ANY, f"{_ROOT}{{rest:(/.*)?}}", self._other),
         ]
 
     def _submission(self, kind: Kind) -> _Handler:
@@ -94,15 +89,10 @@ class DreamMachineRoutes:
         return submit
 
     async def _submit(self, request: web.Request, kind: Kind) -> web.StreamResponse:
-        body = read_object(await request.read())
-        if isinstance(body, str):
-            return detail_refusal(422, "", body)
+        body = await json_object(request)
         if problem := kind.problem(body):
-            return detail_refusal(400, "", problem)
-        try:
-            parent, follower = self._sources(request, body)
-        except _SourceError as error:
-            return detail_refusal(error.status, "", str(error))
+            raise RejectedError(400, problem)
+        parent, follower = self._sources(request, body)
         rejection = self._acceptance.rejection(empty=_EMPTY, full=_FULL)
         if rejection is not None:
             return rejection.answer(detail_refusal)
@@ -117,13 +107,14 @@ class DreamMachineRoutes:
             type=kind.name,
             request=body,
             prompt=_shown(kind, body, parent),
-            aspect_ratio=body.get("aspect_ratio") if parent is None or kind.changes else None,
+            aspect_ratio=body.get("aspect_ratio"),
             short_side=short_side(kind, body),
-            frames=parent.frames if parent is not None and kind.changes else frames(body),
+            frames=_frames(kind, body, parent),
             parent=parent,
             follower=follower,
             changes_parent=parent is not None and kind.changes,
             files=_files(kind, body),
+            owner=api_key(request),
             hook=body.get("callback_url"),
         )
         response = self._acceptance.take(
@@ -138,7 +129,7 @@ class DreamMachineRoutes:
 
     def _created(self, kind: Kind, job: SimulatedJob) -> web.Response:
         status = 200 if kind in (UPSCALE, AUDIO) else 201  # as the contract has it
-        return json_answer(self._answers.generation(job), status)
+        return as_json(self._answers.generation(job), status)
 
     def _sources(
         self, request: web.Request, body: dict[str, Any]
@@ -146,92 +137,79 @@ class DreamMachineRoutes:
         """Return the job before a new one, and the one after it.
 
         Raises:
-            _SourceError: a job is not there, or has no video.
+            RejectedError: a job is not there, or has no video.
 
         """
-        if (id := request.match_info.get("id")) is not None:
-            return self._source(id, "id", status=404), None
+        owner = api_key(request)
+        if "id" in request.match_info:
+            return self._source(self._job(request), "id"), None
         if "media" in body:  # a file of this server shows the video of its job
             found = _MEDIA.fullmatch(urlsplit(body["media"]["url"]).path)
             return (self._ledger.find(found[1]) if found is not None else None), None
-        frames = body.get("keyframes", {})
+        keyframes = body.get("keyframes", {})
         first, last = (
-            self._source(frame["id"], f"keyframes.{name}.id", status=400)
-            if (frame := frames.get(name, {})).get("type") == "generation"
+            self._keyframe(frame["id"], f"keyframes.{name}.id", owner)
+            if (frame := keyframes.get(name, {})).get("type") == "generation"
             else None
             for name in ("frame0", "frame1")
         )
         return first, last
 
-    def _source(self, id: str, field: str, *, status: int) -> SimulatedJob:
-        job = self._find(id)
-        if job is None:
-            raise _SourceError(status, f"{field}: generation not found")
+    def _keyframe(self, id: str, field: str, owner: str) -> SimulatedJob:
+        job = self._ledger.find(id)
+        if job is None or not self._is_there(job, owner):
+            raise RejectedError(400, f"{field}: generation not found")
+        return self._source(job, field)
+
+    def _source(self, job: SimulatedJob, field: str) -> SimulatedJob:
         if makes_image(job):
-            raise _SourceError(400, f"{field}: the generation is not a video")
+            raise RejectedError(400, f"{field}: the generation is not a video")
         if job.phase(self._clock.now()) != "completed":
-            raise _SourceError(400, f"{field}: the generation is not completed")
+            raise RejectedError(400, f"{field}: the generation is not completed")
         return job
 
-    def _find(self, id: str) -> SimulatedJob | None:
-        job = self._ledger.find(id)
-        return job if job is not None and self._is_there(job) else None
+    def _job(self, request: web.Request) -> SimulatedJob:
+        """Return the job of a request's path."""
+        job = self._ledger.find(request.match_info["id"])
+        if job is None or not self._is_there(job, api_key(request)):
+            raise RejectedError(404, "Generation not found")
+        return job
 
-    def _is_there(self, job: SimulatedJob) -> bool:
-        return job.api == "dream-machine" and job.id not in self._deleted
+    def _is_there(self, job: SimulatedJob, owner: str) -> bool:
+        return job.api == "dream-machine" and job.owner == owner and job.id not in self._deleted
 
     async def _one(self, request: web.Request) -> web.Response:
         self._ledger.jobs_looked_at += 1
-        job = self._find(request.match_info["id"])
-        return _not_found() if job is None else json_answer(self._answers.generation(job))
+        return as_json(self._answers.generation(self._job(request)))
 
     async def _list(self, request: web.Request) -> web.Response:
         numbers = {}
         for name, default, least in (("limit", LARGEST_PAGE, 1), ("offset", 0, 0)):
             value = request.query.get(name, str(default))
             if not _WHOLE_NUMBER.fullmatch(value):
-                return detail_refusal(422, "", f"{name}: must be an integer")
+                raise RejectedError(422, f"{name}: must be an integer")
             numbers[name] = int(value)
             if numbers[name] < least:
-                return detail_refusal(400, "", f"{name}: must be at least {least}")
+                raise RejectedError(400, f"{name}: must be at least {least}")
         limit = min(numbers["limit"], LARGEST_PAGE)
-        jobs = [job for job in reversed(self._ledger.jobs) if self._is_there(job)]
-        return json_answer(self._answers.page(jobs, limit=limit, offset=numbers["offset"]))
+        owner = api_key(request)
+        jobs = [job for job in reversed(self._ledger.jobs) if self._is_there(job, owner)]
+        return as_json(self._answers.page(jobs, limit=limit, offset=numbers["offset"]))
 
     async def _delete(self, request: web.Request) -> web.Response:
-        job = self._find(request.match_info["id"])
-        if job is None:
-            return _not_found()
-        self._deleted.add(job.id)
+        self._deleted.add(self._job(request).id)
         return web.Response(status=204)
 
     async def _concepts(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return json_answer(CONCEPTS)
+        return as_json(CONCEPTS)
 
     async def _credits(self, request: web.Request) -> web.Response:  # noqa: ARG002
         left = self._acceptance.credits
         balance = BALANCE - PRICE * len(self._ledger.jobs) if left is None else PRICE * left
-        return json_answer({"credit_balance": float(balance)})
+        return as_json({"credit_balance": float(balance)})
 
     async def _ping(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return json_answer({"message": "pong"})
-
-    async def _other(self, request: web.Request) -> web.Response:
-        """Reject a path that is not there, or a method that its path does not have."""
-        methods = await _methods(request)
-        if not methods:
-            return detail_refusal(404, "", "Not Found")
-        response = detail_refusal(405, "", "Method Not Allowed")
-        response.headers["Allow"] = ", ".join(sorted(methods))
-        return response
-
-
-class _SourceError(Exception):
-    """A job that a submission names cannot be its source."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+        return as_json({"message": "pong"})
 
 
 def _shown(kind: Kind, body: dict[str, Any], parent: SimulatedJob | None) -> str:
@@ -240,17 +218,17 @@ def _shown(kind: Kind, body: dict[str, Any], parent: SimulatedJob | None) -> str
     return str(prompt) or (parent.prompt if parent is not None else "")
 
 
+def _frames(kind: Kind, body: dict[str, Any], parent: SimulatedJob | None) -> int | None:
+    """Return the number of frames, or `None` for that of a new video or an extension."""
+    if kind.output == "image":
+        return 1
+    if kind.changes and parent is not None and not makes_image(parent):
+        return parent.frames
+    return frames(body)
+
+
 def _files(kind: Kind, body: dict[str, Any]) -> tuple[str, ...]:
     return (f"image.{body.get('format', 'jpg')}",) if kind.output == "image" else VIDEO_FILES
-
-
-async def _methods(request: web.Request) -> set[str]:
-    """Return the methods that the path of a request has."""
-    methods: set[str] = set()
-    for resource in request.app.router.resources():
-        _, allowed = await resource.resolve(request)
-        methods |= allowed
-    return methods - {hdrs.METH_ANY}
 
 
 def _post(path: str, handler: _Handler, name: str) -> web.RouteDef:
@@ -259,7 +237,3 @@ def _post(path: str, handler: _Handler, name: str) -> web.RouteDef:
 
 def _get(path: str, handler: _Handler, name: str) -> web.RouteDef:
     return web.get(path, handler, name=f"dream-machine.{name}")
-
-
-def _not_found() -> web.Response:
-    return detail_refusal(404, "", "Generation not found")

@@ -7,7 +7,9 @@ import math
 import random
 import struct
 import textwrap
+from array import array
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,7 +52,7 @@ def _cache_key(job: SimulatedJob) -> tuple[Any, ...]:
     """Return a cache key that is equal for films with the same content."""
     others = (_cache_key(each) if each is not None else () for each in (job.parent, job.follower))
     size = (job.width, job.height, job.frames)
-    return job.id, job.prompt, *size, job.changes_parent, *others
+    return job.id, job.type, job.prompt, *size, job.changes_parent, *others
 
 
 def _render(job: SimulatedJob, path: Path, *, watermark: bool) -> None:
@@ -59,10 +61,49 @@ def _render(job: SimulatedJob, path: Path, *, watermark: bool) -> None:
         stream.width, stream.height = job.width, job.height
         stream.pix_fmt = "yuv420p"
         stream.options = {"preset": "ultrafast", "crf": "26"}
+        sound = _Sound(container, job.frames / FRAMES_PER_SECOND) if _has_sound(job) else None
         scene = _Scene(job, watermark=watermark)
         for number in range(job.frames):
             container.mux(stream.encode(_frame(scene.draw(number))))
         container.mux(stream.encode(None))
+        if sound is not None:
+            sound.write()
+
+
+def _has_sound(job: SimulatedJob) -> bool:
+    """Return `True` if the video of a job has a sound track, its own or that of its parent."""
+    if job.type == "add_audio":
+        return True
+    return job.changes_parent and job.parent is not None and _has_sound(job.parent)
+
+
+class _Sound:
+    """Sound track with a soft tone that swells every second."""
+
+    _RATE = 16_000
+    _SAMPLES = 1024  # in a frame, as AAC has it
+
+    def __init__(self, container: Any, seconds: float) -> None:
+        self._container = container
+        self._count = math.ceil(seconds * self._RATE / self._SAMPLES)
+        self._stream = container.add_stream("aac", rate=self._RATE)
+        self._stream.layout = "mono"
+
+    def write(self) -> None:
+        """Encode the track."""
+        for number in range(self._count):
+            frame = av.AudioFrame(format="fltp", layout="mono", samples=self._SAMPLES)
+            frame.sample_rate = self._RATE
+            frame.pts = number * self._SAMPLES
+            frame.planes[0].update(array("f", self._tone(frame.pts)).tobytes())
+            self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode(None))
+
+    def _tone(self, start: int) -> Iterator[float]:
+        for sample in range(start, start + self._SAMPLES):
+            moment = sample / self._RATE
+            swell = 0.1 * math.sin(math.pi * moment) ** 2
+            yield swell * math.sin(2 * math.pi * 220 * moment)
 
 
 def _pad(file: BinaryIO, size: int, chance: random.Random) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import av
 import pytest
 from aiohttp import web
+from PIL import Image, ImageChops, ImageStat
 
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR
@@ -83,6 +86,22 @@ class Api:
         status, job = await self.ask("POST", f"/generations{path}", body)
         assert status in (200, 201), job
         return str(job["id"])
+
+    async def file(self, id: str, name: str) -> bytes:
+        _, job = await self.ask("GET", f"/generations/{id}")
+        async with self._session.get(job["assets"][name]) as response:
+            assert response.status == 200
+            return await response.read()
+
+    async def video(self, id: str) -> list[Image.Image]:
+        with av.open(io.BytesIO(await self.file(id, "video")), "r") as container:
+            pictures = container.decode(video=0)
+            return [each.to_image() for each in pictures]  # type: ignore[no-untyped-call]
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean difference of two frames, from 0 to 255."""
+    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 
 
 @asynccontextmanager
@@ -157,6 +176,37 @@ async def test_a_keyframe_is_a_completed_video_of_the_same_api() -> None:
         assert (upscaled.prompt, upscaled.height, upscaled.frames) == ("a cat", 540, source.frames)
 
 
+async def test_files_of_the_jobs() -> None:
+    """Videos go on from their sources and lead to them; sounds and images are in the files."""
+    async with served(durations=Fixed(0)) as (_, api):
+        one, other = await api.submit(VIDEO), await api.submit(VIDEO)
+        keyframes = {
+            name: {"type": "generation", "id": id}
+            for name, id in (("frame0", one), ("frame1", other))
+        }
+        joined = await api.submit({**VIDEO, "keyframes": keyframes})
+        leading = await api.submit({**VIDEO, "keyframes": {"frame1": keyframes["frame1"]}})
+        first, last, both, before = [await api.video(id) for id in (one, other, joined, leading)]
+        assert difference(first[-1], both[0]) < 3
+        assert difference(both[-1], last[0]) < 3
+        assert difference(first[-1], both[-1]) > 3
+        assert difference(before[-1], last[0]) < 3
+        assert difference(before[0], last[0]) > 3
+        assert (len(first), len(before)) == (121, 121)
+
+        loud = await api.submit({"prompt": "purring"}, f"/{one}/audio")
+        with av.open(io.BytesIO(await api.file(loud, "video")), "r") as container:
+            assert [stream.type for stream in container.streams] == ["video", "audio"]
+            assert sum(frame.samples for frame in container.decode(audio=0)) >= 5 * 16_000
+
+        wide = {**PICTURE, "aspect_ratio": "21:9"}
+        for format in ("jpg", "png"):
+            image = await api.submit({**wide, "format": format}, "/image")
+            with Image.open(io.BytesIO(await api.file(image, "image"))) as opened:
+                assert opened.format == {"jpg": "JPEG", "png": "PNG"}[format]
+                assert opened.size == (150, 64)
+
+
 async def test_pages_of_the_list() -> None:
     """Newest first; a deleted job is in none of them, and is not found any more."""
     async with served() as (_, api):
@@ -200,7 +250,7 @@ async def test_errors_have_a_detail() -> None:
         sim.advance(HOUR)
         answers.append(await api.ask("POST", "/generations", VIDEO))
 
-        assert [status for status, _ in answers] == [404, 404, 404, 405, 401, 403, 422, 429, 402]
+        assert [status for status, _ in answers] == [404, 404, 404, 405, 401, 403, 400, 429, 402]
         assert all(isinstance(error["detail"], str) for _, error in answers)
         assert answers[5][1] == {"detail": "suspended"}
         assert balance == {"credit_balance": 0.0}

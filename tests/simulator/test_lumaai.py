@@ -91,7 +91,7 @@ def test_every_method_is_called(options: dict[str, Any]) -> None:
 def test_every_method_works(options: dict[str, Any]) -> None:
     """Each answer is valid for the client, and each submission has made one job."""
     with running_simulator(durations=Fixed(HOUR)) as sim, at(sim, LumaAI, options) as client:
-        answers = {}
+        answers: dict[str, Any] = {}
         for name, arguments in CALLS:
             id = answers["generations.create"].id if "id" in arguments else None
             answers[name] = call(client, name, {**arguments, **({"id": id} if id else {})})
