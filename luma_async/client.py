@@ -44,7 +44,7 @@ from luma_async.media.downloads import (
     download_all,
 )
 from luma_async.media.image_reader import IMAGE_LIMIT, ImageReader
-from luma_async.media.links import FileKind
+from luma_async.media.job_files import What
 from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchLimits
@@ -463,7 +463,7 @@ class LumaClient:
                 await self._downloads.to_path(
                     download,
                     generation,
-                    DownloadOptions("video", watermark_free=True, overwrite=overwrite),
+                    DownloadOptions("output", watermark_free=True, overwrite=overwrite),
                     keep_existing=key is not None,
                 )
         except asyncio.CancelledError:
@@ -771,12 +771,12 @@ class LumaClient:
         source: Source,
         path: str | os.PathLike[str],
         *,
-        what: FileKind = "video",
+        what: What = "output",
         watermark_free: bool = True,
         progress: ProgressCallback | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Download a video to a file, or into a folder under its id, and return the file's path.
+        """Download a file of a job to a path, or into a folder under its id, and return the path.
 
         >>> await luma.download(video, "cat.mp4")                      # doctest: +SKIP
         >>> await luma.download(video, "videos/", what="thumbnail")    # doctest: +SKIP
@@ -789,10 +789,12 @@ class LumaClient:
         Args:
             source: a handle, a generation, an outcome or an id.
             path: a file, or a folder: one that exists, or ends with a slash.
-            what: `"video"`, `"raw"`, `"thumbnail"` or `"last_frame"`.
+            what: `"output"`: the video, or the first output of a job without one. Or `"video"`,
+                `"image"`, `"exr"`, `"raw"`, `"thumbnail"`, `"last_frame"`, or the number of an
+                output, counted from 0 in `Generation.outputs`.
             watermark_free: `True` to prefer a video without a watermark: `video.download_url`,
                 `video_raw` or `watermark_free_url()`. If there is none, the one with a watermark
-                is downloaded, and the log has a warning.
+                is downloaded, and the log has a warning. Servers without such links are not asked.
             progress: called with the bytes so far, and the total (`None` if the server does not
                 say). It may be async: the transfer goes on while it runs, and the reports of that
                 time are merged into its next call. The last report is never left out.
@@ -809,13 +811,48 @@ class LumaClient:
         options = DownloadOptions(what, watermark_free, overwrite)
         return await self._downloads.to_path(path, source, options, progress=progress)
 
+    async def download_outputs(
+        self,
+        source: Source,
+        folder: str | os.PathLike[str],
+        *,
+        watermark_free: bool = True,
+        overwrite: bool = False,
+    ) -> tuple[Path, ...]:
+        """Download all outputs of a job into a folder, and return their paths in the same order.
+
+        >>> await luma.download_outputs(layers, "images")              # doctest: +SKIP
+        (Path('images/job-1.png'), Path('images/job-1.1-cat.png'))
+
+        The video, or the first output of a job without one, is named by the id of the job. The
+        others have their number in their names as well, and the label of their layer. Files that
+        exist are not downloaded again, unless `overwrite=True`. If a file does not arrive, the
+        others are downloaded all the same.
+
+        Args:
+            source: a handle, a generation, an outcome or an id.
+            folder: the folder; it is created if it does not exist.
+            watermark_free: as in `download()`.
+            overwrite: `True` to replace files that exist.
+
+        Raises:
+            DownloadError: a file did not arrive whole.
+            ClientClosedError: the client was closed first.
+            LumaError: as awaiting the source.
+
+        """
+        self._home.enter()
+        check_source(source, outcomes=True)
+        options = DownloadOptions("output", watermark_free, overwrite)
+        return await self._downloads.outputs_to_folder(folder, source, options)
+
     @overload
     def download_all(  # type: ignore[overload-overlap]
         self,
         sources: OneJob,
         folder: str | os.PathLike[str],
         *,
-        what: FileKind = "video",
+        what: What = "output",
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> PassAList: ...
@@ -826,7 +863,7 @@ class LumaClient:
         sources: Sources,
         folder: str | os.PathLike[str],
         *,
-        what: FileKind = "video",
+        what: What = "output",
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> AsyncGenerator[Download, None]: ...
@@ -836,7 +873,7 @@ class LumaClient:
         sources: Sources | OneJob,
         folder: str | os.PathLike[str],
         *,
-        what: FileKind = "video",
+        what: What = "output",
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> AsyncGenerator[Download, None] | PassAList:

@@ -23,6 +23,7 @@ _SIGNATURES = {
     b"\x1aE\xdf\xa3": "video/webm",
     b"OggS": "video/ogg",
     b"FLV\x01": "video/x-flv",
+    b"\x76\x2f\x31\x01": "image/x-exr",
     b"\0\0\x01\xba": "video/mpeg",
 }
 _RIFF = {b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
@@ -57,6 +58,7 @@ _SUFFIXES = {
     "image/avif": ".avif",
     "image/heic": ".heic",
     "image/heif": ".heif",
+    "image/x-exr": ".exr",
 }
 
 _BOXES = frozenset(
@@ -87,10 +89,9 @@ def media_type(head: bytes) -> str | None:
     return None
 
 
-def suffixes_of(top_level_type: str) -> tuple[str, ...]:
-    """Return the suffixes of all known types of `video` or `image`."""
-    prefix = f"{top_level_type}/"
-    return tuple(suffix for type, suffix in _SUFFIXES.items() if type.startswith(prefix))
+def suffixes_of(beginnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the suffixes of all known media types with these beginnings, such as `video/`."""
+    return tuple(suffix for type, suffix in _SUFFIXES.items() if type.startswith(beginnings))
 
 
 def suffix_of(type: str | None) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from luma_async import Generation, GenerationFailedError, ModerationError, State
 from luma_async.generation import failure_of
 from luma_async.moderation import flagged_in, is_moderation
-from luma_async.simulator import Simulator
+from luma_async.simulator import Fixed, Simulator
 from tests.clients import connect
 
 
@@ -151,7 +151,10 @@ def test_an_error_says_if_the_job_is_refunded(
 
 async def test_every_way_to_a_failed_job_raises_the_same_error(tmp_path: Path) -> None:
     """Awaiting the task, the link, an extension of it, and its job key in a journal."""
-    async with Simulator() as sim, connect(sim, journal=tmp_path / "journal.db") as luma:
+    async with (
+        Simulator(durations=Fixed(0.1)) as sim,
+        connect(sim, journal=tmp_path / "journal.db") as luma,
+    ):
         sim.fail_next("Prompt was flagged: violence")
         task = await luma.generate("a cat", key="cat")
         with pytest.raises(ModerationError) as awaited:

@@ -52,7 +52,7 @@ class Follower:
         """
         self._offer_commands(task.id)
         line.task = task
-        file = None
+        files: tuple[Path, ...] = ()
         error: LumaError | None = None
         try:
             state = None
@@ -64,12 +64,14 @@ class Follower:
             generation = await task
             self._terminal.running_ids.discard(task.id)
             if self._target is not None:
-                file = await self._download(generation, line, self._target)
+                files = await self._download(generation, line, self._target)
         except LumaError as caught:
             error = caught
             self._board.set_state(line, state_after(error))
         self._withdraw_commands(task.id)
-        return Report(id=task.id, key=task.key, generation=task.generation, file=file, error=error)
+        return Report(
+            id=task.id, key=task.key, generation=task.generation, files=files, error=error
+        )
 
     async def find(
         self, id: str, line: BoardLine, *, on_change: OnChange = lambda _: None
@@ -89,13 +91,22 @@ class Follower:
 
     async def _download(
         self, generation: Generation, line: BoardLine, target: DownloadTarget
-    ) -> Path:
-        existing = await anyio.to_thread.run_sync(target.existing, generation.id)
+    ) -> tuple[Path, ...]:
+        existing = await anyio.to_thread.run_sync(target.existing, generation)
         if existing is not None:
             self._terminal.say(f"{existing} already exists; --overwrite replaces it.")
             self._board.set_state(line, "saved")
-            return existing
+            return (existing,)
         self._board.set_state(line, "downloading")
+        if target.what == "all":
+            files = await self._luma.download_outputs(
+                generation,
+                target.path,
+                watermark_free=target.watermark_free,
+                overwrite=target.overwrite,
+            )
+            self._board.set_state(line, "saved")
+            return files
         file = await self._luma.download(
             generation,
             target.path,
@@ -105,7 +116,7 @@ class Follower:
             progress=lambda done, total: self._board.set_received(line, done, total),
         )
         self._board.set_state(line, "saved")
-        return file
+        return (file,)
 
     def _offer_commands(self, id: str) -> None:
         """Let the terminal print, after an interruption, the commands for a job."""
@@ -137,7 +148,7 @@ def download_command(
         *([] if target.watermark_free else ["--watermark"]),
         *(["--overwrite"] if target.overwrite else []),
         output=target.named_place,
-        what=None if target.what == "video" else target.what,
+        what=None if target.what == "output" else str(target.what),
         journal=connection.journal,
     )
 

@@ -13,15 +13,6 @@ from typing import Annotated
 import typer
 
 
-class FileKind(StrEnum):
-    """Kind of output file that can be downloaded."""
-
-    VIDEO = "video"
-    RAW = "raw"
-    THUMBNAIL = "thumbnail"
-    LAST_FRAME = "last_frame"
-
-
 class RowFormat(StrEnum):
     """Format of the rows of a batch on standard input."""
 
@@ -30,12 +21,13 @@ class RowFormat(StrEnum):
     YAML = "yaml"
 
 
-# Copies of the types in luma_async.requests and luma_async.journal: to import these would take
-# longer than a completion may.
+# Copies of the types in luma_async.requests, luma_async.journal and luma_async.media: to import
+# these would take longer than a completion may.
 RATIOS = (
     *("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21"),
     *("3:2", "2:3", "2:1", "1:2", "3:1", "1:3"),
 )
+FILES = ("output", "all", "video", "image", "exr", "raw", "thumbnail", "last_frame")
 STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")
 
 DEFAULT_MAX_TASKS = 20
@@ -50,6 +42,27 @@ server_option = partial(typer.Option, rich_help_panel="Server and journal")
 def complete_ratio(incomplete: str) -> list[str]:
     """Return the aspect ratios that begin with a text."""
     return [ratio for ratio in RATIOS if ratio.startswith(incomplete)]
+
+
+def complete_file(incomplete: str) -> list[str]:
+    """Return the names of files that begin with a text."""
+    return [name for name in FILES if name.startswith(incomplete)]
+
+
+def parse_what(text: str) -> str | int:
+    """Return the name of a file, or the number of an output.
+
+    Raises:
+        BadParameter: the text is neither.
+
+    """
+    if text in FILES:
+        return text
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return int(text)
+    raise typer.BadParameter(
+        f"{text!r} is not one of {', '.join(FILES)}, or the number of an output, counted from 0."
+    )
 
 
 def complete_state(incomplete: str) -> list[str]:
@@ -130,8 +143,14 @@ OutputPath = Annotated[
     ),
 ]
 WhatFile = Annotated[
-    FileKind,
-    download_option("--what", metavar="KIND", help=f"File to download: {', '.join(FileKind)}."),
+    str,
+    download_option(
+        "--what",
+        metavar="FILE",
+        help=f"File to download: {', '.join(FILES)}, or the number of an output, counted from 0. "
+        "`output` is the video, or the first image of a job without one.",
+        autocompletion=complete_file,
+    ),
 ]
 _WATERMARK_HELP = "Download the video with its watermark or, where possible, without one."
 Watermark = Annotated[bool, download_option("--watermark/--no-watermark", help=_WATERMARK_HELP)]

@@ -10,18 +10,24 @@ progress        from 0 to 1, if the server reports it
 queue_state     the place in the queue, if the server reports it
 created_at      time of submission (ISO 8601)
 failure_reason  the server's reason, if the job failed
+failure_code    the server's code for the reason
+model           the model of the job, if the server reports it
+type            the kind of job, in the server's own word
 video           link to the video, with a watermark if the server adds one
 download_url    link to the video without a watermark
 video_raw       link to the unprocessed video
 thumbnail       link to an image
 last_frame      link to an image
+outputs         links to all outputs
 file            path of the downloaded file
+files           paths of all downloaded files
 error           message of the error
 error_type      name of the error's class in luma_async
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +45,7 @@ class Report:
     id: str | None = None
     key: str | None = None
     generation: Generation | None = None
-    file: Path | None = None
+    files: tuple[Path, ...] = ()
     error: LumaError | None = None
 
     @property
@@ -56,11 +62,28 @@ class Report:
             "queue_state": last.queue_state if last else None,
             "created_at": created.isoformat() if created else None,
             "failure_reason": last.failure_reason if last else None,
+            "failure_code": last.failure_code if last else None,
+            "model": last.model if last else None,
+            "type": last.type if last else None,
             **self.links,
+            "outputs": [each.url or each.download_url for each in last.outputs] if last else [],
             "file": str(self.file) if self.file else None,
+            "files": [str(file) for file in self.files],
             "error": str(self.error) if self.error else None,
             "error_type": type(self.error).__name__ if self.error else None,
         }
+
+    @property
+    def file(self) -> Path | None:
+        """Downloaded file: the first one, if there are several."""
+        return self.files[0] if self.files else None
+
+    @property
+    def plain_files(self) -> str | Path | Sequence[str]:
+        """Paths of the downloaded files, for people."""
+        if not self.files:
+            return ""
+        return self.files[0] if len(self.files) == 1 else [str(file) for file in self.files]
 
     @property
     def last_generation(self) -> Generation | None:
@@ -86,9 +109,10 @@ class Report:
 
     @property
     def best_link(self) -> str | None:
-        """Link to the video, without a watermark if there is such a link."""
+        """Link to the video, if possible without a watermark, or else to the first output."""
         links = self.links
-        return links["download_url"] or links["video_raw"] or links["video"]
+        output = _url(self.last_generation.output) if self.last_generation else None
+        return links["download_url"] or links["video_raw"] or links["video"] or output
 
     @property
     def state_line(self) -> str:
@@ -120,6 +144,8 @@ class Report:
             rows["queue"] = last.queue_state
         rows["reason"] = last.failure_reason if last else None
         rows |= self.links
+        if last is not None and last.video is None:
+            rows |= {f"output {n}": _url(each) for n, each in enumerate(last.outputs)}
         return [
             self.state_line,
             *(f"  {name:<13} {value}" for name, value in rows.items() if value),

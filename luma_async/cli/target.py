@@ -1,17 +1,18 @@
-"""Target of downloads: a file or a folder, and the kind of file."""
+"""Target of downloads: a file or a folder, and the file of the job."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import typer
 
 from luma_async.errors import ConfigurationError
-from luma_async.file_types import suffixes_of
+from luma_async.generation import Generation
 from luma_async.media.filenames import Destination
-from luma_async.media.links import TOP_LEVEL_TYPES, FileKind
+from luma_async.media.job_files import What, file_of
 
 DEFAULT_FOLDER = "videos/"
 
@@ -21,7 +22,7 @@ class DownloadTarget:
     """A file, or a folder: one that exists, ends with a slash, or has a name without a suffix."""
 
     place: str = DEFAULT_FOLDER
-    what: FileKind = "video"
+    what: What | Literal["all"] = "output"
     watermark_free: bool = True
     overwrite: bool = False
 
@@ -43,19 +44,20 @@ class DownloadTarget:
         """The file or folder as `LumaClient.download` takes it: a folder ends with a slash."""
         return os.path.join(self.place, "") if self.is_folder else self.place  # noqa: PTH118  slash
 
-    def existing(self, id: str) -> Path | None:
+    def existing(self, generation: Generation) -> Path | None:
         """Return the file in the folder that an earlier download of a job wrote, if any.
 
         It is `None` if `overwrite` is set, or if the target is a file.
 
         Raises:
-            DownloadError: there is something with the file's name that is not a file.
+            DownloadError: there is something with the file's name that is not a file, or the job
+                has no such file.
 
         """
-        if self.overwrite or not self.is_folder:
+        if self.overwrite or not self.is_folder or self.what == "all":
             return None
-        suffixes = suffixes_of(TOP_LEVEL_TYPES[self.what])
-        return Destination.of(self.path, id, self.what, suffixes=suffixes).existing()
+        file = file_of(generation, self.what)
+        return Destination.of(self.path, file.name, suffixes=file.suffixes).existing()
 
     def check(self) -> None:
         """Check that a file can be written, before a job is submitted and paid for.
@@ -81,7 +83,7 @@ class DownloadTarget:
                 f"{folder} is not writable; nothing was submitted. Choose another --output."
             )
 
-    def check_holds_many(self) -> None:
+    def check_holds_many(self, things: str = "jobs") -> None:
         """Check that several files can be written.
 
         Raises:
@@ -90,13 +92,13 @@ class DownloadTarget:
         """
         if not self.is_folder:
             raise ConfigurationError(
-                f"{self.place} is one file, but there are several jobs. Name a folder: "
+                f"{self.place} is one file, but there are several {things}. Name a folder: "
                 f"--output {Path(self.place).stem}/"
             )
 
 
 def target_of(
-    output: str | None, *, what: FileKind = "video", watermark: bool, overwrite: bool
+    output: str | None, *, what: What | Literal["all"] = "output", watermark: bool, overwrite: bool
 ) -> DownloadTarget:
     """Return the target that the options for downloads describe."""
     return DownloadTarget(

@@ -21,10 +21,10 @@ import anyio.to_thread
 from yarl import URL
 
 from luma_async.errors import ClientClosedError
-from luma_async.file_types import suffixes_of
 from luma_async.media.fetch import Fetch, FetchedFile
 from luma_async.media.filenames import Destination
-from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
+from luma_async.media.job_files import JobFile
+from luma_async.media.links import Links
 from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchContext, FetchLimits
@@ -85,12 +85,11 @@ class Downloader:
         self._scopes: set[anyio.CancelScope] = set()
         self._is_closed = False
 
-    async def destination(
-        self, path: str | os.PathLike[str], id: str, what: FileKind
-    ) -> Destination:
+    async def destination(self, path: str | os.PathLike[str], file: JobFile) -> Destination:
         """Return the destination of a file: `path`, or a file in the folder `path`."""
-        suffixes = suffixes_of(TOP_LEVEL_TYPES[what])
-        return await self._in_thread(partial(Destination.of, path, id, what, suffixes=suffixes))
+        return await self._in_thread(
+            partial(Destination.of, path, file.name, suffixes=file.suffixes)
+        )
 
     async def existing(self, destination: Destination) -> Path | None:
         """Return the path of a destination's file if it already exists, `None` otherwise."""

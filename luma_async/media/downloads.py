@@ -17,7 +17,16 @@ from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import already_exists_error
 from luma_async.media.filenames import Destination
-from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Links
+from luma_async.media.job_files import (
+    JobFile,
+    What,
+    check_what,
+    early_file,
+    file_of,
+    files_of,
+    has_early_name,
+)
+from luma_async.media.links import Links
 from luma_async.media.progress_reports import ProgressCallback
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import check_source
@@ -38,15 +47,12 @@ READ_AHEAD = 100
 class DownloadOptions:
     """Options of a download: the kind of file, and how to treat watermarks and existing files."""
 
-    what: FileKind
+    what: What
     watermark_free: bool
     overwrite: bool
 
     def __post_init__(self) -> None:
-        if self.what not in TOP_LEVEL_TYPES:
-            raise InvalidRequestError.of(
-                "what", f"must be one of {', '.join(TOP_LEVEL_TYPES)}; got {self.what!r}"
-            )
+        check_what(self.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,7 @@ class Downloads:
         overwrite: bool,
         unless: Callable[[], Awaitable[bool]],
     ) -> None:
-        """Check that a path can have a file, before a job is submitted whose video will be there.
+        """Check that a path can have a file, before a job is submitted whose file will be there.
 
         A file that exists is allowed with `overwrite`, or if `unless()` returns `True`. In a
         folder, the name of the file depends on the id of the job, so there is none.
@@ -168,7 +174,7 @@ class Downloads:
             DownloadError: there is a file, or the path is not a valid file name.
 
         """
-        destination = await self._downloader.destination(path, "", "video")
+        destination = await self._downloader.destination(path, early_file("", "output"))
         if overwrite:
             await self._downloader.check_is_replaceable(destination)
             return
@@ -196,6 +202,36 @@ class Downloads:
             return FailedDownload(source, id, error)
         return CompletedDownload(source, id, saved.path, saved.watermark_free)
 
+    async def outputs_to_folder(
+        self, folder: str | os.PathLike[str], source: Source, options: DownloadOptions
+    ) -> tuple[Path, ...]:
+        """Save all outputs of a job in a folder, and return the paths in the order of the outputs.
+
+        If a file cannot be downloaded, the others are downloaded all the same.
+
+        Raises:
+            DownloadError: a file did not arrive whole.
+            LumaError: the job failed, or could not be awaited.
+
+        """
+        with self._downloader.cancelled_on_close():
+            generation = await self._manager.finished(_job(source))
+            place = f"{os.fspath(folder)}{os.sep}"
+            saved = await asyncio.gather(
+                *(
+                    self._save_file(place, generation, file, options)
+                    for file in files_of(generation)
+                ),
+                return_exceptions=True,
+            )
+        try:
+            for each in saved:
+                if isinstance(each, BaseException):
+                    raise each
+            return tuple(each.path for each in saved if not isinstance(each, BaseException))
+        finally:
+            del saved, each  # the traceback of an error would refer to it: a reference cycle
+
     async def _save(
         self,
         path: str | os.PathLike[str],
@@ -205,25 +241,48 @@ class Downloads:
     ) -> _SavedFile:
         job = _job(source)
         with self._downloader.cancelled_on_close():
-            destination = await self._downloader.destination(path, _id(job) or "", options.what)
-            if (existing := await self._existing(destination, options)) is not None:
+            file = early_file(_id(job) or "", options.what)
+            destination = await self._downloader.destination(path, file)
+            is_certain = destination.is_complete or has_early_name(options.what)
+            if is_certain and (existing := await self._existing(destination, options)) is not None:
                 return existing
             generation = await self._manager.finished(job)
-            async with self._downloader.lock_for(destination):
-                # Another download of this client may have saved the file in the meantime.
-                if (existing := await self._existing(destination, options)) is not None:
-                    return existing
-                links = Links(
-                    generation,
-                    options.what,
-                    watermark_free=options.watermark_free,
-                    get=self._looks.one,
-                    watermark_free_url=self._watermark_free_url,
-                )
-                fetched = await self._downloader.fetch(
-                    links, destination, overwrite=options.overwrite, progress=progress
-                )
+            file = file_of(generation, options.what)
+            return await self._save_file(path, generation, file, options, progress)
+
+    async def _save_file(
+        self,
+        path: str | os.PathLike[str],
+        generation: Generation,
+        file: JobFile,
+        options: DownloadOptions,
+        progress: ProgressCallback | None = None,
+    ) -> _SavedFile:
+        """Save a file of a completed job, unless it already exists."""
+        destination = await self._downloader.destination(path, file)
+        async with self._downloader.lock_for(destination):
+            # Another download of this client may have saved the file in the meantime.
+            if (existing := await self._existing(destination, options)) is not None:
+                return existing
+            links = Links(
+                generation,
+                file,
+                watermark_free=options.watermark_free,
+                get=self._looks.one,
+                watermark_free_url=self._watermark_call(generation.id),
+            )
+            fetched = await self._downloader.fetch(
+                links, destination, overwrite=options.overwrite, progress=progress
+            )
         return _SavedFile(fetched.path, fetched.watermark_free)
+
+    def _watermark_call(self, id: str) -> Callable[[str], Awaitable[str]] | None:
+        """Return the function that requests a link without a watermark, if the server has one."""
+        try:
+            self._dialect.watermark_free_url(id)
+        except InvalidRequestError:
+            return None
+        return self._watermark_free_url
 
     async def _watermark_free_url(self, id: str) -> str:
         return await self._transport.call(self._dialect.watermark_free_url(id))

@@ -12,7 +12,7 @@ from luma_async.errors import DownloadError
 from luma_async.file_types import HEAD_SIZE, media_type, suffix_of
 from luma_async.media.fetch_errors import PermanentLinkError, TemporaryLinkError
 from luma_async.media.filenames import Destination
-from luma_async.media.links import FileKind, Link, Links
+from luma_async.media.links import Link, Links
 from luma_async.media.part_file import PartFile
 from luma_async.media.progress_reports import CallbackError, ProgressCallback, ProgressReports
 from luma_async.media.transfer import Disk, FetchContext, Transfer
@@ -22,14 +22,6 @@ logger = logging.getLogger("luma_async")
 
 MIN_PROGRESS = 2**16
 """Bytes that must arrive for the count of tries to start again at one."""
-
-_DEFAULT_SUFFIXES: dict[FileKind, str] = {
-    "video": ".mp4",
-    "raw": ".mp4",
-    "thumbnail": ".jpg",
-    "last_frame": ".jpg",
-}
-"""Suffixes of files in an unknown format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +54,7 @@ class Fetch:
         self._destination = destination
         self._overwrite = overwrite
         self._progress = None if progress is None else ProgressReports(progress)
-        self._part = PartFile(destination.part, f"{links.generation.id}/{links.what}")
+        self._part = PartFile(destination.part, f"{links.generation.id}/{links.file.part}")
         self._disk = Disk(self._part, context.threads, self._name())
         self._media_type: str | None = None
         self._problems: dict[str, str] = {}
@@ -128,7 +120,7 @@ class Fetch:
         transfer = Transfer(
             self._context,
             link,
-            self._links.what,
+            self._links.file.types,
             part=self._part,
             disk=self._disk,
             progress=self._progress,
@@ -160,7 +152,7 @@ class Fetch:
     async def _rename(self) -> Path:
         """Rename the complete part file, and return its final path."""
         suffix = suffix_of(await self._disk.run(self._type_of_content) or self._media_type)
-        target = self._destination.named(suffix or _DEFAULT_SUFFIXES[self._links.what])
+        target = self._destination.named(suffix or self._links.file.default_suffix)
         if not await self._disk.run(self._part.finish, target, self._overwrite):
             raise already_exists_error(target, self._links.generation.id)
         return target
@@ -174,7 +166,7 @@ class Fetch:
         self._problems[link.url] = problem.removesuffix(".")
 
     def _name(self) -> str:
-        return f"The {self._links.what} of job {self._links.generation.id}"
+        return f"{self._links.file.words} of job {self._links.generation.id}"
 
     def _failure(self) -> DownloadError:
         links = self._links

@@ -59,9 +59,9 @@ class Destination:
 
     @classmethod
     def of(
-        cls, path: str | os.PathLike[str], id: str, what: str, *, suffixes: tuple[str, ...]
+        cls, path: str | os.PathLike[str], name: str, *, suffixes: tuple[str, ...]
     ) -> Destination:
-        """Return the destination `path`, or a file named after a job in the folder `path`.
+        """Return the destination `path`, or a file with this name in the folder `path`.
 
         The path is a folder if it exists as one or ends with a slash. `suffixes` are the possible
         suffixes of the file.
@@ -81,8 +81,6 @@ class Destination:
         except OSError as error:  # the name is too long, or a folder above may not be read
             raise DownloadError(f"{text!r} cannot be used: {error.strerror}.") from error
         if is_folder:
-            stem = safe_stem(id)
-            name = stem if what == "video" else f"{stem}.{what}"  # stems contain no dot
             return cls(target / name, is_complete=False, suffixes=suffixes)
         return cls(target, is_complete=True)
 

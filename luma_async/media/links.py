@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from luma_async.errors import ClientClosedError, LumaError
 from luma_async.generation import (
+    Asset,
     Generation,
     url_with_watermark,
     urls_in,
     urls_without_watermark,
 )
-
-FileKind = Literal["video", "raw", "thumbnail", "last_frame"]
-"""The files of a job."""
-
-TOP_LEVEL_TYPES: dict[FileKind, Literal["video", "image"]] = {
-    "video": "video",
-    "raw": "video",
-    "thumbnail": "image",
-    "last_frame": "image",
-}
-"""Top-level media type of each file."""
+from luma_async.media.job_files import JobFile
 
 
 class Link(NamedTuple):
@@ -37,7 +28,10 @@ class Links:
 
     The links in the generation come first. They may have expired, so the server is asked next: for
     a link without a watermark (`watermark_free_url`), then for the job itself (`get`). If a video
-    without a watermark is wanted, links with a watermark come last.
+    without a watermark is wanted, links with a watermark come last. A numbered output keeps its
+    number in each answer.
+
+    Without `watermark_free_url` the server has no such call, and nothing is known about watermarks.
 
     `problem` is the server's last error, which explains why there are no further links.
     """
@@ -45,15 +39,16 @@ class Links:
     def __init__(
         self,
         generation: Generation,
-        what: FileKind,
+        file: JobFile,
         *,
         watermark_free: bool,
         get: Callable[[str], Awaitable[Generation]],
-        watermark_free_url: Callable[[str], Awaitable[str]],
+        watermark_free_url: Callable[[str], Awaitable[str]] | None,
     ) -> None:
         self.generation = generation
-        self.what = what
-        self.wants_watermark_free = what == "video" and watermark_free
+        self.file = file
+        self._has_marks = file.part == "video" and watermark_free_url is not None
+        self.wants_watermark_free = self._has_marks and watermark_free
         self._get = get
         self._watermark_free_url = watermark_free_url
         self.problem: LumaError | None = None
@@ -67,7 +62,7 @@ class Links:
         fresh = await self._refreshed()
         for link in self._links_in(fresh, watermark_free=self.wants_watermark_free):
             yield link
-        if self.what == "video":
+        if self._has_marks:
             for link in self._links_in(fresh, watermark_free=not self.wants_watermark_free):
                 yield link
             if not self.wants_watermark_free and (url := await self._requested_url()) is not None:
@@ -78,13 +73,8 @@ class Links:
 
         A link that also is the raw video's leads to a video without a watermark.
         """
-        if self.what != "video":
-            asset = {
-                "raw": generation.video_raw,
-                "thumbnail": generation.thumbnail,
-                "last_frame": generation.last_frame,
-            }[self.what]
-            yield from (Link(url) for url in urls_in(asset))
+        if not self._has_marks:
+            yield from (Link(url) for url in urls_in(self._asset_in(generation)))
             return
         without_watermark = urls_without_watermark(generation)
         if watermark_free:
@@ -92,7 +82,22 @@ class Links:
         elif (url := url_with_watermark(generation)) is not None:
             yield Link(url, watermark_free=url in without_watermark)
 
+    def _asset_in(self, generation: Generation) -> Asset | None:
+        match self.file.part:
+            case int() as number:
+                return generation.outputs[number] if number < len(generation.outputs) else None
+            case "video":
+                return generation.video
+            case "raw":
+                return generation.video_raw
+            case "thumbnail":
+                return generation.thumbnail
+            case "last_frame":
+                return generation.last_frame
+
     async def _requested_url(self) -> str | None:
+        if self._watermark_free_url is None:
+            return None
         try:
             return await self._watermark_free_url(self.generation.id)
         except ClientClosedError:

@@ -25,7 +25,7 @@ from luma_async.media.fetch_errors import (
     explain,
 )
 from luma_async.media.link_urls import link_url
-from luma_async.media.links import TOP_LEVEL_TYPES, FileKind, Link
+from luma_async.media.links import Link
 from luma_async.media.part_file import PartFile, PartWriter
 from luma_async.media.progress_reports import ProgressReports
 from luma_async.media.ranges import (
@@ -109,14 +109,15 @@ class Disk:
 class Transfer:
     """Transfer of a file from one link.
 
-    `media_type` is the type of the content, once it has begun to arrive.
+    `types` are the beginnings of the allowed media types. `media_type` is the type of the content,
+    once it has begun to arrive.
     """
 
     def __init__(
         self,
         context: FetchContext,
         link: Link,
-        what: FileKind,
+        types: tuple[str, ...],
         *,
         part: PartFile,
         disk: Disk,
@@ -127,7 +128,7 @@ class Transfer:
         self._requester = context.requester
         self._base = context.base
         self._limits = context.limits
-        self._top_level_type = TOP_LEVEL_TYPES[what]
+        self._types = types
         self._part = part
         self._disk = disk
         self._progress = progress
@@ -233,7 +234,7 @@ class Transfer:
     async def _is_sent_plain(self, stream: ResponseStream) -> bool:
         """Return `True` if the content is not encoded although its header names an encoding."""
         type = media_type(await stream.peek_raw())
-        return type is not None and type.startswith(f"{self._top_level_type}/")
+        return type is not None and type.startswith(self._types)
 
     def _check_type(self, declared: str, head: bytes) -> str:
         """Return the media type of the content.
@@ -242,19 +243,20 @@ class Transfer:
             PermanentLinkError: the content is not the video or image that it must be.
 
         """
-        wanted, place = self._top_level_type, self._place
+        place = self._place
+        wanted = " or ".join(f"{type}*" if type.endswith("/") else type for type in self._types)
         found = media_type(head)
         if found is None:
             if not head:
                 raise PermanentLinkError(f"{place} answered with an empty file")
-            is_declared = declared.startswith((f"{wanted}/", "application/octet-stream"))
+            is_declared = declared.startswith((*self._types, "application/octet-stream"))
             if is_declared and is_text(head):
                 raise PermanentLinkError(
-                    f"{place} answered with text, declared as {declared}, instead of {wanted}/*"
+                    f"{place} answered with text, declared as {declared}, instead of {wanted}"
                 )
         type = found or declared
-        if not type.startswith(f"{wanted}/"):
-            raise PermanentLinkError(f"{place} answered with {type} instead of {wanted}/*")
+        if not type.startswith(self._types):
+            raise PermanentLinkError(f"{place} answered with {type} instead of {wanted}")
         return type
 
     async def _receive(self, stream: ResponseStream, length: int | None, head: bytes) -> None:

@@ -79,9 +79,9 @@ def test_a_script_gets_one_object(sim: Simulator, tmp_path: Path) -> None:
 
     assert set(job) == {
         *("id", "key", "state", "prompt", "progress", "queue_state", "created_at"),
-        "failure_reason",
+        *("failure_reason", "failure_code", "model", "type"),
         *("video", "download_url", "video_raw", "thumbnail", "last_frame"),
-        *("file", "error", "error_type"),
+        *("outputs", "file", "files", "error", "error_type"),
     }
     assert (job["key"], job["state"], job["file"]) == ("cat", "completed", "cat.mp4")
     assert job["error"] is None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
 from luma_async import ConfigurationError
+from luma_async.cli.options import FILES, parse_what
 from luma_async.cli.target import DownloadTarget
+from luma_async.media.job_files import KINDS
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,26 @@ def test_one_file_holds_no_two_videos() -> None:
     """A folder is asked for."""
     with pytest.raises(ConfigurationError, match="--output cat/"):
         DownloadTarget(place="cat.mp4").check_holds_many()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("image", "image"), ("0", 0), ("12", 12), ("all", "all"), ("output", "output")],
+)
+def test_a_file_is_a_name_or_a_number(text: str, what: str | int) -> None:
+    """The command line takes the names and numbers of `download(what=...)`, and `all`."""
+    assert parse_what(text) == what
+    assert {*FILES} == {*KINDS, "all"}
+
+
+@pytest.mark.parametrize("text", ["gif", "", "-1", "1.5", "1_0", "12345678"])
+def test_another_text_is_no_file(text: str) -> None:
+    """The error has the allowed names."""
+    with pytest.raises(typer.BadParameter, match="is not one of output, all, video"):
+        parse_what(text)
+
+
+def test_all_outputs_need_a_folder() -> None:
+    """One file cannot hold them."""
+    with pytest.raises(ConfigurationError, match="there are several outputs"):
+        DownloadTarget(place="cat.png", what="all").check_holds_many("outputs")

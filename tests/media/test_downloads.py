@@ -421,7 +421,7 @@ async def test_an_invalid_name_or_kind_of_file_is_an_error(tmp_path: Path) -> No
 
         with pytest.raises(DownloadError, match="is not a valid file name"):
             await luma.download(task, f"{tmp_path}/a\0b.mp4")
-        with pytest.raises(InvalidRequestError, match=r"what: must be one of video, .* got 'gif'"):
+        with pytest.raises(InvalidRequestError, match=r"what: must be one of output, .* got 'gif'"):
             await luma.download(task, tmp_path, what="gif")  # type: ignore[arg-type]
         (tmp_path / f"{task.id}.mp4").mkdir()
         with pytest.raises(DownloadError, match="already exists and is not a file"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.options import (
     AllowPrivateMedia,
     AsJSON,
     BaseURL,
-    FileKind,
     JobIds,
     Journal,
     MaxDownloadBytes,
@@ -19,6 +18,7 @@ from luma_async.cli.options import (
     Overwrite,
     WatermarkWithAlias,
     WhatFile,
+    parse_what,
 )
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from luma_async.cli.target import DownloadTarget
     from luma_async.cli.terminal import Terminal
     from luma_async.errors import LumaError
+    from luma_async.media.job_files import What
 
 
 def download(
     ids: JobIds,
     *,
     output: OutputPath = None,
-    what: WhatFile = FileKind.VIDEO,
+    what: WhatFile = "output",
     watermark: WatermarkWithAlias = False,
     overwrite: Overwrite = False,
     max_download_bytes: MaxDownloadBytes = None,
@@ -42,13 +43,17 @@ def download(
     journal: Journal = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Download a file of each job once the job is completed, and print the file's path."""
+    """Download a file of each job once the job is completed, and print the file's path.
+
+    With `--what all`, download all outputs of each job.
+    """
     from luma_async.cli.connection import Connection
     from luma_async.cli.download_limits import DownloadLimits
     from luma_async.cli.program import run
     from luma_async.cli.target import target_of
 
-    target = target_of(output, what=what.value, watermark=watermark, overwrite=overwrite)
+    file = cast("What | Literal['all']", parse_what(what))
+    target = target_of(output, what=file, watermark=watermark, overwrite=overwrite)
     limits = DownloadLimits(
         max_bytes=max_download_bytes,
         min_speed=min_download_speed,
@@ -71,8 +76,8 @@ async def download_files(
     from luma_async.cli.follower import Follower, download_command, run_concurrently
 
     unique = list(dict.fromkeys(ids))
-    if len(unique) > 1:
-        target.check_holds_many()
+    if len(unique) > 1 or target.what == "all":
+        target.check_holds_many("jobs" if len(unique) > 1 else "outputs")
     errors: list[LumaError | None] = []
     terminal.download_all_command = download_command(connection, unique, target)
     async with connection.client_that_watches() as luma:
@@ -84,7 +89,7 @@ async def download_files(
                 errors.append(report.error)
                 if report.error is not None:
                     terminal.print_error(report.error)
-                terminal.result(report.file or "", report.fields)
+                terminal.result(report.plain_files, report.fields)
 
             await run_concurrently(fetch(id) for id in unique)
     return ExitCode.of(errors)
