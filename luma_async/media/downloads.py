@@ -12,7 +12,7 @@ from typing import Any, Literal, final
 
 from luma_async.concurrency import HomeLoop, to_completion
 from luma_async.dialects import Dialect
-from luma_async.errors import ClientClosedError, DownloadError, InvalidRequestError, LumaError
+from luma_async.errors import ClientClosedError, DownloadError, LumaError, UnsupportedError
 from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import already_exists_error
@@ -280,7 +280,7 @@ class Downloads:
         """Return the function that requests a link without a watermark, if the server has one."""
         try:
             self._dialect.watermark_free_url(id)
-        except InvalidRequestError:
+        except UnsupportedError:
             return None
         return self._watermark_free_url
 

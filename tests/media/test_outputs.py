@@ -13,17 +13,15 @@ import pytest
 from aiohttp import web
 
 from luma_async import (
+    AgentsDialect,
     Asset,
     DownloadError,
-    GatewayDialect,
     Generation,
     InvalidRequestError,
     LumaClient,
     State,
 )
-from luma_async.dialects import JSONObject
 from luma_async.media.job_files import file_of, files_of
-from luma_async.transport import Call
 from tests.clients import KEY
 from tests.media.hosts import MP4, host
 
@@ -52,17 +50,6 @@ FILES = {
 }
 
 
-class ListDialect(GatewayDialect):
-    """Format with a list of outputs, and without a call for links without a watermark."""
-
-    def watermark_free_url(self, id: str) -> Call[str]:
-        raise InvalidRequestError.of("watermark_free", "this server has no such call")
-
-    def generation(self, row: JSONObject) -> Generation:
-        assets = [Asset.model_validate(each) for each in row["output"]]
-        return Generation(id=row["id"], state=State.COMPLETED, outputs=tuple(assets), raw=row)
-
-
 class Server:
     """Server of one job. Each look gives fresh links, and the links before have expired."""
 
@@ -85,7 +72,7 @@ class Server:
         kind = "video" if name.endswith("mp4") else "image"
         layer = {"index": number, "label": self._labels[number]} if self._labels else None
         url = f"{self.url}/{name}?look={self.looks}"
-        return {"url": url, "media_type": kind, "layer": layer}
+        return {"url": url, "type": kind, "layer": layer}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path.startswith("/api"):
@@ -103,7 +90,7 @@ async def job(
     *names: str, labels: Sequence[str] = ()
 ) -> AsyncIterator[tuple[Server, LumaClient, Generation]]:
     """Run a server with one job, and yield it with a client and a generation of the job."""
-    dialect = ListDialect()
+    dialect = AgentsDialect()
     server = Server("", names, labels)
     async with host(server.answer) as url:
         server.url = url
