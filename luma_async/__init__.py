@@ -10,7 +10,7 @@ from luma_async.version import __version__
 if TYPE_CHECKING:
     from luma_async.client import LumaClient
     from luma_async.client_settings import ClientSettings
-    from luma_async.dialects import AgentsDialect, Dialect, GatewayDialect
+    from luma_async.dialects import AgentsDialect, Dialect, DreamMachineDialect, GatewayDialect
     from luma_async.edit_requests import (
         EditFields,
         EditImageFields,
@@ -99,6 +99,7 @@ __all__ = [
     "Dialect",
     "Download",
     "DownloadError",
+    "DreamMachineDialect",
     "EditFields",
     "EditImageFields",
     "EditImageRequest",

@@ -2,7 +2,15 @@
 
 from luma_async.dialects.agents import AgentsDialect
 from luma_async.dialects.dialect import Dialect, Mark
+from luma_async.dialects.dream_machine import DreamMachineDialect
 from luma_async.dialects.fields import JSONObject
 from luma_async.dialects.gateway import GatewayDialect
 
-__all__ = ["AgentsDialect", "Dialect", "GatewayDialect", "JSONObject", "Mark"]
+__all__ = [
+    "AgentsDialect",
+    "Dialect",
+    "DreamMachineDialect",
+    "GatewayDialect",
+    "JSONObject",
+    "Mark",
+]

@@ -124,10 +124,11 @@ def as_time(value: Any) -> datetime | None:
         return None
 
 
-def asset(objects: Iterable[JSONObject], name: str) -> Asset | None:
+def asset(objects: Iterable[JSONObject], name: str, media_type: str | None = None) -> Asset | None:
     """Return an asset from its copies in some objects. Later copies fill gaps of earlier ones.
 
-    A copy is an object or a bare URL. The result is `None` if no copy has a link.
+    A copy is an object or a bare URL. The result is `None` if no copy has a link. `media_type` is
+    the type that the name of the field tells, if no copy has one.
     """
     values = (value for object in objects if (value := object.get(name)))
     copies = [{"url": value} if isinstance(value, str) else as_object(value) for value in values]
@@ -140,7 +141,7 @@ def asset(objects: Iterable[JSONObject], name: str) -> Asset | None:
             "height": first(copies, as_count, "height"),
             "duration": first(copies, as_seconds, "duration"),
             "download_url": first(copies, as_text, "download_url"),
-            "media_type": first(copies, as_word, "media_type"),
+            "media_type": first(copies, as_word, "media_type") or media_type,
             "layer": None,
         }
     )
