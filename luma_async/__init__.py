@@ -10,7 +10,13 @@ from luma_async.version import __version__
 if TYPE_CHECKING:
     from luma_async.client import LumaClient
     from luma_async.client_settings import ClientSettings
-    from luma_async.dialects import AgentsDialect, Dialect, DreamMachineDialect, GatewayDialect
+    from luma_async.dialects import (
+        AgentsDialect,
+        Dialect,
+        DialectName,
+        DreamMachineDialect,
+        GatewayDialect,
+    )
     from luma_async.edit_requests import (
         EditFields,
         EditImageFields,
@@ -97,6 +103,7 @@ __all__ = [
     "CompletedOutcome",
     "ConfigurationError",
     "Dialect",
+    "DialectName",
     "Download",
     "DownloadError",
     "DreamMachineDialect",

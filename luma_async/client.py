@@ -24,10 +24,11 @@ from luma_async.client_settings import (
     ClientSettings,
     check_positive,
     journal_at,
+    server_of_arguments,
     settings_of_environment,
 )
 from luma_async.concurrency import HomeLoop, Turns
-from luma_async.dialects import Dialect, GatewayDialect
+from luma_async.dialects import Dialect, DialectName
 from luma_async.errors import ClientClosedError, ConfigurationError, TaskTimeoutError
 from luma_async.field_docs import with_fields_of
 from luma_async.generation import Generation
@@ -65,7 +66,7 @@ from luma_async.tasks.arguments import (
     checked_requests,
     checked_sources,
 )
-from luma_async.tasks.job_log import log_cancelled_run
+from luma_async.tasks.job_log import log_cancelled_run, log_dialect
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
@@ -98,11 +99,15 @@ class LumaClient:
     it is first used; in another one, its calls raise a `ConfigurationError`.
 
     Args:
-        api_key: the API key of the gateway, as a string or as pydantic's `SecretStr`. The default
-            is the environment variable `LUMA_API_KEY`.
-        base_url: the URL of the gateway, as a string or a URL of yarl or pydantic. The default is
+        api_key: the API key of the server, as a string or as pydantic's `SecretStr`. The default is
+            the environment variable `LUMA_API_KEY`; or else, for Luma's own hosts only,
+            `LUMA_AGENTS_API_KEY` or `LUMAAI_API_KEY`.
+        base_url: the URL of the server, as a string or a URL of yarl or pydantic. The default is
             the environment variable `LUMA_BASE_URL`, or else that of the dialect.
-        dialect: the format of the server's requests and answers; `GatewayDialect()` by default.
+        dialect: the format of the server's requests and answers: `"agents"` or `"dream-machine"`
+            for Luma's own APIs, `"gateway"`, or a `Dialect`. The default is the environment
+            variable `LUMA_DIALECT`; or else the host, the path of the base URL and the form of the
+            API key decide, and the log says so.
         max_requests: maximum number of HTTP requests in flight.
         max_tasks: maximum number of running jobs that this client submitted. `generate()` and
             `extend()` wait for a free place. No limit by default.
@@ -145,7 +150,7 @@ class LumaClient:
         api_key: SecretLike | None = None,
         *,
         base_url: URLLike | None = None,
-        dialect: Dialect | None = None,
+        dialect: Dialect | DialectName | None = None,
         max_requests: int = 16,
         max_tasks: int | None = None,
         timeout: float = 30.0,
@@ -165,7 +170,10 @@ class LumaClient:
         max_download_bytes: int | None = LARGEST_DOWNLOAD,
         allow_private_media: bool = False,
     ) -> None:
-        api_key = Secret.of(os.environ.get("LUMA_API_KEY", "") if api_key is None else api_key)
+        api_key = None if api_key is None else Secret.of(api_key)
+        server = server_of_arguments(api_key, base_url, dialect)
+        self._dialect = server.dialect
+        self._why_dialect = server.reason
         journal = unwrapped(journal)
         check_positive(
             max_requests=max_requests,
@@ -185,24 +193,23 @@ class LumaClient:
                 "min_download_speed must be 0 or more bytes per second, "
                 f"got {min_download_speed!r}."
             )
-        dialect = dialect or GatewayDialect()
         self._home = HomeLoop()
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._timeout = timeout
-        self._dialect = dialect
         self._transport = Transport(
-            api_key=api_key,
-            base_url=base_url or os.environ.get("LUMA_BASE_URL") or dialect.default_base_url,
+            api_key=server.api_key(),
+            base_url=server.base_url,
             max_requests=max_requests,
             timeout=timeout,
             max_tries=max_tries,
             session=session,
             trust_env=trust_env,
+            on_first_use=self._tell_dialect,
         )
         self._submission_transport = SubmissionTransport(self._transport)
         self._looks = Looks(
-            self._transport, dialect, batch_size=batch_size, concurrency=max_requests
+            self._transport, self._dialect, batch_size=batch_size, concurrency=max_requests
         )
         schedule = schedule or AdaptiveSchedule()
         self._bookkeeper: Bookkeeper | None = None
@@ -227,7 +234,7 @@ class LumaClient:
         )
         submitter = Submitter(
             self._submission_transport,
-            dialect,
+            self._dialect,
             self._manager,
             ImageReader(
                 max_bytes=max_image_bytes,
@@ -262,7 +269,7 @@ class LumaClient:
             manager=self._manager,
             looks=self._looks,
             transport=self._transport,
-            dialect=dialect,
+            dialect=self._dialect,
         )
 
     @classmethod
@@ -287,6 +294,12 @@ class LumaClient:
 
         """
         return cls(**settings_of_environment(overrides))
+
+    def _tell_dialect(self) -> None:
+        """Log the dialect and the reason for it, once, if it was not given."""
+        reason, self._why_dialect = self._why_dialect, None
+        if reason is not None:
+            log_dialect(self._dialect.name, self.base_url, reason)
 
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # not set until the settings are checked
@@ -334,6 +347,7 @@ class LumaClient:
             raise ClientClosedError(
                 "The client is closed, and cannot be opened again: create another LumaClient."
             )
+        self._tell_dialect()
         if self._bookkeeper is not None:
             try:
                 await self._bookkeeper.open()

@@ -9,13 +9,20 @@ from typing import Any, TypedDict
 
 import aiohttp
 
-from luma_async.dialects import Dialect, GatewayDialect
+from luma_async.dialects import (
+    ChosenDialect,
+    Dialect,
+    DialectName,
+    ServerChoice,
+    choose_server,
+)
 from luma_async.errors import ConfigurationError
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.sql.database_url import is_url
 from luma_async.schedules import PollSchedule
-from luma_async.settings import BASE_URL, JOURNAL, Settings
+from luma_async.settings import JOURNAL, Settings
 from luma_async.text_values import SecretLike, URLLike
+from luma_async.transport.credentials import Secret, checked_base_url
 
 
 class ClientSettings(TypedDict, total=False):
@@ -23,7 +30,7 @@ class ClientSettings(TypedDict, total=False):
 
     api_key: SecretLike | None
     base_url: URLLike | None
-    dialect: Dialect | None
+    dialect: Dialect | DialectName | None
     max_requests: int
     max_tasks: int | None
     timeout: float
@@ -59,18 +66,41 @@ def settings_of_environment(overrides: ClientSettings) -> dict[str, Any]:
         for name, value in overrides.items()
         if value is not None or name not in ("api_key", "base_url", "dialect")
     }
-    dialect = given.get("dialect") or GatewayDialect(rejection_codes=settings.rejection_codes())
+    server = choose_server(
+        api_key=given.pop("api_key", None),
+        base_url=given.pop("base_url", None),
+        dialect=given.pop("dialect", None),
+        variables=settings.values,
+        rejection_codes=settings.rejection_codes(),
+    )
     found: dict[str, Any] = {
-        "base_url": settings.get(BASE_URL) or dialect.default_base_url,
-        "dialect": dialect,
+        "api_key": server.api_key(),
+        "base_url": server.base_url,
+        "dialect": server.chosen_dialect,
         "trust_env": True,
         **settings.download_limits(),
     }
-    if "api_key" not in given:
-        found["api_key"] = settings.api_key()
     if "journal" not in given and (journal := settings.get(JOURNAL)) is not None:
         found["journal"] = journal if is_url(journal) else os.path.expanduser(journal)  # noqa: PTH111  Path raises an error without a home folder
     return {**found, **given}
+
+
+def server_of_arguments(
+    api_key: SecretLike | None, base_url: URLLike | None, dialect: Dialect | str | None
+) -> ServerChoice:
+    """Return the server that the arguments of a client, or else the environment, describe.
+
+    A `ChosenDialect` comes with the API key and base URL of the same choice.
+
+    Raises:
+        ConfigurationError: there is no API key, or a setting is not valid.
+
+    """
+    if isinstance(dialect, ChosenDialect) and api_key is not None:
+        chosen, reason = dialect
+        url = checked_base_url(base_url or chosen.default_base_url)
+        return ServerChoice(chosen, url, reason, Secret.of(api_key))
+    return choose_server(api_key=api_key, base_url=base_url, dialect=dialect, variables=os.environ)
 
 
 _JOURNAL_METHODS = (

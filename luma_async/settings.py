@@ -9,19 +9,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from luma_async.errors import ConfigurationError
 
 API_KEY, BASE_URL, JOURNAL = "LUMA_API_KEY", "LUMA_BASE_URL", "LUMA_JOURNAL"
+DIALECT = "LUMA_DIALECT"
+AGENTS_API_KEY, DREAM_MACHINE_API_KEY = "LUMA_AGENTS_API_KEY", "LUMAAI_API_KEY"
 REJECTION_CODES = "LUMA_REJECTION_CODES"
 MAX_DOWNLOAD_BYTES, MIN_DOWNLOAD_SPEED = "LUMA_MAX_DOWNLOAD_BYTES", "LUMA_MIN_DOWNLOAD_SPEED"
 ALLOW_PRIVATE_MEDIA = "LUMA_ALLOW_PRIVATE_MEDIA"
 NAMES = (
     API_KEY,
+    AGENTS_API_KEY,
+    DREAM_MACHINE_API_KEY,
     BASE_URL,
+    DIALECT,
     JOURNAL,
     REJECTION_CODES,
     MAX_DOWNLOAD_BYTES,
@@ -52,7 +57,7 @@ class Settings:
     `problem` describes the last error in the file, `None` if there is none.
     """
 
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)  # has API keys
     problem: str | None = None
 
     @classmethod
@@ -68,22 +73,6 @@ class Settings:
     def get(self, name: str) -> str | None:
         """Return the value of a setting, or `None` if it is not set."""
         return self.values.get(name)
-
-    def api_key(self) -> str:
-        """Return the API key.
-
-        Raises:
-            ConfigurationError: there is no API key.
-
-        """
-        api_key = self.get(API_KEY)
-        if api_key is None:
-            problem = f" ({self.problem})" if self.problem else ""
-            raise ConfigurationError(
-                f"There is no API key. Set {API_KEY}, or write {API_KEY}=sk-... into a file .env "
-                f"in this folder{problem}."
-            )
-        return api_key
 
     def rejection_codes(self) -> frozenset[str]:
         """Return the error codes of the server that mean a certain rejection."""

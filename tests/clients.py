@@ -38,6 +38,7 @@ def connect(simulator: Simulator, **settings: Any) -> LumaClient:
     foreign_ids = settings.pop("foreign_ids", None)
     adapted_size = settings.pop("adapted_size", None)
     settings.setdefault("schedule", FixedSchedule(0.02))
+    settings.setdefault("dialect", "gateway")
     luma = LumaClient(KEY, base_url=simulator.url, **settings)
     luma._manager._results._rejections = rejections or luma._manager._results._rejections
     luma._looks._foreign_ids = foreign_ids or luma._looks._foreign_ids

@@ -495,7 +495,7 @@ def test_settings_come_from_a_file_as_for_the_command_line(
     monkeypatch.setenv("LUMA_BASE_URL", "https://environment.example")
 
     client = Recorded.from_env(max_download_bytes=6000, api_key=None)
-    dialect = client.given.pop("dialect")
+    dialect, _ = client.given.pop("dialect")
 
     assert client.given == {
         "api_key": "sk-of-the-file",

@@ -11,19 +11,19 @@ from typing import Any
 from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.environment import default_journal, looks_like_api_key
 from luma_async.client import LumaClient
-from luma_async.dialects import GatewayDialect
+from luma_async.dialects import ServerChoice, choose_server
 from luma_async.errors import InvalidRequestError, JournalError
 from luma_async.journal.sql.database_url import is_url, masked
-from luma_async.settings import API_KEY, BASE_URL, JOURNAL, Settings
+from luma_async.settings import API_KEY, JOURNAL, Settings
 from luma_async.shell import command_line
-from luma_async.transport.credentials import checked_base_url
 
 
 @dataclass(frozen=True)
 class Connection:
     """Server and journal of a command, and the commands that use the same ones.
 
-    `base_url`, `journal`, `rejection_codes` and `downloads` are the values of the options.
+    `base_url`, `dialect`, `journal`, `rejection_codes` and `downloads` are the values of the
+    options.
     """
 
     base_url: str | None = None
@@ -31,6 +31,7 @@ class Connection:
     settings: Settings = field(default_factory=Settings.load)
     rejection_codes: tuple[str, ...] = ()
     downloads: DownloadLimits = field(default_factory=DownloadLimits)
+    dialect: str | None = None
 
     def client(self, **arguments: Any) -> LumaClient:
         """Return a client without a journal, and with the proxies of the environment.
@@ -39,11 +40,14 @@ class Connection:
             ConfigurationError: there is no API key, or a setting is not valid.
 
         """
-        api_key = self.settings.api_key()
-        dialect = GatewayDialect(rejection_codes=self.known_rejection_codes)
+        chosen: Any = self._choice.chosen_dialect
         arguments = {**self.downloads.arguments(self.settings), **arguments}
         return LumaClient(
-            api_key, base_url=self.server, dialect=dialect, trust_env=True, **arguments
+            self._choice.api_key(self.settings.problem),
+            base_url=self.server,
+            dialect=chosen,
+            trust_env=True,
+            **arguments,
         )
 
     def client_that_submits(self, **arguments: Any) -> LumaClient:
@@ -83,11 +87,20 @@ class Connection:
         """Base URL of the server.
 
         Raises:
-            ConfigurationError: the base URL is not valid.
+            ConfigurationError: the base URL or the dialect is not valid.
 
         """
-        named = self.base_url or self.settings.get(BASE_URL)
-        return checked_base_url(named or GatewayDialect.default_base_url)
+        return self._choice.base_url
+
+    @cached_property
+    def _choice(self) -> ServerChoice:
+        return choose_server(
+            api_key=None,
+            base_url=self.base_url,
+            dialect=self.dialect,
+            variables=self.settings.values,
+            rejection_codes=self.known_rejection_codes,
+        )
 
     @property
     def known_rejection_codes(self) -> frozenset[str]:
@@ -165,7 +178,8 @@ class Connection:
 
     def command(self, *words: str, **options: str | Iterable[str] | None) -> str:
         """Return the command line of another command for the same server."""
-        return _command(*words, **{"base-url": self.base_url, **options})
+        server = {"base-url": self.base_url, "dialect": self.dialect}
+        return _command(*words, **{**server, **options})
 
     def command_that_downloads(self, *words: str, **options: str | None) -> str:
         """Return the command line of a download from the same server, with the same limits."""

@@ -1,4 +1,4 @@
-"""Job log: the lines about jobs, from their submission to their end.
+"""Job log: the lines about jobs, from the choice of their server to their end.
 
 No function here raises an error. A filter or a record factory of the caller's may do so, and must
 not come between a job that is paid for and its handle.
@@ -42,6 +42,12 @@ MAX_REASON = 300
 
 _ABOUT_ALL_JOBS = (AuthenticationError, ClientClosedError, ConfigurationError)
 """Errors that end the watching of all jobs, and have one line for all of them."""
+
+
+def log_dialect(name: str, base_url: str, reason: str) -> None:
+    """Log the dialect of a client that was given none, and the reason for it."""
+    text = "Using the %s dialect for %s, because %s. The argument `dialect` sets another."
+    _write(logging.INFO, text, name, base_url, reason)
 
 
 def log_submitting(verb: str, prompt: str) -> None:

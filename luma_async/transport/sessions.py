@@ -40,6 +40,8 @@ class Sessions:
     A session of the caller is used for both, and is never closed here. If its version of aiohttp
     keeps connections in an unknown way, each request asks the server to close the connection
     afterwards, so that no idle connection can be reused.
+
+    `on_first_use` is called before the first request.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Sessions:
         *,
         base_url: URL,
         trust_env: bool = False,
+        on_first_use: Callable[[], None] | None = None,
     ) -> None:
         self.given = given
         self._base_url = base_url
         self._trust_env = trust_env
+        self._on_first_use = on_first_use
         self.reuse = ReusePolicy()
         self._headers = headers
         self._can_choose = given is None or is_supported(given)
@@ -80,6 +84,8 @@ class Sessions:
         loop = running_loop()
         if self._loop is None:
             self._check_netrc()
+            if self._on_first_use is not None:
+                self._on_first_use()
             self._loop = loop
             self.now = loop.time  # get_running_loop() costs a system call
         if self._loop is not loop:

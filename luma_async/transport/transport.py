@@ -78,6 +78,7 @@ class Transport:
         max_tries: int = 5,
         session: aiohttp.ClientSession | None = None,
         trust_env: bool = False,
+        on_first_use: Callable[[], None] | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         parts = urlsplit(self.base_url)
@@ -93,7 +94,13 @@ class Transport:
             "Accept": "application/json",
             "User-Agent": f"luma-async/{__version__}",
         }
-        self.sessions = Sessions(session, headers, base_url=self._base, trust_env=trust_env)
+        self.sessions = Sessions(
+            session,
+            headers,
+            base_url=self._base,
+            trust_env=trust_env,
+            on_first_use=on_first_use,
+        )
         self.timeout = aiohttp.ClientTimeout(
             total=timeout, connect=min(CONNECT_TIMEOUT, timeout / 2)
         )
