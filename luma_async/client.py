@@ -29,9 +29,15 @@ from luma_async.client_settings import (
 )
 from luma_async.concurrency import HomeLoop, Turns
 from luma_async.dialects import Dialect, DialectName
-from luma_async.errors import ClientClosedError, ConfigurationError, TaskTimeoutError
+from luma_async.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    InvalidRequestError,
+    TaskTimeoutError,
+)
 from luma_async.field_docs import with_fields_of
 from luma_async.generation import Generation
+from luma_async.job_calls import JobCalls
 from luma_async.journal import Journal
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.addresses import AddressPolicy
@@ -67,8 +73,9 @@ from luma_async.tasks.arguments import (
     checked_sources,
 )
 from luma_async.tasks.job_log import log_cancelled_run, log_dialect
+from luma_async.tasks.job_sources import VideoSource
 from luma_async.tasks.manager import LINK_TIMEOUT
-from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run, VideoSource
+from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
 from luma_async.tasks.task import UpdateCallback, check_timeout
 from luma_async.text_values import SecretLike, URLLike, unwrapped
@@ -88,7 +95,7 @@ SUBMISSIONS_PER_TURN = 32
 milliseconds, and more would delay everything else."""
 
 
-class LumaClient:
+class LumaClient(JobCalls):
     """Client that generates videos with Luma, through a gateway that sells it.
 
     >>> async with LumaClient() as luma:                    # doctest: +SKIP
@@ -401,12 +408,29 @@ class LumaClient:
         **fields: Unpack[ExtendFields],
     ) -> Generation: ...
 
+    @overload
+    async def run(
+        self,
+        prompt: JobRequest,
+        *,
+        source: VideoSource | None = None,
+        download: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        timeout: float | None = None,
+        key: str | None = None,
+        retry_failed: bool = False,
+        retry_uncertain: RetryUncertain = False,
+        metadata: Mapping[str, Any] | None = None,
+        on_update: UpdateCallback | None = None,
+    ) -> Generation: ...
+
     @with_fields_of(GenerateRequest, GenerateFields)
     async def run(
         self,
-        prompt: str | GenerateRequest | ExtendRequest,
+        prompt: str | JobRequest,
         *,
         extends: VideoSource | None = None,
+        source: VideoSource | None = None,
         download: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         timeout: float | None = None,
@@ -422,7 +446,8 @@ class LumaClient:
         >>> video = await luma.run("a cat dances", download="cat.mp4")         # doctest: +SKIP
         >>> print(video.url)                                                   # doctest: +SKIP
 
-        This is `generate()` (or `extend()`), `await task` and `download()` in one call.
+        This is `generate()`, `extend()` or `submit()`, then `await task` and `download()`, in one
+        call.
 
         If a file with the name of the download exists, the call is an error, and nothing is
         submitted. With a `key` that the journal knows, the file counts as that of its job: it is
@@ -432,9 +457,10 @@ class LumaClient:
         If the caller is cancelled, the job continues, and the log tells its id.
 
         Args:
-            prompt: the prompt, or a request.
-            extends: the video to extend: a handle, a generation or an id. Without it, the video is
-                a new one. An extension has no `loop`.
+            prompt: the prompt, or a request of any kind.
+            extends: the video to extend: a handle, a generation or an id. Without it, a prompt is
+                for a new video. An extension has no `loop`.
+            source: the job whose output a request of another kind works on, in the same forms.
             download: the file to save the video in, or a folder: one that exists, or ends with a
                 slash.
             overwrite: `True` to replace a file of that name.
@@ -465,12 +491,21 @@ class LumaClient:
             "retry_uncertain": retry_uncertain,
             "metadata": metadata,
             "on_update": on_update,
-            **fields,
         }
-        if extends is None:
-            task = await self.generate(cast("GenerateRequest", prompt), **options)
+        if isinstance(prompt, JobRequest):
+            if extends is not None and source is not None:
+                raise InvalidRequestError.of("extends", "excludes source; pass one of them")
+            of = extends if source is None else source
+            request = type(prompt).of(prompt, **fields)
+            task = await self.submit(request, source=of, **options)
+        elif source is not None:
+            raise InvalidRequestError.of(
+                "source", "needs a request, such as EditRequest(...); a prompt takes extends=..."
+            )
+        elif extends is None:
+            task = await self.generate(prompt, **options, **fields)
         else:
-            task = await self.extend(extends, cast("ExtendRequest", prompt), **options)
+            task = await self.extend(extends, prompt, **options, **fields)
         try:
             generation = await _result_of(task, timeout)
             if download is not None:
@@ -493,105 +528,6 @@ class LumaClient:
         return await self._bookkeeper.has_job(
             key, retry_failed=retry_failed, retry_uncertain=bool(retry_uncertain)
         )
-
-    @with_fields_of(GenerateRequest, GenerateFields)
-    async def generate(
-        self,
-        prompt: str | GenerateRequest,
-        *,
-        key: str | None = None,
-        retry_failed: bool = False,
-        retry_uncertain: RetryUncertain = False,
-        metadata: Mapping[str, Any] | None = None,
-        on_update: UpdateCallback | None = None,
-        **fields: Unpack[GenerateFields],
-    ) -> VideoTask:
-        """Submit a new job and return its handle; await that for the video.
-
-        >>> task = await luma.generate("a cat dances", aspect_ratio="16:9")    # doctest: +SKIP
-
-        Args:
-            prompt: the prompt, or a request.
-            key: the job key: your name for the job in the journal, such as `"row-17"`. A job with
-                this key is submitted only once. If it is known, its handle is returned, and if it
-                has failed, its error is raised again.
-            retry_failed: `True` to submit a failed job with this key again, even if the request has
-                changed.
-            retry_uncertain: `True` to send a submission again even if the job may have been
-                accepted, at the risk of paying for both. `"once"` sends again, one time, a
-                submission with this key that is uncertain when the call begins. If several callers
-                do so at once, one of them sends it.
-            metadata: your own data about the job, such as the user to answer: a JSON object of at
-                most 16 KiB. A copy is kept with the job, also in the journal, and never sent. A job
-                that the journal knows keeps the metadata that it was submitted with.
-            on_update: called with the handle once the job is accepted, at every change of state or
-                progress, and last when the task is done. It may be async, and runs in the context
-                of the caller; see `VideoTask.add_update_callback()`.
-            fields: the fields of `GenerateRequest`.
-
-        Raises:
-            InvalidRequestError: a field is not valid; nothing was sent.
-            KeyConflictError: the job key belongs to another job; nothing was sent.
-            JournalError: the journal cannot be written; nothing was sent.
-            GenerationFailedError: the job with this job key failed.
-            SubmissionUncertainError: the job may have been accepted; it was not sent again.
-            APIError: the server rejected the request; the job was not accepted.
-            APIConnectionError: the server could not be reached; the job was not accepted.
-            ClientClosedError: the client is closed; the job was not accepted.
-            SubmissionStoppedError: `stop_submitting()` was called; the job was not accepted.
-
-        """
-        self._home.enter()
-        await self._turns.take()
-        request = GenerateRequest.of(prompt, **fields)
-        return await self._submit(
-            Submission(request, None, key, retry_failed, retry_uncertain, metadata, on_update)
-        )
-
-    @with_fields_of(ExtendRequest, ExtendFields)
-    async def extend(
-        self,
-        source: VideoTask | Generation | str,
-        prompt: str | ExtendRequest,
-        *,
-        key: str | None = None,
-        retry_failed: bool = False,
-        retry_uncertain: RetryUncertain = False,
-        metadata: Mapping[str, Any] | None = None,
-        on_update: UpdateCallback | None = None,
-        **fields: Unpack[ExtendFields],
-    ) -> VideoTask:
-        """Submit a job that adds about five seconds to a video, and return its handle.
-
-        >>> longer = await (await luma.extend(video, "the cat takes a bow"))   # doctest: +SKIP
-
-        Args:
-            source: the video to extend: a handle, a generation or an id. If its job is still
-                running, it is awaited first.
-            prompt: the prompt, or a request.
-            key: as in `generate()`.
-            retry_failed: as in `generate()`.
-            retry_uncertain: as in `generate()`.
-            metadata: as in `generate()`.
-            on_update: as in `generate()`.
-            fields: the fields of `ExtendRequest`.
-
-        Raises:
-            GenerationFailedError: the source failed, so there is nothing to extend.
-            LumaError: as in `generate()`.
-
-        """
-        self._home.enter()
-        check_source(source)
-        await self._turns.take()
-        request = ExtendRequest.of(prompt, **fields)
-        return await self._submit(
-            Submission(request, source, key, retry_failed, retry_uncertain, metadata, on_update)
-        )
-
-    async def _submit(self, submission: Submission) -> VideoTask:
-        self._dialect.check(submission.request, has_source=submission.source is not None)
-        return await self._submissions.submit(submission)
 
     async def get(self, id: str) -> Generation:
         """Request the status of one job.
@@ -753,8 +689,6 @@ class LumaClient:
                 repeats = await submissions.uncertain_claims()
 
         async def submit(job: Job) -> VideoTask:
-            if job.source is not None:
-                check_source(job.source)
             return await self._submit(
                 Submission(
                     job.request,

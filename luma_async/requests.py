@@ -125,8 +125,17 @@ class JobRequest(FrozenModel):
         raise InvalidRequestError(problems)
 
     @classmethod
-    def of(cls, prompt: str | Self, **fields: Any) -> Self:
-        """Return a request from a prompt or from another request, with `fields` set on top."""
+    def of(cls, prompt: str | Self, /, **fields: Any) -> Self:
+        """Return a request from a prompt or from another request, with `fields` set on top.
+
+        Raises:
+            InvalidRequestError: a field breaks a rule, or the other request is of another kind.
+
+        """
+        if isinstance(prompt, JobRequest) and not isinstance(prompt, cls):
+            raise InvalidRequestError.of(
+                "request", f"must be of the class {cls.__name__}, got a {type(prompt).__name__}"
+            )
         if not isinstance(prompt, cls):
             return cls.from_mapping({"prompt": prompt, **fields})
         return cls.from_mapping({**dict(prompt), **fields}) if fields else prompt

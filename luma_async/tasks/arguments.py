@@ -137,7 +137,7 @@ def _pair_or_two(first: str, second: object) -> InvalidRequestError:
 
 
 def _is_request(fields: Mapping[Any, Any]) -> bool:
-    return "prompt" in fields or "extends" in fields
+    return not fields.keys().isdisjoint(("prompt", "kind", "extends"))
 
 
 def _kind(thing: object) -> str:

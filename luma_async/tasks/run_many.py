@@ -31,12 +31,15 @@ from luma_async.errors import (
 from luma_async.generation import Generation, GenerationFailedError
 from luma_async.metadata import NO_METADATA, frozen_metadata, no_metadata
 from luma_async.request_kinds import request_class
-from luma_async.requests import GenerateRequest, JobRequest
+from luma_async.requests import ExtendRequest, GenerateRequest, JobRequest
+from luma_async.tasks.job_sources import (
+    VideoSource,
+    check_has_source,
+    check_is_source,
+    job_or_media,
+    with_media,
+)
 from luma_async.tasks.task import VideoTask
-
-VideoSource = VideoTask | Generation | str
-"""The job whose output a request works on, such as the video to extend: a task, a generation or an
-id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,9 +362,12 @@ def _with_metadata(item: RequestLike) -> tuple[RequestLike, Mapping[str, Any] | 
 
 
 def _source_in(item: RequestLike | Keyed) -> Any:
-    """Return the value of `extends` in a mapping of fields, `None` if there is none."""
+    """Return the job that a mapping of fields names as its source, `None` if there is none."""
     request = item[-1] if isinstance(item, tuple) and item else item
-    return request.get("extends") if isinstance(request, Mapping) else None
+    if not isinstance(request, Mapping):
+        return None
+    source = request.get("extends")
+    return request.get("source") if source is None else source
 
 
 def _id_in(error: LumaError, source: VideoSource | None) -> str | None:
@@ -396,38 +402,17 @@ def _as_request(item: RequestLike) -> tuple[JobRequest, VideoSource | None]:
     if not isinstance(item, Mapping):
         return GenerateRequest.of(item), None
     fields = {name: item[name] for name in item if name not in ("extends", "source", "kind")}
-    name = "extends" if item.get("extends") is not None else "source"
-    source = item.get(name)
-    kind = item.get("kind") or ("generate" if source is None else "extend")
-    if source is not None:
-        _check_is_source(name, source)
-    return request_class(kind).from_mapping(fields), source
-
-
-def _check_is_source(name: str, source: object) -> None:
-    if not isinstance(source, VideoTask | Generation | str):
-        raise InvalidRequestError.of(
-            name, f"must be a VideoTask, a Generation or an id, got {source!r}"
-        )
-
-
-def check_has_source(request: JobRequest, source: VideoSource | None) -> None:
-    """Check that a request has a source if it needs one, and none if it takes none.
-
-    Raises:
-        InvalidRequestError: a source is missing, or is one too many.
-
-    """
-    kind, needs = type(request).__name__, request.source_need
-    has_media = vars(request).get("media") is not None
-    if needs == "required" or source is not None:
-        _check_is_source("source", source)
-    if needs == "none" and source is not None:
-        raise InvalidRequestError.of("source", f"a {kind} has no source; an ExtendRequest has one")
-    if needs == "optional" and source is None and not has_media:
-        raise InvalidRequestError.of("source", "is missing; pass a job, or media=...")
-    if source is not None and has_media:
-        raise InvalidRequestError.of("media", "excludes a source; pass one of them")
+    kind, extends, source = item.get("kind"), item.get("extends"), item.get("source")
+    if extends is not None:
+        if source is not None or kind not in (None, "extend"):
+            raise InvalidRequestError.of(
+                "extends", "is for an extension only; the source of other kinds is source"
+            )
+        check_is_source("extends", extends)
+        return ExtendRequest.from_mapping(fields), extends
+    source, media = job_or_media(source)
+    kind = kind or ("generate" if source is None else "extend")
+    return request_class(kind).from_mapping(with_media(fields, media)), source
 
 
 async def lazily(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:

@@ -24,8 +24,8 @@ from luma_async.generation import Generation
 from luma_async.metadata import frozen_metadata
 from luma_async.requests import JobRequest
 from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
+from luma_async.tasks.job_sources import VideoSource
 from luma_async.tasks.manager import TaskManager
-from luma_async.tasks.run_many import VideoSource
 from luma_async.tasks.task import UpdateCallback, VideoTask
 from luma_async.transport import (
     Failed,
