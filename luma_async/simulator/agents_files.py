@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.web_request import FileField
 
 from luma_async.simulator.agents_requests import FileBody, Purpose, parsed
@@ -69,8 +70,8 @@ class AgentsFiles:
     async def _create_with_content(self, request: web.Request) -> web.Response:
         try:
             form = await request.post()
-        except ValueError as error:
-            raise RejectedError(400, f"body: is not valid multipart/form-data: {error}") from None
+        except (ValueError, HttpProcessingError):
+            raise RejectedError(400, "body: is not valid multipart/form-data") from None
         part = form.get("file")
         if not isinstance(part, FileField):
             raise RejectedError(400, "file: a part with a file name is needed")

@@ -23,8 +23,17 @@ KEY = "a-key"
 
 PROGRAM = Path(sys.executable).parent / "schemathesis"
 
-TOLD_IN_WORDS = "positive_data_acceptance"
-"""Check that is left out: the limits of prompts and the like are in no schema."""
+LEFT_OUT: dict[Api, str] = {
+    "agents": "positive_data_acceptance,use_after_free",
+    "dream-machine": "positive_data_acceptance",
+}
+"""Checks that are left out: many rules, such as fields that exclude each other, are in no schema.
+And a file of the Agents API is deleted softly, so its record stays, with the state `deleted`."""
+
+SETTINGS = "phases.stateful.checks.negative_data_rejection.enabled = false"
+"""Other phases show that invalid data is rejected. In chains, the program reports forms as invalid
+that it calls "positive test case" itself, if it has taken a value from one answer for another
+request."""
 
 
 @contextmanager
@@ -51,6 +60,7 @@ def run_schemathesis(api: Api, url: str, folder: Path, *options: str) -> str:
     for schema in document["components"]["schemas"].values():
         # A random URL is not to be called, so none is made.
         schema.get("properties", {}).pop("callback_url", None)
+    (folder / "schemathesis.toml").write_text(SETTINGS, "utf-8")
     path = folder / f"{api}.json"
     path.write_text(json.dumps(document), "utf-8")
     ended = subprocess.run(
@@ -59,7 +69,7 @@ def run_schemathesis(api: Api, url: str, folder: Path, *options: str) -> str:
             "run",
             path,
             *("--url", url, "--header", f"Authorization: Bearer {KEY}"),
-            *("--exclude-checks", TOLD_IN_WORDS, "--generation-database", "none", "--no-color"),
+            *("--exclude-checks", LEFT_OUT[api], "--generation-database", "none", "--no-color"),
             *("--exclude-operation-id", OLD_PATH),  # the same call as that of another path
             *("--warnings", "off", "--output-truncate", "false", *options),
         ],

