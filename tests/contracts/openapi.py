@@ -6,7 +6,8 @@ document, with these corrections of the Dream Machine API:
 - The model `ray-1-6` is gone, and "modify" takes `ray-flash-2` as well: `lumaai` says both.
 - `failure_reason` and `assets` may be null: servers send so until there is something to tell, and
   the contract's own examples do so.
-- The examples of a generation are left out: none has the `model` that the contract requires.
+- The examples of a generation get the `model` that the contract requires of its request, and those
+  of requests are left out, for none has it.
 - `GET /ping` may answer an error: it needs an API key as all other calls do.
 - A prompt has 3 to 5,000 characters, which is told elsewhere. Of resolutions and durations, servers
   take those that the contract lists, though it allows any text.
@@ -55,9 +56,11 @@ def _correct(document: dict[str, Any]) -> None:
     generation["properties"]["assets"] = {
         "anyOf": [{"$ref": "#/components/schemas/Assets"}, {"type": "null"}]
     }
-    for name in ("Generation", "ListGenerationResponse", "GenerationRequest"):
-        schemas[name].pop("example", None)
-        schemas[name].pop("examples", None)
+    (listed,) = schemas["ListGenerationResponse"]["example"]["generations"]
+    for example in (generation["example"], listed):
+        example |= {"generation_type": "video", "model": "ray-2"}
+        example["request"] |= {"generation_type": "video", "model": "ray-2"}
+    del schemas["GenerationRequest"]["examples"]
     paths = document["paths"]
     paths["/ping"]["get"]["responses"]["default"] = paths["/credits"]["get"]["responses"]["default"]
     submission = paths["/generations/video"]["post"]

