@@ -764,6 +764,7 @@ class LumaClient(JobCalls):
         source: Source,
         folder: str | os.PathLike[str],
         *,
+        name: str | None = None,
         watermark_free: bool = True,
         overwrite: bool = False,
     ) -> tuple[Path, ...]:
@@ -780,6 +781,8 @@ class LumaClient(JobCalls):
         Args:
             source: a handle, a generation, an outcome or an id.
             folder: the folder; it is created if it does not exist.
+            name: the name of the files, in place of the id. Characters that are not valid in names
+                on every system are replaced.
             watermark_free: as in `download()`.
             overwrite: `True` to replace files that exist.
 
@@ -792,7 +795,7 @@ class LumaClient(JobCalls):
         self._home.enter()
         check_source(source, outcomes=True)
         options = DownloadOptions("output", watermark_free, overwrite)
-        return await self._downloads.outputs_to_folder(folder, source, options)
+        return await self._downloads.outputs_to_folder(folder, source, options, name=name)
 
     @overload
     def download_all(  # type: ignore[overload-overlap]

@@ -47,18 +47,33 @@ def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
         return known
     video = EarlierVideo(id=result.id, prompt=result.prompt or None)
     if result.file is not None:
-        path = folder / result.file
-        kept = path.with_name(f"{path.stem}.{safe_stem(result.id)}{path.suffix}")
-        try:
-            _keep(path, kept)
-        except OSError as error:
-            raise BatchError(
-                f"The earlier video {result.file} cannot be kept as {kept.name}: "
-                f"{error.strerror or error}. The new one is not downloaded until it can."
-            ) from None
+        for output in result.outputs:
+            if output.file != result.file:
+                _kept(folder / output.file, result.id, output.file)
+        kept = _kept(folder / result.file, result.id, result.file)
         if kept.is_file():
             video = replace(video, file=kept.relative_to(folder).as_posix())
     return (*known, video)
+
+
+def _kept(path: Path, id: str, name: str) -> Path:
+    """Keep a file under its name with the id of its job, and return the path of the kept file.
+
+    Raises:
+        BatchError: the file cannot be kept.
+
+    """
+    kept = path.with_name(f"{path.stem}.{safe_stem(id)}{path.suffix}")
+    try:
+        _keep(path, kept)
+        if path.suffix != ".mp4":  # the new file may have another suffix, and not replace it
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BatchError(
+            f"The earlier file {name} cannot be kept as {kept.name}: {error.strerror or error}. "
+            "The new one is not downloaded until it can."
+        ) from None
+    return kept
 
 
 def _keep(path: Path, kept: Path) -> None:

@@ -13,7 +13,12 @@ from types import MappingProxyType
 
 from luma_async.batch.earlier_videos import EarlierVideo
 from luma_async.batch.redo import Redo
-from luma_async.batch.results import Result, ResultState, result_unknown_to_journal
+from luma_async.batch.results import (
+    OutputFile,
+    Result,
+    ResultState,
+    result_unknown_to_journal,
+)
 from luma_async.batch.rows import Row
 from luma_async.generation import Generation
 from luma_async.journal import Entry, EntryState
@@ -41,6 +46,7 @@ class RowState:
         entry: the job of such a row in the journal.
         source: the id of the job that the row extends.
         earlier: the earlier videos of the row.
+        outputs: the files of the row, if its job has several.
         extensions_left: number of rows that extend this row and are still to be submitted.
         video: the video of the row or the id of its job, if extensions of it are left.
         started_at: the time when the row was submitted, by `time.monotonic()`.
@@ -59,6 +65,7 @@ class RowState:
     entry: Entry | None = None
     source: str | None = None
     earlier: tuple[EarlierVideo, ...] = ()
+    outputs: tuple[OutputFile, ...] = ()
     extensions_left: int = 0
     video: Generation | str | None = None
     started_at: float = 0.0

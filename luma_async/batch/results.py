@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from luma_async.batch.earlier_videos import EarlierVideo
@@ -34,6 +35,20 @@ class ResultState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
+    """File of a row whose job has several outputs.
+
+    Attributes:
+        file: the path of the file, relative to the folder, with forward slashes.
+        layer: the name of the layer, if the file is one.
+
+    """
+
+    file: str
+    layer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """Result of one row of a manifest.
 
@@ -44,7 +59,11 @@ class Result:
         prompt: the prompt of the row, or that of its job if the row was edited since.
         extends: the key of the row that the row extends, or the id of a job.
         id: the server's id of the job, if it is known.
-        file: the path of the video, relative to the folder, with forward slashes.
+        file: the path of the video, or of the first output of a job without one, relative to the
+            folder, with forward slashes.
+        outputs: all files of the job in the server's order, if it has several; `file` is among
+            them.
+        failure_code: the server's code of the reason why the job failed, if it has codes.
         error: the reason why there is no video, as a sentence.
         duration: the duration of the video in seconds, if the server reported it.
         took: seconds from the submission to the end of the job, including the time that it waited
@@ -75,6 +94,8 @@ class Result:
     note: str | None = None
     earlier: tuple[EarlierVideo, ...] = ()
     metadata: dict[str, Any] | None = field(default=None, hash=False)
+    outputs: tuple[OutputFile, ...] = ()
+    failure_code: str | None = None
 
 
 def result_of_video(
@@ -82,6 +103,7 @@ def result_of_video(
     generation: Generation,
     *,
     file: PurePath | None,
+    outputs: tuple[OutputFile, ...] = (),
     error: LumaError | None,
     took: float | None,
 ) -> Result:
@@ -100,6 +122,20 @@ def result_of_video(
         duration=_reported(generation, "duration"),
         width=_reported(generation, "width"),
         height=_reported(generation, "height"),
+        outputs=() if file is None else outputs,
+    )
+
+
+def output_files(
+    generation: Generation, paths: Sequence[Path], folder: Path
+) -> tuple[OutputFile, ...]:
+    """Return the files of a job with several outputs. A single file needs no list."""
+    if len(paths) < 2:
+        return ()
+    layers = [output.layer.label if output.layer else None for output in generation.outputs]
+    return tuple(
+        OutputFile(file=path.relative_to(folder).as_posix(), layer=layer)
+        for path, layer in zip(paths, layers, strict=True)
     )
 
 
@@ -132,6 +168,7 @@ def result_of_error(row: Row, outcome: FailedOutcome, *, was_uncertain: bool) ->
         id=outcome.id,
         error=why,
         asks=row.asks,
+        failure_code=_failure_code(error),
     )
 
 
@@ -143,7 +180,7 @@ def result_of_conflict(before: Result, error: LumaError) -> Result:
 def _without_file(before: Result, why: str) -> Result:
     is_done = before.state is ResultState.DONE  # its file is missing
     state = ResultState.NOT_DOWNLOADED if is_done else before.state
-    return replace(before, state=state, file=None, error=why)
+    return replace(before, state=state, file=None, outputs=(), error=why)
 
 
 def result_of_earlier_job(row: Row, result: Result, before: Result | None, entry: Entry) -> Result:
@@ -178,7 +215,7 @@ def result_unknown_to_journal(before: Result) -> Result:
         f"It was paid for as job {before.id}, but it is not in this journal. Name the journal "
         "that has it, or delete its line in results.jsonl to submit the row again."
     )
-    return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, error=why)
+    return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, outputs=(), error=why)
 
 
 def result_without_source(row: Row, before: Result | None = None) -> Result:
@@ -201,8 +238,12 @@ def result_without_source(row: Row, before: Result | None = None) -> Result:
     )
 
 
+def _failure_code(error: LumaError) -> str | None:
+    return error.generation.failure_code if isinstance(error, GenerationFailedError) else None
+
+
 def _reported(generation: Generation, name: str) -> Any:
-    """Return a fact about the video: servers report it with `video` or with `video_raw`."""
-    assets = (generation.video, generation.video_raw)
+    """Return a fact about the main output: servers report it with the video or with `video_raw`."""
+    assets = (generation.output, generation.video_raw)
     found = [getattr(asset, name) for asset in assets if asset is not None]
     return next((value for value in found if value is not None), None)

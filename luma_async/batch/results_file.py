@@ -131,10 +131,11 @@ def read_results(path: Path) -> Iterable[Result]:
 
 
 def has_file(result: Result, folder: Path) -> bool:
-    """Return `True` if a row is done and its video is in the folder."""
+    """Return `True` if a row is done and all its files are in the folder."""
     if result.state is not ResultState.DONE or result.file is None:
         return False
-    return (folder / result.file).is_file()
+    files = [output.file for output in result.outputs] or [result.file]
+    return all((folder / file).is_file() for file in files)
 
 
 def _line(result: Result) -> str:

@@ -35,6 +35,7 @@ from luma_async.batch.redo_plan import RedoPlan
 from luma_async.batch.results import (
     Result,
     ResultState,
+    output_files,
     result_of_conflict,
     result_of_earlier_job,
     result_of_error,
@@ -449,7 +450,7 @@ class Batch:
         return True
 
     async def _deliver(self, source: Source) -> Download:
-        """Download the video of a completed job into the folder."""
+        """Download the files of a completed job into the folder."""
         assert isinstance(source, Outcome)  # noqa: S101  the sources are those of `_outcomes`
         state = self._states[source.key or ""]
         try:
@@ -460,13 +461,33 @@ class Batch:
             return FailedDownload(source, source.id, error)
         if not source.ok:
             return FailedDownload(source, source.id, source.error)
-        path = self.folder / VIDEOS / _file_name(source.key or "")
         try:
-            # A file without a result may be of another job that had this key.
-            await self._luma.download(source.generation, path, overwrite=True)
+            path = await self._download(state, source.generation)
         except LumaError as error:
             return FailedDownload(source, source.id, error)
         return CompletedDownload(source, source.id, path)
+
+    async def _download(self, state: RowState, generation: Generation) -> Path:
+        """Download the files of a row, and return the path of the main one.
+
+        A file without a result may be of another job that had the key of the row, so it is
+        replaced.
+        """
+        folder, key = self.folder / VIDEOS, state.row.key
+        if generation.video is not None and len(generation.outputs) < 2:
+            path = folder / _file_name(key)
+            return await self._luma.download(generation, path, overwrite=True)
+        paths = await self._luma.download_outputs(generation, folder, name=key, overwrite=True)
+        state.outputs = output_files(generation, paths, self.folder)
+        main = generation.output
+        return next(
+            (
+                path
+                for path, output in zip(paths, generation.outputs, strict=False)
+                if output is main
+            ),
+            paths[0],
+        )
 
     async def _keep_earlier_video(self, state: RowState, outcome: Outcome) -> None:
         """Keep the video of a row that was redone, and record its new job.
@@ -499,7 +520,9 @@ class Batch:
             return with_note(row, result_of_conflict(before, outcome.error), None)
         if outcome.ok:
             generation, took = outcome.generation, state.took
-            result = result_of_video(row, generation, file=file, error=error, took=took)
+            result = result_of_video(
+                row, generation, file=file, outputs=state.outputs, error=error, took=took
+            )
         else:
             result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
         metadata = None if row.metadata is None else dict(row.metadata)

@@ -203,11 +203,17 @@ class Downloads:
         return CompletedDownload(source, id, saved.path, saved.watermark_free)
 
     async def outputs_to_folder(
-        self, folder: str | os.PathLike[str], source: Source, options: DownloadOptions
+        self,
+        folder: str | os.PathLike[str],
+        source: Source,
+        options: DownloadOptions,
+        *,
+        name: str | None = None,
     ) -> tuple[Path, ...]:
         """Save all outputs of a job in a folder, and return the paths in the order of the outputs.
 
-        If a file cannot be downloaded, the others are downloaded all the same.
+        The files are named after the job, or have the given name. If a file cannot be downloaded,
+        the others are downloaded all the same.
 
         Raises:
             DownloadError: a file did not arrive whole.
@@ -220,7 +226,7 @@ class Downloads:
             saved = await asyncio.gather(
                 *(
                     self._save_file(place, generation, file, options)
-                    for file in files_of(generation)
+                    for file in files_of(generation, name)
                 ),
                 return_exceptions=True,
             )

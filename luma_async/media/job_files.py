@@ -93,10 +93,13 @@ def has_early_name(what: What) -> bool:
     return what in _EARLY
 
 
-def early_file(id: str, what: What) -> JobFile:
-    """Return a file of a job that has not ended. Its name may be preliminary."""
+def early_file(id: str, what: What, *, name: str | None = None) -> JobFile:
+    """Return a file of a job that has not ended. Its name may be preliminary.
+
+    Files are named after the job, or have a name of the caller's.
+    """
     part, types = _EARLY.get(what, _EARLY["video"])
-    stem = safe_stem(id)
+    stem = safe_stem(name or id)
     is_main = part == "video"  # stems contain no dot
     return JobFile(part, stem if is_main else f"{stem}.{part}", types)
 
@@ -129,29 +132,29 @@ def file_of(generation: Generation, what: What) -> JobFile:
     raise _not_there(generation, _NOUNS[wanted][0])
 
 
-def output_file(generation: Generation, number: int) -> JobFile:
-    """Return an output of a completed job. The main output has the name of the job."""
+def output_file(generation: Generation, number: int, name: str | None = None) -> JobFile:
+    """Return an output of a completed job. The main output has the plain name."""
     asset = generation.outputs[number]
     if asset is generation.output or asset == generation.output:
-        return _main_file(generation)
-    name = f"{safe_stem(generation.id)}.{number}"
+        return _main_file(generation, name)
+    numbered = f"{safe_stem(name or generation.id)}.{number}"
     label = asset.layer.label if asset.layer else None
     if label and (safe := _safe_label(label)):
-        name = f"{name}-{safe}"
-    return JobFile(number, name, _types_of(asset))
+        numbered = f"{numbered}-{safe}"
+    return JobFile(number, numbered, _types_of(asset))
 
 
-def files_of(generation: Generation) -> list[JobFile]:
+def files_of(generation: Generation, name: str | None = None) -> list[JobFile]:
     """Return all outputs of a completed job, in their order."""
     if not generation.outputs:
-        return [file_of(generation, "output")]
-    return [output_file(generation, number) for number in range(len(generation.outputs))]
+        return [early_file(generation.id, "output", name=name)]
+    return [output_file(generation, number, name) for number in range(len(generation.outputs))]
 
 
-def _main_file(generation: Generation) -> JobFile:
+def _main_file(generation: Generation, name: str | None = None) -> JobFile:
     if generation.video is not None:
-        return early_file(generation.id, "video")
-    return JobFile(0, safe_stem(generation.id), _types_of(generation.outputs[0]))
+        return early_file(generation.id, "video", name=name)
+    return JobFile(0, safe_stem(name or generation.id), _types_of(generation.outputs[0]))
 
 
 def _types_of(asset: Asset) -> tuple[str, ...]:
