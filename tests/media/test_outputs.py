@@ -16,14 +16,20 @@ from luma_async import (
     AgentsDialect,
     Asset,
     DownloadError,
+    GenerateRequest,
     Generation,
+    GenerationFailedError,
+    ImageRequest,
     InvalidRequestError,
+    LayersRequest,
     LumaClient,
+    ModerationError,
     State,
 )
+from luma_async.file_types import media_type
 from luma_async.media.job_files import file_of, files_of
-from tests.clients import KEY
-from tests.media.hosts import MP4, host
+from tests.clients import HOUR, KEY, connect
+from tests.media.hosts import MP4, host, small
 
 
 def png(red: int) -> bytes:
@@ -237,3 +243,61 @@ async def test_a_name_that_no_file_has_is_rejected(what: Any, tmp_path: Path) ->
             await luma.download(generation, tmp_path, what=what)
 
     assert server.followed == []
+
+
+async def test_every_output_of_the_agents_api_arrives(tmp_path: Path) -> None:
+    """Real videos, EXR files, images and layers, an hour after their links were made."""
+    async with small(link_lifetime=3600.0) as sim:
+        async with connect(sim, dialect="agents") as luma:
+            film = await (
+                await luma.submit(GenerateRequest("a cat", resolution="720p", hdr=True, exr=True))
+            )
+            still = await (await luma.submit(ImageRequest("a cat", format="png")))
+            layers = await (await luma.submit(LayersRequest("a cat"), source=still))
+            sim.advance(2 * HOUR)
+            paths = [
+                *await luma.download_outputs(film, tmp_path, name="film"),
+                await luma.download(film, tmp_path / "again.exr", what="exr"),
+                *await luma.download_outputs(still, tmp_path, name="still"),
+                *await luma.download_outputs(layers, tmp_path, name="layers"),
+            ]
+            with pytest.raises(DownloadError, match=r"has no video, but 3 images"):
+                await luma.download(layers, tmp_path, what="video")
+
+    names = ["film.mp4", "film.1.exr", "again.exr", "still.png"]
+    assert [path.name for path in paths] == [
+        *names,
+        *("layers.png", "layers.1-discs.png", "layers.2-background.png"),
+    ]
+    assert paths[1].read_bytes() == paths[2].read_bytes()
+    assert [media_type(path.read_bytes()[:64]) for path in paths] == [
+        *("video/mp4", "image/x-exr", "image/x-exr"),
+        *["image/png"] * 4,
+    ]
+    assert [each.layer and each.layer.label for each in layers.outputs] == [
+        "caption",
+        "discs",
+        "background",
+    ]
+    assert len({path.read_bytes() for path in paths[4:]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "refunded"),
+    [
+        ("content_moderated", ModerationError, True),
+        ("budget_exhausted", GenerationFailedError, False),
+    ],
+)
+async def test_a_failure_of_the_agents_api_has_its_code(
+    code: str, kind: type[GenerationFailedError], refunded: bool
+) -> None:
+    """The code is in the generation, the error and its text."""
+    async with small() as sim, connect(sim, dialect="agents") as luma:
+        sim.fail_next(code)
+        with pytest.raises(GenerationFailedError, match=rf"\(code {code}\)") as failed:
+            await luma.run("a cat")
+
+    assert type(failed.value) is kind
+    assert failed.value.generation.failure_code == code
+    assert failed.value.refunded is refunded
