@@ -71,7 +71,7 @@ def _check_model(check: RequestCheck, request: JobRequest) -> None:
         return
     problem = f"{model!r} is not valid here"
     if model in _GONE:
-        problem = f"{model!r} is no longer offered by Luma"
+        problem = f"{model!r} is no longer offered"
     check.add(
         "model",
         f"{problem}; allowed: {', '.join(allowed)}, or another one that your gateway has, in "
