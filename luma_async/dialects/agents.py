@@ -90,6 +90,10 @@ class AgentsDialect:
         """
         check_request(request)
 
+    def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:  # noqa: ARG002  of the protocol
+        """Return no places: the API takes the ids of jobs everywhere."""
+        return {}
+
     def submission(self, request: JobRequest, source_id: str | None) -> Call[Generation]:
         """Build the call that submits a job: `POST /v1/generations`."""
         body = _merged(_body(request, source_id), vars(request)["extra"])

@@ -47,6 +47,13 @@ class Dialect(Protocol):
 
         """
 
+    def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:
+        """Return the places where the server takes a link to an output, and not the id of its job.
+
+        The result maps places such as `media` to the ids of the jobs. The links are set before the
+        submission is built; with one for `media`, that has no `source_id`.
+        """
+
     def submission(self, request: JobRequest, source_id: str | None) -> Call[Generation]:
         """Build the call that submits a job for a request that has passed `check()`.
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pydantic_core import to_json
 
 from luma_async.dialects.accepted_job import accepted_job
-from luma_async.dialects.dream_machine_bodies import VIDEO_PATH, body_of, links_of, path_of
+from luma_async.dialects.dream_machine_bodies import VIDEO_PATH, body_of, linked_outputs, path_of
 from luma_async.dialects.dream_machine_rules import check_request
 from luma_async.dialects.fields import JSONObject
 from luma_async.dialects.job_rows import escaped_id, read_all
@@ -74,9 +74,9 @@ class DreamMachineDialect(RowDialect):
         """
         check_request(request, has_source=has_source)
 
-    def links(self, request: JobRequest, source_id: str | None) -> dict[str, str]:
-        """Return the places of media that are sent as a link, each with the id of its job."""
-        return links_of(request, source_id)
+    def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:
+        """Return the places of all outputs but the frames of new and extended videos."""
+        return linked_outputs(request, source_id)
 
     def submission(self, request: JobRequest, source_id: str | None) -> Call[Generation]:
         """Build the call that submits a job, such as `POST /dream-machine/v1/generations/video`."""

@@ -41,8 +41,8 @@ def makes_image(request: JobRequest) -> bool:
     )
 
 
-def links_of(request: JobRequest, source_id: str | None) -> dict[str, str]:
-    """Return the places of media that are sent as a link, each with the id of its job.
+def linked_outputs(request: JobRequest, source_id: str | None) -> dict[str, str]:
+    """Return the places of outputs that are sent as a link, each with the id of its job.
 
     Only the frames of new and extended videos may be ids of jobs.
     """

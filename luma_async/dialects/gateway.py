@@ -95,6 +95,10 @@ class GatewayDialect(RowDialect):
                 check.add(place, "must be a URL or a file; a gateway knows no other references")
         check.raise_problems()
 
+    def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:  # noqa: ARG002
+        """Return no places: a gateway takes the id of a job to extend."""
+        return {}
+
     def submission(self, request: JobRequest, source_id: str | None) -> Call[Generation]:
         """Build the call that submits a job.
 

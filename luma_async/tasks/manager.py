@@ -208,6 +208,15 @@ class TaskManager:
         seen = await self._looks.begin(id)
         return self.add(seen, look_now=not seen.raw)
 
+    async def look(self, id: str) -> Generation:
+        """Request the status of a job once. Its links are as fresh as they can be.
+
+        Raises:
+            LumaError: there was no usable answer.
+
+        """
+        return await self._looks.one(id)
+
     async def finished(self, source: VideoTask | Generation | str) -> Generation:
         """Return the completed generation of a job, and await the job if it is still running.
 

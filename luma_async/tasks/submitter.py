@@ -209,7 +209,6 @@ class Submitter:
         """
         await self._turns.take()
         log_submitting(request.kind, request.prompt)
-        call = self._dialect.submission(request, submission.source_id)
         places = self._places
         if places is not None:
             if places.value:
@@ -225,6 +224,11 @@ class Submitter:
             delivery.add_done_callback(lambda done: self._adopt(submission, key, done))
 
         try:
+            source_id = submission.source_id
+            if linked := self._dialect.linked_outputs(request, source_id):
+                request = await self._with_links(request, linked)
+                source_id = None if "media" in linked else source_id
+            call = self._dialect.submission(request, source_id)
             generation = await self._transport.submit(
                 call,
                 repeat_uncertain=submission.retry_uncertain is True,
@@ -251,6 +255,14 @@ class Submitter:
             )
         finally:
             del uncertain  # otherwise it and its traceback refer to each other
+
+    async def _with_links(self, request: JobRequest, linked: Mapping[str, str]) -> JobRequest:
+        """Return the request with fresh links to the outputs of jobs, by their places."""
+        links: dict[str, str] = {}
+        for place, id in linked.items():
+            generation = await self._transport.until_stopped(self.manager.look(id))
+            links[place] = generation.url
+        return request.with_images(links)
 
     def _adopt(
         self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]

@@ -411,7 +411,7 @@ def test_only_frames_of_new_videos_are_ids_of_jobs(
     request_: JobRequest, source: str | None, places: dict[str, str]
 ) -> None:
     """Elsewhere the API takes a URL, so that the client has to look up the link of the output."""
-    assert DIALECT.links(request_, source) == places
+    assert DIALECT.linked_outputs(request_, source) == places
 
 
 def test_a_gateway_may_have_the_earlier_path() -> None:
