@@ -29,6 +29,7 @@ from luma_async.client_settings import (
 )
 from luma_async.concurrency import HomeLoop, Turns
 from luma_async.dialects import Dialect, DialectName
+from luma_async.dialects.server_advice import advice_of_server
 from luma_async.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -204,8 +205,9 @@ class LumaClient(JobCalls):
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._timeout = timeout
+        own_key = server.api_key()
         self._transport = Transport(
-            api_key=server.api_key(),
+            api_key=own_key,
             base_url=server.base_url,
             max_requests=max_requests,
             timeout=timeout,
@@ -213,6 +215,7 @@ class LumaClient(JobCalls):
             session=session,
             trust_env=trust_env,
             on_first_use=self._tell_dialect,
+            advice=advice_of_server(self._dialect.name, server.base_url, own_key),
         )
         self._submission_transport = SubmissionTransport(self._transport)
         self._looks = Looks(

@@ -112,7 +112,7 @@ class APIError(LumaError):
         status: the HTTP status.
         code: the server's error code, if the answer had one.
         message: the server's message.
-        request_id: the id to quote to the gateway's support, if the answer had one.
+        request_id: the id to quote to the server's support, if the answer had one.
         call: the method and path of the call, such as ``POST /luma/generations``.
 
     """
@@ -233,6 +233,9 @@ class KeyConflictError(LumaError):
         self.id = id
 
 
+_SEARCH_GATEWAY = "Look for it in your gateway's list of tasks"
+
+
 class SubmissionUncertainError(LumaError):
     """A submission has left, and no answer shows if the job was accepted.
 
@@ -245,8 +248,8 @@ class SubmissionUncertainError(LumaError):
         source_id: for an extension, the id of the job to extend.
         times: number of times that the submission was sent.
         key: with a journal, the job key, to settle the job with.
-        request_id: the id sent as `Idempotency-Key` and `X-Request-Id`, by which the gateway's
-            support may find the job.
+        request_id: the id sent as `Idempotency-Key` and `X-Request-Id`, by which the support of
+            the server may find the job.
 
     """
 
@@ -259,6 +262,7 @@ class SubmissionUncertainError(LumaError):
         times: int = 1,
         key: str | None = None,
         request_id: str | None = None,
+        search: str | None = None,
     ) -> None:
         shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
         sent = (
@@ -279,7 +283,7 @@ class SubmissionUncertainError(LumaError):
         marks = f"prompt {shown!r}" + (f", request id {request_id}" if request_id else "")
         super().__init__(
             f"{cause} The job may have been accepted and billed ({marks}), {sent}. "
-            f"Look for it in your gateway's list of tasks; {step}."
+            f"{search or _SEARCH_GATEWAY}; {step}."
         )
         self.cause = cause
         self.prompt = prompt

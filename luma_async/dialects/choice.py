@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from luma_async.dialects.agents import AgentsDialect
 from luma_async.dialects.dialect import Dialect
+from luma_async.dialects.dream_machine import DreamMachineDialect
 from luma_async.dialects.gateway import GatewayDialect
 from luma_async.dialects.known_apis import (
     AGENTS,
@@ -23,7 +24,6 @@ from luma_async.dialects.known_apis import (
     GATEWAY,
     LUMA_APIS,
     NAMES,
-    DialectName,
     KnownAPI,
     api_at,
     api_of_dialect,
@@ -45,10 +45,12 @@ OFFICIAL_KEYS = (AGENTS_API_KEY, DREAM_MACHINE_API_KEY)
 """Variables of Luma's official clients. The first one that is set counts: the Dream Machine API is
 being retired."""
 
-_DIALECTS: dict[DialectName, Callable[[], Dialect]] = {
-    "agents": AgentsDialect,
-    "gateway": GatewayDialect,
+_DIALECTS: dict[str, Callable[[Collection[str]], Dialect]] = {
+    "agents": lambda _: AgentsDialect(),
+    "dream-machine": lambda codes: DreamMachineDialect(rejection_codes=codes),
+    "gateway": lambda codes: GatewayDialect(rejection_codes=codes),
 }
+"""Functions that make a dialect, given the error codes of the server for certain rejections."""
 
 
 class ChosenDialect(NamedTuple):
@@ -119,7 +121,7 @@ def choose_server(
 ) -> ServerChoice:
     """Choose the server from the arguments of a client, and from variables for those not given.
 
-    `rejection_codes` are for a `GatewayDialect`, unless the caller gave a dialect.
+    `rejection_codes` are for a dialect that is made here.
 
     Raises:
         ConfigurationError: a setting is not valid, or settings contradict each other.
@@ -172,15 +174,12 @@ def _dialect_of(
     """Return a dialect by its name; an object is a dialect already."""
     if not isinstance(given, str):
         return given
-    name = given.strip().lower().replace("_", "-")
-    if name == "gateway":
-        return GatewayDialect(rejection_codes=rejection_codes)
-    make = next((make for known, make in _DIALECTS.items() if known == name), None)
+    make = _DIALECTS.get(given.strip().lower().replace("_", "-"))
     if make is None:
-        allowed = ", ".join(NAMES)
-        place = DIALECT if from_variable else "dialect"
-        raise ConfigurationError(f"{place} must be one of {allowed}, or a Dialect, got {given!r}.")
-    return make()
+        place, allowed = DIALECT if from_variable else "dialect", ", ".join(NAMES)
+        or_object = "" if from_variable else ", or a Dialect"
+        raise ConfigurationError(f"{place} must be one of {allowed}{or_object}, got {given!r}.")
+    return make(rejection_codes)
 
 
 def _without_path(url: str, prefix: str) -> str:

@@ -27,9 +27,8 @@ class KnownAPI:
         path: the path with which a base URL of it may end.
         calls: the paths of its calls, with which a base URL must not end.
         keys: the form of its API keys, if it has one of its own.
-        key_form: that form in words.
+        key_form: that form in words, after "API keys".
         key_variable: the environment variable from which its official client takes the API key.
-        support: the team that can look for a job by its request id.
 
     """
 
@@ -41,7 +40,6 @@ class KnownAPI:
     keys: re.Pattern[str] | None
     key_form: str
     key_variable: str | None
-    support: str
 
 
 AGENTS = KnownAPI(
@@ -53,7 +51,6 @@ AGENTS = KnownAPI(
     keys=re.compile(r"luma-api-.+"),
     key_form="begin with luma-api-",
     key_variable=AGENTS_API_KEY,
-    support="Luma's support",
 )
 
 DREAM_MACHINE = KnownAPI(
@@ -63,9 +60,8 @@ DREAM_MACHINE = KnownAPI(
     path="/dream-machine/v1",
     calls=re.compile(r"/dream-machine/v1/(generations|credits|ping)(/.*)?"),
     keys=re.compile(r"luma-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-.+", re.IGNORECASE),
-    key_form="are luma- and a UUID",
+    key_form="begin with luma- and a UUID",
     key_variable=DREAM_MACHINE_API_KEY,
-    support="Luma's support",
 )
 
 GATEWAY = KnownAPI(
@@ -75,9 +71,8 @@ GATEWAY = KnownAPI(
     path="",
     calls=re.compile(r"/luma/(generations|tasks|subscription|users)(/.*)?"),
     keys=None,
-    key_form="mostly begin with sk-",
+    key_form="have any form",
     key_variable=None,
-    support="your gateway's support",
 )
 
 KNOWN_APIS = (AGENTS, DREAM_MACHINE, GATEWAY)

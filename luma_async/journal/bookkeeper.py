@@ -430,7 +430,7 @@ class Bookkeeper:
             )
         if entry.state is EntryState.UNCERTAIN:
             if not submission.may_repeat(entry.claim):
-                raise _uncertain(entry, submission)
+                raise _uncertain(entry, submission, self._submitter.search)
         elif not submission.retry_failed:
             raise _failure(entry)
         return entry
@@ -498,13 +498,16 @@ def _description(entry: Entry) -> str:
     return f" ({entry.verb} {shown!r}{f', job {entry.id}' if entry.id else ''})"
 
 
-def _uncertain(entry: Entry, submission: Submission) -> SubmissionUncertainError:
+def _uncertain(
+    entry: Entry, submission: Submission, search: str | None
+) -> SubmissionUncertainError:
     return SubmissionUncertainError(
         LumaError(entry.reason or "The answer was lost."),
         prompt=submission.request.prompt,
         source_id=submission.source_id,
         key=entry.key,
         request_id=entry.request_id,
+        search=search,
     )
 
 

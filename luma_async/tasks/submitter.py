@@ -16,6 +16,7 @@ import anyio
 from luma_async.callback_runner import check_callback
 from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect
+from luma_async.dialects.server_advice import search_for_lost_job
 from luma_async.errors import (
     ConfigurationError,
     SubmissionUncertainError,
@@ -145,6 +146,8 @@ class Submitter:
         self.images = images
         self._transport = transport
         self._dialect = dialect
+        self.search = search_for_lost_job(dialect.name)
+        """Way to find a job whose submission was not answered, for errors."""
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
         self._turns = Turns(SUBMISSIONS_PER_TURN)
         # One bound method and one context for all tasks save memory.
@@ -252,6 +255,7 @@ class Submitter:
                 times=uncertain.times,
                 key=key,
                 request_id=request_id,
+                search=self.search,
             )
         finally:
             del uncertain  # otherwise it and its traceback refer to each other

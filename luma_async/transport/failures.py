@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -46,6 +47,21 @@ _NOT_ACCEPTED = "; the job was not accepted"
 
 _MAX_TEXT = 65_536
 """Maximum characters of an error's texts that are searched for signs of a lost answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Next steps that the errors of one server suggest, in place of those of the error classes.
+
+    `about_url` is a possible mistake in the base URL, for answers that a call was not found.
+    """
+
+    steps: Mapping[type[APIError], str] = field(default_factory=dict)
+    about_url: str = ""
+
+    def step(self, kind: type[APIError]) -> str:
+        """Return the next step after an error."""
+        return self.steps.get(kind, kind.advice)
 
 
 class Failed(Exception):  # noqa: N818  a signal within the transport, not for users
@@ -163,23 +179,26 @@ def _is_temporary(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientError | OSError | TimeoutError)
 
 
-def unsuccessful(call: Call[Any], answer: Answer, scrub: Scrub) -> Failed:
+def unsuccessful(call: Call[Any], answer: Answer, scrub: Scrub, advice: Advice) -> Failed:
     """Return the failure for an answer with a status of 300 or more."""
     body = read_error_body(answer.body, status=answer.status)
-    return _error_answer(call, answer, body or ErrorBody(page_text(answer.body, scrub)), scrub)
+    body = body or ErrorBody(page_text(answer.body, scrub))
+    return _error_answer(call, answer, body, scrub, advice)
 
 
-def unreadable(call: Call[Any], answer: Answer, why: str, scrub: Scrub) -> Failed:
+def unreadable(call: Call[Any], answer: Answer, why: str, scrub: Scrub, advice: Advice) -> Failed:
     """Return the failure for a successful status with an invalid body, for the reason `why`."""
     body = read_error_body(answer.body, status=answer.status)
     if body is not None:
-        return _error_answer(call, answer, body, scrub)
+        return _error_answer(call, answer, body, scrub, advice)
     said = page_text(answer.body, scrub)
     text = f"{call} answered {answer.status}, but {scrub(why)}: {said!r}."
     return Failed(ResponseError(text), Failure.INCONCLUSIVE)
 
 
-def _error_answer(call: Call[Any], answer: Answer, body: ErrorBody, scrub: Scrub) -> Failed:
+def _error_answer(
+    call: Call[Any], answer: Answer, body: ErrorBody, scrub: Scrub, advice: Advice
+) -> Failed:
     status = answer.status
     documents = _documents(answer.body) or [body_text(answer.body)]
     said = " ".join([body.message, *_texts(documents)])[:_MAX_TEXT]
@@ -199,7 +218,7 @@ def _error_answer(call: Call[Any], answer: Answer, body: ErrorBody, scrub: Scrub
         "call": str(call),
         "code": scrub(body.code or "") or None,
         "request_id": scrub(body.request_id or answer.request_id or "") or None,
-        "next_step": _next_step(call, answer, kind, failure, jobs=jobs, scrub=scrub),
+        "next_step": _next_step(call, answer, kind, failure, jobs=jobs, scrub=scrub, advice=advice),
     }
     if kind is RateLimitError:
         details["retry_after"] = answer.retry_after
@@ -230,13 +249,14 @@ def _next_step(
     *,
     jobs: list[str],
     scrub: Scrub,
+    advice: Advice,
 ) -> str:
     if jobs:
         return f"It names the job {scrub(jobs[0])}"
     is_uncertain = action_for(failure, submits=call.submits) is Action.UNCERTAIN
-    step = kind.advice
-    if call.missing and answer.status in (404, 405):
-        step = call.missing
+    step = advice.step(kind)
+    if answer.status in (404, 405):
+        step = ". ".join(filter(None, [call.missing or step, advice.about_url]))
     elif answer.status == 413 and isinstance(call.body, Body):
         step = "Make the image smaller: image_from(..., max_side=2048)"
     elif 300 <= answer.status < 400:

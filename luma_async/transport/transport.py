@@ -31,7 +31,14 @@ from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.call import Call
 from luma_async.transport.connection_reuse import KEEP_ALIVE
 from luma_async.transport.credentials import Secret, checked_api_key, checked_base_url
-from luma_async.transport.failures import Answer, Failed, unanswered, unreadable, unsuccessful
+from luma_async.transport.failures import (
+    Advice,
+    Answer,
+    Failed,
+    unanswered,
+    unreadable,
+    unsuccessful,
+)
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.lane import Lane
 from luma_async.transport.long_answer import MIN_LONG, run_in_steps
@@ -79,6 +86,7 @@ class Transport:
         session: aiohttp.ClientSession | None = None,
         trust_env: bool = False,
         on_first_use: Callable[[], None] | None = None,
+        advice: Advice | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         parts = urlsplit(self.base_url)
@@ -86,6 +94,7 @@ class Transport:
         self._prefix = parts.path
         self._base = URL(self.base_url, encoded=True)
         key = checked_api_key(api_key)
+        self._advice = advice or Advice()
         self._scrubber = Scrubber(key)
         self.scrub = self._scrubber.text
         """Function that removes the API key from a text."""
@@ -310,7 +319,7 @@ class Transport:
     async def _read(self, call: Call[T], answer: Answer) -> T:
         """Return the result that an answer holds, or raise `Failed`."""
         if answer.status >= 300:
-            raise unsuccessful(call, answer, self.scrub)
+            raise unsuccessful(call, answer, self.scrub, self._advice)
         try:
             if call.read_in_steps is not None and len(answer.body) >= MIN_LONG:
                 return await run_in_steps(call.read_in_steps(answer.body))
@@ -323,7 +332,7 @@ class Transport:
             why = f"reading it failed ({error!r})"  # the job may have been accepted nevertheless
         if answer.cut_off is not None:
             raise self.unanswered(call, answer.cut_off, has_left=True)
-        raise unreadable(call, answer, why, self.scrub)
+        raise unreadable(call, answer, why, self.scrub, self._advice)
 
 
 @dataclass(slots=True)
