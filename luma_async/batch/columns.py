@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from luma_async.requests import GenerateRequest
+from luma_async.image_sources import is_data_uri, is_url
+from luma_async.request_kinds import FIELDS, REQUESTS
+from luma_async.requests import Kind
 
-FIELDS = tuple(GenerateRequest.model_fields)
-COLUMNS = ("key", "extends", *FIELDS, "metadata")
+COLUMNS = ("key", "kind", "extends", "source", *FIELDS, "metadata")
 """Names of all columns that a manifest can have."""
+
+BOOLEANS = frozenset(
+    ("loop", "expand_prompt", "hdr", "exr", "backward", "auto_controls", "web_search")
+)
+"""Columns of booleans."""
+
+IMAGES = frozenset(("image", "image_end", "keyframes", "references", "media"))
+"""Columns of images."""
+
+JSON_OBJECTS = frozenset(("extra", "controls"))
+"""Columns of JSON objects."""
 
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 """White space and invisible characters. Copied texts often end with one of them."""
@@ -34,6 +48,12 @@ _TIME = re.compile(
     re.ASCII,
 )
 """An aspect ratio as a time of day: spreadsheets turn `16:9` into `16:09:00` or `4:09 PM`."""
+
+_SIDES = ("x", "y", "width", "height")
+_BETWEEN_NUMBERS = re.compile(r"\s*[,;\s]\s*")
+_BETWEEN_LINKS = re.compile(r"\s*\n\s*|\s*[,;](?=\s|$|[A-Za-z-]+:)\s*")
+"""Separators that cannot be part of a URL or a data URI."""
+_COMMAS = re.compile(r"\s*[,;]\s*")
 
 _SPREADSHEET_ERROR = re.compile(
     r"#(?:N/A|NV|(?:NULL|DIV/0|VALUE|REF|NUM|SPILL|CALC|WERT|BEZUG|ZAHL|VALEUR|NOMBRE|VALOR|VALORE"
@@ -81,3 +101,52 @@ def ratio(cell: str) -> str:
 def is_spreadsheet_error(cell: Any) -> bool:
     """Return `True` if a cell has the error value of a failed formula, such as `#REF!`."""
     return isinstance(cell, str) and _SPREADSHEET_ERROR.fullmatch(cell) is not None
+
+
+def kind_of(cell: Any) -> Kind | None:
+    """Return the kind of request that a cell names, `None` if there is none of this name.
+
+    >>> kind_of("Edit image")
+    'edit_image'
+    """
+    word = _BETWEEN_WORDS.sub("_", trimmed(cell)).lower() if isinstance(cell, str) else None
+    return next((kind for kind in REQUESTS if kind == word), None)
+
+
+def parts(cell: str) -> list[str]:
+    """Return the parts of a cell with a list: JSON, or texts between commas, blanks or new lines.
+
+    Blanks separate only if nothing else does, because names of files may have blanks.
+
+    >>> parts("my cat.png, https://example.com/a,b.png")
+    ['my cat.png', 'https://example.com/a,b.png']
+    """
+    if cell.lstrip().startswith("["):
+        found = json.loads(cell)
+        if not all(isinstance(each, str) for each in found):
+            raise ValueError("each part must be a text")
+        return list(found)
+    lines = [part for part in _BETWEEN_LINKS.split(cell) if part]
+    split = [
+        part
+        for line in lines
+        for part in ([line] if is_url(line) or is_data_uri(line) else _COMMAS.split(line))
+    ]
+    found = [trimmed(part) for part in (split if len(split) > 1 else cell.split())]
+    return [part.rstrip(",;") for part in found if part.rstrip(",;")]
+
+
+def position(cell: Any) -> Mapping[str, float]:
+    """Return the fields of a position from four numbers, or from an object with their names.
+
+    >>> position("0 0.25 1 0.5")
+    {'x': 0.0, 'y': 0.25, 'width': 1.0, 'height': 0.5}
+    """
+    if isinstance(cell, str):
+        is_json = cell.lstrip().startswith(("{", "["))
+        cell = json.loads(cell) if is_json else _BETWEEN_NUMBERS.split(trimmed(cell))
+    if isinstance(cell, Mapping):
+        return {str(name): float(number) for name, number in cell.items()}
+    if not isinstance(cell, Sequence) or len(cell) != len(_SIDES):
+        raise ValueError(f"must be four numbers: {', '.join(_SIDES)}")
+    return {name: float(number) for name, number in zip(_SIDES, cell, strict=True)}

@@ -15,8 +15,9 @@ from luma_async.batch.problems import Problem, TableError, manifest_error
 from luma_async.batch.rows import JOB_ID_PREFIX, Row
 from luma_async.batch.tables import Reader, TableRow, read_csv, read_json_lines, read_tsv
 from luma_async.batch.yaml_table import read_yaml
+from luma_async.dialects import Dialect
 from luma_async.errors import InvalidRequestError
-from luma_async.requests import GenerateRequest, JobRequest
+from luma_async.requests import JobRequest
 from luma_async.tasks.run_many import Job
 
 _EXCEL = (".xlsx", ".xlsm")
@@ -31,7 +32,7 @@ _READERS: dict[str, Reader] = {
 STDIN = Path("<stdin>")
 """Name of standard input in problems, as compilers write it."""
 
-RowLike = Mapping[str, Any] | GenerateRequest | Job
+RowLike = Mapping[str, Any] | JobRequest | Job
 """A row from Python: a mapping of cells by column, a request, or a job."""
 
 
@@ -49,7 +50,13 @@ class Manifest:
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, rows: Iterable[RowLike], *, folder: str | os.PathLike[str] | None = None) -> Self:
+    def of(
+        cls,
+        rows: Iterable[RowLike],
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        dialect: Dialect | None = None,
+    ) -> Self:
         """Check rows from Python, as `read_manifest` checks those of a file. This call blocks.
 
         >>> manifest = Manifest.of([{"prompt": "a cat", "key": "cat"}, {"prompt": "a dog"}])
@@ -57,9 +64,11 @@ class Manifest:
         ['a cat', 'a dog']
 
         Args:
-            rows: mappings with the columns of a manifest, `GenerateRequest`s, or `Job`s whose
-                source is an id. Images are paths, URLs, data URIs or bytes.
+            rows: mappings with the columns of a manifest, requests, or `Job`s whose source is an
+                id. Images are paths, URLs, data URIs or bytes.
             folder: the folder that relative paths of images start from; the current one by default.
+            dialect: the dialect whose rules the rows must obey. A `Batch` applies those of its
+                client in any case, before it submits anything.
 
         Raises:
             InvalidRequestError: `rows` is a single row.
@@ -67,24 +76,26 @@ class Manifest:
                 rows, counted from 1.
 
         """
-        if isinstance(rows, str | bytes | Mapping | GenerateRequest | Job):
+        if isinstance(rows, str | bytes | Mapping | JobRequest | Job):
             raise InvalidRequestError.of("rows", f"must be a list of rows, got {rows!r}")
-        checked = CheckedRows(Path(folder or ""), has_header=False)
+        checked = CheckedRows(Path(folder or ""), has_header=False, dialect=dialect)
         for number, row in enumerate(rows, 1):
             checked.add(_table_row(number, row))
         return cls(None, _rows_of(checked, None))
 
 
-def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+def read_manifest(path: str | os.PathLike[str], *, dialect: Dialect | None = None) -> Manifest:
     """Read and check a file of jobs: `.csv`, `.xlsx`, `.jsonl` or `.yaml`. This call blocks.
 
     >>> manifest = read_manifest("prompts.csv")        # doctest: +SKIP
 
-    The columns are the fields of a `GenerateRequest`, `key`, `extends` and `metadata`. `key` is the
-    job key of a row; if it is empty, a digest of the row is its key, so that the key stays the same
-    if the row is moved. `extends` is the key of the row, or the id of the job, that the row extends
-    (`id:...` if the id is not a UUID). `metadata` is a JSON object. Paths of images are relative to
-    the file.
+    The columns are the fields of all requests, `key`, `kind`, `extends`, `source` and `metadata`.
+    `key` is the job key of a row; if it is empty, a digest of the row is its key, so that the key
+    stays the same if the row is moved. `kind` is the kind of request: `generate` if it is empty, or
+    `extend` if the row names the row, or the id of the job, that it extends (`id:...` if the id is
+    not a UUID). `extends` names that of an extension, and `source` that on which a row of any kind
+    works; it may also be a file or URL. `metadata` is a JSON object. Paths are relative to the
+    file. With a `dialect`, its own rules are applied, too.
 
     Raises:
         ManifestError: the file cannot be read, or has problems; the error has all of them.
@@ -101,10 +112,12 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         data = path.read_bytes()
     except OSError as error:
         raise manifest_error(path, [Problem(0, 0, f"cannot be read: {error.strerror}")]) from None
-    return _manifest(path, kind, data, path.parent)
+    return _manifest(path, kind, data, path.parent, dialect)
 
 
-def manifest_of_text(data: bytes, *, format: str | None) -> Manifest:
+def manifest_of_text(
+    data: bytes, *, format: str | None, dialect: Dialect | None = None
+) -> Manifest:
     """Check the rows in the content of standard input. Paths are relative to the current folder.
 
     Raises:
@@ -112,7 +125,7 @@ def manifest_of_text(data: bytes, *, format: str | None) -> Manifest:
         ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`.
 
     """
-    return _manifest(STDIN, f".{format or format_of(data)}", data, Path())
+    return _manifest(STDIN, f".{format or format_of(data)}", data, Path(), dialect)
 
 
 def format_of(data: bytes) -> str:
@@ -121,8 +134,11 @@ def format_of(data: bytes) -> str:
     return "jsonl" if start.startswith(b"{") else "csv"
 
 
-def _manifest(path: Path, kind: str, data: bytes, folder: Path) -> Manifest:
-    rows = CheckedRows(folder, has_header=kind in (".csv", ".tsv", *_EXCEL))
+def _manifest(
+    path: Path, kind: str, data: bytes, folder: Path, dialect: Dialect | None
+) -> Manifest:
+    has_header = kind in (".csv", ".tsv", *_EXCEL)
+    rows = CheckedRows(folder, has_header=has_header, dialect=dialect)
     try:
         for table_row in _table_rows(kind, data, str(path)):
             rows.add(table_row)
@@ -156,12 +172,12 @@ def _rows_of(checked: CheckedRows, path: Path | None) -> tuple[Row, ...]:
 
 def _table_row(number: int, row: RowLike) -> TableRow | Problem:
     """Return the cells of a row from Python."""
-    if isinstance(row, GenerateRequest):
+    if isinstance(row, JobRequest):
         return TableRow(number, _cells(row))
     if isinstance(row, Job):
-        source = row.source if isinstance(row.source, str | None) else row.source.id
-        extends = None if source is None else f"{JOB_ID_PREFIX}{source}"
-        more = {"key": row.key, "extends": extends, "metadata": row.metadata}
+        id = row.source if isinstance(row.source, str | None) else row.source.id
+        source = None if id is None else f"{JOB_ID_PREFIX}{id}"
+        more = {"key": row.key, "source": source, "metadata": row.metadata}
         return TableRow(number, {**_cells(row.request), **more})
     if isinstance(row, Mapping):
         cells: dict[Any, Any] = dict(row)
@@ -173,4 +189,6 @@ def _table_row(number: int, row: RowLike) -> TableRow | Problem:
 
 
 def _cells(request: JobRequest) -> dict[str, Any]:
-    return {name: value for name, value in dict(request).items() if value not in (None, {}, ())}
+    """Return the cells of a request. An empty prompt is that of a request that needs none."""
+    fields = {"kind": request.kind, **dict(request)}
+    return {name: value for name, value in fields.items() if value not in (None, {}, (), "")}

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luma_async.batch.problems import Problem
-from luma_async.requests import ExtendRequest, GenerateRequest
+from luma_async.image_sources import GenerationReference, as_reference
+from luma_async.requests import JobRequest, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +21,15 @@ class Row:
         line: the line of the row, counted from 1.
         request: the request.
         asks: a digest of the request; it changes when the row is edited.
-        parent: the key of the row that this row extends.
-        source_id: the id of the job that this row extends, if that is not a row.
+        parent: the key of the row that this row extends, or on whose output it works.
+        source_id: the id of the job that this row extends or works on, if that is not a row.
         metadata: the caller's data about the job, kept with it and never sent.
 
     """
 
     key: str
     line: int
-    request: GenerateRequest | ExtendRequest
+    request: JobRequest
     asks: str
     parent: str | None = None
     source_id: str | None = None
@@ -36,7 +37,7 @@ class Row:
 
     @property
     def extends(self) -> str | None:
-        """Key of the row, or id of the job, that this row extends."""
+        """Key of the row, or id of the job, that this row extends or works on."""
         return self.parent or self.source_id
 
 
@@ -55,7 +56,34 @@ def job_id(reference: str) -> str | None:
     """
     if reference.startswith(JOB_ID_PREFIX):
         return reference.removeprefix(JOB_ID_PREFIX).strip() or None
+    if isinstance(named := as_reference(reference), GenerationReference):
+        return named.id or None
     return reference if _JOB_ID.fullmatch(reference) else None
+
+
+_MAKES_IMAGE: tuple[Kind, ...] = ("image", "edit_image", "layers")
+
+
+def unfit_source(row: Row, parent: Row) -> str | None:
+    """Return the problem of a row that works on a video but names an image, or the reverse."""
+    if row.request.source_need == "none":
+        return None
+    wants_image = row.request.kind in _MAKES_IMAGE
+    if wants_image is (parent.request.kind in _MAKES_IMAGE):
+        return None
+    wanted, found = ("an image", "a video") if wants_image else ("a video", "an image")
+    return (
+        f"row {parent.key!r} makes {found}; a row of the kind {row.request.kind} works on {wanted}"
+    )
+
+
+def missing_source(reference: str, *, takes_media: bool) -> str:
+    """Return the problem of a reference to a row that does not exist."""
+    file = ", and there is no such file" if takes_media else ""
+    return (
+        f"no row has the key {reference!r}{file}; "
+        f"the id of a job is written {JOB_ID_PREFIX}{reference}"
+    )
 
 
 def reference_cycles(

@@ -259,7 +259,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
         "key,text\na,b\nc,d\n",
         [
             "rows.csv:1: 'prompt' is not a column of this file, and every row needs one",
-            "rows.csv:1:2: 'text' is not a known column; known: key, extends, prompt, image",
+            "rows.csv:1:2: 'text' is not a known column; known: key, kind, extends, source",
         ],
     ),
     "encoding": (
@@ -385,7 +385,7 @@ BAD: dict[str, tuple[str, bytes | str, list[str]]] = {
     "loop": (
         "rows.csv",
         "key,prompt,extends,loop\na,x,,true\nb,x,a,false\nc,x,a,true\n",
-        ["rows.csv:4:4: loop: an extension cannot loop"],
+        ["rows.csv:4:4: loop: a row of the kind extend has no loop; leave it empty"],
     ),
     "lines": (
         "rows.jsonl",
@@ -517,7 +517,7 @@ def test_aliases_are_expanded(tmp_path: Path) -> None:
 
     rows = manifest(tmp_path, "rows.yaml", text).rows
 
-    assert [row.request.extra for row in rows] == [{"seed": 7}] * 2
+    assert [vars(row.request)["extra"] for row in rows] == [{"seed": 7}] * 2
 
 
 def test_nested_yaml_has_the_types_of_json(tmp_path: Path) -> None:
@@ -526,7 +526,7 @@ def test_nested_yaml_has_the_types_of_json(tmp_path: Path) -> None:
 
     [row] = manifest(tmp_path, "rows.yaml", text).rows
 
-    assert row.request.extra == {
+    assert vars(row.request)["extra"] == {
         "a": "16:9",
         "b": "yes",
         "c": "2024-01-02",
@@ -607,8 +607,8 @@ def test_paths_of_images_are_relative_to_the_manifest(tmp_path: Path) -> None:
     rows = manifest(tmp_path, "rows.csv", good).rows
     bad = problems(tmp_path, "bad.csv", "prompt,image\nx,note.png\ny,ftp://host/a.png\n")
 
-    assert rows[0].request.image == tmp_path / "images" / "cat.png"
-    assert rows[1].request.image == "https://host/cat.png"
+    assert vars(rows[0].request)["image"] == tmp_path / "images" / "cat.png"
+    assert vars(rows[1].request)["image"] == "https://host/cat.png"
     assert bad[0] == "bad.csv:2:2: image: 'note.png' is not an image"
     assert bad[1].startswith("bad.csv:3:2: image: 'ftp://host/a.png' is not a URL of an image")
 
@@ -632,7 +632,7 @@ def test_the_field_size_limit_of_the_program_is_not_changed(tmp_path: Path) -> N
         tmp_path, "rows.csv", 'prompt,extra\nx,"{""a"": ""' + "y" * 200_000 + '""}"\n'
     ).rows
 
-    assert len(row.request.extra["a"]) == 200_000
+    assert len(vars(row.request)["extra"]["a"]) == 200_000
     assert csv.field_size_limit() == limit
 
 
