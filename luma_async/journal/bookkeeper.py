@@ -261,7 +261,8 @@ class Bookkeeper:
         # If the submission need not wait, claiming the key also shows if it is known. But if the
         # last key was known, this is probably a repeated run, and reading first is cheaper.
         is_redo = prepared.submission.redo is not None
-        reads_first = self._expects_known or self._submitter.must_wait or is_redo
+        must_wait = self._submitter.must_wait or self._submitter.must_upload(prepared.request)
+        reads_first = self._expects_known or must_wait or is_redo
         known = await self._find(prepared) if reads_first else None
         while not isinstance(known, VideoTask):
             entry = self._new_entry(prepared, known)

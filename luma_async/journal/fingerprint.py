@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from luma_async.errors import InvalidRequestError
-from luma_async.image_sources import Image, is_reference
+from luma_async.image_sources import Image, LocalFile, is_reference
 from luma_async.requests import JobRequest
 from luma_async.text_values import has_lone_surrogate
 
@@ -57,7 +57,7 @@ def kept_request(request: JobRequest) -> dict[str, Any]:
 
 
 def _kept(value: Any) -> Any:
-    if isinstance(value, Image):
+    if isinstance(value, Image | LocalFile):
         return f"data:{value.media_type};sha256,{value.sha256}"
     if is_reference(value):
         return str(value)

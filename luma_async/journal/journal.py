@@ -18,6 +18,9 @@ class Journal(Protocol):
 
     Changes are durable when a method returns: they survive a power cut. Each method raises
     `JournalError` if that cannot be achieved. `SQLJournal` is the implementation in this library.
+
+    A journal may also have the methods `find_file(server, sha256)` and `remember_file(server,
+    sha256, id)` of `SQLJournal`. With them, a file is not uploaded again by a later process.
     """
 
     async def open(self) -> None:

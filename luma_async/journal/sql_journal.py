@@ -303,7 +303,8 @@ class SQLJournal:
         """Delete the jobs that ended more than `older_than` (seconds) ago, and return their number.
 
         Running and uncertain jobs remain. The job key of a deleted job is free: a call with it
-        submits the job again.
+        submits the job again. Files that were uploaded before are forgotten, which only means that
+        a later process uploads them again.
 
         Raises:
             JournalError: the change could not be written.
@@ -348,6 +349,25 @@ class SQLJournal:
 
         """
         await self._query("keep_learned", server, learned)
+
+    async def find_file(self, server: str, sha256: str) -> str | None:
+        """Return the id of the file with this SHA-256 at a server, if one was uploaded.
+
+        Raises:
+            JournalError: the journal could not be read.
+
+        """
+        found: str | None = await self._query("find_file", server, sha256)
+        return found
+
+    async def remember_file(self, server: str, sha256: str, id: str) -> None:
+        """Store the id of an uploaded file, in place of that of an earlier one.
+
+        Raises:
+            JournalError: the id could not be written.
+
+        """
+        await self._query("remember_file", server, sha256, id)
 
     async def _write(self, operation: Operation) -> None:
         if self._closed:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal.journal import EntryState
 from luma_async.journal.sql import row_mapping, statements
-from luma_async.journal.sql.schema import durations, jobs, owners
+from luma_async.journal.sql.schema import durations, files, jobs, owners
 
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
@@ -132,7 +132,11 @@ async def _in_pages(
 
 
 async def purge(connection: AsyncConnection, before: float) -> int:
-    """Delete the jobs that ended before a moment, and return their number."""
+    """Delete the jobs that ended before a moment, and return their number.
+
+    Files that were uploaded before are forgotten as well.
+    """
+    await connection.execute(delete(files).where(files.c.uploaded_at < before))
     has_ended = jobs.c.state.in_([state.value for state in _ENDED])
     result = await connection.execute(delete(jobs).where(has_ended, jobs.c.updated_at < before))
     return result.rowcount
@@ -153,8 +157,28 @@ async def keep_learned(
         for kind, state in sorted(learned.items())
     ]
     if kept:
-        statement = statements.insert_or_replace(durations, "learned", connection.dialect.name)
+        statement = statements.insert_or_replace(durations, ("learned",), connection.dialect.name)
         await connection.execute(statement, kept)
+
+
+async def find_file(connection: AsyncConnection, server: str, sha256: str) -> str | None:
+    """Return the id of the file with this digest at a server, if one was uploaded."""
+    query = select(files.c.file_id).where(files.c.server == server, files.c.sha256 == sha256)
+    return await connection.scalar(query)
+
+
+async def remember_file(connection: AsyncConnection, server: str, sha256: str, id: str) -> None:
+    """Store the id of an uploaded file, in place of that of an earlier one."""
+    row = {
+        "server": server,
+        "sha256": sha256,
+        "file_id": row_mapping.clean(id),
+        "uploaded_at": row_mapping.this_moment(),
+    }
+    statement = statements.insert_or_replace(
+        files, ("file_id", "uploaded_at"), connection.dialect.name
+    )
+    await connection.execute(statement, [row])
 
 
 async def forget_owners(connection: AsyncConnection) -> None:

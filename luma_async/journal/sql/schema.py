@@ -79,6 +79,16 @@ durations = Table(
     Column("learned", Text, nullable=False),
 )
 
+files = Table(
+    "luma_files",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("file_id", Text, nullable=False),
+    Column("uploaded_at", Double, nullable=False),
+)
+"""Table of the files that were uploaded to each server, by the digest of their content."""
+
 Migration = Callable[[Connection], None]
 
 
@@ -107,11 +117,17 @@ def _add_metadata(connection: Connection) -> None:
     _add_column(connection, "luma_jobs", "forgotten", "INTEGER")
 
 
+def _add_files(connection: Connection) -> None:
+    """Add the table of version 5: uploaded files."""
+    files.create(connection, checkfirst=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     metadata.create_all,
     _add_columns,
     _index_ids_of_any_length,
     _add_metadata,
+    _add_files,
 )
 """Migrations from each version to the next: the one at position n leads from version n to n + 1.
 

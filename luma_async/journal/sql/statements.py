@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -131,11 +131,12 @@ def now(dialect: str) -> ColumnElement[float]:
     return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
 
 
-def insert_or_replace(table: Table, column: str, dialect: str) -> Any:
-    """Return the statement that inserts rows, or replaces one column of existing ones."""
+def insert_or_replace(table: Table, columns: Sequence[str], dialect: str) -> Any:
+    """Return the statement that inserts rows, or replaces some columns of existing ones."""
     insert = _INSERT[dialect](table)
     return insert.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_={column: insert.excluded[column]}
+        index_elements=list(table.primary_key),
+        set_={column: insert.excluded[column] for column in columns},
     )
 
 
