@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         TaskForgottenError,
         TaskTimeoutError,
         UnsupportedError,
+        UploadError,
     )
     from luma_async.generation import (
         Asset,
@@ -166,6 +167,7 @@ __all__ = [
     "URLLike",
     "UnsupportedError",
     "Updates",
+    "UploadError",
     "VideoTask",
     "__version__",
     "image_from",

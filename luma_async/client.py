@@ -23,12 +23,14 @@ from luma_async.callback_runner import check_callback
 from luma_async.client_settings import (
     ClientSettings,
     check_positive,
+    file_memory_of,
     journal_at,
     server_of_arguments,
     settings_of_environment,
 )
 from luma_async.concurrency import HomeLoop, Turns
 from luma_async.dialects import Dialect, DialectName
+from luma_async.dialects.file_calls import file_calls_of
 from luma_async.dialects.server_advice import advice_of_server
 from luma_async.errors import (
     ClientClosedError,
@@ -51,7 +53,9 @@ from luma_async.media.downloads import (
     Sources,
     download_all,
 )
-from luma_async.media.image_reader import IMAGE_LIMIT, ImageReader
+from luma_async.media.file_references import FileReferences
+from luma_async.media.file_uploader import FileUploader
+from luma_async.media.image_reader import ImageReader
 from luma_async.media.job_files import What
 from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
@@ -126,7 +130,8 @@ class LumaClient(JobCalls):
         link_timeout: seconds that a completed job without a link to its video stays watched. Then
             it ends without one, and the log has a warning.
         batch_size: maximum number of ids in one status request.
-        max_image_bytes: maximum size of an input image, in bytes.
+        max_image_bytes: maximum size of an input image, in bytes. The default is that of the
+            dialect, or else 20 MiB.
         allow_local_files: `False` to reject images that are paths, or files that were opened by
             their path. Use it in servers: a text from a stranger that is not a URL is a path.
         max_downloads: maximum number of downloads at a time; `max_requests` does not count them.
@@ -167,7 +172,7 @@ class LumaClient(JobCalls):
         schedule: PollSchedule | None = None,
         link_timeout: float = LINK_TIMEOUT,
         batch_size: int = 100,
-        max_image_bytes: int = IMAGE_LIMIT,
+        max_image_bytes: int | None = None,
         allow_local_files: bool = True,
         max_downloads: int = 4,
         journal: Journal | URLLike | os.PathLike[str] | None = None,
@@ -242,6 +247,26 @@ class LumaClient(JobCalls):
             on_end=None if self._bookkeeper is None else self._bookkeeper.ended,
             home=self._home,
         )
+        requester = Requester(
+            AddressPolicy(
+                urlsplit(self.base_url).hostname or "", allow_private=allow_private_media
+            ),
+            timeout=timeout,
+            trust_env=trust_env,
+            media_session=media_session,
+            api_session=session,
+        )
+        files = file_calls_of(self._dialect)
+        uploads: FileReferences | None = None
+        if files is not None:
+            uploads = FileReferences(
+                FileUploader(
+                    self._transport, requester, files, timeout=timeout, max_tries=max_tries
+                ),
+                files,
+                server=self._transport.base_url,
+                memory=file_memory_of(self.journal),
+            )
         submitter = Submitter(
             self._submission_transport,
             self._dialect,
@@ -250,8 +275,10 @@ class LumaClient(JobCalls):
                 max_bytes=max_image_bytes,
                 at_once=max_requests,
                 allow_local_files=allow_local_files,
+                files=files,
             ),
             max_tasks=max_tasks,
+            uploads=uploads,
         )
         self._submissions: Bookkeeper | Submitter = submitter
         if self._bookkeeper is not None:
@@ -261,15 +288,7 @@ class LumaClient(JobCalls):
         self._is_closed = False
         self._runs: WeakSet[Run] = WeakSet()
         self._downloader = Downloader(
-            Requester(
-                AddressPolicy(
-                    urlsplit(self.base_url).hostname or "", allow_private=allow_private_media
-                ),
-                timeout=timeout,
-                trust_env=trust_env,
-                media_session=media_session,
-                api_session=session,
-            ),
+            requester,
             FetchLimits(max_tries, min_download_speed, timeout, max_download_bytes),
             base_url=self.base_url,
             max_downloads=max_downloads,

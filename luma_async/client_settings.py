@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from numbers import Integral, Real
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import aiohttp
 
@@ -19,6 +19,7 @@ from luma_async.dialects import (
 from luma_async.errors import ConfigurationError
 from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.sql.database_url import is_url
+from luma_async.media.file_references import FileMemory
 from luma_async.schedules import PollSchedule
 from luma_async.settings import JOURNAL, Settings
 from luma_async.text_values import SecretLike, URLLike
@@ -39,7 +40,7 @@ class ClientSettings(TypedDict, total=False):
     schedule: PollSchedule | None
     link_timeout: float
     batch_size: int
-    max_image_bytes: int
+    max_image_bytes: int | None
     max_downloads: int
     journal: Journal | URLLike | os.PathLike[str] | None
     session: aiohttp.ClientSession | None
@@ -128,6 +129,13 @@ def journal_at(journal: Any) -> SQLJournal | None:
     raise ConfigurationError(
         f"journal must be a path, a URL or a Journal, got {type(journal).__name__}{without}."
     )
+
+
+def file_memory_of(journal: Any) -> FileMemory | None:
+    """Return a journal that remembers uploaded files, `None` if it is one that does not."""
+    names = ("find_file", "remember_file")
+    remembers = all(callable(getattr(journal, name, None)) for name in names)
+    return cast("FileMemory", journal) if remembers else None
 
 
 _WHOLE_NUMBERS = {"max_requests", "max_tasks", "max_tries", "batch_size", "max_downloads"}

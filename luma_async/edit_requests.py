@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 from pydantic import Field
 
 from luma_async.field_docs import with_field_docs
-from luma_async.image_sources import ImageField, ImageLike
+from luma_async.image_sources import ImageField, ImageLike, MediaKind, VideoField
 from luma_async.request_fields import (
     EXR,
     EXTRA,
@@ -94,9 +94,10 @@ class EditRequest(JobRequest):
 
     kind: ClassVar[Kind] = "edit"
     source_need: ClassVar[SourceNeed] = "optional"
+    media_kind: ClassVar[MediaKind] = "video"
     _image_fields: ClassVar[tuple[str, ...]] = ("media", "image", "keyframes")
 
-    media: ImageField | None = Field(
+    media: VideoField | None = Field(
         default=None, description=MEDIA_DESCRIPTION.format(noun="video")
     )
     strength: EditStrength | None = Field(
@@ -148,6 +149,7 @@ class ReframeRequest(JobRequest):
 
     kind: ClassVar[Kind] = "reframe"
     source_need: ClassVar[SourceNeed] = "optional"
+    media_kind: ClassVar[MediaKind] = "video"
     _image_fields: ClassVar[tuple[str, ...]] = ("media",)
 
     prompt: OptionalPrompt = Field(
@@ -156,7 +158,7 @@ class ReframeRequest(JobRequest):
     aspect_ratio: AspectRatio = Field(
         description="New ratio of width to height.", examples=["9:16"]
     )
-    media: ImageField | None = Field(
+    media: VideoField | None = Field(
         default=None, description=MEDIA_DESCRIPTION.format(noun="video")
     )
     source_position: SourcePosition | None = Field(

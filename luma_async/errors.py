@@ -27,6 +27,7 @@ LumaError
  ├─ TaskForgottenError          forget() was called on the handle
  ├─ ClientClosedError           the client was closed first
  ├─ SubmissionStoppedError      stop_submitting() was called first; nothing was submitted
+ ├─ UploadError                 an input file could not be uploaded; nothing was submitted
  └─ DownloadError               the file could not be downloaded whole
 
 This module imports neither models nor pydantic, so that the command line starts quickly.
@@ -332,6 +333,10 @@ class ClientClosedError(LumaError):
 
 class SubmissionStoppedError(LumaError):
     """`stop_submitting()` was called before the job was submitted; nothing was submitted."""
+
+
+class UploadError(LumaError):
+    """An input file could not be uploaded to the server; nothing was submitted, or paid for."""
 
 
 class DownloadError(LumaError):

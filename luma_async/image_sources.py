@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import FileIO
-from typing import Annotated, Any, Protocol, TypeGuard
+from typing import Annotated, Any, Literal, Protocol, TypeGuard
 
 from pydantic import (
     AnyUrl,
@@ -50,12 +50,12 @@ class SavesItself(Protocol):
         """Return the image in another mode, such as `RGB`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Image:
     """Image that was read and checked. `image_from` makes one.
 
     `data` are the bytes that will be sent. `media_type` is the type by content, such as
-    `image/png`.
+    `image/png`. The file of a video to edit or reframe, if it was given as bytes, is one as well.
     """
 
     data: memoryview = field(repr=False)
@@ -84,6 +84,19 @@ class Image:
 
 def _unpickled(data: bytes, media_type: str, sha256: str) -> Image:
     return Image(memoryview(data), media_type, sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """Local file that was checked, and is sent from the disk because it is large, or a video.
+
+    `sha256` is the digest of its content. It is checked again while the file is sent.
+    """
+
+    path: str
+    size: int
+    media_type: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,12 @@ ImageLike = (
 to a file at the server or to the output of a job. A `Generation` stands for its output."""
 
 
+MediaKind = Literal["image", "video"]
+"""Kinds of media that a source may have to be."""
+
+_A_KIND: dict[MediaKind, str] = {"image": "an image", "video": "a video"}
+
+
 def is_file(source: object) -> TypeGuard[ReadsBytes]:
     """Return `True` if a source is a file, or behaves like one."""
     return callable(getattr(source, "read", None))
@@ -166,15 +185,15 @@ def is_local_file(source: object) -> bool:
     return isinstance(lowest, FileIO) and not isinstance(lowest.name, int)
 
 
-def checked_source(source: Any) -> Any:
-    """Check a source without reading a file.
+def checked_source(source: Any, *, kind: MediaKind = "image") -> Any:
+    """Check a source of an image, or of a video, without reading a file.
 
     A text that is not a URL is a path. A path to a file that is not an image is an error only when
     the file is read.
     """
     source = as_reference(unwrapped(source))
     if isinstance(source, str):
-        _check_text(source)
+        _check_text(source, kind)
     elif isinstance(source, FileReference | GenerationReference):
         if not source.id.strip() or has_lone_surrogate(source.id):
             raise PydanticCustomError("image", "{id} is not an id", {"id": repr(source.id)})
@@ -183,9 +202,9 @@ def checked_source(source: Any) -> Any:
     ):
         raise PydanticCustomError(
             "image",
-            "cannot be a {kind}; allowed is a URL, a data URI, a path, bytes, a file that is open "
+            "cannot be a {type}; allowed is a URL, a data URI, a path, bytes, a file that is open "
             "for reading bytes, a Pillow image, or a Generation",
-            {"kind": type(source).__name__},
+            {"type": type(source).__name__},
         )
     return source
 
@@ -207,25 +226,35 @@ def is_reference(source: object) -> TypeGuard[Reference]:
     return isinstance(source, FileReference | GenerationReference)
 
 
-def _check_text(source: str) -> None:
+def checked_video_source(source: Any) -> Any:
+    """Check a source of a video without reading a file."""
+    source = checked_source(source, kind="video")
+    if is_pillow_image(source):
+        raise PydanticCustomError("image", "must be a video, got a Pillow image")
+    return source
+
+
+def _check_text(source: str, kind: MediaKind) -> None:
     if is_data_uri(source):
-        _check_data_uri(source)
+        _check_data_uri(source, kind)
     elif is_url(source) and not is_web_url(source):
         raise PydanticCustomError(
             "image",
-            "{url} is not a URL of an image; allowed is http(s)://host/..., or the path of a file",
-            {"url": repr(shown_link(source))},
+            "{url} is not a URL of {a_kind}; allowed is http(s)://host/..., or the path of a file",
+            {"url": repr(shown_link(source)), "a_kind": _A_KIND[kind]},
         )
     elif not source.strip() or "\0" in source:
         raise PydanticCustomError("image", "{path} is not a path", {"path": repr(source[:80])})
 
 
-def _check_data_uri(source: str) -> None:
+def _check_data_uri(source: str, kind: MediaKind) -> None:
     end = source.find(",", 0, 200)
     head = source[:end].lower() if end > 0 else ""
-    if not (head.startswith("data:image/") and head.endswith(";base64")):
+    if not (head.startswith(f"data:{kind}/") and head.endswith(";base64")):
         raise PydanticCustomError(
-            "image", "is not an image's data URI; allowed is data:image/...;base64,..."
+            "image",
+            "is not {a_kind}'s data URI; allowed is data:{kind}/...;base64,...",
+            {"a_kind": _A_KIND[kind], "kind": kind},
         )
     # Only the beginning is decoded, because megabytes would block the event loop.
     try:
@@ -274,3 +303,11 @@ ImageField = Annotated[
     WithJsonSchema({"type": "string", "format": "uri"}),
 ]
 """Type of an image as a field of a request."""
+
+VideoField = Annotated[
+    ImageLike,
+    PlainValidator(checked_video_source),
+    PlainSerializer(_dumped),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
+"""Type of a video as a field of a request. It takes the forms of an image."""

@@ -16,7 +16,7 @@ from yarl import URL
 from luma_async.errors import InvalidRequestError
 from luma_async.field_docs import leave_out_python, with_field_docs
 from luma_async.generation import FrozenModel
-from luma_async.image_sources import ImageField, ImageLike
+from luma_async.image_sources import ImageField, ImageLike, MediaKind
 from luma_async.request_fields import (
     EXR,
     EXTRA,
@@ -92,6 +92,7 @@ class JobRequest(FrozenModel):
         kind: the kind of the request.
         source_need: `"required"` if the request works on the output of a job, `"optional"` if it
             may have a file of its own instead.
+        media_kind: the kind of file that the field `media` takes.
 
     """
 
@@ -100,6 +101,7 @@ class JobRequest(FrozenModel):
     )
     kind: ClassVar[Kind]
     source_need: ClassVar[SourceNeed] = "none"
+    media_kind: ClassVar[MediaKind] = "image"
     _image_fields: ClassVar[tuple[str, ...]] = ()
 
     prompt: Prompt = Field(
@@ -164,6 +166,10 @@ class JobRequest(FrozenModel):
             elif value is not None:
                 found[name] = value
         return found
+
+    def kind_at(self, place: str) -> MediaKind:
+        """Return the kind of file that belongs at one of the places that `images()` returns."""
+        return self.media_kind if place == "media" else "image"
 
     def with_images(self, images: Mapping[str, Any]) -> Self:
         """Return the request with other images at some of the places that `images()` returns."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from luma_async.dialects.agents_file_calls import AgentsFileCalls
 from luma_async.dialects.agents_rules import SERVER, check_request, video_type
 from luma_async.dialects.dialect import Mark
 from luma_async.dialects.fields import (
@@ -76,6 +77,7 @@ class AgentsDialect:
     name = "agents"
     path_prefix = "/v1"
     supports_batch = False
+    files = AgentsFileCalls()
 
     def __init__(self) -> None:
         self._words = StateWords()

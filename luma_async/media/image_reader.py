@@ -1,7 +1,8 @@
-"""Image reader: read, check and scale the input images of requests."""
+"""Image reader: read, check and scale the input images of requests, and check their videos."""
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import contextlib
 import hashlib
@@ -10,19 +11,23 @@ import os
 import stat
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 from pydantic_core import PydanticCustomError
 
+from luma_async.dialects.file_calls import FileCalls
 from luma_async.errors import ConfigurationError, InvalidRequestError
 from luma_async.file_types import HEAD_SIZE, media_type
 from luma_async.image_sources import (
     Image,
     ImageLike,
+    LocalFile,
+    MediaKind,
     ReadsBytes,
     SavesItself,
     checked_source,
@@ -33,19 +38,26 @@ from luma_async.image_sources import (
     is_reference,
     is_url,
 )
+from luma_async.media.image_places import ImagePlaces
+from luma_async.media.local_files import STEP, LocalFiles, path_of
 from luma_async.requests import JobRequest
 
 IMAGE_LIMIT = 20 * 2**20
 """Default maximum size of an image in bytes. Base64 adds a third to that in the request."""
-
-_STEP = 2**18
-"""Bytes copied at a time. A longer copy in a thread would hold the GIL and block the event loop."""
 
 _LOSSLESS_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """Pillow modes that PNG supports without conversion."""
 
 _NEAREST_MODES = {"RGBa": "RGBA", "La": "RGBA", "PA": "RGBA", "I": "I;16"}
 """Modes to which Pillow converts other modes before PNG; `RGB` for modes that are not listed."""
+
+
+_VIDEO_TYPES = frozenset({"video/mp4", "video/quicktime", "video/webm"})
+
+_SUPPORTED: Mapping[MediaKind, str] = {
+    "image": "an image{but}; supported are PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF and HEIC",
+    "video": "a video{but}; supported are MP4, MOV and WebM",
+}
 
 
 class _FileLocks:
@@ -113,27 +125,34 @@ async def image_from(
 
 
 class ImageReader:
-    """Read the images of requests, for at most `at_once` requests at a time.
+    """Read the images of requests, with at most `at_once` images in memory at a time.
 
+    With the `files` of a dialect, large local images and all local videos stay on the disk, and
+    become a `LocalFile`. `max_bytes` is the limit of an image; by default, that of the dialect.
     Without `allow_local_files`, paths and files that were opened by their path are invalid.
     """
 
     def __init__(
         self,
         *,
-        max_bytes: int,
+        max_bytes: int | None = None,
         at_once: int,
         allow_local_files: bool = True,
+        files: FileCalls | None = None,
     ) -> None:
-        self._max_bytes = max_bytes
-        self._slots = anyio.Semaphore(at_once, fast_acquire=True)
+        self._max_bytes = max_bytes or (IMAGE_LIMIT if files is None else files.image_limit)
+        self._places = ImagePlaces(at_once)
         self._allow_local_files = allow_local_files
+        self._files = files
+        self._local_files = LocalFiles()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def read(self, request: JobRequest) -> AsyncIterator[JobRequest]:
-        """Return a context with the request, in which each image is an `Image` or a URL.
+        """Return a context with the request, in which each image was checked.
 
-        The images stay in memory, and count towards `at_once`, until the context is left.
+        Each is an `Image`, a `LocalFile`, a URL or a reference. The images stay in memory, and
+        count towards `at_once`, until the context is left.
 
         Raises:
             InvalidRequestError: an image is invalid, too large, or cannot be read.
@@ -149,23 +168,63 @@ class ImageReader:
         if not sources:
             yield request
         else:
-            async with self._slots:
-                yield request.with_images(await self._read(sources))
+            async with self._places.take(len(sources)):
+                yield request.with_images(await self._read(request, sources))
 
-    async def _read(self, sources: Mapping[str, ImageLike]) -> dict[str, Image]:
-        images: dict[str, Image] = {}
+    async def _read(
+        self, request: JobRequest, sources: Mapping[str, ImageLike]
+    ) -> dict[str, Image | LocalFile]:
+        images: dict[str, Image | LocalFile] = {}
         problems: dict[str, str] = {}
         for name, source in sources.items():
+            kind = request.kind_at(name)
             try:
                 if isinstance(source, Image):
-                    images[name] = _check_size(source, self._max_bytes)
+                    images[name] = _check_image(source, self._max_bytes, kind)
                 else:
-                    images[name] = await _in_thread(source, self._max_bytes, None)
+                    images[name] = await self._read_one(source, kind)
             except _InvalidImageError as error:
                 problems[name] = str(error)
         if problems:
             raise InvalidRequestError(problems)
         return images
+
+    async def _read_one(self, source: ImageLike, kind: MediaKind) -> Image | LocalFile:
+        """Read a source in a thread. A path is read by one request at a time."""
+        read = partial(self._image_or_file, source, kind)
+        if not isinstance(source, str | os.PathLike) or is_data_uri(source):
+            return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+        lock = self._locks.setdefault(f"{source}", asyncio.Lock())
+        async with lock:
+            return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+    def _image_or_file(self, source: ImageLike, kind: MediaKind) -> Image | LocalFile:
+        path = None if is_data_uri(source) else path_of(source)
+        if path is None:
+            return _read(source, self._max_bytes, None, kind)
+        with _explained(path):
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
+                raise _not_regular(path)
+            files = self._files
+            if files is not None and (kind == "video" or status.st_size > files.inline_limit):
+                limit = files.video_limit if kind == "video" else self._max_bytes
+                return self._local_file(path, limit, kind)
+            return self._local_files.image(
+                path, partial(_read, path, self._max_bytes, None, kind, source)
+            )
+
+    def _local_file(self, path: Path, limit: int, kind: MediaKind) -> LocalFile:
+        """Check a local file without reading it into memory."""
+        named = f" ({str(path)!r})"
+        with path.open("rb", buffering=0) as file:
+            head = file.read(HEAD_SIZE)
+            size = os.fstat(file.fileno()).st_size
+        found = _checked_type(head, kind, named)
+        if size > limit:
+            raise _too_large(limit, named, size, kind)
+        digest = self._local_files.digest(path)
+        return LocalFile(str(path.absolute()), size, found, digest)
 
 
 def _check_no_local_files(sources: Mapping[str, ImageLike]) -> None:
@@ -179,8 +238,18 @@ async def _in_thread(source: ImageLike, limit: int, max_side: int | None) -> Ima
     return await anyio.to_thread.run_sync(_read, source, limit, max_side, abandon_on_cancel=True)
 
 
-def _read(source: ImageLike, limit: int, max_side: int | None) -> Image:
-    """Read, scale and check an image. Blocking, so it runs in a thread."""
+def _read(
+    source: ImageLike,
+    limit: int,
+    max_side: int | None,
+    kind: MediaKind = "image",
+    given: ImageLike | None = None,
+) -> Image:
+    """Read, scale and check an image. Blocking, so it runs in a thread.
+
+    `given` is the source to name in errors, if it is another than `source`.
+    """
+    named = _named(source if given is None else given)
     try:
         # Before scaling, an image may be larger.
         data = _content(source, limit if max_side is None else max(limit, 10 * IMAGE_LIMIT))
@@ -189,33 +258,47 @@ def _read(source: ImageLike, limit: int, max_side: int | None) -> Image:
     except (_InvalidImageError, ConfigurationError):
         raise
     except Exception as error:  # noqa: BLE001  a caller's file or Pillow may raise anything
-        raise _InvalidImageError(f"cannot be read{_named(source)}: {_why(error)}") from None
-    found = media_type(bytes(data[:HEAD_SIZE]))
-    if not data:
-        raise _InvalidImageError(f"is empty{_named(source)}")
-    if found is None or not found.startswith("image/"):
-        but = f", but {found}" if found else ""
-        raise _InvalidImageError(
-            f"is not an image{but}{_named(source)}; supported are PNG, JPEG, WebP, GIF, BMP, "
-            "TIFF, AVIF and HEIC"
-        )
+        raise _InvalidImageError(f"cannot be read{named}: {_why(error)}") from None
+    found = _checked_type(bytes(data[:HEAD_SIZE]), kind, named)
     digest = hashlib.sha256(data).hexdigest()
-    return _check_size(Image(data.toreadonly(), found, digest), limit, _named(source))
+    return _check_image(Image(data.toreadonly(), found, digest), limit, kind, named)
 
 
-def _check_size(image: Image, limit: int, named: str = "") -> Image:
-    """Return the image if it has at most `limit` bytes."""
+def _checked_type(head: bytes, kind: MediaKind, named: str) -> str:
+    """Return the media type of a file by its first bytes, if it is of the right kind."""
+    if not head:
+        raise _InvalidImageError(f"is empty{named}")
+    found = media_type(head)
+    if found is None or not _is_usable(found, kind):
+        but = f", but {found}" if found else ""
+        raise _InvalidImageError(f"is not {_SUPPORTED[kind].format(but=f'{but}{named}')}")
+    return found
+
+
+def _is_usable(type: str, kind: MediaKind) -> bool:
+    return type in _VIDEO_TYPES if kind == "video" else type.startswith("image/")
+
+
+def _check_image(image: Image, limit: int, kind: MediaKind, named: str = "") -> Image:
+    """Return the image if it is of the right kind, and has at most `limit` bytes."""
+    if not _is_usable(image.media_type, kind):
+        but = f", but {image.media_type}"
+        raise _InvalidImageError(f"is not {_SUPPORTED[kind].format(but=but)}")
     if image.size > limit:
-        raise _too_large(limit, named, image.size)
+        raise _too_large(limit, named, image.size, kind)
     return image
 
 
-def _too_large(limit: int, named: str, size: int | None = None) -> _InvalidImageError:
+def _too_large(
+    limit: int, named: str, size: int | None = None, kind: MediaKind = "image"
+) -> _InvalidImageError:
     got = f"got {size / 2**20:.1f} MiB" if size is not None else "got more"
-    return _InvalidImageError(
-        f"must be at most {limit / 2**20:g} MiB, {got}{named}; "
-        "await image_from(..., max_side=2048) makes it smaller"
-    )
+    smaller = "; await image_from(..., max_side=2048) makes it smaller" if kind == "image" else ""
+    return _InvalidImageError(f"must be at most {limit / 2**20:g} MiB, {got}{named}{smaller}")
+
+
+def _not_regular(path: Path) -> _InvalidImageError:
+    return _InvalidImageError(f"not a regular file: {str(path)!r}")
 
 
 def _named(source: ImageLike) -> str:
@@ -236,7 +319,7 @@ def _content(source: ImageLike, limit: int) -> memoryview:
     if isinstance(source, bytearray | memoryview):
         view = memoryview(source)
         view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
-        return _joined(view[start : start + _STEP] for start in range(0, len(view), _STEP))
+        return _joined(view[start : start + STEP] for start in range(0, len(view), STEP))
     if is_pillow_image(source):
         return _from_pillow(source)
     if is_file(source):
@@ -248,19 +331,26 @@ def _content(source: ImageLike, limit: int) -> memoryview:
 
 def _from_path(path: Path, limit: int) -> memoryview:
     named = f" ({str(path)!r})"
-    try:
+    with _explained(path):
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
-            raise _InvalidImageError(f"not a regular file: {str(path)!r}")
+            raise _not_regular(path)
         if status.st_size > limit:
             raise _too_large(limit, named, status.st_size)
         with path.open("rb", buffering=0) as file:
             return _joined(_pieces(file, limit, named))
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise `_InvalidImageError` instead of the errors of a path that cannot be read."""
+    try:
+        yield
     except FileNotFoundError:
         folder = "" if "://" in str(path) or path.is_absolute() else f" in {Path.cwd()}"
         raise _InvalidImageError(f"file not found: {str(path)!r}{folder}") from None
     except (OSError, ValueError) as error:
-        raise _InvalidImageError(f"cannot be read{named}: {_why(error)}") from None
+        raise _InvalidImageError(f"cannot be read ({str(path)!r}): {_why(error)}") from None
 
 
 def _from_file(file: Any, limit: int) -> memoryview:
@@ -284,7 +374,7 @@ def _is_seekable(file: Any) -> bool:
 
 def _pieces(file: ReadsBytes, limit: int, named: str) -> Iterator[bytes]:
     size = 0
-    while piece := file.read(_STEP):
+    while piece := file.read(STEP):
         if not isinstance(piece, bytes):
             if hasattr(piece, "close"):
                 piece.close()  # a coroutine that is never awaited would cause a warning
@@ -302,7 +392,7 @@ def _from_data_uri(uri: str, limit: int) -> memoryview:
     start = uri.index(",") + 1
     if (len(uri) - start) * 3 // 4 > limit + 2:
         raise _too_large(limit, "", (len(uri) - start) * 3 // 4)
-    step = _STEP // 3 * 4
+    step = STEP // 3 * 4
     pieces = []
     for begin in range(start, len(uri), step):
         text = uri[begin : begin + step]

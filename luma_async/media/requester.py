@@ -1,4 +1,4 @@
-"""Requester: send GET requests for files, without the API key, and follow redirects safely."""
+"""Requester: download and upload files without the API key, and follow redirects safely."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from luma_async.media.link_urls import link_url
 from luma_async.transport.proxies import environment_proxy
 from luma_async.transport.request_log import log_request, logs_requests
 from luma_async.transport.transport import HEADER_LIMIT
+from luma_async.transport.upload import time_to_send
 from luma_async.version import __version__
 
 MAX_REDIRECTS = 10
@@ -25,6 +26,16 @@ MAX_REDIRECTS = 10
 READ_BUFFER = 2**20
 """Size of aiohttp's read buffer, in bytes. A smaller one would be full after a few reads from the
 socket, and the connection would be paused most of the time."""
+
+_PLAIN: dict[str, Any] = {
+    "allow_redirects": False,
+    "raise_for_status": False,
+    "auto_decompress": False,
+    "read_bufsize": READ_BUFFER,
+    "max_line_size": HEADER_LIMIT,
+    "max_field_size": HEADER_LIMIT,
+}
+"""Options of each request. Answers are read as they are."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -85,6 +96,32 @@ class Requester:
             url = target
         raise RedirectError("redirects too many times")
 
+    async def put(self, url: URL, headers: Mapping[str, str], content: aiohttp.Payload) -> int:
+        """Send a file to a URL, and return the status of the answer. Redirects are not followed.
+
+        The time to send the file is the matter of `content`. Then the answer has to come in time.
+
+        Raises:
+            PrivateAddressError: the link leads into a private network.
+            aiohttp.ClientError: there was no answer, or the file was not sent whole.
+            TimeoutError: the answer took too long.
+
+        """
+        async with asyncio.timeout(self._timeout):
+            session, proxy = await self._checked_session(url)
+        wait = time_to_send(content.size or 0, aiohttp.ClientTimeout(total=self._timeout))
+        async with session.put(
+            url,
+            data=content,
+            headers=headers,
+            proxy=proxy,
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=self._timeout, sock_read=wait.sock_read
+            ),
+            **_PLAIN,
+        ) as response:
+            return response.status
+
     async def aclose(self) -> None:
         """Close the sessions that the requester opened."""
         sessions, self._own_sessions = list(self._own_sessions.values()), {}
@@ -92,11 +129,8 @@ class Requester:
             await session.close()
 
     async def _send(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        must_check = await self._policy.check_host(url.raw_host or "")
-        session, proxy = self._session(url)
         async with asyncio.timeout(2 * self._timeout):  # for the connection, and for the headers
-            if must_check and proxy is None and session is not self._own_sessions.get(False):
-                await self._check_addresses(session, url)
+            session, proxy = await self._checked_session(url)
             return await session.get(
                 url,
                 headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
@@ -104,13 +138,22 @@ class Requester:
                 timeout=aiohttp.ClientTimeout(
                     total=None, connect=self._timeout, sock_read=self._timeout
                 ),
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=False,
-                read_bufsize=READ_BUFFER,
-                max_line_size=HEADER_LIMIT,
-                max_field_size=HEADER_LIMIT,
+                **_PLAIN,
             )
+
+    async def _checked_session(self, url: URL) -> tuple[aiohttp.ClientSession, URL | None]:
+        """Return the session for a URL and its proxy, once the addresses of its host are checked.
+
+        Raises:
+            PrivateAddressError: the link leads into a private network.
+            ConfigurationError: the caller's session is closed.
+
+        """
+        must_check = await self._policy.check_host(url.raw_host or "")
+        session, proxy = self._session(url)
+        if must_check and proxy is None and session is not self._own_sessions.get(False):
+            await self._check_addresses(session, url)
+        return session, proxy
 
     def _session(self, url: URL) -> tuple[aiohttp.ClientSession, URL | None]:
         """Return the session for a URL, and its proxy.

@@ -18,7 +18,9 @@ from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect
 from luma_async.dialects.server_advice import search_for_lost_job
 from luma_async.errors import (
+    BadRequestError,
     ConfigurationError,
+    NotFoundError,
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation
@@ -125,6 +127,19 @@ class ReadsImages(Protocol):
         """Provide a request with its images read, and keep them in memory within the context."""
 
 
+class UploadsFiles(Protocol):
+    """Uploads of the large files of requests."""
+
+    def are_needed(self, request: JobRequest) -> bool:
+        """Return `True` if a request has files to upload."""
+
+    async def replace(self, request: JobRequest) -> JobRequest:
+        """Return the request with references, once all of its files are at the server."""
+
+    async def forget_missing(self, request: JobRequest, sent: JobRequest) -> bool:
+        """Return `True` if a file in `sent`, from `replace(request)`, is not at the server."""
+
+
 class Submitter:
     """Submission of jobs, at most `max_tasks` of which may run at a time.
 
@@ -141,6 +156,7 @@ class Submitter:
         images: ReadsImages,
         *,
         max_tasks: int | None,
+        uploads: UploadsFiles | None = None,
     ) -> None:
         self.manager = manager
         self.images = images
@@ -148,6 +164,7 @@ class Submitter:
         self._dialect = dialect
         self.search = search_for_lost_job(dialect.name)
         """Way to find a job whose submission was not answered, for errors."""
+        self._uploads = uploads
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
         self._turns = Turns(SUBMISSIONS_PER_TURN)
         # One bound method and one context for all tasks save memory.
@@ -159,6 +176,10 @@ class Submitter:
         """`True` if a submission cannot be sent now."""
         is_full = self._places is not None and not self._places.value
         return is_full or not self._transport.is_free
+
+    def must_upload(self, request: JobRequest) -> bool:
+        """Return `True` if a request has files to upload. That may take long."""
+        return self._uploads is not None and self._uploads.are_needed(request)
 
     async def submit(self, submission: Submission) -> VideoTask:
         """Submit a job, and return its handle. A source that is still running is awaited first.
@@ -200,16 +221,38 @@ class Submitter:
     ) -> VideoTask:
         """Send a submission and watch its job.
 
-        `request` is that of the submission with its images read. `record` records the outcome under
-        the job key `key`.
+        `request` is that of the submission with its images read. Large ones are uploaded first.
+        `record` records the outcome under the job key `key`.
 
         Raises:
             SubmissionUncertainError: the job may have been accepted.
             SubmissionStoppedError: nothing is submitted any more.
             ClientClosedError: the client is closed.
+            UploadError: a file could not be uploaded.
             LumaError: the job was rejected, or the submission could not be sent.
 
         """
+        uploads = self._uploads
+        if uploads is None or not uploads.are_needed(request):
+            return await self._send(submission, request, record, key)
+        ready = await self._transport.until_stopped(uploads.replace(request))
+        try:
+            return await self._send(submission, ready, record, key)
+        except (BadRequestError, NotFoundError):
+            # A remembered file may have been deleted meanwhile. The rejection is certain, so that
+            # no job is paid for twice.
+            if not await self._transport.until_stopped(uploads.forget_missing(request, ready)):
+                raise
+        ready = await self._transport.until_stopped(uploads.replace(request))
+        return await self._send(submission, ready, record, key)
+
+    async def _send(
+        self,
+        submission: Submission,
+        request: JobRequest,
+        record: SubmissionRecord[Generation] | None,
+        key: str | None,
+    ) -> VideoTask:
         await self._turns.take()
         log_submitting(request.kind, request.prompt)
         places = self._places
