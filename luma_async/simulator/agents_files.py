@@ -10,11 +10,12 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.web_request import FileField
 
-from luma_async.simulator.agents_requests import FileBody, Purpose, parsed
+from luma_async.simulator.agents_requests import FileBody, Purpose
 from luma_async.simulator.answers import SignedLinks, as_json
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media_host import MediaHost
+from luma_async.simulator.official_bodies import parsed
 from luma_async.simulator.official_calls import RejectedError, api_key, json_object
 from luma_async.simulator.uploaded_files import FileState, UploadedFile, UploadedFiles
 

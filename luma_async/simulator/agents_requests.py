@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field
 
+from luma_async.simulator.official_bodies import OfficialBody
 from luma_async.simulator.official_calls import RejectedError
 
 VIDEO_TYPES = ("video", "video_edit", "video_reframe")
@@ -41,27 +42,7 @@ Strength = Literal[
 ]
 
 
-class _Body(BaseModel):
-    """Object of a request. Fields may be absent, but null is valid only in those of `nullable`."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    nullable: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reject_null(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for name in cls.model_fields:
-                if name in data and data[name] is None and name not in cls.nullable:
-                    raise ValueError(f"{name}: null is not a valid value")
-        return data
-
-
-BodyType = TypeVar("BodyType", bound=_Body)
-
-
-class ReferenceBody(_Body):
+class ReferenceBody(OfficialBody):
     """ReferenceBody to an image or a video, in one of four forms."""
 
     url: str | None = None
@@ -86,13 +67,13 @@ class ReferenceBody(_Body):
             yield f"{where}.media_type: is needed with data"
 
 
-class _Layering(_Body):
+class _Layering(OfficialBody):
     """Options of type `layering`."""
 
     resolution: Literal["1k", "2k"] = "1k"
 
 
-class _Position(_Body):
+class _Position(OfficialBody):
     """Rectangle of the source video within the canvas of a reframed one."""
 
     x_norm: float = Field(allow_inf_nan=False)
@@ -101,7 +82,7 @@ class _Position(_Body):
     h_norm: float = Field(le=2, allow_inf_nan=False)
 
 
-class _Control(_Body):
+class _Control(OfficialBody):
     enabled: bool | None = None
 
 
@@ -121,7 +102,7 @@ class _Trajectory(_Control):
     sparsity: Share | None = None
 
 
-class _Controls(_Body):
+class _Controls(OfficialBody):
     """Signals of the source video that an edit keeps."""
 
     depth: _Depth | None = None
@@ -131,7 +112,7 @@ class _Controls(_Body):
     trajectory: _Trajectory | None = None
 
 
-class EditBody(_Body):
+class EditBody(OfficialBody):
     """Options of type `video_edit`."""
 
     auto_controls: bool | None = None
@@ -141,7 +122,7 @@ class EditBody(_Body):
     keyframe_indexes: list[Annotated[int, Field(ge=0)]] | None = None
 
 
-class VideoBody(_Body):
+class VideoBody(OfficialBody):
     """Options of the video types."""
 
     resolution: Literal["360p", "540p", "720p", "1080p"] | None = None
@@ -162,7 +143,7 @@ class VideoBody(_Body):
         return 241 if self.duration == "10s" else 121
 
 
-class GenerationBody(_Body):
+class GenerationBody(OfficialBody):
     """Body of a submission."""
 
     prompt: str = Field(min_length=1, max_length=6000)
@@ -291,7 +272,7 @@ def _index_problems(
         yield f"{where}.keyframe_indexes: must be at most {frames - 1} for this duration"
 
 
-class FileBody(_Body):
+class FileBody(OfficialBody):
     """Body of a request for a presigned upload."""
 
     nullable: ClassVar[frozenset[str]] = frozenset({"filename", "expires_at", "user_id"})
@@ -302,21 +283,6 @@ class FileBody(_Body):
     purpose: Purpose = "input"
     expires_at: str | None = None
     user_id: str | None = None
-
-
-def parsed(body: type[BodyType], document: Any) -> BodyType:
-    """Return the body of a request, with the types of the contract.
-
-    Raises:
-        RejectedError: a field is missing, or its value is not valid.
-
-    """
-    try:
-        return body.model_validate(document)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        details = (f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in found)
-        raise RejectedError(400, "; ".join(details)) from None
 
 
 def check_combination(body: GenerationBody) -> None:

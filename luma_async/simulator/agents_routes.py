@@ -18,7 +18,6 @@ from luma_async.simulator.agents_requests import (
     ReferenceBody,
     VideoBody,
     check_combination,
-    parsed,
 )
 from luma_async.simulator.answers import SignedLinks, as_json, detail_refusal
 from luma_async.simulator.clock import Clock
@@ -26,6 +25,7 @@ from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.media_probe import Media, UnusableMediaError, probe
 from luma_async.simulator.minute_limit import MinuteLimit
 from luma_async.simulator.next_jobs import Rejection
+from luma_async.simulator.official_bodies import parsed
 from luma_async.simulator.official_calls import RejectedError, api_key, json_object
 from luma_async.simulator.simulated_jobs import JobSpec, SimulatedJob
 from luma_async.simulator.uploaded_files import UploadedFiles

@@ -19,7 +19,8 @@ from luma_async import AgentsDialect, InvalidRequestError, UnsupportedError
 from luma_async.image_sources import Image
 from luma_async.request_kinds import REQUESTS
 from luma_async.requests import JobRequest, Kind
-from luma_async.simulator.agents_requests import GenerationBody, check_combination, parsed
+from luma_async.simulator.agents_requests import GenerationBody, check_combination
+from luma_async.simulator.official_bodies import parsed
 from luma_async.simulator.official_calls import RejectedError
 from tests.contracts.openapi import contract
 
