@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from luma_async.client_settings import ClientSettings
     from luma_async.dialects import (
         AgentsDialect,
+        Credits,
         Dialect,
         DialectName,
         DreamMachineDialect,
@@ -103,6 +104,7 @@ __all__ = [
     "CompletedDownload",
     "CompletedOutcome",
     "ConfigurationError",
+    "Credits",
     "Dialect",
     "DialectName",
     "Download",

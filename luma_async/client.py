@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import aiohttp
 
+from luma_async.account_calls import AccountCalls
 from luma_async.callback_runner import check_callback
 from luma_async.client_settings import (
     ClientSettings,
@@ -100,7 +101,7 @@ SUBMISSIONS_PER_TURN = 32
 milliseconds, and more would delay everything else."""
 
 
-class LumaClient(JobCalls):
+class LumaClient(JobCalls, AccountCalls):
     """Client that generates videos with Luma, through a gateway that sells it.
 
     >>> async with LumaClient() as luma:                    # doctest: +SKIP

@@ -19,6 +19,7 @@ from luma_async.dialects.fields import (
     as_word,
 )
 from luma_async.dialects.job_rows import StateWords, escaped_id, read_job
+from luma_async.dialects.no_account_calls import NoAccountCalls
 from luma_async.errors import UnsupportedError
 from luma_async.generation import Asset, Generation, Layer, State, first_video
 from luma_async.image_sources import FileReference, GenerationReference, Image
@@ -62,7 +63,7 @@ _EDIT_NAMES = {"strength": "strength", "auto_controls": "auto_controls", "contro
 """Names of the fields in the `edit` of `video`."""
 
 
-class AgentsDialect:
+class AgentsDialect(NoAccountCalls):
     """Format of the Agents API, Luma's current official one.
 
     >>> AgentsDialect().default_base_url
@@ -78,6 +79,8 @@ class AgentsDialect:
     path_prefix = "/v1"
     supports_batch = False
     files = AgentsFileCalls()
+    list_instead = "keep your jobs in a journal"
+    credits_instead = "Luma shows it on its website"
 
     def __init__(self) -> None:
         self._words = StateWords()

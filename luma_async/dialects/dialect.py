@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from luma_async.dialects.account import Credits, Page
 from luma_async.dialects.fields import JSONObject
 from luma_async.generation import Generation
 from luma_async.requests import JobRequest
@@ -85,3 +86,15 @@ class Dialect(Protocol):
 
     def watermark_free_url(self, id: str) -> Call[str]:
         """Build the call for a link to the video without a watermark."""
+
+    def page(self, *, offset: int, limit: int) -> Call[Page]:
+        """Build the call for at most `limit` jobs of the account, the newest first."""
+
+    def delete(self, id: str) -> Call[None]:
+        """Build the call that deletes a job at the server."""
+
+    def credits(self) -> Call[Credits]:
+        """Build the call for the balance of the account."""
+
+    def concepts(self) -> Call[tuple[str, ...]]:
+        """Build the call for the names of the concepts that a video can follow."""

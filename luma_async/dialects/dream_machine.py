@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from pydantic_core import to_json
 
 from luma_async.dialects.accepted_job import accepted_job
+from luma_async.dialects.account import Credits, Page, read_concepts, read_credits, read_page
 from luma_async.dialects.dream_machine_bodies import VIDEO_PATH, body_of, linked_outputs, path_of
 from luma_async.dialects.dream_machine_rules import check_request
 from luma_async.dialects.fields import JSONObject
@@ -119,5 +121,41 @@ class DreamMachineDialect(RowDialect):
             "link of get()",
         )
 
+    def page(self, *, offset: int, limit: int) -> Call[Page]:
+        """Build the call for some jobs: `GET /dream-machine/v1/generations`."""
+        return Call(
+            "GET",
+            f"{_ROOT}/generations",
+            partial(read_page, generation=self.generation),
+            query={"limit": str(limit), "offset": str(offset)},
+            missing="This server has no list of jobs",
+        )
+
+    def delete(self, id: str) -> Call[None]:
+        """Build the call that deletes a job: `DELETE /dream-machine/v1/generations/{id}`."""
+        return Call("DELETE", f"{_ROOT}/generations/{escaped_id(id)}", _read_nothing, deletes=True)
+
+    def credits(self) -> Call[Credits]:
+        """Build the call for the balance: `GET /dream-machine/v1/credits`."""
+        return Call(
+            "GET",
+            f"{_ROOT}/credits",
+            read_credits,
+            missing="This server does not tell the balance of the account",
+        )
+
+    def concepts(self) -> Call[tuple[str, ...]]:
+        """Build the call for concepts: `GET /dream-machine/v1/generations/concepts/list`."""
+        return Call(
+            "GET",
+            f"{_ROOT}/generations/concepts/list",
+            read_concepts,
+            missing="This server has no list of concepts",
+        )
+
     def _read_accepted(self, body: bytes) -> Generation:
         return self.generation(accepted_job(read_all(body)))
+
+
+def _read_nothing(body: bytes) -> None:
+    """Accept any body, because only the status of the answer counts."""

@@ -14,6 +14,7 @@ from luma_async.dialects.fields import (
     first,
 )
 from luma_async.dialects.job_rows import escaped_id, read_all
+from luma_async.dialects.no_account_calls import NoAccountCalls
 from luma_async.dialects.request_check import RequestCheck
 from luma_async.dialects.row_dialect import RowDialect
 from luma_async.dialects.task_rows import read_row, read_rows, rows_one_by_one
@@ -49,7 +50,7 @@ _INSTEAD = (
 )
 
 
-class GatewayDialect(RowDialect):
+class GatewayDialect(RowDialect, NoAccountCalls):
     """Format of the API gateways that offer Luma.
 
     >>> GatewayDialect(rejection_codes={"busy_try_again"}).default_base_url
@@ -69,6 +70,8 @@ class GatewayDialect(RowDialect):
     name = "gateway"
     path_prefix = ""
     supports_batch = True
+    list_instead = "your gateway may show its tasks on its website; a journal keeps your own"
+    credits_instead = "your gateway may show it on its website"
 
     def __init__(self, *, rejection_codes: Collection[str] = ()) -> None:
         super().__init__()

@@ -26,6 +26,9 @@ class Call(NamedTuple, Generic[T]):
         looks: `True` if the call polls jobs. Submissions, polls and other calls are limited
             separately, so that a 429 for one kind does not slow the others.
         missing: the advice for a 404 or 405, if it is not obvious.
+        query: the names and values of the query.
+        deletes: `True` if the call deletes. When it is repeated because an answer was lost, a 404
+            means that the first one was carried out.
         rejection_codes: error codes that this server sends only if it made no job.
         rows: yields the rows of a long answer about many jobs one by one, each with its id and its
             JSON. Raises `ValueError` if only `read` can parse the answer.
@@ -44,6 +47,8 @@ class Call(NamedTuple, Generic[T]):
     rejection_codes: frozenset[str] = frozenset()
     rows: Callable[[bytes], Iterable[tuple[str, Any, bytes]]] | None = None
     read_in_steps: Callable[[bytes], Generator[int, None, T]] | None = None
+    query: Mapping[str, str] | None = None
+    deletes: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

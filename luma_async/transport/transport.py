@@ -24,6 +24,7 @@ from luma_async.errors import (
     APIError,
     ClientClosedError,
     LumaError,
+    NotFoundError,
     RateLimitError,
     ResponseError,
 )
@@ -229,10 +230,13 @@ class Transport:
             headers = sessions.request_headers_with_body if data else sessions.request_headers
         if session is None:
             session = sessions.open(submits=False)
+        target = self._base.with_path(self._prefix + call.path, encoded=True)
+        if call.query is not None:
+            target = target.with_query(call.query)
         try:
             async with session.request(
                 call.method,
-                self._base.with_path(self._prefix + call.path, encoded=True),
+                target,
                 data=data,
                 headers=headers or {},
                 timeout=timeout or self.timeout,
@@ -285,11 +289,22 @@ class Transport:
         failed, tries.first = tries.first, None
         if failed is None:
             tries.number += 1
+            if call.deletes:
+                return await self._try_to_delete(call, tries.number)
             return await self._try(call, tries.number)
         try:
             raise failed
         finally:
             del failed
+
+    async def _try_to_delete(self, call: Call[T], tries: int) -> T:
+        """Delete again. An earlier try may have deleted the job, though its answer was lost."""
+        try:
+            return await self._try(call, tries)
+        except Failed as failed:
+            if not isinstance(failed.error, NotFoundError):
+                raise
+        return call.read(b"")
 
     async def _try(self, call: Call[T], tries: int = 1) -> T:
         """Send a call once, as soon as its lane has a place."""
