@@ -1,4 +1,4 @@
-"""Simulator: a whole gateway on loopback, with all variants, faults on demand and real videos.
+"""Simulator: a whole gateway and Luma's own APIs on loopback, with faults and real videos.
 
 >>> async with Simulator(speed=20) as sim:                        # doctest: +SKIP
 ...     async with LumaClient("any-key", base_url=sim.url) as luma:

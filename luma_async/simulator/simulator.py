@@ -1,4 +1,4 @@
-"""Simulator: a server with the simulated gateway and its media host."""
+"""Simulator: a server with the simulated gateway, Luma's own APIs, and their media host."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Simulator:
-    """Gateway on loopback, for tests and demonstrations.
+    """Gateway and Luma's own APIs on loopback, for tests and demonstrations.
+
+    All APIs are below `url`, and share the account, the ledger and the faults.
 
     >>> async with Simulator(speed=20) as sim:      # doctest: +SKIP
     ...     print(sim.url)
