@@ -14,12 +14,14 @@ from luma_async.dialects.fields import (
     JSONObject,
     as_number,
     as_object,
+    as_reason,
     as_text,
     as_time,
     as_word,
 )
 from luma_async.dialects.job_rows import StateWords, escaped_id, read_job
 from luma_async.dialects.no_account_calls import NoAccountCalls
+from luma_async.dialects.task_rows import id_of_row, ids_of_row
 from luma_async.errors import UnsupportedError
 from luma_async.generation import Asset, Generation, Layer, State, first_video
 from luma_async.image_sources import FileReference, GenerationReference, Image
@@ -152,7 +154,7 @@ class AgentsDialect(NoAccountCalls):
         # The conversions return valid values, so they are not validated again.
         return Generation.of_checked(
             {
-                "id": as_text(row.get("id")) or "",
+                "id": id_of_row(row) or "",
                 "state": state,
                 "prompt": as_text(row.get("prompt")),
                 "video": first_video(outputs),
@@ -160,7 +162,7 @@ class AgentsDialect(NoAccountCalls):
                 "thumbnail": None,
                 "last_frame": None,
                 "created_at": as_time(row.get("created_at")),
-                "failure_reason": as_text(row.get("failure_reason")),
+                "failure_reason": as_reason(row.get("failure_reason")),
                 "progress": None,
                 "queue_state": None,
                 "estimate_wait_seconds": None,
@@ -177,9 +179,8 @@ class AgentsDialect(NoAccountCalls):
         return row.get("state"), bool(row.get("output"))
 
     def ids(self, row: JSONObject) -> Sequence[str]:
-        """Return the id of a row."""
-        id = as_text(row.get("id"))
-        return () if id is None else (id,)
+        """Return all ids of a row."""
+        return ids_of_row(row)
 
     def _read_accepted(self, body: bytes) -> Generation:
         return self.generation(read_job(body))

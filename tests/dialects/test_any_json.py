@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import GatewayDialect, Generation, ResponseError, State
+from luma_async import (
+    AgentsDialect,
+    Dialect,
+    DreamMachineDialect,
+    GatewayDialect,
+    Generation,
+    ResponseError,
+    State,
+)
 from luma_async.dialects.fields import as_state
 from luma_async.transport.error_bodies import page_text, read_error_body
 
@@ -57,6 +66,10 @@ NAMES = st.sampled_from(
         "error",
         "detail",
         "estimate_wait_seconds",
+        "output",
+        "type",
+        "layer",
+        "failure_code",
     ]
 )
 
@@ -76,18 +89,21 @@ def any_json(leaves: int) -> st.SearchStrategy[Any]:
 
 ANY_JSON = any_json(30)
 ROWS = st.dictionaries(NAMES, any_json(6), max_size=12)
+DIALECTS = st.sampled_from([GatewayDialect, DreamMachineDialect, AgentsDialect])
 
 
-def read(body: bytes) -> Generation:
-    dialect = GatewayDialect()
+def read(body: bytes, dialect: Dialect | None = None) -> Generation:
+    dialect = dialect or GatewayDialect()
     return dialect.generation(dialect.get("a").read(body))
 
 
-@given(ANY_JSON)
-def test_any_json_is_a_generation_or_a_response_error(document: Any) -> None:
+@given(ANY_JSON, DIALECTS)
+def test_any_json_is_a_generation_or_a_response_error(
+    document: Any, kind: Callable[[], Dialect]
+) -> None:
     """Nothing else comes out of "get one", and every generation has an id."""
     with suppress(ResponseError):
-        generation = read(json.dumps(document).encode())
+        generation = read(json.dumps(document).encode(), kind())
         assert isinstance(generation, Generation)
         assert generation.id
         Generation.model_validate(dict(generation), strict=True)
@@ -102,10 +118,10 @@ def test_any_json_is_generations_or_a_response_error(document: Any) -> None:
         assert all(dialect.generation(row).id == id for id, row in rows.items() if row)
 
 
-@given(ROWS)
-def test_every_reader_of_rows_is_total(row: dict[str, Any]) -> None:
+@given(ROWS, DIALECTS)
+def test_every_reader_of_rows_is_total(row: dict[str, Any], kind: Callable[[], Dialect]) -> None:
     """No row makes one raise; a completed job has no link for a reason; its own id is its id."""
-    dialect = GatewayDialect()
+    dialect = kind()
 
     generation = dialect.generation(row)
     ids = dialect.ids(row)
