@@ -16,7 +16,7 @@ from yarl import URL
 from luma_async.errors import InvalidRequestError
 from luma_async.field_docs import leave_out_python, with_field_docs
 from luma_async.generation import FrozenModel
-from luma_async.image_sources import ImageField, ImageLike, MediaKind
+from luma_async.image_sources import ImageField, ImageLike, MediaKind, is_reference
 from luma_async.request_fields import (
     EXR,
     EXTRA,
@@ -166,6 +166,11 @@ class JobRequest(FrozenModel):
             elif value is not None:
                 found[name] = value
         return found
+
+    def reference_ids(self, source_id: str | None = None) -> frozenset[str]:
+        """Return the ids of all files and jobs that the request refers to, with its source."""
+        ids = {image.id for image in self.images().values() if is_reference(image)}
+        return frozenset(ids if source_id is None else (*ids, source_id))
 
     def kind_at(self, place: str) -> MediaKind:
         """Return the kind of file that belongs at one of the places that `images()` returns."""

@@ -110,6 +110,7 @@ class AgentsDialect(NoAccountCalls):
             self._read_accepted,
             body=Body(body) if has_images(body) else to_json(body),
             submits=True,
+            sent_ids=request.reference_ids(source_id),
             missing="Check base_url: this host does not offer Luma's Agents API",
         )
 

@@ -89,6 +89,7 @@ class DreamMachineDialect(RowDialect):
             self._read_accepted,
             body=to_json(body_of(request, source_id)),
             submits=True,
+            sent_ids=request.reference_ids(source_id),
             rejection_codes=self._rejection_codes,
             missing=_NO_VIDEO_CALL if path == VIDEO_PATH else _NO_CALL,
         )

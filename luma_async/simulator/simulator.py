@@ -429,6 +429,10 @@ class Simulator:
             return await handler(request)
         except official_calls.RejectedError as error:
             return error.answer()
+        except ConnectionError:  # a client that is gone does not send the rest of its request
+            if call not in STREAMED:
+                raise
+            return DroppedAnswer(request)
         except web.HTTPRequestEntityTooLarge as error:
             if not _is_official(call):
                 raise

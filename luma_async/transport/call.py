@@ -29,6 +29,8 @@ class Call(NamedTuple, Generic[T]):
         query: the names and values of the query.
         deletes: `True` if the call deletes. When it is repeated because an answer was lost, a 404
             means that the first one was carried out.
+        sent_ids: ids in the body, of jobs and files that the server knows. An error that names one
+            of them names no new job.
         rejection_codes: error codes that this server sends only if it made no job.
         rows: yields the rows of a long answer about many jobs one by one, each with its id and its
             JSON. Raises `ValueError` if only `read` can parse the answer.
@@ -44,6 +46,7 @@ class Call(NamedTuple, Generic[T]):
     submits: bool = False
     looks: bool = False
     missing: str | None = None
+    sent_ids: frozenset[str] = frozenset()
     rejection_codes: frozenset[str] = frozenset()
     rows: Callable[[bytes], Iterable[tuple[str, Any, bytes]]] | None = None
     read_in_steps: Callable[[bytes], Generator[int, None, T]] | None = None

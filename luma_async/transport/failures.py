@@ -238,7 +238,7 @@ def _jobs(call: Call[Any], answer: Answer, documents: list[Any]) -> list[str]:
     location = answer.headers.get("Location")
     if location and answer.status not in range(300, 400):
         return [location]
-    return named_jobs(documents, call=call.path, request_id=answer.request_id)
+    return named_jobs(documents, call=call.path, request_id=answer.request_id, sent=call.sent_ids)
 
 
 def _next_step(

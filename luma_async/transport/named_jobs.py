@@ -36,13 +36,20 @@ _MAX_DEPTH = 8
 """Maximum number of nested levels of a document that are searched."""
 
 
-def named_jobs(documents: Iterable[Any], *, call: str, request_id: str | None = None) -> list[str]:
+def named_jobs(
+    documents: Iterable[Any],
+    *,
+    call: str,
+    request_id: str | None = None,
+    sent: frozenset[str] = frozenset(),
+) -> list[str]:
     """Return the ids of all jobs in some documents, at any depth.
 
-    The ids in the path of the `call` do not count, because a rejected extension may name the job
-    that was to be extended. The id of the request does not count either.
+    The ids in the path of the `call`, and those that its body `sent`, do not count: a rejected
+    extension may name the job that was to be extended, and another job a file that is missing. The
+    id of the request does not count either.
     """
-    known = {unquote(part) for part in call.split("/")} | {request_id}
+    known = {unquote(part) for part in call.split("/")} | {request_id} | sent
     found = (id for document in documents for id in _ids(document, _MAX_DEPTH))
     return list(dict.fromkeys(id for id in found if id not in known))
 
