@@ -14,7 +14,7 @@ from luma_async.client import LumaClient
 from luma_async.dialects import ServerChoice, choose_server
 from luma_async.errors import InvalidRequestError, JournalError
 from luma_async.journal.sql.database_url import is_url, masked
-from luma_async.settings import API_KEY, JOURNAL, Settings
+from luma_async.settings import API_KEYS, JOURNAL, Settings
 from luma_async.shell import command_line
 
 
@@ -169,7 +169,7 @@ class Connection:
             InvalidRequestError: the job key is an API key, or looks like one.
 
         """
-        if looks_like_api_key(key) or key == self.settings.get(API_KEY):
+        if looks_like_api_key(key) or key in map(self.settings.get, API_KEYS):
             raise InvalidRequestError.of(
                 "key",
                 "must be a job key, but this looks like an API key. Set the API key as "

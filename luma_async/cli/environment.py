@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from itertools import takewhile
@@ -13,8 +14,12 @@ _API_KEY_OPTIONS = frozenset(
 )
 """Options that people try, and that this command line does not have."""
 
+_API_KEY_PREFIXES = ("sk-", "luma-api-")
 _API_KEY_LENGTH = 20
-"""A job key with the prefix `sk-` and at least so many characters is taken for an API key."""
+"""A job key with one of the prefixes and at least so many characters is taken for an API key."""
+
+_API_KEY_WITH_UUID = re.compile(r"luma-[0-9a-f]{8}(-[0-9a-f]{4}){3}-.+", re.IGNORECASE)
+"""Form of the API keys of the Dream Machine API."""
 
 
 def reject_api_key_options(arguments: Iterable[str]) -> None:
@@ -34,7 +39,10 @@ def reject_api_key_options(arguments: Iterable[str]) -> None:
 
 def looks_like_api_key(text: str) -> bool:
     """Return `True` if a text has the form of an API key."""
-    return text.startswith("sk-") and len(text) >= _API_KEY_LENGTH
+    is_long = len(text) >= _API_KEY_LENGTH
+    return (is_long and text.startswith(_API_KEY_PREFIXES)) or bool(
+        _API_KEY_WITH_UUID.fullmatch(text)
+    )
 
 
 def default_journal() -> str:
