@@ -11,8 +11,9 @@ import os
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -29,6 +30,7 @@ from luma_async import (
     SQLJournal,
     SubmissionStoppedError,
     UploadError,
+    image_from,
 )
 from luma_async.image_sources import ImageLike
 from luma_async.simulator import Fault, Fixed, Simulator
@@ -67,7 +69,7 @@ class SkipPauses(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if "Trying again" in record.msg:
             assert isinstance(record.args, tuple)
-            asyncio.get_running_loop().call_soon(skip, record.args[-1])
+            asyncio.get_running_loop().call_soon(partial(skip, cast("float", record.args[-1])))
 
 
 @pytest.fixture
@@ -269,7 +271,8 @@ async def test_a_cancelled_caller_does_not_end_the_upload_of_others() -> None:
     """The first of two callers is cancelled, and the other one gets its job."""
     async with Simulator(speed=100) as sim, agents(sim) as luma:
         sim.faults.add(fault("agents.upload", delay=math.inf))
-        first, second = (asyncio.create_task(luma.generate("a", image=LARGE)) for _ in range(2))
+        image = await image_from(LARGE)  # so that both callers share the upload at once
+        first, second = (asyncio.create_task(luma.generate("a", image=image)) for _ in range(2))
         await until(lambda: sim.ledger.requests["agents.upload"])
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
