@@ -12,7 +12,13 @@ from typing import Any, Literal, final
 
 from luma_async.concurrency import HomeLoop, to_completion
 from luma_async.dialects import Dialect
-from luma_async.errors import ClientClosedError, DownloadError, LumaError, UnsupportedError
+from luma_async.errors import (
+    ClientClosedError,
+    DownloadError,
+    InvalidRequestError,
+    LumaError,
+    UnsupportedError,
+)
 from luma_async.generation import Generation
 from luma_async.media.downloader import Downloader
 from luma_async.media.fetch import already_exists_error
@@ -288,6 +294,8 @@ class Downloads:
             self._dialect.watermark_free_url(id)
         except UnsupportedError:
             return None
+        except InvalidRequestError:  # the links that are known may do for an id that no path holds
+            pass
         return self._watermark_free_url
 
     async def _watermark_free_url(self, id: str) -> str:
