@@ -203,6 +203,7 @@ class AgentsRoutes:
             follower=after if isinstance(after, SimulatedJob) else None,
             changes_parent=source is not None,
             files=_file_names(body),
+            model=body.used_model,
             owner=owner,
         )
 
@@ -221,7 +222,7 @@ class AgentsRoutes:
         return {
             "id": job.id,
             "created_at": created.isoformat(),
-            "model": job.request.get("model") or parsed(GenerationBody, job.request).used_model,
+            "model": job.model,
             "state": _STATES[phase],
             "type": job.type,
             "failure_code": code,

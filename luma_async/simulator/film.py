@@ -176,8 +176,6 @@ class _Scene:
         left = self._last_number - number
         if number == 0 and self._start is not None:
             return self._start
-        if left == 0 and self._end is not None:
-            return self._end
         image = self._background(number)
         for disc in self._discs:
             disc.paste(image, self._moment(number))

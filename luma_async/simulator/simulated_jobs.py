@@ -45,6 +45,7 @@ class JobSpec:
             of continuing it.
         files: names of the files of the completed job. A name says how the file is rendered: see
             `luma_async.simulator.media_host`.
+        model: model that makes the output, if the API has several.
         owner: API key of the submission.
         hook: URL for callbacks.
 
@@ -61,6 +62,7 @@ class JobSpec:
     follower: SimulatedJob | None = None
     changes_parent: bool = False
     files: tuple[str, ...] = VIDEO_FILES
+    model: str = ""
     owner: str = field(default="", repr=False)
     hook: str | None = None
 
@@ -89,6 +91,7 @@ class SimulatedJob:
     follower: SimulatedJob | None = None
     changes_parent: bool = False
     files: tuple[str, ...] = VIDEO_FILES
+    model: str = ""
     owner: str = field(default="", repr=False)
 
     def phase(self, now: float) -> Phase:
@@ -161,6 +164,7 @@ class JobFactory:
             follower=spec.follower,
             changes_parent=spec.changes_parent,
             files=spec.files,
+            model=spec.model,
             owner=spec.owner,
         )
 
