@@ -32,6 +32,10 @@ VIDEO_MODEL = "ray-3.2"
 """Model of videos if the request names none. For images, the server has a default."""
 
 _PATH = "/v1/generations"
+_OWN_HEADER = "X-API-Version"
+_OWN_REJECTIONS = frozenset({503})
+"""Image ingestion is unavailable: this comes before the job. A 502 may come after it."""
+
 _TYPES: dict[Kind, str] = {
     "generate": "video",
     "extend": "video",
@@ -111,6 +115,8 @@ class AgentsDialect(NoAccountCalls):
             body=Body(body) if has_images(body) else to_json(body),
             submits=True,
             sent_ids=request.reference_ids(source_id),
+            own_header=_OWN_HEADER,
+            own_rejections=_OWN_REJECTIONS,
             missing="Check base_url: this host does not offer Luma's Agents API",
         )
 

@@ -32,6 +32,9 @@ class Call(NamedTuple, Generic[T]):
         sent_ids: ids in the body, of jobs and files that the server knows. An error that names one
             of them names no new job.
         rejection_codes: error codes that this server sends only if it made no job.
+        own_header: the header that all answers of the server itself have, unlike those of a proxy.
+        own_rejections: statuses that the server itself sends only if it made no job. They count in
+            answers with `own_header`.
         rows: yields the rows of a long answer about many jobs one by one, each with its id and its
             JSON. Raises `ValueError` if only `read` can parse the answer.
         read_in_steps: does the work of `read` in steps, and yields the number of bytes of each. It
@@ -48,6 +51,8 @@ class Call(NamedTuple, Generic[T]):
     missing: str | None = None
     sent_ids: frozenset[str] = frozenset()
     rejection_codes: frozenset[str] = frozenset()
+    own_header: str | None = None
+    own_rejections: frozenset[int] = frozenset()
     rows: Callable[[bytes], Iterable[tuple[str, Any, bytes]]] | None = None
     read_in_steps: Callable[[bytes], Generator[int, None, T]] | None = None
     query: Mapping[str, str] | None = None

@@ -206,7 +206,12 @@ def _error_answer(
     rule = None
     if not jobs and not (answer.cut_off and status in _STATUSES_WITH_TEXT):
         rule = rejection_rule(
-            status, body.code, body.message, said=said, further_codes=call.rejection_codes
+            status,
+            body.code,
+            body.message,
+            said=said,
+            further_codes=call.rejection_codes,
+            further_statuses=_own_rejections(call, answer),
         ) or _redirect_rule(call, answer)
     meant = status if status >= 300 else status_of_code(body.code) or status
     failure = classify_status(meant, is_rejection=rule is not None)
@@ -231,6 +236,12 @@ def _error_answer(
         rule=rule,
         is_full_account=is_full and mentions_job_limit(body.code, body.message),
     )
+
+
+def _own_rejections(call: Call[Any], answer: Answer) -> frozenset[int]:
+    """Return the statuses of an answer that are rejections because the server itself sent it."""
+    is_own = call.own_header is not None and call.own_header in answer.headers
+    return call.own_rejections if is_own else frozenset()
 
 
 def _jobs(call: Call[Any], answer: Answer, documents: list[Any]) -> list[str]:

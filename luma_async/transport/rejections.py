@@ -112,6 +112,7 @@ def rejection_rule(
     *,
     said: str | None = None,
     further_codes: Collection[str] = (),
+    further_statuses: frozenset[int] = frozenset(),
 ) -> str | None:
     """Return the rule of the allow-list by which an error is a rejection; `None` if there is none.
 
@@ -124,6 +125,7 @@ def rejection_rule(
         message: the message of the body.
         said: all texts of the body, if there are more than the message.
         further_codes: error codes, in lower case, that are rejections at this gateway.
+        further_statuses: HTTP statuses that are rejections in this answer.
 
     """
     word = (code or "").strip().lower()
@@ -136,6 +138,8 @@ def rejection_rule(
         return f"code {word}"
     if status < 500 and mentions_no_credit(f"{word} {message}"):
         return "a text about an empty account"
+    if status in further_statuses:
+        return f"status {status} of the server itself"
     return _rule_for_status(status, word, said)
 
 
