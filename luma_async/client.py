@@ -342,6 +342,11 @@ class LumaClient(JobCalls, AccountCalls):
         )
 
     @property
+    def dialect(self) -> Dialect:
+        """Dialect of the server: the given one, or the one that was chosen."""
+        return self._dialect
+
+    @property
     def base_url(self) -> str:
         """URL of the gateway that jobs are submitted to."""
         return self._transport.base_url

@@ -83,6 +83,22 @@ class Manifest:
             checked.add(_table_row(number, row))
         return cls(None, _rows_of(checked, None))
 
+    def check(self, dialect: Dialect) -> None:
+        """Check that all rows obey the rules of a dialect. This call blocks.
+
+        Raises:
+            ManifestError: rows have problems; the error has all of them.
+
+        """
+        problems: list[Problem] = []
+        for row in self.rows:
+            try:
+                dialect.check(row.request, has_source=row.extends is not None)
+            except InvalidRequestError as error:
+                problems += [Problem(row.line, 0, why, name) for name, why in error.fields.items()]
+        if problems:
+            raise manifest_error(self.path, problems)
+
 
 def read_manifest(path: str | os.PathLike[str], *, dialect: Dialect | None = None) -> Manifest:
     """Read and check a file of jobs: `.csv`, `.xlsx`, `.jsonl` or `.yaml`. This call blocks.

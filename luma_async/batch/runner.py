@@ -127,6 +127,7 @@ class Batch:
         self.begun: asyncio.Event = asyncio.Event()
         """Set once the rows of this run and the results of earlier ones are known."""
         self._luma = luma
+        self._manifest = manifest
         self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
         self._redos = RedoPlan(self._rows, self.folder, redo=redo, all_edited=redo_edited)
@@ -216,6 +217,7 @@ class Batch:
                 the folder.
 
         Raises:
+            ManifestError: rows break rules of the client's dialect; nothing was submitted.
             BatchError: the folder cannot be used.
             LumaError: the client was closed, or the journal cannot be used.
 
@@ -256,6 +258,7 @@ class Batch:
     async def _plan(self, prepare: Callable[[], None] | None) -> Plan:
         """Read the results of earlier runs and the journal, and plan the rest of the rows."""
         with_file: set[str] = set()
+        await anyio.to_thread.run_sync(self._manifest.check, self._luma.dialect)
         await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file, prepare)
         self.progress.mean = await self._learned_duration()
         entries = await self._journal.states()

@@ -13,15 +13,21 @@ import typer
 from luma_async.cli.commands.batch import batch
 from luma_async.cli.commands.demo import demo
 from luma_async.cli.commands.download import download
+from luma_async.cli.commands.edit import edit
+from luma_async.cli.commands.edit_image import edit_image
 from luma_async.cli.commands.extend import extend
 from luma_async.cli.commands.generate import generate
 from luma_async.cli.commands.get import get
+from luma_async.cli.commands.image import image
 from luma_async.cli.commands.jobs import jobs
+from luma_async.cli.commands.layers import layers
+from luma_async.cli.commands.reframe import reframe
 from luma_async.cli.commands.resume import resume
 from luma_async.cli.commands.settle import settle
 from luma_async.cli.commands.simulate import simulate
 from luma_async.cli.commands.watch import watch
 from luma_async.cli.exit_codes import EXPLANATION
+from luma_async.cli.option_sets import with_option_sets
 from luma_async.cli.verbosity import VerboseBefore, with_verbosity
 from luma_async.version import __version__
 
@@ -40,7 +46,8 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="The API key comes from LUMA_API_KEY, in the environment or in a file .env in the "
-    "current folder. LUMA_BASE_URL, LUMA_JOURNAL, LUMA_REJECTION_CODES, LUMA_MAX_DOWNLOAD_BYTES, "
+    "current folder; for Luma's own hosts also from LUMA_AGENTS_API_KEY or LUMAAI_API_KEY. "
+    "LUMA_BASE_URL, LUMA_DIALECT, LUMA_JOURNAL, LUMA_REJECTION_CODES, LUMA_MAX_DOWNLOAD_BYTES, "
     f"LUMA_MIN_DOWNLOAD_SPEED and LUMA_ALLOW_PRIVATE_MEDIA are read likewise. {EXPLANATION}"
 )
 def luma_async(
@@ -53,7 +60,7 @@ def luma_async(
     ] = False,
     verbose: VerboseBefore = 0,
 ) -> None:
-    """Generate videos with Luma from a terminal."""
+    """Generate videos and images with Luma from a terminal."""
 
 
 def _paragraphs(docstring: str) -> str:
@@ -63,10 +70,12 @@ def _paragraphs(docstring: str) -> str:
 
 # In the order of the help: single jobs, jobs known by id, batches, the journal, the simulator.
 for _command in (
-    *(generate, extend),
+    *(generate, extend, edit, reframe),
+    *(image, edit_image, layers),
     *(get, watch, download),
     batch,
     *(resume, jobs, settle),
     *(demo, simulate),
 ):
-    app.command(help=_paragraphs(_command.__doc__ or ""))(with_verbosity(_command))
+    _typed = with_verbosity(with_option_sets(_command))
+    app.command(help=_paragraphs(_command.__doc__ or ""))(_typed)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from luma_async.batch.next_steps import MAX_NAMED, redo_option, settle_all
 from luma_async.cli.connection import Connection
-from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.options import DEFAULT_MAX_DOWNLOADS, DEFAULT_MAX_TASKS
 from luma_async.shell import shell_word
 
@@ -49,29 +48,14 @@ class BatchOptions:
         """Return the file in the output folder that keeps the rows of standard input."""
         return self.folder / f"rows.{format}"
 
-    def connection(
-        self,
-        base_url: str | None,
-        journal: str | None,
-        rejection_codes: tuple[str, ...],
-        downloads: DownloadLimits,
-    ) -> Connection:
-        """Return the connection of the batch.
-
-        The default journal is in the output folder, because in one journal for all batches the keys
-        of two manifests would name the same jobs. LUMA_JOURNAL is ignored: with another value in
-        another shell, the batch would not find its jobs, and pay for them again.
-        """
-        return Connection(
-            base_url,
-            journal or str(self.folder / JOURNAL),
-            rejection_codes=rejection_codes,
-            downloads=downloads,
-        )
+    @property
+    def default_journal(self) -> str:
+        """Path of the journal in the output folder."""
+        return str(self.folder / JOURNAL)
 
     def has_own_journal(self, connection: Connection) -> bool:
         """Return `True` if the journal is the default one in the output folder."""
-        return connection.journal == str(self.folder / JOURNAL)
+        return connection.journal == self.default_journal
 
     def continue_command(self, connection: Connection) -> str:
         """Return the command that continues the batch.

@@ -54,7 +54,7 @@ async def run_batch(
         LumaError: the manifest, the API key, a setting or the journal is not valid.
 
     """
-    manifest, data = await read_rows(terminal, options)
+    manifest, data = await read_rows(terminal, options, connection.server_dialect)
     if data is not None:
         options = replace(options, kept_format=options.format or format_of(data))
     for row in manifest.rows:

@@ -11,7 +11,7 @@ from typing import Any
 from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.environment import default_journal, looks_like_api_key
 from luma_async.client import LumaClient
-from luma_async.dialects import ServerChoice, choose_server
+from luma_async.dialects import Dialect, ServerChoice, choose_server
 from luma_async.errors import InvalidRequestError, JournalError
 from luma_async.journal.sql.database_url import is_url, masked
 from luma_async.settings import API_KEYS, JOURNAL, Settings
@@ -91,6 +91,16 @@ class Connection:
 
         """
         return self._choice.base_url
+
+    @property
+    def server_dialect(self) -> Dialect:
+        """Dialect of the server: that of the options or settings, or the one that was chosen.
+
+        Raises:
+            ConfigurationError: the base URL or the dialect is not valid.
+
+        """
+        return self._choice.dialect
 
     @cached_property
     def _choice(self) -> ServerChoice:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from luma_async.settings import (
     ALLOW_PRIVATE_MEDIA,
@@ -20,6 +21,15 @@ class DownloadLimits:
     max_bytes: int | None = None
     min_speed: float | None = None
     allow_private: bool | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Return the limits with the values of options, by the names of a client's arguments."""
+        return cls(
+            max_bytes=options.get("max_download_bytes"),
+            min_speed=options.get("min_download_speed"),
+            allow_private=options.get("allow_private_media"),
+        )
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """Return arguments for `LumaClient`, without those that neither option nor setting gives.

@@ -10,19 +10,23 @@ from luma_async.batch.plan import is_finished
 from luma_async.batch.redo import checked_redo
 from luma_async.batch.results_file import NAME, has_file, read_results
 from luma_async.cli.batch_options import BatchOptions
+from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.rows_input import read_rows
 from luma_async.cli.terminal import Terminal
 
 
-async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
+async def preview_batch(
+    terminal: Terminal, connection: Connection, options: BatchOptions
+) -> ExitCode:
     """Print the rows that a run would submit, and change nothing.
 
     Raises:
-        ManifestError: the manifest is not valid.
+        ManifestError: the manifest is not valid, or breaks rules of the server's dialect.
+        ConfigurationError: a setting is not valid.
 
     """
-    manifest, _ = await read_rows(terminal, options)
+    manifest, _ = await read_rows(terminal, options, connection.server_dialect)
     redo = checked_redo(options.redo, {row.key for row in manifest.rows})
     found = await anyio.to_thread.run_sync(lambda: list(read_results(options.folder / NAME)))
     results = {result.key: result for result in found}
@@ -45,7 +49,7 @@ async def preview_batch(terminal: Terminal, options: BatchOptions) -> ExitCode:
 
     left = [row for row in manifest.rows if not has_ended(row)]
     for row in left:
-        call = "generate" if row.extends is None else f"extend {row.extends}"
+        call = row.request.kind if row.extends is None else f"{row.request.kind} {row.extends}"
         anew = is_redone(row)
         fields = {"key": row.key, "line": row.line, "call": call, "prompt": row.request.prompt}
         terminal.result(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio.to_thread
 
 from luma_async.batch import Manifest, read_manifest
@@ -9,11 +11,14 @@ from luma_async.batch.manifest import format_of, manifest_of_text
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.interruption import read_stdin
 from luma_async.cli.terminal import Terminal
+from luma_async.dialects import Dialect
 from luma_async.errors import BatchError
 
 
-async def read_rows(terminal: Terminal, options: BatchOptions) -> tuple[Manifest, bytes | None]:
-    """Return the checked rows, and the content of standard input if they are from there.
+async def read_rows(
+    terminal: Terminal, options: BatchOptions, dialect: Dialect
+) -> tuple[Manifest, bytes | None]:
+    """Return the rows, checked for a dialect, and the content of standard input if it has them.
 
     Raises:
         ManifestError: the rows cannot be read, or have problems.
@@ -21,11 +26,12 @@ async def read_rows(terminal: Terminal, options: BatchOptions) -> tuple[Manifest
 
     """
     if not options.from_stdin:
-        return await anyio.to_thread.run_sync(read_manifest, options.manifest), None
+        read = partial(read_manifest, options.manifest, dialect=dialect)
+        return await anyio.to_thread.run_sync(read), None
     if terminal.can_ask:
         terminal.say("Reading rows from standard input, until Ctrl-D.")
     data = read_stdin()
-    return manifest_of_text(data, format=options.format), data
+    return manifest_of_text(data, format=options.format, dialect=dialect), data
 
 
 def keep_rows(options: BatchOptions, data: bytes) -> None:

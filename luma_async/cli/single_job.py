@@ -3,52 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from luma_async.batch.columns import position
+from luma_async.batch.row_images import is_inline
+from luma_async.batch.rows import job_id
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.follower import Follower, resume_command, state_after
 from luma_async.cli.report import Report
 from luma_async.cli.target import DownloadTarget
 from luma_async.cli.terminal import Terminal
-from luma_async.client import LumaClient
 from luma_async.errors import InvalidRequestError, LumaError
-from luma_async.requests import ExtendRequest, GenerateRequest
-from luma_async.tasks import VideoTask
+from luma_async.request_kinds import REQUESTS
+from luma_async.requests import JobRequest, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOptions:
-    """Options of `generate` and, with the id of a job to extend in `source_id`, of `extend`.
+    """Options of a command that submits a job of a `kind`, and follows it.
 
-    Without a `target` the video is not downloaded.
+    `source` is the job, file or URL that it works on, as typed. Without a `target` the file is not
+    downloaded.
     """
 
-    prompt: str
+    kind: Kind
     fields: Mapping[str, Any]
-    extra: str | None
-    source_id: str | None = None
+    source: str | None = None
     key: str | None = None
     retry_failed: bool = False
     retry_uncertain: bool = False
     waits: bool = True
     target: DownloadTarget | None = None
 
-    @property
-    def request(self) -> GenerateRequest | ExtendRequest:
-        """Request with the given fields.
+    def request(self) -> tuple[JobRequest, str | None]:
+        """Return the request with the given fields, and the id of the job that it works on.
 
         Raises:
             InvalidRequestError: a field is not valid.
 
         """
-        fields = {name: value for name, value in self.fields.items() if value is not None}
-        fields |= {"prompt": self.prompt, "extra": _parse_object(self.extra)}
-        kind = GenerateRequest if self.source_id is None else ExtendRequest
-        return kind.from_mapping(fields)
+        fields = dict(self.fields)
+        for name in {"extra", "controls"} & fields.keys():
+            fields[name] = _parse_object(name, fields[name])
+        if "source_position" in fields:
+            fields["source_position"] = _parse_position(fields["source_position"])
+        id, media = _job_or_file(self.kind, self.source)
+        if media is not None:
+            fields["media"] = media
+        return REQUESTS[self.kind].from_mapping(fields), id
 
 
 async def submit(terminal: Terminal, connection: Connection, options: SubmitOptions) -> ExitCode:
@@ -58,10 +64,12 @@ async def submit(terminal: Terminal, connection: Connection, options: SubmitOpti
         LumaError: the job cannot be submitted: an option, a setting or the request is not valid.
 
     """
-    request = options.request
+    request, source = options.request()
     if options.key is not None:
         connection.check_job_key(options.key)
     if options.target is not None and options.waits:
+        if options.target.what == "all":
+            options.target.check_holds_many("outputs")
         options.target.check()
     terminal.settle_command = connection.journal_command("settle")
     terminal.resume_submission_command = (
@@ -71,10 +79,16 @@ async def submit(terminal: Terminal, connection: Connection, options: SubmitOpti
     )
     async with connection.client_that_submits() as luma:
         with terminal.board(stays=options.waits) as board:
-            line = board.add(options.prompt)
+            line = board.add(request.prompt or options.kind)
             board.set_state(line, "submitting")
             try:
-                task = await _submit(luma, request, options)
+                task = await luma.submit(
+                    request,
+                    source=source,
+                    key=options.key,
+                    retry_failed=options.retry_failed,
+                    retry_uncertain=options.retry_uncertain,
+                )
             except LumaError as error:
                 board.set_state(line, state_after(error))
                 report = Report(key=options.key, error=error)
@@ -100,40 +114,42 @@ def _exit_code(report: Report) -> ExitCode:
     return ExitCode.of([report.error])
 
 
-async def _submit(
-    luma: LumaClient, request: GenerateRequest | ExtendRequest, options: SubmitOptions
-) -> VideoTask:
-    if isinstance(request, GenerateRequest):
-        return await luma.generate(
-            request,
-            key=options.key,
-            retry_failed=options.retry_failed,
-            retry_uncertain=options.retry_uncertain,
-        )
-    return await luma.extend(
-        options.source_id or "",
-        request,
-        key=options.key,
-        retry_failed=options.retry_failed,
-        retry_uncertain=options.retry_uncertain,
-    )
-
-
-def _plain_result(report: Report, options: SubmitOptions) -> str | Path:
-    if report.file is not None:
-        return report.file
+def _plain_result(report: Report, options: SubmitOptions) -> str | Path | Sequence[str]:
+    if report.files:
+        return report.plain_files
     if report.error is not None:
         return ""
     return (report.best_link if options.waits else report.id) or ""
 
 
-def _parse_object(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
+def _job_or_file(kind: Kind, source: str | None) -> tuple[str | None, str | None]:
+    """Return the id of the job that a source names, or the file or URL.
+
+    An extension works on jobs only. For the other kinds, a text with a suffix, or the path of a
+    file, is not an id.
+    """
+    if source is None:
+        return None, None
+    if (id := job_id(source)) is not None:
+        return id, None
+    if REQUESTS[kind].source_need == "required":
+        return source, None
+    is_path = bool(Path(source).suffix) or Path(source).is_file()
+    return (None, source) if is_path or is_inline(source) else (source, None)
+
+
+def _parse_position(text: str) -> Mapping[str, float]:
+    try:
+        return position(text)
+    except (ValueError, TypeError) as error:
+        raise InvalidRequestError.of("source_position", f"cannot be read: {error}") from None
+
+
+def _parse_object(name: str, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise InvalidRequestError.of("extra", f"is not valid JSON: {error}") from None
+        raise InvalidRequestError.of(name, f"is not valid JSON: {error}") from None
     if not isinstance(found, dict):
-        raise InvalidRequestError.of("extra", """must be a JSON object, such as '{"seed": 7}'""")
+        raise InvalidRequestError.of(name, """must be a JSON object, such as '{"seed": 7}'""")
     return found

@@ -111,7 +111,13 @@ def target_of(
 
 
 def target_of_submission(
-    output: str | None, *, watermark: bool, overwrite: bool, no_wait: bool, no_download: bool
+    output: str | None,
+    *,
+    what: What | Literal["all"] = "output",
+    watermark: bool,
+    overwrite: bool,
+    no_wait: bool,
+    no_download: bool,
 ) -> DownloadTarget | None:
     """Return the target for the video of a new job, or `None` if it is not to be downloaded.
 
@@ -120,7 +126,7 @@ def target_of_submission(
 
     """
     if not (no_wait or no_download):
-        return target_of(output, watermark=watermark, overwrite=overwrite)
+        return target_of(output, what=what, watermark=watermark, overwrite=overwrite)
     if output is not None:
         option = "--no-wait" if no_wait else "--no-download"
         raise typer.BadParameter(

@@ -147,6 +147,11 @@ def test_every_command_has_json(name: str) -> None:
 FAILING = {
     "generate": ["a cat", "--aspect-ratio", "5:4"],
     "extend": ["some-id", "a cat", "--extra", "[7]"],
+    "edit": ["some-id", "a cat", "--controls", "{"],
+    "reframe": ["some-id", "5:4"],
+    "image": ["a cat", "--style", "oil"],
+    "edit-image": ["some-id", "a cat", "--format", "bmp"],
+    "layers": ["some-id", "--resolution", "9k"],
     "get": ["some-id"],
     "watch": ["some-id"],
     "download": ["some-id"],

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
+from luma_async.cli.option_sets import LimitOptions, ServerOptions, connection_of
 from luma_async.cli.options import (
     DEFAULT_MAX_DOWNLOADS,
     DEFAULT_MAX_TASKS,
-    AllowPrivateMedia,
     AsJSON,
-    BaseURL,
     BatchJournal,
-    MaxDownloadBytes,
-    MinDownloadSpeed,
     RejectionCodes,
     RowFormat,
 )
@@ -85,10 +82,8 @@ def batch(
     max_downloads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent downloads.")
     ] = DEFAULT_MAX_DOWNLOADS,
-    max_download_bytes: MaxDownloadBytes = None,
-    min_download_speed: MinDownloadSpeed = None,
-    allow_private_media: AllowPrivateMedia = None,
-    base_url: BaseURL = None,
+    limits: LimitOptions,
+    server: ServerOptions,
     journal: BatchJournal = None,
     rejection_code: RejectionCodes = None,
     as_json: AsJSON = False,
@@ -98,17 +93,18 @@ def batch(
     Run the same command again to continue. The journal jobs.db in the output folder records the
     submitted jobs: a row whose job was accepted is not submitted, or paid for, again.
 
-    Columns are prompt, aspect_ratio, loop, image, image_end, model, resolution, duration,
-    expand_prompt, notify_hook and extra, and three more. The column key names a row. The column
-    extends holds the key of a row, or the id of a job, whose video the row continues. The column
-    metadata holds a JSON object of yours, which is kept with the job and never sent.
+    Columns are prompt, aspect_ratio, image and the other fields of requests, and five more. The
+    column key names a row. The column kind holds generate, extend, edit, reframe, image, edit_image
+    or layers; generate if it is empty. The column extends holds the key of a row, or the id of a
+    job, whose video the row continues. The column source holds that on which another kind of row
+    works; it may also hold a path or URL. The column metadata holds a JSON object of yours, which
+    is kept with the job and never sent.
 
     A row that was edited after its job was submitted keeps its video, until --redo submits it anew.
     Until then, the exit code is 1.
     """
     from luma_async.cli.batch_options import STDIN, BatchOptions, default_folder
     from luma_async.cli.batch_run import run_batch
-    from luma_async.cli.download_limits import DownloadLimits
     from luma_async.cli.dry_run import preview_batch
     from luma_async.cli.program import run
 
@@ -128,12 +124,15 @@ def batch(
         redo_edited=redo_edited,
         format=format,
     )
-    if dry_run:
-        run(lambda terminal: preview_batch(terminal, options), as_json=as_json)
-    limits = DownloadLimits(
-        max_bytes=max_download_bytes,
-        min_speed=min_download_speed,
-        allow_private=allow_private_media,
+    # The default journal is in the output folder, because in one journal for all batches the keys
+    # of two manifests would name the same jobs. LUMA_JOURNAL is ignored: with another value in
+    # another shell, the batch would not find its jobs, and pay for them again.
+    connection = connection_of(
+        server,
+        journal or options.default_journal,
+        limits=limits,
+        rejection_codes=rejection_code,
     )
-    connection = options.connection(base_url, journal, tuple(rejection_code or ()), limits)
+    if dry_run:
+        run(lambda terminal: preview_batch(terminal, connection, options), as_json=as_json)
     run(lambda terminal: run_batch(terminal, connection, options), as_json=as_json)

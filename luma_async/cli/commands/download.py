@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.option_sets import LimitOptions, ServerOptions, connection_of
 from luma_async.cli.options import (
-    AllowPrivateMedia,
     AsJSON,
-    BaseURL,
     JobIds,
     Journal,
-    MaxDownloadBytes,
-    MinDownloadSpeed,
     OutputPath,
     Overwrite,
     WatermarkWithAlias,
@@ -36,10 +33,8 @@ def download(
     what: WhatFile = "output",
     watermark: WatermarkWithAlias = False,
     overwrite: Overwrite = False,
-    max_download_bytes: MaxDownloadBytes = None,
-    min_download_speed: MinDownloadSpeed = None,
-    allow_private_media: AllowPrivateMedia = None,
-    base_url: BaseURL = None,
+    limits: LimitOptions,
+    server: ServerOptions,
     journal: Journal = None,
     as_json: AsJSON = False,
 ) -> None:
@@ -47,19 +42,12 @@ def download(
 
     With `--what all`, download all outputs of each job.
     """
-    from luma_async.cli.connection import Connection
-    from luma_async.cli.download_limits import DownloadLimits
     from luma_async.cli.program import run
     from luma_async.cli.target import target_of
 
     file = cast("What | Literal['all']", parse_what(what))
     target = target_of(output, what=file, watermark=watermark, overwrite=overwrite)
-    limits = DownloadLimits(
-        max_bytes=max_download_bytes,
-        min_speed=min_download_speed,
-        allow_private=allow_private_media,
-    )
-    connection = Connection(base_url, journal, downloads=limits)
+    connection = connection_of(server, journal, limits=limits)
     run(lambda terminal: download_files(terminal, connection, ids, target), as_json=as_json)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.options import AsJSON, BaseURL, JobIds
+from luma_async.cli.option_sets import ServerOptions, connection_of
+from luma_async.cli.options import AsJSON, JobIds
 from luma_async.errors import LumaError
 
 if TYPE_CHECKING:
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from luma_async.client import LumaClient
 
 
-def get(ids: JobIds, *, base_url: BaseURL = None, as_json: AsJSON = False) -> None:
+def get(ids: JobIds, *, server: ServerOptions, as_json: AsJSON = False) -> None:
     """Show the state, links and failure reason of jobs.
 
     To show that a job failed is a success: the exit code is 0.
     """
-    from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
 
-    run(lambda terminal: show(terminal, Connection(base_url), ids), as_json=as_json)
+    connection = connection_of(server)
+    run(lambda terminal: show(terminal, connection, ids), as_json=as_json)
 
 
 async def show(terminal: Terminal, connection: Connection, ids: Sequence[str]) -> ExitCode:

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.option_sets import LimitOptions, ServerOptions, connection_of
 from luma_async.cli.options import (
-    AllowPrivateMedia,
     AsJSON,
-    BaseURL,
     Journal,
-    MaxDownloadBytes,
-    MinDownloadSpeed,
     OutputPath,
     Overwrite,
     Watermark,
@@ -46,27 +43,18 @@ def resume(
     ] = False,
     watermark: Watermark = False,
     overwrite: Overwrite = False,
-    max_download_bytes: MaxDownloadBytes = None,
-    min_download_speed: MinDownloadSpeed = None,
-    allow_private_media: AllowPrivateMedia = None,
-    base_url: BaseURL = None,
+    limits: LimitOptions,
+    server: ServerOptions,
     journal: Journal = None,
     as_json: AsJSON = False,
 ) -> None:
     """Watch all unfinished jobs of the journal until they end."""
-    from luma_async.cli.connection import Connection
-    from luma_async.cli.download_limits import DownloadLimits
     from luma_async.cli.program import run
     from luma_async.cli.target import target_of
 
     downloads = download or bool(output)
     target = target_of(output, watermark=watermark, overwrite=overwrite) if downloads else None
-    limits = DownloadLimits(
-        max_bytes=max_download_bytes,
-        min_speed=min_download_speed,
-        allow_private=allow_private_media,
-    )
-    connection = Connection(base_url, journal, downloads=limits)
+    connection = connection_of(server, journal, limits=limits)
     run(
         lambda terminal: resume_jobs(terminal, connection, target, forgotten=forgotten),
         as_json=as_json,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from luma_async.cli.exit_codes import ExitCode
-from luma_async.cli.options import AsJSON, BaseURL, JobIds, Journal
+from luma_async.cli.option_sets import ServerOptions, connection_of
+from luma_async.cli.options import AsJSON, JobIds, Journal
 
 if TYPE_CHECKING:
     from luma_async.cli.connection import Connection
@@ -18,15 +19,14 @@ if TYPE_CHECKING:
 def watch(
     ids: JobIds,
     *,
-    base_url: BaseURL = None,
+    server: ServerOptions,
     journal: Journal = None,
     as_json: AsJSON = False,
 ) -> None:
     """Watch jobs until they end, and print a line whenever a job changes state."""
-    from luma_async.cli.connection import Connection
     from luma_async.cli.program import run
 
-    connection = Connection(base_url, journal)
+    connection = connection_of(server, journal)
     run(lambda terminal: watch_jobs(terminal, connection, ids), as_json=as_json)
 
 
