@@ -8,7 +8,6 @@ from typing import Any
 
 from luma_async.simulator.answers import SignedLinks
 from luma_async.simulator.clock import Clock
-from luma_async.simulator.dream_machine_requests import IMAGE, REFRAME_IMAGE
 from luma_async.simulator.simulated_jobs import SimulatedJob
 
 _STATES = {"pending": "queued", "processing": "dreaming"}
@@ -62,4 +61,4 @@ class DreamMachineAnswers:
 
 def makes_image(job: SimulatedJob) -> bool:
     """Return `True` if the output of a job is an image."""
-    return job.type in (IMAGE.name, REFRAME_IMAGE.name)
+    return job.type in ("image", "reframe_image")

@@ -14,17 +14,16 @@ from luma_async.simulator.answers import as_json, detail_refusal
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.dream_machine_answers import DreamMachineAnswers, makes_image
 from luma_async.simulator.dream_machine_requests import (
-    AUDIO,
     CONCEPTS,
-    IMAGE,
-    MODIFY,
-    REFRAME_IMAGE,
-    REFRAME_VIDEO,
-    UPSCALE,
-    VIDEO,
-    Kind,
-    frames,
-    short_side,
+    AddedSound,
+    MachineBody,
+    ModifiedVideo,
+    NewImage,
+    NewVideo,
+    ReframedImage,
+    ReframedVideo,
+    UpscaledVideo,
+    read_body,
 )
 from luma_async.simulator.ledger import Ledger
 from luma_async.simulator.next_jobs import Rejection
@@ -67,13 +66,13 @@ class DreamMachineRoutes:
         one = f"{jobs}/{{id:(?!(?:image|video)$)[^/]+}}"  # these are paths of other calls
         return [
             # `POST /generations` came first, and clients of both kinds are in use.
-            _post(f"{jobs}{{path:(/video)?}}", self._submission(VIDEO), "generate"),
-            _post(f"{jobs}/image", self._submission(IMAGE), "image"),
-            _post(f"{jobs}/video/modify", self._submission(MODIFY), "modify"),
-            _post(f"{jobs}/video/reframe", self._submission(REFRAME_VIDEO), "reframe_video"),
-            _post(f"{jobs}/image/reframe", self._submission(REFRAME_IMAGE), "reframe_image"),
-            _post(f"{one}/upscale", self._submission(UPSCALE), "upscale"),
-            _post(f"{one}/audio", self._submission(AUDIO), "audio"),
+            _post(f"{jobs}{{path:(/video)?}}", self._submission(NewVideo), "generate"),
+            _post(f"{jobs}/image", self._submission(NewImage), "image"),
+            _post(f"{jobs}/video/modify", self._submission(ModifiedVideo), "modify"),
+            _post(f"{jobs}/video/reframe", self._submission(ReframedVideo), "reframe_video"),
+            _post(f"{jobs}/image/reframe", self._submission(ReframedImage), "reframe_image"),
+            _post(f"{one}/upscale", self._submission(UpscaledVideo), "upscale"),
+            _post(f"{one}/audio", self._submission(AddedSound), "audio"),
             _get(f"{jobs}/concepts/list", self._concepts, "concepts"),
             _get(jobs, self._list, "list"),
             _get(one, self._one, "get"),
@@ -82,16 +81,16 @@ class DreamMachineRoutes:
             _get(f"{_ROOT}/ping", self._ping, "ping"),
         ]
 
-    def _submission(self, kind: Kind) -> _Handler:
+    def _submission(self, kind: type[MachineBody]) -> _Handler:
         async def submit(request: web.Request) -> web.StreamResponse:
-            return await self._submit(request, kind)
+            document = await json_object(request)
+            return await self._submit(request, read_body(kind, document), document)
 
         return submit
 
-    async def _submit(self, request: web.Request, kind: Kind) -> web.StreamResponse:
-        body = await json_object(request)
-        if problem := kind.problem(body):
-            raise RejectedError(400, problem)
+    async def _submit(
+        self, request: web.Request, body: MachineBody, document: dict[str, Any]
+    ) -> web.StreamResponse:
         parent, follower = self._sources(request, body)
         rejection = self._acceptance.rejection(empty=_EMPTY, full=_FULL)
         if rejection is not None:
@@ -100,39 +99,23 @@ class DreamMachineRoutes:
 
         def answer(job: SimulatedJob) -> web.Response:
             accepted.append(job)
-            return self._created(kind, job)
+            return as_json(self._answers.generation(job), body.status)
 
-        spec = JobSpec(
-            api="dream-machine",
-            type=kind.name,
-            request=body,
-            prompt=_shown(kind, body, parent),
-            aspect_ratio=body.get("aspect_ratio"),
-            short_side=short_side(kind, body),
-            frames=_frames(kind, body, parent),
-            parent=parent,
-            follower=follower,
-            changes_parent=parent is not None and kind.changes,
-            files=_files(kind, body),
-            owner=api_key(request),
-            hook=body.get("callback_url"),
-        )
         response = self._acceptance.take(
-            request, spec, answer=answer, describe=self._answers.generation
+            request,
+            _spec(body, document, parent, follower, api_key(request)),
+            answer=answer,
+            describe=self._answers.generation,
         )
-        if body.get("sync") and accepted:
-            timeout = body.get("sync_timeout", 60)
+        if isinstance(body, NewImage) and body.sync and accepted:
             (job,) = accepted
-            await self._clock.sleep_until(min(job.ends_at, self._clock.now() + timeout))
-            return self._created(kind, job)
+            end = min(job.ends_at, self._clock.now() + body.sync_timeout)
+            await self._clock.sleep_until(end)
+            return as_json(self._answers.generation(job), body.status)
         return response
 
-    def _created(self, kind: Kind, job: SimulatedJob) -> web.Response:
-        status = 200 if kind in (UPSCALE, AUDIO) else 201  # as the contract has it
-        return as_json(self._answers.generation(job), status)
-
     def _sources(
-        self, request: web.Request, body: dict[str, Any]
+        self, request: web.Request, body: MachineBody
     ) -> tuple[SimulatedJob | None, SimulatedJob | None]:
         """Return the job before a new one, and the one after it.
 
@@ -140,20 +123,17 @@ class DreamMachineRoutes:
             RejectedError: a job is not there, or has no video.
 
         """
-        owner = api_key(request)
         if "id" in request.match_info:
             return self._source(self._job(request), "id"), None
-        if "media" in body:  # a file of this server shows the video of its job
-            found = _MEDIA.fullmatch(urlsplit(body["media"]["url"]).path)
+        if isinstance(body, ModifiedVideo | ReframedVideo | ReframedImage):
+            # A file of this server shows the video or image of its job.
+            found = _MEDIA.fullmatch(urlsplit(body.media.url).path)
             return (self._ledger.find(found[1]) if found is not None else None), None
-        keyframes = body.get("keyframes", {})
-        first, last = (
-            self._keyframe(frame["id"], f"keyframes.{name}.id", owner)
-            if (frame := keyframes.get(name, {})).get("type") == "generation"
-            else None
-            for name in ("frame0", "frame1")
-        )
-        return first, last
+        frames: dict[str, SimulatedJob] = {}
+        if isinstance(body, NewVideo):
+            for name, id in body.generation_frames():
+                frames[name] = self._keyframe(id, f"keyframes.{name}.id", api_key(request))
+        return frames.get("frame0"), frames.get("frame1")
 
     def _keyframe(self, id: str, field: str, owner: str) -> SimulatedJob:
         job = self._ledger.find(id)
@@ -212,23 +192,37 @@ class DreamMachineRoutes:
         return as_json({"message": "pong"})
 
 
-def _shown(kind: Kind, body: dict[str, Any], parent: SimulatedJob | None) -> str:
-    """Return the text that a video or image shows; the prompt of a sound is not in the picture."""
-    prompt = "" if kind is AUDIO else body.get("prompt", "")
-    return str(prompt) or (parent.prompt if parent is not None else "")
-
-
-def _frames(kind: Kind, body: dict[str, Any], parent: SimulatedJob | None) -> int | None:
-    """Return the number of frames, or `None` for that of a new video or an extension."""
-    if kind.output == "image":
-        return 1
-    if kind.changes and parent is not None and not makes_image(parent):
-        return parent.frames
-    return frames(body)
-
-
-def _files(kind: Kind, body: dict[str, Any]) -> tuple[str, ...]:
-    return (f"image.{body.get('format', 'jpg')}",) if kind.output == "image" else VIDEO_FILES
+def _spec(
+    body: MachineBody,
+    document: dict[str, Any],
+    parent: SimulatedJob | None,
+    follower: SimulatedJob | None,
+    owner: str,
+) -> JobSpec:
+    """Return the specification of an accepted job."""
+    shown, frames = body.shown_prompt, body.frames
+    files: tuple[str, ...] = VIDEO_FILES
+    if parent is not None:
+        shown = shown or parent.prompt
+        if body.shows_source and not makes_image(parent):
+            frames = frames or parent.frames
+    if isinstance(body, NewImage | ReframedImage):
+        files = (f"image.{body.format}",)
+    return JobSpec(
+        api="dream-machine",
+        type=body.generation_type,
+        request=document,
+        prompt=shown,
+        aspect_ratio=document.get("aspect_ratio"),
+        short_side=body.short_side,
+        frames=frames,
+        parent=parent,
+        follower=follower,
+        changes_parent=parent is not None and body.shows_source,
+        files=files,
+        owner=owner,
+        hook=body.callback_url,
+    )
 
 
 def _post(path: str, handler: _Handler, name: str) -> web.RouteDef:
