@@ -35,7 +35,7 @@ class DreamMachineAnswers:
             "failure_reason": job.failure if phase == "failed" else None,
             "created_at": when.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "assets": self._assets(job) if phase == "completed" else None,
-            "model": job.request.get("model", "ray-2"),
+            "model": job.model,
             "request": {"generation_type": job.type, **job.request},
         }
 

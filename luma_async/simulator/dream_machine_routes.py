@@ -200,18 +200,21 @@ def _spec(
     owner: str,
 ) -> JobSpec:
     """Return the specification of an accepted job."""
-    shown, frames = body.shown_prompt, body.frames
+    shown, frames, model = body.shown_prompt, body.frames, document.get("model", "ray-2")
     files: tuple[str, ...] = VIDEO_FILES
     if parent is not None:
         shown = shown or parent.prompt
         if body.shows_source and not makes_image(parent):
             frames = frames or parent.frames
+        if "model" not in document:
+            model = parent.model
     if isinstance(body, NewImage | ReframedImage):
         files = (f"image.{body.format}",)
     return JobSpec(
         api="dream-machine",
         type=body.generation_type,
         request=document,
+        model=model,
         prompt=shown,
         aspect_ratio=document.get("aspect_ratio"),
         short_side=body.short_side,

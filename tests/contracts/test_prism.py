@@ -26,6 +26,7 @@ from luma_async import (
     SourcePosition,
     State,
 )
+from luma_async.dialects.agents_file_calls import AgentsFileCalls
 from luma_async.requests import JobRequest
 
 KEY = "a-key"
@@ -36,6 +37,7 @@ PNG = (
     "UBAScY42YAAAAASUVORK5CYII="
 )
 SOURCE = Generation(id="123e4567-e89b-12d3-a456-426614174000", state=State.COMPLETED)
+FILES = AgentsFileCalls()
 CONTROLS = {"depth": {"enabled": True, "blur": 0.5}, "pose": {"strength": "precise"}}
 
 AGENTS: list[tuple[JobRequest, Generation | None]] = [
@@ -117,6 +119,7 @@ DREAM_MACHINE: list[tuple[JobRequest, Generation | None]] = [
     (ExtendRequest(prompt="it comes in", backward=True), SOURCE),
     (ExtendRequest(prompt="it turns", image_end=URL), SOURCE),
     (EditRequest(prompt="a dog", media=FILM, image=URL, strength="reimagine_3"), None),
+    (EditRequest(prompt="a dog", strength="flex_1"), SOURCE),
     (ReframeRequest(aspect_ratio="1:1", media=FILM), None),
     (ReframeRequest(aspect_ratio="1:1", media=URL, model="photon-flash-1"), None),
     (ImageRequest(prompt="a cat", references=[URL] * 4, format="png", aspect_ratio="3:4"), None),
@@ -156,6 +159,10 @@ async def test_every_call_of_the_agents_api_gets_through(agents_mock: str) -> No
         look = await luma.get(task.id)
 
         assert look.outputs[0].layer is not None
+        named: dict[str, Any] = {"filename": "cat.png", "purpose": "reference"}
+        file, _ = await luma._transport.call(FILES.create(media_type="image/png", size=9, **named))
+        await luma._transport.call(FILES.complete(file.id))
+        await luma._transport.call(FILES.get(file.id))
         with pytest.raises(BadRequestError):  # the mock is as strict as all this needs
             await luma.generate("a cat", extra={"video": {"keyframe_indexes": [-1]}})
 
@@ -168,6 +175,10 @@ async def test_every_call_of_dream_machine_gets_through(dream_machine_mock: str,
             video = await (await luma.submit(request, source=source))
             assert video.url == "https://example.com/video.mp4"
         assert await luma.get(video.id) == video
+        assert [each.id async for each in luma.generations()] == [video.id]
+        await luma.delete(video)
+        await luma.credits()
+        await luma.concepts()
 
         with pytest.raises(BadRequestError):  # the mock is as strict as all this needs
             await luma.generate("a cat", extra={"model": "ray-1-6"})

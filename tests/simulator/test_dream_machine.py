@@ -148,7 +148,8 @@ async def test_a_job_passes_through_its_states() -> None:
 async def test_a_keyframe_is_a_completed_video_of_the_same_api() -> None:
     """Frame 0 is continued, frame 1 is led to, and both together are joined."""
     async with served() as (sim, api):
-        first, image = await api.submit(VIDEO), await api.submit(PICTURE, "/image")
+        first = await api.submit({**VIDEO, "model": "ray-flash-2"})
+        image = await api.submit(PICTURE, "/image")
 
         def keyframes(**ids: str) -> dict[str, Any]:
             frames = {name: {"type": "generation", "id": id} for name, id in ids.items()}
@@ -177,6 +178,7 @@ async def test_a_keyframe_is_a_completed_video_of_the_same_api() -> None:
         made = [(job.parent, job.follower) for job in sim.ledger.jobs[3:]]
         assert made == [(source, None), (None, source), (source, source), (source, None)]
         upscaled = sim.ledger.jobs[-1]
+        assert upscaled.model == "ray-flash-2"
         assert (upscaled.prompt, upscaled.height, upscaled.frames) == ("a cat", 540, source.frames)
 
 
