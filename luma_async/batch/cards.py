@@ -28,7 +28,7 @@ STATES = (RUNNING, WAITING, *(state.value for state in ResultState))
 _REASONS = {
     ResultState.DONE: "Its path does not lead to a file beside this page.",
     ResultState.NOT_DOWNLOADED: "It was accepted and is paid for; its file is not here yet.",
-    ResultState.FAILED: "The server made no video of it.",
+    ResultState.FAILED: "The server made nothing of it.",
     ResultState.LOST: "It is paid for, but the server did not find it.",
     ResultState.UNCERTAIN: "It may have been accepted and paid for.",
     ResultState.NOT_STARTED: "The row that it extends has no video.",
@@ -69,12 +69,28 @@ class EarlierLink(NamedTuple):
     prompt: str | None
 
 
+class PictureLink(NamedTuple):
+    """Link to an image of a row. An image that is a layer has a label."""
+
+    link: str
+    label: str | None = None
+
+
+class FileLink(NamedTuple):
+    """Link to a file of a row that the card does not show, such as an EXR file."""
+
+    link: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """Content of the card of one row.
 
-    `link` is the URL of its video, `reason` the text in place of a video. `has_new_prompt` is
-    `True` if the prompt is not the one that the page began with, because the row was redone.
+    `link` is the URL of its video, or of the first of its `pictures`, which are all images or
+    layers of a row without a video. `files` are further files, which the card names only. `reason`
+    is the text in place of a video. `has_new_prompt` is `True` if the prompt is not the one that
+    the page began with, because the row was redone.
     """
 
     number: int
@@ -86,6 +102,8 @@ class Card:
     children: Sequence[RowLink]
     id: str | None = None
     link: str | None = None
+    pictures: Sequence[PictureLink] = ()
+    files: Sequence[FileLink] = ()
     reason: str | None = None
     facts: Sequence[str] = ()
     size: str | None = None
@@ -101,6 +119,8 @@ class Card:
             "state": self.state,
             "id": self.id,
             "link": self.link,
+            "pictures": self.pictures,
+            "files": self.files,
             "reason": self.reason,
             "facts": self.facts,
             "size": self.size,
@@ -163,12 +183,14 @@ class Cards:
         )
         if isinstance(row, WaitingRow):
             return new(state=WAITING, reason=row.note)
-        link = _relative_url(row.file) if row.state is ResultState.DONE else None
+        shown = _shown_files(row) if row.state is ResultState.DONE else _ShownFiles()
         return new(
             state=row.state.value,
             id=row.id,
-            link=link,
-            reason=None if link else row.error or _REASONS[row.state],
+            link=shown.link,
+            pictures=shown.pictures,
+            files=shown.files,
+            reason=None if shown.link else row.error or shown.reason or _REASONS[row.state],
             facts=_facts(row),
             size=f"{row.width} × {row.height}" if row.width and row.height else None,  # noqa: RUF001
             steps=steps(self._cause(number, row), self.commands),
@@ -215,6 +237,52 @@ def _relative_url(file: str | None) -> str | None:
         return quote(file, errors="surrogateescape")
     except UnicodeEncodeError:
         return None
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp")
+"""Suffixes of images that browsers show."""
+
+_OTHERS = (".exr", ".tiff", ".heic", ".heif")
+"""Suffixes of images that browsers do not show."""
+
+
+class _ShownFiles(NamedTuple):
+    link: str | None = None
+    pictures: Sequence[PictureLink] = ()
+    files: Sequence[FileLink] = ()
+    reason: str | None = None
+
+
+def _shown_files(result: Result) -> _ShownFiles:
+    """Return the files of a row, as its card shows them: a video, or else all its pictures."""
+    main = _relative_url(result.file)
+    if main is None or result.file is None:
+        return _ShownFiles()
+    if not result.outputs and not _has_suffix(result.file, _PICTURES + _OTHERS):
+        return _ShownFiles(main)
+    outputs = [(output.file, output.layer) for output in result.outputs] or [(result.file, None)]
+    linked = [(link, file, label) for file, label in outputs if (link := _relative_url(file))]
+    has_video = not _has_suffix(result.file, _PICTURES + _OTHERS)
+    pictures = [
+        PictureLink(link, label)
+        for link, file, label in linked
+        if not has_video and _has_suffix(file, _PICTURES)
+    ]
+    shown = {main} if has_video else {picture.link for picture in pictures}
+    files = [FileLink(link, _name_of(file)) for link, file, _ in linked if link not in shown]
+    if has_video or pictures:
+        return _ShownFiles(main if has_video else pictures[0].link, pictures, files)
+    if len(files) == 1:
+        return _ShownFiles(None, (), files, "Its file is here, but browsers do not show it.")
+    return _ShownFiles(None, (), files, "Its files are here, but browsers do not show them.")
+
+
+def _has_suffix(file: str, suffixes: tuple[str, ...]) -> bool:
+    return file.lower().endswith(suffixes)
+
+
+def _name_of(file: str) -> str:
+    return re.split(r"[/\\]", file)[-1]
 
 
 def _earlier(result: Result) -> Iterator[EarlierLink]:

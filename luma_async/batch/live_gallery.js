@@ -175,7 +175,7 @@ function end(card, row) {
     $(".stage", card).replaceChildren(make("div", "why", state, reason, moreButton()));
   } else if (isOther || play?.getAttribute("href") !== row.link) { // otherwise it may be playing
     if (play && play === previewed) preview(null);
-    $(".stage", card).replaceChildren(playLink(row.link, key.textContent));
+    $(".stage", card).replaceChildren(playLink(row, key.textContent));
   }
   const prompt = $(".prompt", card);
   if (row.prompt && prompt.textContent !== row.prompt) prompt.textContent = row.prompt;
@@ -183,7 +183,8 @@ function end(card, row) {
   if (row.size) facts.push(make("span", "size", row.size));
   if (row.id && !row.link) facts.push(make("bdi", "", row.id));
   $(".facts", card).replaceChildren(...(row.link ? [state] : []), key, ...facts);
-  for (const old of card.querySelectorAll(".text > :is(.earlier, .steps)")) old.remove();
+  for (const old of card.querySelectorAll(".text > :is(.files, .earlier, .steps)")) old.remove();
+  if (row.files) $(".text", card).append(furtherFiles(row.files));
   if (row.earlier) $(".text", card).append(earlierVideos(row.earlier));
   if (row.steps) $(".text", card).append(listOf(row.steps));
   for (const control of card.querySelectorAll("a, button, summary")) {
@@ -193,16 +194,39 @@ function end(card, row) {
   if (hadFocus && !card.contains(document.activeElement)) card.focus({ preventScroll: true });
 }
 
-function playLink(href, key) {
+function playLink({ id, link: href, pictures: images }, key) {
   const link = make("a", "play");
   link.href = href;
-  link.setAttribute("aria-label", `Play ${key}`);
+  link.setAttribute("aria-label", `${images ? "Show" : "Play"} ${key}`);
+  if (images) {
+    link.classList.add("pictures");
+    link.classList.toggle("several", images.length > 1);
+    link.append(...images.map((image) => picture(image, id)));
+    return link;
+  }
   const video = make("video", "");
   Object.assign(video, { preload: "none", muted: true, defaultMuted: true });
   Object.assign(video, { loop: true, playsInline: true });
   video.setAttribute("aria-hidden", "true");
   link.append(video);
   return link;
+}
+
+// The id tells the image of a redo from the one before, which the browser still has.
+function picture([src, label], id) {
+  const image = make("img", "");
+  Object.assign(image, { loading: "lazy", decoding: "async", alt: label ?? "" });
+  if (label) image.dataset.layer = label;
+  image.src = `${src}?${encodeURIComponent(id ?? "")}`;
+  return image;
+}
+
+function furtherFiles(files) {
+  return make("div", "kin files", make("span", "", "Files"), ...files.map(([href, name]) => {
+    const link = make("a", "", make("bdi", "", name));
+    link.href = href;
+    return link;
+  }));
 }
 
 function earlierVideos(videos) {

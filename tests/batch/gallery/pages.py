@@ -42,7 +42,11 @@ def result(number: int, state: ResultState = ResultState.DONE, **fields: Any) ->
 
 
 def save_film(path: Path, number: int, *, width: int = 192, height: int = 108) -> None:
-    job = SimulatedJob(
+    save_video(a_job(number, width=width, height=height), path, watermark=False)
+
+
+def a_job(number: int, *, width: int = 192, height: int = 108) -> SimulatedJob:
+    return SimulatedJob(
         id=f"job-{number}",
         number=number,
         request={"user_prompt": f"Film {number}"},
@@ -56,7 +60,6 @@ def save_film(path: Path, number: int, *, width: int = 192, height: int = 108) -
         frames=36,
         prompt=f"Film {number}",
     )
-    save_video(job, path, watermark=False)
 
 
 ALL = [

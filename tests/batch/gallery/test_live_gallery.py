@@ -18,11 +18,11 @@ from luma_async.batch.gallery import NAME, LivePage, write_page
 from luma_async.batch.live_files import PART, LiveFiles, Moment
 from luma_async.batch.next_steps import Commands
 from luma_async.batch.progress import RunningRow, Stage
-from luma_async.batch.results import ResultState
-from luma_async.simulator import Fixed, Simulator, Variant
+from luma_async.batch.results import OutputFile, ResultState
+from luma_async.simulator import Fixed, Simulator, Variant, film
 from luma_async.testing import running_simulator
 from tests.batch.gallery.live_batches import running_batch
-from tests.batch.gallery.pages import COMMAND, Page, Web, result, save_film
+from tests.batch.gallery.pages import COMMAND, Page, Web, a_job, result, save_film
 from tests.batch.runs import a_manifest, cats
 from tests.clients import HOUR
 
@@ -236,7 +236,14 @@ def test_a_running_row_shows_its_progress(page: Page) -> None:
 
 def test_a_card_is_as_the_page_would_show_it(page: Page) -> None:
     """A row that ends on the open page, and one in a page that is written later, look alike."""
-    live = Live(page, 5, sources={3: "row-1", 4: "row-2"})
+    live = Live(page, 6, sources={3: "row-1", 4: "row-2"})
+    layers = (
+        OutputFile(file="layers.png", layer="caption"),
+        OutputFile(file="layers.1-i.png", layer='"<i>"'),
+        OutputFile(file="layers.2.exr"),
+    )
+    for layer in layers[:2]:
+        film.frame(a_job(1), last=False).save(page.folder / layer.file)
     earlier = EarlierVideo(id="job-old", file="videos/5.job-old.mp4", prompt='A "fox", take 5')
     live.write()
     live.open()
@@ -245,6 +252,7 @@ def test_a_card_is_as_the_page_would_show_it(page: Page) -> None:
     live.end(3, ResultState.UNCERTAIN)
     live.end(4, ResultState.NOT_STARTED)
     live.end(5, id="job-new", prompt="A fox sleeps", earlier=(earlier,))
+    live.end(6, id="job-l", file="layers.png", outputs=layers)
     live.write(phase="ended")
     live.phase("ended")
     grid = """(() => {
