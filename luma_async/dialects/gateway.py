@@ -87,7 +87,8 @@ class GatewayDialect(RowDialect, NoAccountCalls):
         """
         if request.kind not in ("generate", "extend"):
             raise UnsupportedError.of(
-                request.kind, f"the gateway dialect does not offer it; {_INSTEAD}"
+                request.kind,
+                "the gateway dialect does not offer it; use Luma's own API (dialect='agents')",
             )
         check = RequestCheck(request, "the gateway dialect")
         check.prompt(at_most=PROMPT_LIMIT)

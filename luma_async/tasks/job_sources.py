@@ -10,7 +10,7 @@ from typing import Any
 from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
 from luma_async.image_sources import ImageLike, as_reference, is_data_uri, is_reference
-from luma_async.requests import JobRequest
+from luma_async.requests import JobRequest, Kind
 from luma_async.tasks.task import VideoTask
 from luma_async.text_values import is_web_url, shown_link
 
@@ -22,6 +22,11 @@ SourceLike = VideoTask | Generation | ImageLike
 """A job as a task, a generation or an id, or a file: a URL, `Path`, bytes or a reference."""
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
+
+_NO_SOURCE: dict[Kind, str] = {
+    "generate": "a GenerateRequest has no source; an ExtendRequest has one",
+    "image": "an ImageRequest has no source; an EditImageRequest has one",
+}
 
 _FILE_NAME = re.compile(
     r"[/\\]|\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|heic|mp4|m4v|mov|webm)$", re.IGNORECASE
@@ -95,12 +100,12 @@ def check_has_source(request: JobRequest, source: VideoSource | None) -> None:
         InvalidRequestError: a source is missing, or is one too many.
 
     """
-    kind, needs = type(request).__name__, request.source_need
+    needs = request.source_need
     has_media = vars(request).get("media") is not None
     if needs == "required" or source is not None:
         check_is_source("source", source)
     if needs == "none" and source is not None:
-        raise InvalidRequestError.of("source", f"a {kind} has no source; an ExtendRequest has one")
+        raise InvalidRequestError.of("source", _NO_SOURCE[request.kind])
     if needs == "optional" and source is None and not has_media:
         raise InvalidRequestError.of("source", "is missing; pass a job, or media=...")
     if source is not None and has_media:
