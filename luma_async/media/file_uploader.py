@@ -23,7 +23,7 @@ from luma_async.dialects.file_calls import (
     StoredFile,
     StoredState,
 )
-from luma_async.errors import APIError, UploadError
+from luma_async.errors import APIError, InvalidRequestError, UploadError
 from luma_async.image_sources import Image, LocalFile
 from luma_async.media.addresses import PrivateAddressError
 from luma_async.media.link_urls import link_url
@@ -130,6 +130,8 @@ class FileUploader:
         """
         try:
             return await self._transport.call(self._calls.get(id))
+        except InvalidRequestError:  # of a journal that somebody has edited
+            return None
         except APIError as error:
             if error.status in {401, 429} or error.status >= 500:
                 raise
