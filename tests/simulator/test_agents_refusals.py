@@ -93,6 +93,16 @@ CONTRADICTORY: list[tuple[dict[str, Any], str]] = [
     (video(keyframes=[IMAGE], keyframe_indexes=[121]), "keyframe_indexes: must be at most 120"),
     (edit(keyframes=[IMAGE], keyframe_indexes=[]), "edit.keyframe_indexes: as many"),
     (edit(keyframes=[IMAGE] * 2, keyframe_indexes=[3, 3]), "edit.keyframe_indexes: must be unique"),
+    (
+        {
+            **EDIT,
+            "video": {
+                "start_frame": IMAGE,
+                "edit": {"keyframes": [IMAGE], "keyframe_indexes": [0]},
+            },
+        },
+        "edit.keyframes: not with start_frame",
+    ),
     # Fields of other types.
     ({"type": "video_edit"}, "source: is needed"),
     ({"type": "video_reframe"}, "source: is needed"),
@@ -111,6 +121,8 @@ CONTRADICTORY: list[tuple[dict[str, Any], str]] = [
     ({**EDIT, "video": {"loop": True}}, "loop: only for type video"),
     ({**EDIT, "video": {"keyframes": [IMAGE], "keyframe_indexes": [0]}}, "keyframes: only"),
     ({**REFRAME, "video": {"hdr": True}}, "hdr: is not valid for type video_reframe"),
+    ({**REFRAME, "video": {"start_frame": IMAGE}}, "start_frame: is not valid for type"),
+    ({**REFRAME, "video": {"end_frame": IMAGE}}, "end_frame: is not valid for type"),
     ({**REFRAME, "video": {"edit": {}}}, "edit: only"),
     (
         {
