@@ -102,8 +102,8 @@ class EditRequest(JobRequest):
     )
     strength: EditStrength | None = Field(
         default=None,
-        description="How much of the video may change, from `adhere_1` (little) to `reimagine_3` "
-        "(all but its course).",
+        description="Freedom to change the video, from `adhere_1` (little) to `reimagine_3` (all "
+        "but its course).",
     )
     auto_controls: bool | None = Field(
         default=None, description="Let the server derive the controls from the video."

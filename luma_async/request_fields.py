@@ -134,6 +134,7 @@ Keyframes = Annotated[
     WithJsonSchema(
         {
             "type": "object",
+            "propertyNames": {"pattern": "^[0-9]+$"},
             "additionalProperties": {"type": "string", "format": "uri"},
             "minProperties": 1,
             "maxProperties": MAX_KEYFRAMES,

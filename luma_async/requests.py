@@ -82,7 +82,8 @@ class GenerateFields(VideoFields, total=False):
 def _describe(schema: dict[str, Any]) -> None:
     leave_out_python(schema)
     # Web pages that try an API fill in all fields otherwise, and `loop` excludes `image_end`.
-    schema["examples"] = [{"prompt": "a cat dances", "aspect_ratio": "16:9"}]
+    example = {"prompt": "a cat dances", "aspect_ratio": "16:9"}
+    schema["examples"] = [{name: example[name] for name in example if name in schema["properties"]}]
 
 
 class JobRequest(FrozenModel):

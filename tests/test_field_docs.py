@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import inspect
+import json
 import pydoc
 from collections.abc import Callable
 from typing import Any, TypedDict, Unpack
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.json_schema import JsonSchemaMode
 
-from luma_async import Asset, ExtendRequest, GenerateRequest, Generation, Layer, LumaClient
+from luma_async import (
+    Asset,
+    EditImageRequest,
+    EditRequest,
+    ExtendRequest,
+    GenerateRequest,
+    Generation,
+    ImageRequest,
+    Layer,
+    LayersRequest,
+    LumaClient,
+    ReframeRequest,
+)
 from luma_async.field_docs import with_field_docs, with_fields_of
+from luma_async.request_kinds import REQUESTS as KINDS
+from luma_async.requests import JobRequest
 from tests.docstrings import problems
 
-REQUESTS = [GenerateRequest, ExtendRequest]
+VIDEO_REQUESTS = [GenerateRequest, ExtendRequest]
+REQUESTS = list(KINDS.values())
 MODELS = [*REQUESTS, Generation, Asset, Layer]
-METHODS = [(LumaClient.generate, GenerateRequest), (LumaClient.extend, ExtendRequest)]
+METHODS = [
+    (LumaClient.generate, GenerateRequest),
+    (LumaClient.extend, ExtendRequest),
+    (LumaClient.edit, EditRequest),
+    (LumaClient.reframe, ReframeRequest),
+    (LumaClient.generate_image, ImageRequest),
+    (LumaClient.edit_image, EditImageRequest),
+    (LumaClient.extract_layers, LayersRequest),
+]
 
 models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 requests = pytest.mark.parametrize("model", REQUESTS, ids=lambda model: model.__name__)
-methods = pytest.mark.parametrize(("method", "model"), METHODS, ids=["generate", "extend"])
+videos = pytest.mark.parametrize("model", VIDEO_REQUESTS, ids=lambda model: model.__name__)
+methods = pytest.mark.parametrize(
+    ("method", "model"), METHODS, ids=[method.__name__ for method, _ in METHODS]
+)
 
 
 def words(text: str) -> str:
@@ -47,25 +74,29 @@ def test_help_has_every_field_with_its_description(model: type[BaseModel]) -> No
 
     for name, field in model.model_fields.items():
         assert words(f"{name}: {field.description}") in text
-    sections = [line for line in (model.__doc__ or "").splitlines() if line.endswith(":")]
+    lines = (model.__doc__ or "").splitlines()
+    sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert sections in (["Args:", "Raises:"], ["Attributes:"])
 
 
 @requests
 def test_the_signature_of_a_request_has_its_fields(model: type[BaseModel]) -> None:
-    """Each has its type and its default; only the prompt has a place."""
+    """Each has its type and its default; only what a request is about has a place."""
+    places = ["aspect_ratio", "prompt"] if model is ReframeRequest else ["prompt"]
     for callable in (model, model.__init__):
         parameters = dict(inspect.signature(callable).parameters)
         parameters.pop("self", None)
 
-        assert list(parameters) == list(model.model_fields)
-        assert parameters["prompt"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        assert set(parameters) == set(model.model_fields)
+        assert list(parameters)[: len(places)] == places
         assert parameters["prompt"].annotation is str
-        assert "16:9" in str(parameters["aspect_ratio"].annotation)
-        assert "PathLike" in str(parameters["image"].annotation)
+        assert "16:9" in str(parameters.get("aspect_ratio", "16:9"))
+        assert "PathLike" in str(parameters.get("image") or parameters.get("media", "PathLike"))
         assert "Validator" not in str(inspect.signature(callable))
         for name, parameter in parameters.items():
-            if name != "prompt":
+            if name in places:
+                assert parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+            else:
                 assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
                 assert parameter.default == model.model_fields[name].default
 
@@ -80,12 +111,13 @@ def test_the_help_of_a_method_has_the_fields(
 
     for name, field in model.model_fields.items():
         assert name in parameters
-        assert name == "prompt" or words(f"{name}: {field.description}") in text
+        own = name == "prompt" or parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
+        assert own or words(f"{name}: {field.description}") in text
     assert "fields:" not in text
     assert not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
 
 
-@requests
+@videos
 def test_a_schema_says_what_is_allowed(model: type[BaseModel]) -> None:
     """Limits, choices and the forms of URLs; an image is a text in JSON."""
     schema = model.model_json_schema()
@@ -105,6 +137,34 @@ def test_a_schema_says_what_is_allowed(model: type[BaseModel]) -> None:
     for name, field in fields.items():
         for example in field.get("examples", ()):
             model.model_validate({"prompt": "a cat", name: example})
+
+
+@requests
+def test_the_example_of_a_schema_is_a_request(model: type[JobRequest]) -> None:
+    """Web pages that try an API begin with it. It has what is required, and nothing more."""
+    schema = model.model_json_schema()
+
+    (example,) = schema["examples"]
+    model.model_validate(example)
+    assert set(schema.get("required", ())) <= set(example)
+    assert schema["additionalProperties"] is False
+    for name, field in schema["properties"].items():
+        for each in field.get("examples", ()):
+            model.model_validate({**example, name: each})
+
+
+def test_the_schema_of_keyframes_has_their_numbers() -> None:
+    """In JSON they are names, and a name that is not a number is refused."""
+    keyframes = GenerateRequest.model_json_schema()["properties"]["keyframes"]["anyOf"][0]
+
+    assert keyframes["maxProperties"] == 64
+    assert keyframes["propertyNames"] == {"pattern": "^[0-9]+$"}
+    body = {"prompt": "a cat", "keyframes": {"48": "https://h/b.png", "0": "https://h/a.png"}}
+    request = GenerateRequest.model_validate_json(json.dumps(body))
+    assert request.keyframes == {0: "https://h/a.png", 48: "https://h/b.png"}
+    assert json.loads(request.model_dump_json(exclude_none=True))["keyframes"] == body["keyframes"]
+    with pytest.raises(ValidationError, match="keyframes"):
+        GenerateRequest.model_validate({**body, "keyframes": {"last": "https://h/b.png"}})
 
 
 def test_a_class_of_the_users_keeps_its_own_words() -> None:
