@@ -346,6 +346,8 @@ def _problem(detail: ErrorDetails) -> str:
             return "is not a field of this request; pass unknown fields in extra={...}"
         case "missing":
             return "is required"
+        case "sequence_str":
+            return f"must be a list, got a single text; pass [{detail['input'][:60]!r}]"
         case _:
             message = detail["msg"]
             return message[:1].lower() + message[1:]

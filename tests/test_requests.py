@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError, field_validator
 
-from luma_async import ExtendRequest, GenerateRequest, Image, InvalidRequestError, image_from
+from luma_async import (
+    EditRequest,
+    ExtendRequest,
+    GenerateRequest,
+    Image,
+    InvalidRequestError,
+    SourcePosition,
+    image_from,
+)
+from luma_async.request_kinds import REQUESTS
+from luma_async.requests import Kind
 from tests.media.image_files import an_image, as_data_uri
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -83,6 +93,80 @@ def test_what_is_not_allowed_is_refused_with_its_field_and_what_is(
     assert allowed in str(caught.value)
 
 
+POSITION = {"x": 0, "y": -0.5, "width": 1, "height": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        *(("generate", {"aspect_ratio": ratio}) for ratio in ("3:2", "2:3", "2:1", "1:3")),
+        ("generate", {"keyframes": {0: PNG, 240: "https://host/b.png"}}),
+        ("generate", {"hdr": True, "exr": True, "concepts": ("dolly_zoom",), "user_id": "u-1"}),
+        ("extend", {"backward": True, "image": PNG}),
+        ("edit", {"media": "https://host/a.mp4", "strength": "flex_3", "auto_controls": True}),
+        ("edit", {"controls": {"pose": {"enabled": True}}, "keyframes": {431: PNG}}),
+        ("reframe", {"prompt": "", "source_position": SourcePosition(**POSITION)}),
+        ("image", {"references": (PNG, "https://host/a.png"), "format": "png", "style": "manga"}),
+        ("edit_image", {"media": PNG, "web_search": False}),
+        ("layers", {"prompt": "", "media": PNG, "resolution": "2k"}),
+    ],
+    ids=repr,
+)
+def test_the_fields_of_each_kind_are_taken_as_they_are(kind: Kind, fields: dict[str, Any]) -> None:
+    """Every documented value passes unchanged, and again from JSON."""
+    base = {"prompt": "a cat", **({"aspect_ratio": "1:1"} if kind == "reframe" else {})}
+
+    request = REQUESTS[kind].from_mapping({**base, **fields})
+
+    assert {name: getattr(request, name) for name in fields} == fields
+    assert REQUESTS[kind].model_validate_json(request.model_dump_json()) == request
+    assert pickle.loads(pickle.dumps(request)) == request  # noqa: S301
+    assert {request: 1}[REQUESTS[kind].of(request)] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "field", "allowed"),
+    [
+        ("generate", {"keyframes": {}}, "keyframes", "leave it out, or give a keyframe"),
+        ("generate", {"keyframes": {-1: PNG}}, "keyframes", "the first is 0"),
+        ("generate", {"keyframes": {"last": PNG}}, "keyframes", "integer"),
+        ("generate", {"keyframes": {0: "ftp://host/a.png"}}, "keyframes", "http(s)://host/"),
+        ("generate", {"keyframes": dict.fromkeys(range(65), PNG)}, "keyframes", "at most 64"),
+        ("generate", {"user_id": ""}, "user_id", "at least 1 character"),
+        ("generate", {"concepts": [""]}, "concepts", "at least 1 character"),
+        ("extend", {"loop": True}, "loop", "is not a field of this request"),
+        ("extend", {"keyframes": {0: PNG}}, "keyframes", "is not a field of this request"),
+        ("edit", {"strength": "much"}, "strength", "adhere_1, adhere_2, adhere_3, flex_1"),
+        ("edit", {"media": "ftp://host/a.mp4"}, "media", "http(s)://host/"),
+        ("edit", {"duration": "5s"}, "duration", "is not a field of this request"),
+        ("edit", {"controls": {"pose": ...}}, "controls", "JSON"),
+        ("reframe", {"aspect_ratio": "7:7"}, "aspect_ratio", "1:1, 4:3, 3:4"),
+        ("reframe", {"source_position": {"x": 0}}, "source_position", "required"),
+        ("reframe", {"source_position": {**POSITION, "width": 0}}, "source_position", "than 0"),
+        ("image", {"references": [7]}, "references", "allowed is a URL"),
+        ("image", {"references": PNG}, "references", "must be a list, got a single text"),
+        ("generate", {"concepts": "zoom"}, "concepts", "got a single text; pass ['zoom']"),
+        ("image", {"format": "gif"}, "format", "allowed: png, jpeg"),
+        ("image", {"style": "oil"}, "style", "allowed: auto, manga"),
+        ("image", {"prompt": " "}, "prompt", "is empty"),
+        ("edit_image", {"prompt": ""}, "prompt", "is empty"),
+        ("layers", {"resolution": "4k"}, "resolution", "allowed: 1k, 2k"),
+        ("layers", {"prompt": "x" * 6001}, "prompt", "at most 6000"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_each_kind_refuses_what_no_server_takes(
+    kind: Kind, fields: dict[str, Any], field: str, allowed: str
+) -> None:
+    """The error names the field and what is allowed there."""
+    base = {"prompt": "a cat", **({"aspect_ratio": "1:1"} if kind == "reframe" else {})}
+    with pytest.raises(InvalidRequestError) as caught:
+        REQUESTS[kind].from_mapping({**base, **fields})
+
+    assert list(caught.value.fields) == [field]
+    assert allowed in str(caught.value)
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Two bad fields are two problems of one error."""
     with pytest.raises(InvalidRequestError) as caught:
@@ -113,6 +197,8 @@ def test_a_request_can_be_the_beginning_of_another() -> None:
     )
     with pytest.raises(InvalidRequestError, match="resolution"):
         GenerateRequest.of(request, resolution="")
+    with pytest.raises(InvalidRequestError, match="must be of the class EditRequest, got a Gen"):
+        EditRequest.of(request)  # type: ignore[arg-type]
 
 
 def test_requests_are_values() -> None:

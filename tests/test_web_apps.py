@@ -14,22 +14,32 @@ from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
 
 from luma_async import (
+    EditImageRequest,
+    EditRequest,
     ExtendRequest,
     GenerateRequest,
     Generation,
+    ImageRequest,
     InvalidRequestError,
+    LayersRequest,
     LumaClient,
+    ReframeRequest,
     State,
 )
 from luma_async.simulator import Fixed, Simulator
 from tests.clients import connect
 
+IMAGE = "https://host/a.png"
+POSITION = {"x": 0.0, "y": -0.5, "width": 1.0, "height": 2.0}
 PRIVATE = {"request": {"notify_hook": "https://me/hook?token=secret"}}
 
 
 class Order(BaseModel):
     customer: str
     request: GenerateRequest
+
+
+AnyRequest = EditRequest | ReframeRequest | ImageRequest | EditImageRequest | LayersRequest
 
 
 class Shown(BaseModel):
@@ -51,6 +61,15 @@ def app_with(luma: LumaClient | None = None) -> FastAPI:
 
     @app.post("/extensions")
     async def extend(request: ExtendRequest) -> ExtendRequest:
+        return request
+
+    @app.post("/edits")
+    async def edit(request: EditRequest) -> Generation:
+        assert luma is not None
+        return (await luma.submit(request)).generation
+
+    @app.post("/jobs")
+    async def job(request: AnyRequest) -> AnyRequest:
         return request
 
     @app.get("/shown")
@@ -133,6 +152,45 @@ async def test_a_body_becomes_a_job_and_the_response_has_no_raw() -> None:
     assert "raw" not in answer.json()
     assert sim.ledger.jobs[0].request["loop"] is True
     assert generation.raw["id"] == generation.id
+
+
+async def test_a_body_of_another_kind_becomes_a_job() -> None:
+    """`submit()` takes the request as it is; what the server would refuse is a 422 as well."""
+    body = {"prompt": "winter", "media": "https://host/a.mp4", "keyframes": {"9": IMAGE}}
+    async with Simulator(durations=Fixed(0.0), short_side=64) as sim:
+        async with (
+            connect(sim, dialect="agents") as luma,
+            visitor(app_with(luma)) as client,
+        ):
+            answer = await client.post("/edits", json=body)
+            refused = await client.post("/edits", json={**body, "image": IMAGE})
+
+    assert (answer.status_code, answer.json()["type"]) == (200, "video_edit")
+    assert refused.status_code == 422
+    assert "not allowed together with image" in refused.json()["detail"]["keyframes"]
+    (job,) = sim.ledger.jobs
+    assert job.request["video"] == {
+        "edit": {"keyframes": [{"url": IMAGE}], "keyframe_indexes": [9]}
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "x", "strength": "flex_1", "keyframes": {"9": "https://host/a.png"}},
+        {"prompt": "x", "aspect_ratio": "1:1", "source_position": POSITION},
+        {"prompt": "x", "references": ["https://host/a.png"], "style": "manga"},
+        {"prompt": "x", "resolution": "2k", "media": "https://host/a.png"},
+    ],
+    ids=repr,
+)
+async def test_a_body_tells_its_kind_by_its_fields(body: dict[str, Any]) -> None:
+    """A union of requests is validated and returned as a request alone is."""
+    async with visitor(app_with()) as client:
+        answer = await client.post("/jobs", json=body)
+
+    assert answer.status_code == 200
+    assert body.items() <= answer.json().items()
 
 
 @pytest.mark.parametrize("path", ["/shown", "/plain"])
