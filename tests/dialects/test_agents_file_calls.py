@@ -32,10 +32,8 @@ UPLOAD = {
 CREATED = {"id": "file-1", "state": "pending", "file": FILE, "upload": UPLOAD}
 
 
-def create(**fields: Any) -> Any:
-    return CALLS.create(
-        **{"media_type": "image/png", "size": 7, "filename": "cat.png", "purpose": "input"} | fields
-    )
+def create(filename: str | None = "cat.png") -> Any:
+    return CALLS.create(media_type="image/png", size=7, filename=filename, purpose="input")
 
 
 def test_the_calls_have_the_form_of_the_contract() -> None:

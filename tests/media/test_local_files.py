@@ -39,7 +39,12 @@ def test_a_digest_is_computed_again_only_after_a_change(
     path, files = settled(tmp_path / "cat.png", PNG), LocalFiles()
     computed: list[Any] = []
     digest = local_files._digest
-    monkeypatch.setattr(local_files, "_digest", lambda file: computed.append(file) or digest(file))
+
+    def counted(file: Any) -> str:
+        computed.append(file)
+        return digest(file)
+
+    monkeypatch.setattr(local_files, "_digest", counted)
 
     assert [files.digest(path) for _ in range(3)] == [hashlib.sha256(PNG).hexdigest()] * 3
     assert len(computed) == 1
