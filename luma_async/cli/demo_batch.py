@@ -38,23 +38,41 @@ ROWS = (
 )
 """Rows of the manifest: key, prompt, aspect ratio, and the key of the row to extend."""
 
+MORE_ROWS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "agents": (
+        ("cat-snow", "it snows", "", "", "edit", "cat", ""),
+        ("aurora", "an aurora above a frozen lake", "16:9", "", "", "", "yes"),
+        ("still", "a cat on a roof, as a woodcut", "3:2", "", "image", "", ""),
+        ("parts", "the cat, the roof and the sky", "", "", "layers", "still", ""),
+    )
+}
+"""Further rows by dialect, also with the kind, the source, and `yes` for HDR and EXR."""
 
-async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCode:
-    """Write a manifest, run it as a batch, and print a table of the videos.
+_COLUMNS = ("key", "prompt", "aspect_ratio", "extends")
+_MORE_COLUMNS = ("kind", "source", "hdr", "exr")
+
+
+async def run_demo(
+    terminal: Terminal, folder: Path, *, speed: float, dialect: str = "gateway"
+) -> ExitCode:
+    """Write a manifest, run it as a batch, and print a table of its files.
 
     Raises:
-        ConfigurationError: the folder holds other files than those of a demo.
+        ConfigurationError: the folder holds other files than those of a demo, or there is no such
+            dialect.
 
     """
     options = BatchOptions(manifest=folder / MANIFEST, folder=folder)
-    await anyio.to_thread.run_sync(_prepare, folder)
+    settings = Settings({API_KEY: "no-key-needed"})
+    name = Connection(settings=settings, dialect=dialect).server_dialect.name
+    await anyio.to_thread.run_sync(_prepare, folder, name)
+    more = ", an edit, an HDR video, an image and its layers" if name in MORE_ROWS else ""
     terminal.say(
-        f"{options.manifest}: six videos and an extension; simulated at {speed:g} times real speed."
+        f"{options.manifest}: six videos and an extension{more}; simulated at {speed:g} times real "
+        "speed."
     )
     async with Simulator(speed=speed) as simulator:
-        connection = Connection(
-            simulator.url, str(folder / JOURNAL), Settings({API_KEY: "no-key-needed"})
-        )
+        connection = Connection(simulator.url, options.default_journal, settings, dialect=dialect)
         # Short intervals, because the simulated jobs take seconds instead of minutes.
         schedule = ExponentialSchedule(first=0.3, factor=1.2, longest=1.0)
         code = await run_batch(terminal, connection, options, schedule=schedule)
@@ -65,7 +83,7 @@ async def run_demo(terminal: Terminal, folder: Path, *, speed: float) -> ExitCod
     return code
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(folder: Path, dialect: str) -> None:
     """Write the manifest, and delete the files of an earlier demo.
 
     Raises:
@@ -80,24 +98,31 @@ def _prepare(folder: Path) -> None:
         )
     for name in (NAME, *(path.name for path in folder.glob(f"{JOURNAL}*"))):
         (folder / name).unlink(missing_ok=True)
-    for key, *_ in ROWS:
-        (folder / "videos" / f"{key}.mp4").unlink(missing_ok=True)
-    (folder / MANIFEST).write_text(_manifest_text(), "utf-8", newline="")
+    for key, *_ in (*ROWS, *(row for rows in MORE_ROWS.values() for row in rows)):
+        for path in (folder / "videos").glob(f"{key}[.-]*"):
+            path.unlink()
+    (folder / MANIFEST).write_text(_manifest_text(dialect), "utf-8", newline="")
 
 
-def _manifest_text() -> str:
+def _manifest_text(dialect: str) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([("key", "prompt", "aspect_ratio", "extends"), *ROWS])
+    if (more := MORE_ROWS.get(dialect)) is None:
+        csv.writer(text).writerows([_COLUMNS, *ROWS])
+    else:
+        rows: list[tuple[str, ...]] = [(*row, "", "", "", "") for row in ROWS]
+        rows += [(*row, row[-1]) for row in more]  # HDR comes with EXR
+        csv.writer(text).writerows([_COLUMNS + _MORE_COLUMNS, *rows])
     return text.getvalue()
 
 
 def _is_demo_manifest(manifest: Path) -> bool:
-    return manifest.is_file() and manifest.read_bytes() == _manifest_text().encode()
+    texts = [_manifest_text(dialect).encode() for dialect in ("gateway", *MORE_ROWS)]
+    return manifest.is_file() and manifest.read_bytes() in texts
 
 
 def _print_table(results: list[Result], folder: Path) -> None:
     console = Console(highlight=False)
-    table = Table(title="\nVideos", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(title="\nFiles", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("file", no_wrap=True, min_width=15)
     table.add_column("size", justify="right", no_wrap=True, min_width=9)
     table.add_column("length", justify="right", no_wrap=True, min_width=6)
@@ -117,4 +142,4 @@ def _print_table(results: list[Result], folder: Path) -> None:
         )
     console.print(table)
     page = escape(str(folder.resolve() / GALLERY))
-    console.print(f"\n{len(done)} videos. Gallery: {page}", soft_wrap=True)
+    console.print(f"\n{len(done)} rows are done. Gallery: {page}", soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from luma_async.cli.options import AsJSON
+from luma_async.cli.options import AsJSON, DialectName
 
 
 def demo(
@@ -21,10 +21,17 @@ def demo(
             metavar="N", min=0.1, help="Speed of the simulated gateway: N seconds pass in one."
         ),
     ] = 10.0,
+    dialect: DialectName = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Generate six videos and an extension with a simulated gateway. No API key is needed."""
+    """Generate six videos and an extension with a simulated gateway. No API key is needed.
+
+    With --dialect agents, generate also an edit, an HDR video, an image and its layers.
+    """
     from luma_async.cli.demo_batch import run_demo
     from luma_async.cli.program import run
 
-    run(lambda terminal: run_demo(terminal, folder, speed=speed), as_json=as_json)
+    run(
+        lambda terminal: run_demo(terminal, folder, speed=speed, dialect=dialect or "gateway"),
+        as_json=as_json,
+    )

@@ -40,9 +40,10 @@ def simulate(
     ] = 0.0,
     as_json: AsJSON = False,
 ) -> None:
-    """Serve a simulated gateway that bills nothing and makes real MP4 files, until Ctrl-C.
+    """Serve a simulated gateway that bills nothing and makes real files, until Ctrl-C.
 
-    It accepts any API key, or only the one in LUMA_SIMULATOR_KEY if that is set.
+    It serves Luma's own APIs, too. It accepts any API key, or only the one in LUMA_SIMULATOR_KEY if
+    that is set.
     """
     from luma_async.cli.program import run
 
@@ -92,13 +93,21 @@ async def serve(
         return ExitCode.FAILED
     try:
         ledger = f"{simulator.url}/simulator/ledger"
+        agents, dream = f"{simulator.url}/v1", f"{simulator.url}/dream-machine/v1"
         terminal.result(
             [
                 f"Simulated gateway listening at {simulator.url}",
                 f"  export LUMA_BASE_URL={simulator.url} LUMA_API_KEY={shown_key}",
+                f"  Agents API: LUMA_DIALECT=agents, or {agents} for luma_agents",
+                f"  Dream Machine API: LUMA_DIALECT=dream-machine, or {dream} for lumaai",
                 f"  accepted jobs: {ledger}   stop: Ctrl-C",
             ],
-            {"url": simulator.url, "ledger": ledger},
+            {
+                "url": simulator.url,
+                "agents_url": agents,
+                "dream_machine_url": dream,
+                "ledger": ledger,
+            },
         )
         with suppress(asyncio.CancelledError):  # Ctrl-C is the normal end
             await asyncio.Event().wait()
