@@ -38,6 +38,7 @@ from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
 from luma_async.journal.fingerprint import checked_key
 from luma_async.media.filenames import safe_stem
+from luma_async.media.image_reader import LARGEST_IMAGE, image_limit_of
 from luma_async.metadata import frozen_metadata
 from luma_async.request_fields import SourcePosition
 from luma_async.request_kinds import FIELDS, REQUESTS
@@ -77,7 +78,8 @@ class CheckedRows:
         """Sources by key."""
         self._table_rows: dict[str, TableRow] = {}
         """Rows by key, without their cells, for the places of problems."""
-        self._images = RowImages(folder)
+        limit = LARGEST_IMAGE if dialect is None else image_limit_of(dialect)
+        self._images = RowImages(folder, limit)
 
     def add(self, row: TableRow | Problem) -> None:
         """Check one row of the table; a problem of the table is kept with the others."""

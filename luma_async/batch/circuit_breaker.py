@@ -15,6 +15,7 @@ from luma_async.errors import (
     LumaError,
     PermissionDeniedError,
     SubmissionUncertainError,
+    UploadError,
 )
 
 _FATAL = (
@@ -53,7 +54,7 @@ class CircuitBreaker:
 
     def job_failed(self, error: LumaError | None, *, was_accepted: bool) -> bool:
         """Note an error of a row, and return `True` if the batch must stop."""
-        is_unreachable = isinstance(error, APIConnectionError) and not was_accepted
+        is_unreachable = isinstance(error, APIConnectionError | UploadError) and not was_accepted
         is_forbidden = isinstance(error, PermissionDeniedError)  # for the account, or one prompt
         self._failed_jobs = self._failed_jobs + 1 if is_unreachable or is_forbidden else 0
         self._was_reached |= isinstance(error, APIError) or was_accepted

@@ -12,11 +12,13 @@ from luma_async.batch.checked_rows import CheckedRows
 from luma_async.batch.encodings import decoded
 from luma_async.batch.excel_table import read_excel
 from luma_async.batch.problems import Problem, TableError, manifest_error
+from luma_async.batch.row_images import problem_of_size
 from luma_async.batch.rows import JOB_ID_PREFIX, Row
 from luma_async.batch.tables import Reader, TableRow, read_csv, read_json_lines, read_tsv
 from luma_async.batch.yaml_table import read_yaml
 from luma_async.dialects import Dialect
 from luma_async.errors import InvalidRequestError
+from luma_async.media.image_reader import image_limit_of
 from luma_async.requests import JobRequest
 from luma_async.tasks.run_many import Job
 
@@ -91,7 +93,16 @@ class Manifest:
 
         """
         problems: list[Problem] = []
+        limit = image_limit_of(dialect)
+        too_large: dict[Path, str | None] = {}
         for row in self.rows:
+            for place, image in row.request.images().items():
+                if not isinstance(image, Path) or row.request.kind_at(place) == "video":
+                    continue
+                if image not in too_large:
+                    too_large[image] = problem_of_size(image, limit)
+                if (why := too_large[image]) is not None:
+                    problems.append(Problem(row.line, 0, f"{str(image)!r} {why}", place))
             try:
                 dialect.check(row.request, has_source=row.extends is not None)
             except InvalidRequestError as error:

@@ -19,18 +19,20 @@ from luma_async.image_sources import (
     is_reference,
     is_url,
 )
-from luma_async.media.image_reader import IMAGE_LIMIT
+from luma_async.media.image_reader import LARGEST_IMAGE
 from luma_async.text_values import is_web_url
 
 
 class RowImages:
     """Images of the rows of one manifest. Relative paths start from `folder`.
 
-    The beginning of each file is read once, although many rows may name it.
+    The beginning of each file is read once, although many rows may name it. Images may have up to
+    `limit` bytes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int = LARGEST_IMAGE) -> None:
         self._folder = folder
+        self._limit = limit
         self._found: dict[Path, tuple[str | None, str | None]] = {}
         """Media types and problems of files."""
 
@@ -62,7 +64,7 @@ class RowImages:
 
     def _problem(self, path: Path, *, takes_video: bool) -> str | None:
         if path not in self._found:
-            self._found[path] = _look_at(path)
+            self._found[path] = _look_at(path, self._limit)
         found, problem = self._found[path]
         if problem is not None:
             return problem
@@ -94,7 +96,7 @@ def is_inline(source: Any) -> bool:
     )
 
 
-def _look_at(path: Path) -> tuple[str | None, str | None]:
+def _look_at(path: Path, limit: int) -> tuple[str | None, str | None]:
     """Return the media type of a file, and its problem."""
     try:
         with path.open("rb") as file:
@@ -102,7 +104,19 @@ def _look_at(path: Path) -> tuple[str | None, str | None]:
             size = os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
         return None, f"cannot be read: {getattr(error, 'strerror', None) or error}"
-    if found is not None and found.startswith("image/") and size > IMAGE_LIMIT:
-        limit, has = IMAGE_LIMIT / 2**20, size / 2**20
-        return found, f"must have at most {limit:.0f} MiB, has {has:.1f} MiB"
+    if found is not None and found.startswith("image/") and size > limit:
+        return found, _oversize(size, limit)
     return found, None
+
+
+def problem_of_size(path: Path, limit: int) -> str | None:
+    """Return the problem of an image file that is too large, `None` for a smaller or other one."""
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError):  # its problem is told when it is read
+        return None
+    return _oversize(size, limit) if size > limit else None
+
+
+def _oversize(size: int, limit: int) -> str:
+    return f"must have at most {limit / 2**20:.4g} MiB, has {size / 2**20:.1f} MiB"

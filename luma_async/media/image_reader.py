@@ -20,7 +20,9 @@ import anyio
 import anyio.to_thread
 from pydantic_core import PydanticCustomError
 
-from luma_async.dialects.file_calls import FileCalls
+from luma_async.dialects import Dialect
+from luma_async.dialects.agents_file_calls import AgentsFileCalls
+from luma_async.dialects.file_calls import FileCalls, file_calls_of
 from luma_async.errors import ConfigurationError, InvalidRequestError
 from luma_async.file_types import HEAD_SIZE, media_type
 from luma_async.image_sources import (
@@ -44,6 +46,9 @@ from luma_async.requests import JobRequest
 
 IMAGE_LIMIT = 20 * 2**20
 """Default maximum size of an image in bytes. Base64 adds a third to that in the request."""
+
+LARGEST_IMAGE = AgentsFileCalls.image_limit
+"""Maximum size of an image that any dialect of this package takes, in bytes."""
 
 _LOSSLESS_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """Pillow modes that PNG supports without conversion."""
@@ -122,6 +127,12 @@ async def image_from(
         if max_side is None:
             return source
     raise InvalidRequestError.of("image", problem)
+
+
+def image_limit_of(dialect: Dialect) -> int:
+    """Return the maximum size of an image for a dialect, in bytes."""
+    files = file_calls_of(dialect)
+    return IMAGE_LIMIT if files is None else files.image_limit
 
 
 class ImageReader:

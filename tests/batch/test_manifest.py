@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import ExtendRequest, GenerateRequest, ManifestError
+from luma_async import (
+    AgentsDialect,
+    ExtendRequest,
+    GatewayDialect,
+    GenerateRequest,
+    ManifestError,
+)
 from luma_async.batch import Manifest, read_manifest
 from luma_async.batch.columns import heading, ratio, trimmed, truth
 from luma_async.batch.problems import Problem, TableError
@@ -614,14 +620,26 @@ def test_paths_of_images_are_relative_to_the_manifest(tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_too_large_is_a_problem_before_any_payment(tmp_path: Path) -> None:
-    """The limit is that of the client."""
-    with (tmp_path / "big.png").open("wb") as file:
-        file.write(an_image())
-        file.truncate(20 * 2**20 + 2**18)
+    """The limit is that of the dialect, also if the manifest is read without one."""
+    for name, size in (("big", 20 * 2**20 + 2**18), ("huge", 50 * 10**6 + 1)):
+        with (tmp_path / f"{name}.png").open("wb") as file:
+            file.write(an_image())
+            file.truncate(size)
+    text = "prompt,image\nx,big.png\ny,big.png\n"
+    (tmp_path / "big.csv").write_text(text)
 
-    [problem] = problems(tmp_path, "rows.csv", "prompt,image\nx,big.png\n")
+    read = manifest(tmp_path, "rows.csv", text)
+    [huge] = problems(tmp_path, "rows.csv", "prompt,image\nx,huge.png\n")
+    read.check(AgentsDialect())
+    for check in (
+        lambda: read.check(GatewayDialect()),
+        lambda: read_manifest(tmp_path / "big.csv", dialect=GatewayDialect()),
+    ):
+        with pytest.raises(ManifestError) as caught:
+            check()
+        assert str(caught.value).count("big.png' must have at most 20 MiB, has 20.2 MiB") == 2
 
-    assert problem.endswith("image: 'big.png' must have at most 20 MiB, has 20.2 MiB")
+    assert huge.endswith("image: 'huge.png' must have at most 47.68 MiB, has 47.7 MiB")
 
 
 def test_the_field_size_limit_of_the_program_is_not_changed(tmp_path: Path) -> None:
