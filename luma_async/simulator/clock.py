@@ -18,6 +18,7 @@ class Clock:
         self._epoch = time.time()
         self._ahead = 0.0
         self._advanced = Notifier()
+        self._ended_sleeps = 0
 
     def now(self) -> float:
         """Return the simulated seconds since the start."""
@@ -29,9 +30,15 @@ class Clock:
         self._advanced.notify_all()
 
     async def sleep_until(self, moment: float) -> None:
-        """Sleep until a simulated time."""
-        while (left := moment - self.now()) > 0:
+        """Sleep until a simulated time, or until `end_sleeps()`."""
+        ended = self._ended_sleeps
+        while ended == self._ended_sleeps and (left := moment - self.now()) > 0:
             await self._advanced.wait(left / self.speed)
+
+    def end_sleeps(self) -> None:
+        """End all current sleeps at once, because the simulator stops."""
+        self._ended_sleeps += 1
+        self._advanced.notify_all()
 
     def real(self, moment: float) -> float:
         """Return a simulated time as seconds of the Unix epoch."""

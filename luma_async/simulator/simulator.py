@@ -230,6 +230,7 @@ class Simulator:
         self._closing = True
         self.faults.cleared.notify_all()
         await self._callbacks.aclose()
+        self._clock.end_sleeps()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._media.aclose()

@@ -152,6 +152,11 @@ async def test_an_image_in_the_same_call(options: dict[str, Any]) -> None:
         assert made.assets.video is None
         assert late.state == "queued"
 
+        waiting = asyncio.create_task(client.generations.image.create(**image))
+        await until(lambda: len(sim.ledger.jobs) == 3)
+        await sim.stop()  # answers at once, rather than that the connection is cut in the end
+        assert (await waiting).state == "queued"
+
 
 def at(sim: Simulator, client: Any, options: dict[str, Any]) -> Any:
     return client(base_url=f"{sim.url}/dream-machine/v1", **options)
