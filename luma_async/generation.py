@@ -338,6 +338,11 @@ class _Raw:
 
 setattr(Generation, "raw", _Raw())  # noqa: B010  a type checker must see the field only
 
+for _model in (Layer, Asset, Generation):
+    # Python shares the names of attributes only among the first thirty instances of a class that
+    # set them. Instances that pydantic makes set none, and would use these up.
+    _model.of_checked(dict.fromkeys(_model.model_fields))
+
 
 def pack(generation: Generation, source: bytes | None = None) -> None:
     """Compress the row of a generation, so that a job that is watched takes less memory.

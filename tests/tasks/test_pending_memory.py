@@ -6,7 +6,7 @@ import gc
 import sys
 import tracemalloc
 
-from luma_async import GatewayDialect
+from luma_async import GatewayDialect, Generation, State
 from luma_async.simulator import Simulator
 from tests.clients import HOUR, connect
 from tests.rows import full_row
@@ -20,6 +20,8 @@ LIMIT = 2048 if sys.version_info < (3, 13) else 2304
 async def test_a_pending_job_with_a_full_row_takes_little_memory() -> None:
     """The limit includes the row, the handle and the entry on the agenda."""
     dialect = GatewayDialect()
+    for number in range(50):  # of another origin, such as a journal
+        Generation(id=f"{number}", state=State.PENDING)
     async with Simulator() as sim, connect(sim, task_timeout=HOUR) as luma:
         luma._manager.add(dialect.generation(full_row(0)))
         gc.collect()
