@@ -12,6 +12,7 @@ from luma_async import (
     EditRequest,
     ExtendRequest,
     GenerateRequest,
+    Generation,
     ImageRequest,
     KeyConflictError,
     LayersRequest,
@@ -105,14 +106,15 @@ async def test_a_key_belongs_to_a_job_of_one_kind(tmp_path: Path) -> None:
 
             again = await luma.edit(first.id, EditRequest("winter"), key="row-1")
             assert again.id == edit.id
-            for call in (
-                lambda: luma.edit(second, "winter", key="row-1"),
-                lambda: luma.extend(first, "winter", key="row-1"),
-                lambda: luma.generate("winter", key="row-1"),
-                lambda: luma.edit_image(first, "winter", key="row-1"),
-            ):
+            others: list[tuple[JobRequest, Generation | None]] = [
+                (EditRequest("winter"), second),
+                (ExtendRequest("winter"), first),
+                (EditImageRequest("winter"), first),
+                (GenerateRequest("winter"), None),
+            ]
+            for request, source in others:
                 with pytest.raises(KeyConflictError):
-                    await call()
+                    await luma.submit(request, source=source, key="row-1")
 
     assert len(sim.ledger.jobs) == 3
 

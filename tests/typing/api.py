@@ -11,18 +11,26 @@ from luma_async import (
     AdaptiveSchedule,
     Asset,
     Download,
+    EditImageRequest,
+    EditRequest,
     Entry,
     ExtendRequest,
+    FileReference,
     FixedSchedule,
     GenerateRequest,
     Generation,
+    GenerationReference,
     Image,
+    ImageRequest,
     Job,
     Journal,
+    LayersRequest,
     LumaClient,
     LumaError,
     Outcome,
     PollSchedule,
+    ReframeRequest,
+    SourcePosition,
     SQLJournal,
     State,
     Updates,
@@ -102,6 +110,41 @@ async def check() -> None:  # noqa: PLR0915  statements without an order
     luma.run_many([GenerateRequest("a cat"), GenerateRequest("a dog")])
     luma.run_many({"row-1": "a cat"}.items(), retry_failed=True)
     luma.run_many({"prompt": f"cat {n}"} for n in range(3))
+
+
+async def check_kinds(task: VideoTask, video: Generation) -> None:
+    assert_type(await luma.edit(video, "winter", strength="flex_1", hdr=True), VideoTask)
+    assert_type(await luma.reframe(task, "9:16", "a beach", key="row-5"), VideoTask)
+    assert_type(await luma.generate_image("a cat", references=[video, b""]), VideoTask)
+    assert_type(await luma.edit_image(Path("a.png"), "a hat", style="manga"), VideoTask)
+    assert_type(await luma.extract_layers("https://host/a.png", "cat"), VideoTask)
+    assert_type(await luma.extract_layers("job-1"), VideoTask)
+    await luma.edit("https://host/a.mp4", EditRequest("winter"), keyframes={0: "a.png"})
+    await luma.edit(FileReference("file-1"), "winter", image=GenerationReference("job-1"))
+    await luma.reframe(video, ReframeRequest("1:1"), resolution="720p")
+    place = SourcePosition(x=0, y=0, width=1, height=1)
+    await luma.reframe(video, "1:1", source_position=place, on_update=print)
+    await luma.extend(video, "it wakes", backward=True)
+    await luma.generate("a cat", keyframes={0: b"", 60: Path("b.png")}, exr=True, user_id="u")
+    assert_type(await luma.submit(ImageRequest("a cat"), key="row-6"), VideoTask)
+    assert_type(await luma.submit(EditRequest("winter"), source=task), VideoTask)
+    assert_type(await luma.run(LayersRequest("cat"), source=video, download="a.png"), Generation)
+    assert_type(await luma.run(EditImageRequest("hat", media=b"")), Generation)
+    assert_type((await task).outputs, tuple[Asset, ...])
+    luma.run_many([{"kind": "edit", "source": task, "prompt": "winter"}])
+    luma.run_many([Job(EditRequest("winter"), source=task), ImageRequest("a cat")])
+
+    await luma.edit(video)  # type: ignore[call-arg]
+    await luma.edit(video, "winter", strength="much")  # type: ignore[arg-type]
+    await luma.edit(video, GenerateRequest("x"))  # type: ignore[arg-type]
+    await luma.edit(7, "winter")  # type: ignore[arg-type]
+    await luma.reframe(video, "7:7")  # type: ignore[arg-type]
+    await luma.generate_image("a cat", loop=True)  # type: ignore[call-arg]
+    await luma.generate("a cat", keyframes=["a.png"])  # type: ignore[arg-type]
+    await luma.generate("a cat", backward=True)  # type: ignore[call-arg]
+    await luma.submit("a cat")  # type: ignore[arg-type]
+    await luma.run("a cat", source=video)  # type: ignore[call-overload]
+    await luma.run(EditRequest("x"), source=video, strength="flex_1")  # type: ignore[call-overload]
 
 
 async def check_files(task: VideoTask) -> None:
