@@ -40,6 +40,7 @@ class AccountCalls:
             page_size: number of jobs that one request asks for. The server may send fewer.
 
         Raises:
+            ConfigurationError: `page_size` is not a positive number.
             UnsupportedError: the server has no such list.
             LumaError: there was no usable answer.
 

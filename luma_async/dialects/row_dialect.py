@@ -94,8 +94,8 @@ class RowDialect:
         )
         if not isinstance(inner, dict):
             return mark
-        # A task may be completed and get its video while the row around it is still "running".
-        return (*mark, *self.mark(inner), bool(inner.get("video")))
+        # A task may be completed and get its output while the row around it is still "running".
+        return (*mark, *self.mark(inner), bool(inner.get("video") or inner.get("assets")))
 
     def ids(self, row: JSONObject) -> Sequence[str]:
         """Return all ids of a row, and of the task that it wraps."""

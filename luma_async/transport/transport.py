@@ -233,6 +233,8 @@ class Transport:
         target = self._base.with_path(self._prefix + call.path, encoded=True)
         if call.query is not None:
             target = target.with_query(call.query)
+        if call.deletes:
+            middlewares = (*getattr(session, "_middlewares", ()), _SentOnce())
         try:
             async with session.request(
                 call.method,
@@ -348,6 +350,26 @@ class Transport:
         if answer.cut_off is not None:
             raise self.unanswered(call, answer.cut_off, has_left=True)
         raise unreadable(call, answer, why, self.scrub, self._advice)
+
+
+class _SentOnce:
+    """Middleware that keeps aiohttp from repeating a request by itself.
+
+    aiohttp repeats a deletion whose connection was lost. The 404 of the repeat would look like the
+    answer to the first one.
+    """
+
+    def __init__(self) -> None:
+        self._was_sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send the request, the first time only."""
+        if self._was_sent:
+            raise aiohttp.ServerDisconnectedError
+        self._was_sent = True
+        return await handler(request)
 
 
 @dataclass(slots=True)
