@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -39,3 +44,39 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         if not self._ready and self._scheduled:  # type: ignore[attr-defined]
             self._moment = max(self._moment, self._scheduled[0].when())  # type: ignore[attr-defined]
         super()._run_once()  # type: ignore[misc]
+
+
+class HurryingLoop(SkippingLoop):
+    """An event loop that skips the time in which nothing happens, for clients and simulators alike.
+
+    Unlike in a `JumpingLoop`, there may be sockets: time is skipped only if none of them is ready.
+    """
+
+    QUIET = 0.002
+    """Real seconds without an event after which nothing more comes over loopback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_skip: list[Callable[[float], object]] = []
+        """Functions that are called with the seconds that are skipped, such as `sim.advance`."""
+
+    def _run_once(self) -> None:
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0].cancelled():  # nothing happens at its time
+            heapq.heappop(scheduled)._scheduled = False
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+        if not self._ready and scheduled and not self._selector.select(self.QUIET):  # type: ignore[attr-defined]
+            left = scheduled[0].when() - self.time()
+            if left > 0:
+                self.ahead += left
+                for skipped in self.on_skip:
+                    skipped(left)
+        super()._run_once()  # type: ignore[misc]
+
+
+def in_a_hurry(test: Callable[[HurryingLoop], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine function in a `HurryingLoop`, which it gets, and return its result."""
+    with asyncio.Runner(loop_factory=HurryingLoop, debug=True) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, HurryingLoop)
+        return runner.run(test(loop))

@@ -31,7 +31,12 @@ from luma_async.tasks.job_log import (
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
-from luma_async.tasks.timing import MIN_EARLY_LOOK_DELAY, Timing, early_look_delay
+from luma_async.tasks.timing import (
+    EARLY_LOOK_SPACING,
+    MIN_EARLY_LOOK_DELAY,
+    Timing,
+    early_look_delay,
+)
 from luma_async.tasks.updates import Updates
 from luma_async.tasks.watched_job import Audience, WatchedJob
 from luma_async.transport import AccountLimit
@@ -69,7 +74,8 @@ class TaskManager:
 
     The end of each job is reported to `account`, because a submission may wait for it. While one
     waits, jobs are looked at early, if the schedule can adapt: first looks are half a second apart,
-    later ones a tenth of the job's age.
+    later ones a tenth of the job's age. Many jobs that are looked at one by one share ten looks a
+    second.
 
     Args:
         looks: the status requests.
@@ -423,7 +429,10 @@ class TaskManager:
         """Return the maximum delay of a look while a submission waits for a job to end."""
         if not self._timing.allows_early_looks:
             return None
-        return MIN_EARLY_LOOK_DELAY * math.ceil(len(self._watched) / self._looks.batch_size.at(now))
+        size = self._looks.batch_size.at(now)
+        if size < 2:
+            return max(EARLY_LOOK_SPACING * len(self._watched), MIN_EARLY_LOOK_DELAY)
+        return MIN_EARLY_LOOK_DELAY * math.ceil(len(self._watched) / size)
 
     def _schedule_early_looks(self) -> None:
         """Reschedule the next jobs, because a submission began to wait for one to end."""

@@ -34,7 +34,11 @@ EARLY_LOOK_FRACTION = 0.1
 age."""
 
 MIN_EARLY_LOOK_DELAY = 0.5
-"""Minimum delay in seconds between two requests while a submission waits for a job to end."""
+"""Minimum delay in seconds between two looks at a job, and between two requests for many jobs,
+while a submission waits for a job to end."""
+
+EARLY_LOOK_SPACING = 0.1
+"""The same between two requests for one job each, as they are cheap for a server without others."""
 
 BROKEN_SCHEDULE_DELAY = 10.0
 """Delay in seconds if the schedule raises an error. Paid jobs stay watched despite a bug in a

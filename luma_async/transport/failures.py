@@ -73,6 +73,7 @@ class Failed(Exception):  # noqa: N818  a signal within the transport, not for u
         retry_after: seconds until the next try, if the server asked for them.
         rule: the rule of the allow-list by which a submission was certainly rejected.
         is_full_account: `True` if a submission was rejected for too many jobs at once.
+        is_used_up: `True` if the server said that no request is left for some seconds.
         may_repeat: `True` if the transport may try again.
 
     """
@@ -92,6 +93,7 @@ class Failed(Exception):  # noqa: N818  a signal within the transport, not for u
         self.retry_after = retry_after
         self.rule = rule
         self.is_full_account = is_full_account
+        self.is_used_up = False
         self.may_repeat = False
 
     @property

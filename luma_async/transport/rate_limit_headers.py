@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 LONGEST_WAIT = 120.0
 """Maximum seconds to wait because of a header. A wrong header must not stop a client for a day."""
@@ -69,19 +70,27 @@ def _reset(value: str | None, date: str | None) -> float | None:
     return None if math.isnan(seconds) else max(seconds, 0.0)
 
 
-def exhausted_for(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the allowance is renewed, if the headers say that it is exhausted.
+class Allowance(NamedTuple):
+    """Number of requests that are left, and the seconds until it is renewed, without a maximum."""
 
-    The result has no maximum. The rate limiter waits for `LONGEST_WAIT` at most.
+    remaining: float
+    renewed_in: float
+
+
+def reported_allowance(headers: Mapping[str, str]) -> Allowance | None:
+    """Return the allowance that the headers report; `None` if they do not say when it is renewed.
+
+    The rate limiter waits for `LONGEST_WAIT` at most.
     """
     remaining = headers.get(REMAINING)
     if remaining is None:
         return None
+    renewed_in = _reset(headers.get(RESET), headers.get("Date"))
     try:
-        is_exhausted = float(remaining) <= 0
+        number = float(remaining)
     except ValueError:
         return None
-    return _reset(headers.get(RESET), headers.get("Date")) if is_exhausted else None
+    return None if renewed_in is None or math.isnan(number) else Allowance(number, renewed_in)
 
 
 def reset_delay(headers: Mapping[str, str]) -> float | None:

@@ -42,6 +42,13 @@ LIMIT_SHARE_SINCE_FIRST = 0.8
 RANDOM_TIME = 60.0
 """Seconds during which single rejections are ignored, after lower rates have not ended them."""
 
+LARGE_ALLOWANCE = 100
+"""Number of remaining requests from which on they are not counted, because so many are not sent
+before the next answer comes."""
+
+SILENCE = 5.0
+"""Seconds after which one more request leaves although no answer reported a remaining one."""
+
 _MAX_RECENT = 16
 """Maximum number of requests that count as recent."""
 
@@ -65,6 +72,10 @@ class RateLimiter:
     A 429 stops all calls at once. When all calls in flight are answered, the rejections are judged:
     if most of the calls succeeded, the rejections were random, and the other calls continue. `kind`
     is the name of the calls in the log.
+
+    If answers report the remaining requests, no more leave than these. When none was left and the
+    pause is over, one request leaves first, and its answer says how many may follow: a sliding
+    window gives back one place at a time, and all others would be rejected.
     """
 
     def __init__(self, kind: str = "requests") -> None:
@@ -76,6 +87,8 @@ class RateLimiter:
         self._times_held = 0
         self._released = asyncio.Event()
         self._exhausted = (0.0, 0.0)  # when an exhausted allowance was last reported, until when
+        self._remaining: float | None = None  # requests that may leave, if few are left
+        self._last_left = 0.0  # time of the last request that counted among them
         self._rate = AdaptiveRate()
         self.succeeded = self._rate.succeeded
         self.is_open = True
@@ -93,6 +106,8 @@ class RateLimiter:
     def finished(self) -> None:
         """Count a request as no longer in flight, after its answer or a failure."""
         self._in_flight -= 1
+        if self._remaining is not None and self._remaining < 1 and not self._in_flight:
+            self._set_remaining(1.0)  # no answer is on its way that would report more
         if self._is_in_doubt and not self._in_flight:
             self._judge()
 
@@ -110,16 +125,26 @@ class RateLimiter:
         self._times_held += 1
         self.is_open = False
 
-    def exhausted(self, seconds: float, *, sent: float) -> None:
-        """Stop all calls because an answer reported an allowance of zero for so many seconds.
+    def allowed(self, remaining: float, seconds: float, *, sent: float) -> None:
+        """Apply the number of remaining requests that an answer reported, renewed in `seconds`.
 
-        The pause is `LONGEST_WAIT` at most. If the server then accepts a request, and still reports
-        zero before the time is over, its header is wrong and is ignored.
+        With none left, all calls stop for so long, `LONGEST_WAIT` at most. If the server then
+        accepts a request, and still reports none before the time is over, its header is wrong and
+        is ignored. `sent` is the time at which the request of the answer was sent.
         """
-        reported_at, until = self._exhausted
-        now = _now()
-        if reported_at + LONGEST_WAIT <= sent < until - 1.0:
+        if remaining > 0:
+            # The server may have counted the other requests in flight, or not yet.
+            self._set_remaining(remaining - (self._in_flight - 1))
             return
+        reported_at, until = self._exhausted
+        if reported_at + LONGEST_WAIT <= sent < until - 1.0:
+            self._set_remaining(math.inf)
+            return
+        self.exhausted(seconds)
+
+    def exhausted(self, seconds: float) -> None:
+        """Stop all calls for so many seconds, because the server allows no more of them."""
+        now = _now()
         self._exhausted = (now, now + seconds)
         pause = min(seconds, LONGEST_WAIT)
         if seconds >= LOGGED_PAUSE and self._held_until <= now:
@@ -132,7 +157,26 @@ class RateLimiter:
             )
         self._held_until = max(self._held_until, now + pause)
         self._times_held += 1
+        self._remaining = 1.0
         self.is_open = False
+
+    def not_sent(self) -> None:
+        """Take back a `wait()` after which no request was sent."""
+        if self._remaining is not None:
+            self._set_remaining(self._remaining + 1)
+
+    def _set_remaining(self, remaining: float) -> None:
+        if remaining >= LARGE_ALLOWANCE:
+            self._remaining = None
+        else:
+            self._remaining = remaining
+            self.is_open = False
+        self._release()
+
+    def _release(self) -> None:
+        """Wake all calls that wait, so that they look again if they may leave."""
+        self._released.set()
+        self._released = asyncio.Event()
 
     async def wait(self) -> None:
         """Wait until no pause is left and the rate allows one more request."""
@@ -145,13 +189,28 @@ class RateLimiter:
                 self._judge()  # the pause is over before all calls in flight are answered
                 continue
             self._held_until = 0.0
+            if (left := self._until_remaining()) > 0:
+                with anyio.move_on_after(left):
+                    await self._released.wait()
+                continue
             if (left := self._rate.reserve(_now()) - _now()) <= 0:
-                self.is_open = not self._rate.is_limited
+                self.is_open = not self._rate.is_limited and self._remaining is None
                 return
             times_held = self._times_held
             await asyncio.sleep(left)
             if times_held == self._times_held:  # otherwise the reservation is out of date
                 return
+
+    def _until_remaining(self) -> float:
+        """Count a request among the remaining ones, or return the seconds to wait for the next."""
+        if self._remaining is None:
+            return 0.0
+        now = _now()
+        if self._remaining < 1 and (left := self._last_left + SILENCE - now) > 0:
+            return left
+        self._remaining = max(self._remaining - 1, 0.0)
+        self._last_left = now
+        return 0.0
 
     def _until(self) -> float:
         return max(self._held_until, self._asked_until)
@@ -164,8 +223,7 @@ class RateLimiter:
             self._held_until = max(self._held_until, asked_until)
             self._times_held += 1
         else:
-            self._released.set()
-            self._released = asyncio.Event()
+            self._release()
 
 
 def _now() -> float:

@@ -35,6 +35,10 @@ R = TypeVar("R")
 MAX_UNFIT_CONNECTIONS = 1000
 """Maximum number of unfit connections per submission. Each is closed, so none comes up twice."""
 
+ALLOWANCE_PATIENCE = 600.0
+"""Seconds for which rejections of a submission do not count as tries, if the server says that none
+is left for now. A limit of so many a minute lets it leave within this time."""
+
 RECORD_TIME = 5.0
 """Seconds to record the outcomes of submissions that were cut off when the client was closed."""
 
@@ -99,6 +103,8 @@ class _Sending(Generic[T]):
     """Error of the first try whose outcome is not known."""
     upload: Upload | None = None
     """Body of the latest try."""
+    used_up_since: float | None = None
+    """Time of the first rejection because the server allowed no more submissions for a while."""
 
     @property
     def has_left(self) -> bool:
@@ -231,7 +237,8 @@ class SubmissionTransport:
     async def _try(self, sending: _Sending[T]) -> T:
         """Send a submission once, as soon as the account has room and the lane has a place.
 
-        While the account is full, a try that the server rejected for that reason waits again.
+        While the account is full, or no submission is left in its allowance, a try that the server
+        rejected for that reason waits again.
         """
         account, lane = self.account, self._lane
         turn: Turn | None = None
@@ -249,6 +256,7 @@ class SubmissionTransport:
                     account.unused(turn)
                     raise
             if account.is_full and turn is None:  # it may have become full during the wait
+                lane.limiter.not_sent()
                 lane.leave()
                 continue
             try:
@@ -261,9 +269,21 @@ class SubmissionTransport:
                     decided is Action.RETRY
                     or (decided is Action.UNCERTAIN and sending.repeat_uncertain)
                 )
-                if not (failed.is_full_account and failed.may_repeat):
+                waits = failed.is_full_account or self._waits_for_allowance(sending, failed)
+                if not (waits and failed.may_repeat):
                     raise
             turn, was_rejected = None, True
+
+    def _waits_for_allowance(self, sending: _Sending[T], failed: Failed) -> bool:
+        """Return `True` if a rejected submission waits for its rate limiter, and not as a retry.
+
+        Other clients of the account may have been faster, again and again.
+        """
+        if not failed.is_used_up:
+            return False
+        now = self._transport.sessions.now()
+        sending.used_up_since = sending.used_up_since or now
+        return now - sending.used_up_since < ALLOWANCE_PATIENCE
 
     async def _deliver(self, sending: _Sending[T], turn: Turn | None) -> T:
         """Send a submission in an asyncio task of its own, so that cancelling the caller spares it.

@@ -43,7 +43,12 @@ from luma_async.transport.failures import (
 from luma_async.transport.json_documents import as_utf8
 from luma_async.transport.lane import Lane
 from luma_async.transport.long_answer import MIN_LONG, run_in_steps
-from luma_async.transport.rate_limit_headers import REMAINING, exhausted_for
+from luma_async.transport.rate_limit_headers import (
+    LONGEST_WAIT,
+    REMAINING,
+    Allowance,
+    reported_allowance,
+)
 from luma_async.transport.rate_limiter import RateLimiter
 from luma_async.transport.request_log import answered_and_logged, logs_requests
 from luma_async.transport.response_body import read_body, whole_body
@@ -179,6 +184,7 @@ class Transport:
 
         """
         limiter.started()
+        allowance: Allowance | None = None
         try:
             if logs_requests():
                 answering = answer_to(argument)
@@ -187,16 +193,14 @@ class Transport:
                 answer = await answer_to(argument)
             if KEEP_ALIVE in answer.headers:
                 self.sessions.reuse.update(answer.headers[KEEP_ALIVE])
-            if REMAINING in answer.headers and answer.status != 429:
-                _apply_rate_limit(answer.headers, limiter, sent)
+            if REMAINING in answer.headers:
+                allowance = reported_allowance(answer.headers)
+                if allowance is not None and answer.status != 429:
+                    limiter.allowed(*allowance, sent=sent)
             result = await self._read(call, answer)
             limiter.succeeded(sent)
         except Failed as failed:
-            if not isinstance(failed.error, RateLimitError):
-                if isinstance(failed.error, APIError):
-                    limiter.succeeded(sent)
-            elif not failed.is_full_account:
-                limiter.rejected(failed.retry_after, sent=sent)
+            _report_failure(failed, allowance, limiter, sent)
             raise
         else:
             return result
@@ -398,10 +402,19 @@ def _closed(call: Call[Any]) -> ClientClosedError:
     return ClientClosedError(f"{call}: the client is closed.")
 
 
-def _apply_rate_limit(headers: Mapping[str, str], limiter: RateLimiter, sent: float) -> None:
-    """Apply a rate limit that the headers of an answer report as used up."""
-    if (seconds := exhausted_for(headers)) is not None:
-        limiter.exhausted(seconds, sent=sent)
+def _report_failure(
+    failed: Failed, allowance: Allowance | None, limiter: RateLimiter, sent: float
+) -> None:
+    """Report a failed try to its rate limiter, with the allowance that the answer reported."""
+    if not isinstance(failed.error, RateLimitError):
+        if isinstance(failed.error, APIError):
+            limiter.succeeded(sent)
+    elif allowance is not None and allowance.remaining <= 0:
+        asked = failed.retry_after
+        limiter.exhausted(allowance.renewed_in if asked is None else asked)
+        failed.is_used_up = allowance.renewed_in <= LONGEST_WAIT
+    elif not failed.is_full_account:
+        limiter.rejected(failed.retry_after, sent=sent)
 
 
 def _log_retry(details: Mapping[str, Any]) -> None:

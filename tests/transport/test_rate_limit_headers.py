@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from luma_async.transport.rate_limit_headers import exhausted_for, parse_reset, parse_retry_after
+from luma_async.transport.rate_limit_headers import (
+    parse_reset,
+    parse_retry_after,
+    reported_allowance,
+)
 
 NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
 EPOCH = 1795176000  # the same moment
@@ -70,19 +74,22 @@ def test_a_reset_is_seconds_a_moment_or_a_span(value: str | None, seconds: float
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("headers", "allowance"),
     [
         ({}, None),
         ({"X-RateLimit-Reset": "5"}, None),
-        ({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "5"}, None),
-        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "5"}, 5.0),
+        ({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "5"}, (1.0, 5.0)),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "5"}, (0.0, 5.0)),
+        ({"X-RateLimit-Remaining": "-2", "X-RateLimit-Reset": "5"}, (-2.0, 5.0)),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "86400"}, (0.0, 86400.0)),
         ({"X-RateLimit-Remaining": "0"}, None),
         ({"X-RateLimit-Remaining": "few", "X-RateLimit-Reset": "5"}, None),
+        ({"X-RateLimit-Remaining": "nan", "X-RateLimit-Reset": "5"}, None),
     ],
     ids=str,
 )
-def test_an_allowance_is_used_up_when_nothing_remains(
-    headers: dict[str, str], seconds: float | None
+def test_an_allowance_is_a_number_and_the_time_of_its_renewal(
+    headers: dict[str, str], allowance: tuple[float, float] | None
 ) -> None:
-    """And then nothing is sent until it is renewed."""
-    assert exhausted_for(headers) == seconds
+    """One without the other says nothing."""
+    assert reported_allowance(headers) == allowance
