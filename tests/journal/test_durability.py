@@ -35,7 +35,11 @@ def power_cut_library(folder: Path) -> Path:
 
 
 def test_a_power_cut_takes_no_id_that_was_seen(tmp_path: Path) -> None:
-    """Of what was not synced nothing is left; each id that `generate()` returned is there."""
+    """Of what was not synced nothing is left; each id that `generate()` returned is there.
+
+    So is the request id of each submission that reached the server: with it, the support of a
+    server without a list of jobs can find a job whose answer was lost.
+    """
     working, left = tmp_path / "working", tmp_path / "left"
     working.mkdir()
     left.mkdir()
@@ -60,15 +64,19 @@ def test_a_power_cut_takes_no_id_that_was_seen(tmp_path: Path) -> None:
             process.kill()  # the power is cut now, or a moment ago
 
         taken = {job.id for job in sim.ledger.jobs}
-        known, uncertain = asyncio.run(_what_is_left(left / "jobs.db", sim.url))
+        sent = {id for ids in sim.ledger.idempotency_keys for id in ids}
+        known, uncertain, written = asyncio.run(_what_is_left(left / "jobs.db", sim.url))
 
     assert seen.items() <= known.items()
     # Of those that nobody saw, each that was accepted is known, or known to be uncertain.
     assert len(taken) <= len(known) + uncertain
+    assert sent <= written
 
 
-async def _what_is_left(place: Path, server: str) -> tuple[dict[str, str], int]:
+async def _what_is_left(place: Path, server: str) -> tuple[dict[str, str], int, set[str | None]]:
+    """Return the ids by job key, the number of uncertain jobs, and all request ids."""
     async with SQLJournal(place) as journal:
         running = await journal.unfinished(server)
         uncertain = await journal.uncertain()
-    return {entry.key: entry.id or "" for entry in running}, len(uncertain)
+    ids = {entry.key: entry.id or "" for entry in running}
+    return ids, len(uncertain), {entry.request_id for entry in (*running, *uncertain)}
