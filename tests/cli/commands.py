@@ -134,11 +134,11 @@ class Shell:
 
     @contextmanager
     def started(
-        self, *arguments: str, ignored: Sequence[int] = ()
+        self, *arguments: str, ignored: Sequence[int] = (), command: Sequence[str] = COMMAND
     ) -> Iterator[subprocess.Popen[str]]:
         """Run a command that signals reach but the `ignored` ones, and leave none behind."""
         with subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
