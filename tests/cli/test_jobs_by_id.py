@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from luma_async import FixedSchedule, LumaClient
+from luma_async import FixedSchedule, ImageRequest, LayersRequest, LumaClient
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import KEY, PATIENCE, Shell, line_with, submitted
@@ -256,3 +256,36 @@ def test_trouble_on_the_way_ends_no_watch(sim: Simulator, tmp_path: Path) -> Non
     done = Shell.at(sim, tmp_path).run("watch", id)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_outputs_of_a_job_are_downloaded(sim: Simulator, tmp_path: Path) -> None:
+    """Layers of an image, all of them or one by its number; their links are in the report."""
+
+    async def separated() -> str:
+        schedule = FixedSchedule(0.05)
+        url, agents = sim.url, "agents"
+        async with LumaClient(KEY, base_url=url, dialect=agents, schedule=schedule) as luma:
+            still = await (await luma.submit(ImageRequest("a cat")))
+            layers = await luma.submit(LayersRequest("a cat"), source=still)
+            return (await layers).id
+
+    id = asyncio.run(separated())
+    shell = Shell.at(sim, tmp_path, LUMA_DIALECT="agents")
+    every = shell.run("download", id, "--what", "all", "--output", "layers")
+    (one,) = shell.lines("download", id, "--what", "2", "--output", "one/")
+    (got,) = shell.lines("get", id)
+    code, shown = shell.run_on_a_terminal("get", id)
+    other = shell.run("download", id, "--what", "video")
+
+    files = ["layers/{}.png", "layers/{}.1-discs.png", "layers/{}.2-background.png"]
+    assert every.stdout.splitlines() == [file.format(id) for file in files]
+    assert one["file"] == f"one/{id}.2-background.png"
+    assert one["files"] == [one["file"]]
+    assert [link.split("?")[0].rpartition("/")[2] for link in got["outputs"]] == [
+        *("layer-0.png", "layer-1.png", "layer-2.png"),
+    ]
+    assert (got["video"], got["type"], got["failure_code"]) == (None, "layering", None)
+    assert code == 0
+    assert "output 2" in shown
+    assert other.returncode == 1
+    assert "has no video, but 3 images" in other.stderr
