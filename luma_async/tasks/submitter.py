@@ -306,10 +306,9 @@ class Submitter:
     async def _with_links(self, request: JobRequest, linked: Mapping[str, str]) -> JobRequest:
         """Return the request with fresh links to the outputs of jobs, by their places."""
         links: dict[str, str] = {}
-        for place, id in linked.items():
-            generation = await self._transport.until_stopped(self.manager.look(id))
-            links[place] = generation.url
-        return request.with_images(links)
+        for id in dict.fromkeys(linked.values()):
+            links[id] = (await self._transport.until_stopped(self.manager.look(id))).url
+        return request.with_images({place: links[id] for place, id in linked.items()})
 
     def _adopt(
         self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]
