@@ -309,8 +309,9 @@ class LumaClient(JobCalls, AccountCalls):
         >>> luma = LumaClient.from_env(max_tasks=10)                    # doctest: +SKIP
 
         These are the settings that the command line reads, from the environment or else from `.env`
-        in the current folder: `LUMA_API_KEY`, `LUMA_BASE_URL`, `LUMA_JOURNAL`,
-        `LUMA_REJECTION_CODES`, `LUMA_MAX_DOWNLOAD_BYTES`, `LUMA_MIN_DOWNLOAD_SPEED` and
+        in the current folder: `LUMA_API_KEY` (or `LUMA_AGENTS_API_KEY`, `LUMAAI_API_KEY`),
+        `LUMA_BASE_URL`, `LUMA_DIALECT`, `LUMA_JOURNAL`, `LUMA_REJECTION_CODES`,
+        `LUMA_MAX_DOWNLOAD_BYTES`, `LUMA_MIN_DOWNLOAD_SPEED` and
         `LUMA_ALLOW_PRIVATE_MEDIA`. The client uses the proxies of the environment. Unlike the
         command line, it has a journal only if one is set. `LumaClient()` does not read `.env`.
 
