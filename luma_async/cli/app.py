@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from luma_async.cli.commands.batch import batch
+from luma_async.cli.commands.credits import credits as credits_
+from luma_async.cli.commands.delete import delete
 from luma_async.cli.commands.demo import demo
 from luma_async.cli.commands.download import download
 from luma_async.cli.commands.edit import edit
@@ -21,6 +23,7 @@ from luma_async.cli.commands.get import get
 from luma_async.cli.commands.image import image
 from luma_async.cli.commands.jobs import jobs
 from luma_async.cli.commands.layers import layers
+from luma_async.cli.commands.list import list as list_
 from luma_async.cli.commands.reframe import reframe
 from luma_async.cli.commands.resume import resume
 from luma_async.cli.commands.settle import settle
@@ -68,13 +71,15 @@ def _paragraphs(docstring: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in docstring.split("\n\n"))
 
 
-# In the order of the help: single jobs, jobs known by id, batches, the journal, the simulator.
+# In the order of the help: single jobs, jobs known by id, batches, the journal,
+# the account, the simulator.
 for _command in (
     *(generate, extend, edit, reframe),
     *(image, edit_image, layers),
     *(get, watch, download),
     batch,
     *(resume, jobs, settle),
+    *(list_, delete, credits_),
     *(demo, simulate),
 ):
     _typed = with_verbosity(with_option_sets(_command))

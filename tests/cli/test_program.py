@@ -159,6 +159,9 @@ FAILING = {
     "resume": ["--journal", "nowhere.db"],
     "jobs": ["--state", "lazy"],
     "settle": ["dog"],
+    "list": [],
+    "delete": ["some-id"],
+    "credits": [],
     "demo": ["--folder", "."],
     "simulate": ["--host", "203.0.113.1"],
 }
