@@ -8,8 +8,10 @@ from luma_async import (
     APIConnectionError,
     DownloadError,
     JournalError,
+    LumaError,
     PermissionDeniedError,
     RateLimitError,
+    UploadError,
 )
 from luma_async.batch.circuit_breaker import CircuitBreaker
 
@@ -28,15 +30,18 @@ def test_an_error_of_all_rows_stops_at_once() -> None:
     assert breaker.problem is FATAL
 
 
+@pytest.mark.parametrize("error", [UNREACHABLE, UploadError("no media host")])
 @pytest.mark.parametrize("was_accepted", [False, True])
-def test_ten_unreachable_rows_in_a_row_stop_the_batch(*, was_accepted: bool) -> None:
+def test_ten_unreachable_rows_in_a_row_stop_the_batch(
+    error: LumaError, *, was_accepted: bool
+) -> None:
     """An accepted job has reached the server, so its error does not count."""
     breaker = CircuitBreaker()
 
-    stops = [breaker.job_failed(UNREACHABLE, was_accepted=was_accepted) for _ in range(LIMIT)]
+    stops = [breaker.job_failed(error, was_accepted=was_accepted) for _ in range(LIMIT)]
 
     assert stops == [False] * (LIMIT - 1) + [not was_accepted]
-    assert breaker.problem is (None if was_accepted else UNREACHABLE)
+    assert breaker.problem is (None if was_accepted else error)
 
 
 def test_ten_forbidden_rows_in_a_row_stop_the_batch() -> None:

@@ -371,12 +371,13 @@ async def test_an_uncertain_refusal_that_names_a_job_tells_its_id() -> None:
             await luma.generate("a cat")
 
 
-async def test_the_refusal_of_an_extension_may_name_its_source() -> None:
-    """That is the job that was to be extended, and no new one."""
-    async with Simulator(durations=Fixed(0)) as sim, connect(sim) as luma:
+@pytest.mark.parametrize("dialect", ["gateway", "agents", "dream-machine"])
+async def test_the_refusal_of_an_extension_may_name_its_source(dialect: str) -> None:
+    """That is the job that was to be extended, and no new one, be it in the path or the body."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, dialect=dialect) as luma:
         video = await (await luma.generate("a cat"))
         body = json.dumps({"detail": f"task {video.id} cannot be extended", "task_id": video.id})
-        sim.faults.add(Fault.answer(body.encode(), status=400, on=["extend"]))
+        sim.faults.add(Fault.answer(body.encode(), status=400))
 
         with pytest.raises(BadRequestError, match="the job was not accepted"):
             await luma.extend(video, "it bows")
