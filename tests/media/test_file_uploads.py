@@ -248,6 +248,24 @@ async def test_an_upload_that_fails_submits_nothing(kind: str, no_pauses: None) 
     assert len(sim.ledger.jobs) == 1
 
 
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [(24 * 2**20, "fewer than 64 KiB per second left"), (0, "did not answer in time")],
+    ids=["the bytes stand still", "no answer"],
+)
+async def test_an_upload_that_stands_still_ends(size: int, reason: str) -> None:
+    """The time for an answer begins when the bytes have left, which must not be too slow."""
+    async with Simulator(speed=100) as sim, agents(sim, max_tries=1) as luma:
+        sim.faults.add(fault("agents.upload", delay=math.inf))
+        caller = asyncio.create_task(luma.generate("a cat", image=LARGE + bytes(size)))
+        await until(lambda: sim.ledger.requests["agents.upload"])
+        await asyncio.sleep(0.1)  # as many bytes leave as the buffers take
+        skip(100.0)
+        with pytest.raises(UploadError, match=reason):
+            await caller
+        sim.faults.clear()
+
+
 async def test_a_file_that_the_server_rejects_is_an_invalid_image() -> None:
     """The error names the field and the server's reason, for all callers that share the upload."""
     broken = an_image(size=(8001, 1)) + bytes(LIMIT)
