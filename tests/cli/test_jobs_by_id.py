@@ -263,8 +263,7 @@ def test_all_outputs_of_a_job_are_downloaded(sim: Simulator, tmp_path: Path) -> 
 
     async def separated() -> str:
         schedule = FixedSchedule(0.05)
-        url, agents = sim.url, "agents"
-        async with LumaClient(KEY, base_url=url, dialect=agents, schedule=schedule) as luma:
+        async with LumaClient(KEY, base_url=sim.url, dialect="agents", schedule=schedule) as luma:
             still = await (await luma.submit(ImageRequest("a cat")))
             layers = await luma.submit(LayersRequest("a cat"), source=still)
             return (await layers).id
