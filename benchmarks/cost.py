@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
-import aiohttp
-
+from benchmarks import dialects
 from benchmarks.gateway import gateway
-from benchmarks.lookers import KEY, PROGRAMS, cost_of_a_look
+from benchmarks.lookers import PROGRAMS, cost_of_a_look, submit
 from benchmarks.row import Row
-from luma_async import FixedSchedule, LumaClient
 
 REPETITIONS = 7
 JOBS = 6_400
@@ -32,7 +29,7 @@ def costs(*, tls: bool) -> dict[str, list[float]]:
         with_batches = servers.enter_context(gateway(median=1e6, tls=tls))
         without = servers.enter_context(gateway(median=1e6, batch="404", tls=tls))
         for server, jobs in ((with_batches, JOBS), (without, JOBS // 10)):
-            asyncio.run(_submit(server.url, jobs))
+            asyncio.run(submit(server.url, jobs))
         plan: Sequence[tuple[str, str, str]] = [
             *((name, name, without.url) for name in PROGRAMS if "polling" not in name),
             (ONE_BY_ONE, "luma-async, polling", without.url),
@@ -51,6 +48,7 @@ def rows() -> Iterator[Row]:
     """Compare the medians, over plain HTTP and over TLS."""
     for tls in (False, True):
         yield from _rows(tls=tls)
+    yield from dialects.rows()
 
 
 def _rows(*, tls: bool) -> Iterator[Row]:
@@ -76,14 +74,3 @@ def _rows(*, tls: bool) -> Iterator[Row]:
         "at most 1.25",
         cost[ONE_BY_ONE] <= 1.25 * cost["aiohttp"],
     )
-
-
-async def _submit(url: str, jobs: int) -> None:
-    schedule = FixedSchedule(1e5)  # no looks yet
-    # A new context trusts the authority of `gateway(tls=True)`; aiohttp's own may be older.
-    trusted = aiohttp.TCPConnector(ssl=ssl.create_default_context())
-    async with (
-        aiohttp.ClientSession(connector=trusted) as session,
-        LumaClient(KEY, base_url=url, max_requests=32, schedule=schedule, session=session) as luma,
-    ):
-        await asyncio.gather(*(luma.generate(f"cat {number}") for number in range(jobs)))
