@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -134,8 +135,9 @@ class Connections:
         try:
             async with connection.begin():
                 result = await work(connection, *arguments)
-        except BaseException:
+        except BaseException as error:
             self._has_discarded = True
+            _release_cursors(error)
             # In a task of its own, which is not cancelled with this one.
             discarding = asyncio.create_task(_discard(connection), name="luma-async discarding")
             self._discarding.add(discarding)
@@ -188,6 +190,21 @@ class Connections:
     def _cut_off_all(self) -> None:
         for driver in list(self._drivers):
             _cut_off(driver)
+
+
+def _release_cursors(error: BaseException) -> None:
+    """Clear the variables of the frames that an error has left, such as cursors.
+
+    SQLite keeps a closed connection, with its lock on the file, as long as there is a cursor of it.
+    The error of a cancelled transaction may live long: `asyncio.run()` keeps all tasks that it
+    cancels until the last of them has ended.
+    """
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__ or found.__context__
 
 
 def _retrieve_error(task: asyncio.Task[Any]) -> None:
