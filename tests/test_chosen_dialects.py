@@ -56,7 +56,9 @@ async def test_the_dialect_is_told_at_the_first_call_of_a_client_that_is_not_ope
     assert line.startswith(f"Using the gateway dialect for {sim.url}, because neither its URL nor")
 
 
-@pytest.mark.parametrize("dialect", ["gateway", "agents", AgentsDialect()], ids=["gateway", "agents", "object"])
+@pytest.mark.parametrize(
+    "dialect", ["gateway", "agents", AgentsDialect()], ids=["gateway", "agents", "object"]
+)
 async def test_a_dialect_that_was_given_is_not_told(
     dialect: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
