@@ -135,7 +135,7 @@ async def test_a_lost_submission_is_found_in_the_list(tmp_path: Path) -> None:
         connect(sim, dialect=DREAM, journal=tmp_path / "jobs.db") as luma,
     ):
         sim.faults.add(Fault.cut(on=["dream-machine.generate"], after=True, times=1))
-        with pytest.raises(SubmissionUncertainError):
+        with pytest.raises(SubmissionUncertainError, match=r"LumaClient\.generations\(\)"):
             await luma.generate(PROMPT, key="row-1")
 
         found = [job async for job in luma.generations() if job.prompt == PROMPT]

@@ -22,7 +22,9 @@ _SEARCHES: dict[str, str] = {
     AGENTS.name: (
         "This API has no list of jobs: ask Luma's support for the job, by the request id"
     ),
-    DREAM_MACHINE.name: "Look for it in the list of jobs: `luma-async list`",
+    DREAM_MACHINE.name: (
+        "Look for it in the list of jobs: LumaClient.generations(), or `luma-async list`"
+    ),
 }
 """Ways to find a job whose submission was not answered. Gateways have a list of tasks."""
 

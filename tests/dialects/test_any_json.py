@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -70,6 +71,12 @@ NAMES = st.sampled_from(
         "type",
         "layer",
         "failure_code",
+        "image",
+        "generation_type",
+        "generations",
+        "has_more",
+        "credit_balance",
+        "key",
     ]
 )
 
@@ -147,6 +154,21 @@ def test_any_json_is_a_link_or_a_response_error(document: Any) -> None:
     with suppress(ResponseError):
         link = GatewayDialect().watermark_free_url("a").read(json.dumps(document).encode())
         assert link.lower().startswith("http")
+
+
+@given(ANY_JSON)
+def test_any_json_about_an_account_is_read_or_a_response_error(document: Any) -> None:
+    """A page has jobs with ids, a balance is a number, and concepts are names."""
+    dialect, body = DreamMachineDialect(), json.dumps(document).encode()
+
+    with suppress(ResponseError):
+        page = dialect.page(offset=0, limit=9).read(body)
+        assert all(generation.id for generation in page.generations)
+        assert page.has_more in (True, False, None)
+    with suppress(ResponseError):
+        assert math.isfinite(dialect.credits().read(body).usd)
+    with suppress(ResponseError):
+        assert all(name.strip() for name in dialect.concepts().read(body))
 
 
 @given(st.binary())
