@@ -92,7 +92,7 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Print results as JSON, one
 Prompt = Annotated[str, typer.Argument(metavar="PROMPT", help="Description of the video.")]
 ImagePrompt = Annotated[str, typer.Argument(metavar="PROMPT", help="Description of the image.")]
 OptionalPrompt = Annotated[
-    str | None, typer.Argument(metavar="[PROMPT]", help="Description, if the server needs one.")
+    str | None, typer.Argument(metavar="PROMPT", help="Description, if the server needs one.")
 ]
 Ratio = Annotated[
     str,
