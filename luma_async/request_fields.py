@@ -45,7 +45,7 @@ LayerResolution = Literal["1k", "2k"]
 
 def _check_prompt(prompt: str) -> str:
     if not prompt.strip():
-        raise PydanticCustomError("prompt", "is empty; it must describe the video")
+        raise PydanticCustomError("prompt", "is empty; it must describe the result")
     return _check_text(prompt)
 
 

@@ -55,8 +55,14 @@ def test_all_types_of_public_signatures_are_public() -> None:
 
 
 def public_calls(value: Any) -> Iterator[Callable[..., Any]]:
-    """Yield a public function, or the public methods of a class and its constructor."""
-    members = {"": value} if not inspect.isclass(value) else vars(value)
+    """Yield a public function, or the public methods of a class and its constructor.
+
+    The methods of its bases in this package are its own to a user.
+    """
+    members: dict[str, Any] = {} if inspect.isclass(value) else {"": value}
+    for base in reversed(value.__mro__) if inspect.isclass(value) else ():
+        if base.__module__.startswith("luma_async"):
+            members |= vars(base)
     for name, member in members.items():
         found = member.fget if isinstance(member, property) else member
         found = getattr(found, "__func__", found)

@@ -19,6 +19,10 @@ from luma_async.tasks.run_many import Job, Outcome
 from luma_async.tasks.task import VideoTask
 from luma_async.text_values import has_lone_surrogate
 
+OneText = str | bytes | bytearray
+OneJob = OneText | VideoTask | Generation | Outcome
+"""One item, where a list of jobs is expected."""
+
 _TEXTS = (str, UserString, bytes, bytearray, memoryview)
 _SINGLE = (*_TEXTS, Mapping, BaseModel, VideoTask, Outcome, Job)
 _ONE_JOB = "a VideoTask, a Generation or an id"
