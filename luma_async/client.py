@@ -226,7 +226,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             self._bookkeeper = Bookkeeper(
                 own or cast("Journal", journal),
                 schedule,
-                server=self._transport.base_url,
+                server=self.api_url,
                 own=own,
             )
         self._manager = TaskManager(
@@ -343,6 +343,14 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
     def base_url(self) -> str:
         """URL of the gateway that jobs are submitted to."""
         return self._transport.base_url
+
+    @property
+    def api_url(self) -> str:
+        """URL with which all calls begin: the base URL, and the path of the dialect.
+
+        The journal tells servers apart by it, because a host may offer several APIs.
+        """
+        return f"{self.base_url}{self._dialect.path_prefix}"
 
     @property
     def journal(self) -> Journal | None:

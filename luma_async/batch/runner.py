@@ -318,7 +318,7 @@ class Batch:
 
     async def _learned_duration(self) -> float | None:
         """Return the seconds that a job takes, if earlier runs have learned them."""
-        learned = await self._journal.learned(self._luma.base_url)
+        learned = await self._journal.learned(self._luma.api_url)
         try:
             # Not the mean: it starts from an assumed minute, which weighs for long.
             return Lifetime.from_state(learned[EVERY_KIND]).median

@@ -93,6 +93,16 @@ class Connection:
         return self._choice.base_url
 
     @property
+    def api_url(self) -> str:
+        """URL of the API, by which the journal tells servers apart.
+
+        Raises:
+            ConfigurationError: the base URL or the dialect is not valid.
+
+        """
+        return self._choice.api_url
+
+    @property
     def server_dialect(self) -> Dialect:
         """Dialect of the server: that of the options or settings, or the one that was chosen.
 

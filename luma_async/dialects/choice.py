@@ -80,6 +80,11 @@ class ServerChoice:
     withheld: str | None = None
 
     @property
+    def api_url(self) -> str:
+        """URL with which all calls begin. Unlike the base URL, no other API of the host has it."""
+        return f"{self.base_url}{self.dialect.path_prefix}"
+
+    @property
     def chosen_dialect(self) -> ChosenDialect:
         """The dialect, with the reason for it."""
         return ChosenDialect(self.dialect, self.reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from luma_async.settings import AGENTS_API_KEY, DREAM_MACHINE_API_KEY
 
@@ -90,6 +91,19 @@ def api_of_dialect(name: str) -> KnownAPI | None:
 def api_at(host: str | None) -> KnownAPI | None:
     """Return the API of Luma that has a host of its own; `None` for any other host."""
     return next((api for api in LUMA_APIS if api.host == host), None)
+
+
+def api_with_url(url: str) -> KnownAPI:
+    """Return the API whose calls begin with a URL: a base URL with the path of the dialect.
+
+    >>> api_with_url("https://gateway.example/dream-machine/v1").name
+    'dream-machine'
+    >>> api_with_url("https://gateway.example").name
+    'gateway'
+    """
+    parts = urlsplit(url)
+    found = next((api for api in (DREAM_MACHINE, AGENTS) if parts.path.endswith(api.path)), GATEWAY)
+    return api_at(parts.hostname) or found
 
 
 def api_of_key(api_key: str) -> KnownAPI | None:

@@ -68,8 +68,9 @@ class _Prepared:
 class Bookkeeper:
     """Submission of jobs through a journal, and polling of the jobs that the journal knows.
 
-    `server` is the base URL to submit jobs to. `own` is the journal to close at the end; it is
-    `None` if the caller passed in a journal. `connect()` must be called before jobs are submitted.
+    `server` is the URL of the API to submit jobs to: a host may offer several, each with its jobs.
+    `own` is the journal to close at the end; it is `None` if the caller passed in a journal.
+    `connect()` must be called before jobs are submitted.
     """
 
     _submitter: Submitter
@@ -440,9 +441,9 @@ class Bookkeeper:
         """Return the error for an unfinished or lost job whose state only another server knows."""
         return KeyConflictError(
             entry.key,
-            f"belongs to job {entry.id} at {entry.server}, but base_url is {self._server}",
-            next_step=f"Use base_url={entry.server!r} to get this job, or another job key for "
-            "another job",
+            f"belongs to job {entry.id} at {entry.server}, but this client is at {self._server}",
+            next_step=f"Use base_url={entry.server!r}, with its dialect, to get this job, or "
+            "another job key for another job",
         )
 
     async def _after_submission(self, key: str) -> Entry | None:

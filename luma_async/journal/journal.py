@@ -123,7 +123,8 @@ class Entry:
         request: the fields that were requested; the data URI of an image is replaced by its
             SHA-256.
         source_id: the id of the job whose output the request works on, such as the extended one.
-        server: the base URL of the server that the job was submitted to.
+        server: the URL of the API that the job was submitted to: the base URL, and the path with
+            which the calls of the dialect begin.
         id: the server's id of the job, if it is known.
         generation: the last status of the job, if it is completed or failed.
         reason: why the job is uncertain or lost; for a job that is being submitted, why its outcome

@@ -31,6 +31,7 @@ import pytest
 from luma_async import LumaClient
 from luma_async.cli import main
 from luma_async.cli.interruption import TERMINATION_SIGNALS
+from luma_async.dialects import DialectName
 from luma_async.simulator import Fault, Simulator
 
 KEY = "sk-a-key-that-must-never-be-seen"
@@ -251,11 +252,18 @@ def line_with(stream: Any, word: str) -> str:
     raise AssertionError(f"no line with {word!r}")
 
 
-def submitted(simulator: Simulator, *prompts: str, journal: Path | None = None) -> list[str]:
+def submitted(
+    simulator: Simulator,
+    *prompts: str,
+    journal: Path | None = None,
+    dialect: DialectName = "gateway",
+) -> list[str]:
     """Return the ids of new jobs."""
 
     async def submit() -> list[str]:
-        async with LumaClient(KEY, base_url=simulator.url, journal=journal) as luma:
+        async with LumaClient(
+            KEY, base_url=simulator.url, journal=journal, dialect=dialect
+        ) as luma:
             return [(await luma.generate(prompt)).id for prompt in prompts]
 
     return asyncio.run(submit())

@@ -131,11 +131,12 @@ def test_a_download_that_fails_spoils_no_other(sim: Simulator, tmp_path: Path) -
 
 
 def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
-    """Jobs at this server are resumed; of others, the servers are printed."""
+    """Jobs of this API are resumed; of others, also at the same host, the URLs are printed."""
     with running_simulator(durations=Fixed(HOUR)) as sim, running_simulator() as another:
         shell = Shell.at(sim, tmp_path)
         shell.journal.parent.mkdir()
         submitted(another, "a horse", journal=shell.journal)
+        submitted(sim, "a cow", journal=shell.journal, dialect="agents")
         ids = submitted(sim, "a cat", "a dog", journal=shell.journal)
         sim.advance(HOUR)
         done = shell.run("resume", "--json")
@@ -145,6 +146,8 @@ def test_all_unfinished_jobs_are_resumed(tmp_path: Path) -> None:
     assert {line["state"] for line in lines} == {"completed"}
     command = f"luma-async resume --base-url={another.url}"
     assert f"Unfinished at {another.url}: 1 job. To resume: {command}\n" in done.stderr
+    command = f"luma-async resume --base-url={sim.url}/v1 --dialect=agents"
+    assert f"Unfinished at {sim.url}/v1: 1 job. To resume: {command}\n" in done.stderr
     assert done.returncode == 0
 
 

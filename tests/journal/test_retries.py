@@ -73,7 +73,7 @@ async def test_a_job_that_another_server_lost_is_not_paid_for_at_this_one(place:
                 await elsewhere.generate("a cat", key="cat", retry_failed=True)
             assert (await entry_of(elsewhere, "cat")).state is EntryState.LOST
 
-        assert f"job {id} at {one.url}, but base_url is {other.url}" in str(caught.value)
+        assert f"job {id} at {one.url}, but this client is at {other.url}" in str(caught.value)
         assert f"Use base_url={one.url!r}" in str(caught.value)
         assert other.ledger.jobs == []
 

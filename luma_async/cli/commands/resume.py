@@ -125,7 +125,7 @@ async def _mention_other_jobs(
     async for line in luma.journal.export():
         entry = json.loads(line)
         uncertain += entry["state"] == EntryState.UNCERTAIN
-        if entry["forgotten"] and entry["server"] == connection.server:
+        if entry["forgotten"] and entry["server"] == connection.api_url:
             forgotten += 1
         elif entry["state"] == EntryState.RUNNING:
             elsewhere[entry["server"]] += 1
@@ -136,9 +136,18 @@ async def _mention_other_jobs(
         command = _resume_command(connection, target, "--forgotten")
         terminal.say(f"Forgotten: {_jobs(forgotten)}. To resume as well: {command}")
     for server, count in elsewhere.items():
-        if server != connection.server:
-            command = _resume_command(replace(connection, base_url=server), target)
+        if server != connection.api_url:
+            command = _resume_command(_connection_to(server, connection), target)
             terminal.say(f"Unfinished at {server}: {_jobs(count)}. To resume: {command}")
+
+
+def _connection_to(server: str, connection: Connection) -> Connection:
+    """Return the connection to another server of the journal, with the dialect that it has."""
+    from luma_async.dialects.known_apis import api_with_url
+
+    name = api_with_url(server).name
+    is_same = name == connection.server_dialect.name
+    return replace(connection, base_url=server, dialect=connection.dialect if is_same else name)
 
 
 def _resume_command(connection: Connection, target: DownloadTarget | None, *words: str) -> str:
