@@ -41,6 +41,7 @@ from luma_async.tasks.job_sources import (
 )
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
 from luma_async.tasks.task import UpdateCallback
+from luma_async.text_values import shown_value
 
 Request = TypeVar("Request", bound=JobRequest)
 
@@ -144,6 +145,7 @@ class JobCalls:
         check_source(source)
         await self._turns.take()
         request = ExtendRequest.of(prompt, **fields)
+        check_has_source(request, source)
         return await self._submit(
             Submission(request, source, key, retry_failed, retry_uncertain, metadata, on_update)
         )
@@ -405,7 +407,8 @@ class JobCalls:
         self._home.enter()
         if not isinstance(request, JobRequest):
             raise InvalidRequestError.of(
-                "request", f"must be a request such as GenerateRequest(...), got {request!r}"
+                "request",
+                f"must be a request such as GenerateRequest(...), got {shown_value(request)}",
             )
         check_has_source(request, source)
         await self._turns.take()

@@ -1,4 +1,4 @@
-"""Text values: unwrapped from other types, and checked as URLs and for lone surrogates."""
+"""Text values: unwrapped from other types, checked as URLs, and shortened for messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ URLLike: TypeAlias = str | bytes | URL | AnyUrl | SecretStr
 """URL, as a text or in a type of yarl or pydantic (such as `HttpUrl`)."""
 
 _MAX_SHOWN = 80
-"""Maximum characters of a link in a message."""
+"""Maximum characters of a link or of another value in a message."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -67,6 +67,20 @@ def shown_link(text: str) -> str:
     plain = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
     plain = re.sub(r"//[^/]*@", "//", plain)
     return plain if len(plain) <= _MAX_SHOWN else f"{plain[:_MAX_SHOWN]}..."
+
+
+def shown_value(value: object) -> str:
+    """Return a value for messages, shortened: it may be an image of megabytes.
+
+    >>> shown_value("cat"), shown_value(bytes(2**20))
+    ("'cat'", '<1048576 bytes>')
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    # Only a part of a long text is quoted, because it may be a data URI.
+    is_long = isinstance(value, str) and len(value) > _MAX_SHOWN
+    shown = repr(value[:_MAX_SHOWN] if is_long and isinstance(value, str) else value)
+    return f"{shown[:_MAX_SHOWN]}..." if is_long or len(shown) > _MAX_SHOWN else shown
 
 
 def has_lone_surrogate(text: str) -> bool:

@@ -9,10 +9,16 @@ from typing import Any
 
 from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
-from luma_async.image_sources import ImageLike, as_reference, is_data_uri, is_reference
+from luma_async.image_sources import (
+    GenerationReference,
+    ImageLike,
+    as_reference,
+    is_data_uri,
+    is_reference,
+)
 from luma_async.requests import JobRequest, Kind
 from luma_async.tasks.task import VideoTask
-from luma_async.text_values import is_web_url, shown_link
+from luma_async.text_values import is_web_url, shown_link, shown_value
 
 VideoSource = VideoTask | Generation | str
 """The job whose output a request works on, such as the video to extend: a task, a generation or an
@@ -52,7 +58,7 @@ def job_or_media(source: Any) -> tuple[VideoSource | None, Any]:
             raise InvalidRequestError.of(
                 "source",
                 f"{source[:200]!r} looks like a file and not like the id of a job; "
-                "for a file, pass pathlib.Path(...)",
+                "for a file, pass pathlib.Path(...), or an http(s) URL",
             )
         return source, None
     return None, source
@@ -76,8 +82,8 @@ def with_media(
     return {**fields, "media": media}
 
 
-def check_is_source(name: str, source: object) -> None:
-    """Check that a source is a job.
+def check_is_source(name: str, source: object, *, instead: str = "") -> None:
+    """Check that a source is a job. `instead` says what to do with a file.
 
     Raises:
         InvalidRequestError: it is not.
@@ -85,12 +91,18 @@ def check_is_source(name: str, source: object) -> None:
     """
     if not isinstance(source, VideoTask | Generation | str):
         raise InvalidRequestError.of(
-            name, f"must be a VideoTask, a Generation or an id, got {source!r}"
+            name, f"must be a VideoTask, a Generation or an id, got {shown_value(source)}"
         )
-    if isinstance(source, str) and is_web_url(source):
+    if not isinstance(source, str):
+        return
+    reference = as_reference(source)
+    if isinstance(reference, GenerationReference):
         raise InvalidRequestError.of(
-            name, f"must be a job; pass a URL as media=..., got {shown_link(source)!r}"
+            name, f"must be the id alone, {shown_value(reference.id)}, got {shown_value(source)}"
         )
+    if is_reference(reference) or is_data_uri(source) or is_web_url(source):
+        shown = shown_value(shown_link(source) if is_web_url(source) else source)
+        raise InvalidRequestError.of(name, f"must be a job{instead}, got {shown}")
 
 
 def check_has_source(request: JobRequest, source: VideoSource | None) -> None:
@@ -103,7 +115,9 @@ def check_has_source(request: JobRequest, source: VideoSource | None) -> None:
     needs = request.source_need
     has_media = vars(request).get("media") is not None
     if needs == "required" or source is not None:
-        check_is_source("source", source)
+        has_field = "media" in type(request).model_fields
+        instead = "; pass a file as media=..." if has_field else ""
+        check_is_source("source", source, instead=instead)
     if needs == "none" and source is not None:
         raise InvalidRequestError.of("source", _NO_SOURCE[request.kind])
     if needs == "optional" and source is None and not has_media:

@@ -40,6 +40,7 @@ from luma_async.tasks.job_sources import (
     with_media,
 )
 from luma_async.tasks.task import VideoTask
+from luma_async.text_values import shown_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Job:
         if not isinstance(self.request, JobRequest):
             raise InvalidRequestError.of(
                 "request",
-                f"must be a GenerateRequest or another request, got {self.request!r}",
+                f"must be a GenerateRequest or another request, got {shown_value(self.request)}",
             )
         check_has_source(self.request, self.source)
 
@@ -344,7 +345,7 @@ def _with_key(item: RequestLike | Keyed) -> tuple[str | None, RequestLike]:
     if isinstance(item, tuple):
         if len(item) != 2:
             raise InvalidRequestError.of(
-                "request", f"must be a pair of a job key and a request, got {item!r}"
+                "request", f"must be a pair of a job key and a request, got {shown_value(item)}"
             )
         return item
     if isinstance(item, Mapping) and "key" in item:
