@@ -35,6 +35,7 @@ from luma_async.request_fields import (
     Word,
     Words,
 )
+from luma_async.text_values import shown_value
 
 Kind = Literal["generate", "extend", "edit", "reframe", "image", "edit_image", "layers"]
 """Kinds of requests."""
@@ -320,6 +321,8 @@ def _shortened(value: Any) -> Any:
     """Return a value of a field for `repr()`, with long texts and bytes shortened."""
     if isinstance(value, Mapping):
         return {name: _shortened(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return list(map(_shortened, value))
     if isinstance(value, tuple):
         return tuple(map(_shortened, value))
     if isinstance(value, str) and len(value) > 200:
@@ -341,13 +344,14 @@ def _problem(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "literal_error":
             allowed = detail.get("ctx", {}).get("expected", "").replace("'", "")
-            return f"{detail['input']!r} is not valid; allowed: {allowed.replace(' or ', ', ')}"
+            shown = shown_value(detail["input"])
+            return f"{shown} is not valid; allowed: {allowed.replace(' or ', ', ')}"
         case "extra_forbidden":
             return "is not a field of this request; pass unknown fields in extra={...}"
         case "missing":
             return "is required"
         case "sequence_str":
-            return f"must be a list, got a single text; pass [{detail['input'][:60]!r}]"
+            return f"must be a list, got a single text; pass [{shown_value(detail['input'])}]"
         case _:
             message = detail["msg"]
             return message[:1].lower() + message[1:]

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError, field_validator
 
 from luma_async import (
+    AgentsDialect,
     EditRequest,
     ExtendRequest,
     GenerateRequest,
@@ -217,6 +218,23 @@ def test_a_request_shows_what_is_set_and_no_whole_image() -> None:
 
     assert repr(GenerateRequest("a cat")) == "GenerateRequest(prompt='a cat')"
     assert len(repr(request)) < 300
+
+
+def test_no_text_about_a_request_has_a_whole_image() -> None:
+    """Neither the images in `extra`, nor a value of another field that is not valid."""
+    image = "data:image/png;base64," + "A" * 2**20
+    body = {"image_ref": [{"data": image}, image]}
+    assert len(repr(GenerateRequest("a cat", extra=body))) < 900
+    assert len(repr(EditRequest("a cat", controls=body))) < 900
+    for wrong in ({"aspect_ratio": image}, {"aspect_ratio": image.encode()}, {"concepts": image}):
+        with pytest.raises(InvalidRequestError) as caught:
+            GenerateRequest.from_mapping({"prompt": "a cat", **wrong})
+        assert len(str(caught.value)) < 300
+    for wrong in ({"model": image}, {"controls": {image: {}}}, {"controls": {"pose": image}}):
+        request = EditRequest.from_mapping({"prompt": "a cat", **wrong})
+        with pytest.raises(InvalidRequestError) as caught:
+            AgentsDialect().check(request, has_source=True)
+        assert len(str(caught.value)) < 300
 
 
 class Order(BaseModel):

@@ -17,6 +17,7 @@ from luma_async.dialects.request_check import RequestCheck
 from luma_async.image_sources import is_url
 from luma_async.request_fields import PROMPT_LIMIT, SourcePosition
 from luma_async.requests import JobRequest, Kind
+from luma_async.text_values import shown_value
 
 SERVER = "the agents dialect"
 
@@ -173,16 +174,16 @@ def _problems_of_controls(controls: Mapping[str, Any]) -> Iterator[str]:
     for name, control in controls.items():
         values = _CONTROLS.get(name)
         if values is None:
-            yield f"{name!r} is not a control; allowed: {', '.join(_CONTROLS)}"
+            yield f"{shown_value(name)} is not a control; allowed: {', '.join(_CONTROLS)}"
         elif not isinstance(control, Mapping):
-            yield f"{name} must be an object such as {{'enabled': True}}, got {control!r}"
+            yield f"{name} must be an object such as {{'enabled': True}}, got {shown_value(control)}"
         else:
             allowed = {"enabled": "True or False", **values}
             for key, value in control.items():
                 if key not in allowed:
-                    yield f"{name} has no {key!r}; allowed: {', '.join(allowed)}"
+                    yield f"{name} has no {shown_value(key)}; allowed: {', '.join(allowed)}"
                 elif not _is_valid(allowed[key], value):
-                    yield f"{name}.{key} must be {allowed[key]}, got {value!r}"
+                    yield f"{name}.{key} must be {allowed[key]}, got {shown_value(value)}"
 
 
 def _is_valid(allowed: str, value: object) -> bool:

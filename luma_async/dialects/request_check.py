@@ -8,6 +8,7 @@ from typing import Any
 from luma_async.errors import InvalidRequestError, UnsupportedError
 from luma_async.image_sources import is_url
 from luma_async.requests import JobRequest
+from luma_async.text_values import shown_value
 
 
 class RequestCheck:
@@ -39,7 +40,7 @@ class RequestCheck:
         """Reject a value of a field that is not among those that the server takes."""
         value = self._fields.get(name)
         if value is not None and value not in values:
-            self.add(name, f"{value!r} is not valid here; allowed: {', '.join(values)}")
+            self.add(name, f"{shown_value(value)} is not valid here; allowed: {', '.join(values)}")
 
     def prompt(self, *, at_least: int = 0, at_most: int) -> None:
         """Reject a prompt that is too short or too long for the server, in characters."""
