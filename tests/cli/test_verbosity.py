@@ -36,7 +36,8 @@ def test_v_shows_the_jobs(sim: Simulator, tmp_path: Path, arguments: list[str]) 
     done = Shell.at(sim, tmp_path).run(*arguments, id, "--json")
 
     assert done.returncode == 0
-    [line] = log_of(done.stderr)
+    dialect, line = log_of(done.stderr)
+    assert dialect.startswith(f"Using the gateway dialect for {sim.url}, because ")
     assert re.fullmatch(rf"Job {id} is completed( after [\d.]+ s)?\.", line)
     assert [json.loads(each)["id"] for each in done.stdout.splitlines()].count(id) > 0
 

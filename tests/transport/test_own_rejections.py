@@ -19,7 +19,7 @@ from luma_async import (
     ServerError,
     SubmissionUncertainError,
 )
-from luma_async.simulator import Fault, Simulator
+from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect
 
 UNCERTAIN = SubmissionUncertainError
@@ -74,7 +74,10 @@ async def test_a_rejection_is_certain_only_if_no_job_can_exist(
 @pytest.mark.usefixtures("quick_retries")
 async def test_a_job_is_accepted_once_images_can_be_read_again() -> None:
     """The second try makes the only job."""
-    async with Simulator() as sim, connect(sim, dialect=AgentsDialect()) as luma:
+    async with (
+        Simulator(durations=Fixed(0.1), short_side=64) as sim,
+        connect(sim, dialect=AgentsDialect()) as luma,
+    ):
         sim.reject_next(503, "Image ingestion is unavailable")
 
         await (await luma.generate("a cat", image="https://host/a.png"))
