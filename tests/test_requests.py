@@ -224,6 +224,7 @@ def test_no_text_about_a_request_has_a_whole_image() -> None:
     """Neither the images in `extra`, nor a value of another field that is not valid."""
     image = "data:image/png;base64," + "A" * 2**20
     body = {"image_ref": [{"data": image}, image]}
+    wrong: dict[str, Any]
     assert len(repr(GenerateRequest("a cat", extra=body))) < 900
     assert len(repr(EditRequest("a cat", controls=body))) < 900
     for wrong in ({"aspect_ratio": image}, {"aspect_ratio": image.encode()}, {"concepts": image}):

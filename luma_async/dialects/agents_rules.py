@@ -176,7 +176,8 @@ def _problems_of_controls(controls: Mapping[str, Any]) -> Iterator[str]:
         if values is None:
             yield f"{shown_value(name)} is not a control; allowed: {', '.join(_CONTROLS)}"
         elif not isinstance(control, Mapping):
-            yield f"{name} must be an object such as {{'enabled': True}}, got {shown_value(control)}"
+            got = shown_value(control)
+            yield f"{name} must be an object such as {{'enabled': True}}, got {got}"
         else:
             allowed = {"enabled": "True or False", **values}
             for key, value in control.items():
