@@ -213,7 +213,7 @@ def _error_answer(
             body.message,
             said=said,
             further_codes=call.rejection_codes,
-            further_statuses=_own_rejections(call, answer),
+            further_statuses=_own_rejections(call, answer, documents),
         ) or _redirect_rule(call, answer)
     meant = status if status >= 300 else status_of_code(body.code) or status
     failure = classify_status(meant, is_rejection=rule is not None)
@@ -240,9 +240,17 @@ def _error_answer(
     )
 
 
-def _own_rejections(call: Call[Any], answer: Answer) -> frozenset[int]:
-    """Return the statuses of an answer that are rejections because the server itself sent it."""
-    is_own = call.own_header is not None and call.own_header in answer.headers
+def _own_rejections(call: Call[Any], answer: Answer, documents: list[Any]) -> frozenset[int]:
+    """Return the statuses of an answer that are rejections because the server itself sent it.
+
+    A proxy may add the header to a page of its own, and a text that is cut off may go on.
+    """
+    has_header = call.own_header is not None and call.own_header in answer.headers
+    is_own = (
+        has_header
+        and not answer.cut_off
+        and any(isinstance(document, dict) for document in documents)
+    )
     return call.own_rejections if is_own else frozenset()
 
 

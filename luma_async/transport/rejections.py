@@ -138,7 +138,7 @@ def rejection_rule(
         return f"code {word}"
     if status < 500 and mentions_no_credit(f"{word} {message}"):
         return "a text about an empty account"
-    if status in further_statuses:
+    if status in further_statuses and not _UPSTREAM.search(_normalized(said)):
         return f"status {status} of the server itself"
     return _rule_for_status(status, word, said)
 

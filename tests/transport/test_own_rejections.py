@@ -43,6 +43,7 @@ OWN, PROXY = {"X-API-Version": "2026-04-01"}, {"Via": "1.1 proxy"}
         (503, "Image ingestion is unavailable", OWN, TRIES, ServerError),
         (503, "Image ingestion is unavailable", PROXY, 1, UNCERTAIN),
         (503, "Image ingestion: no response in time (timeout)", OWN, 1, UNCERTAIN),
+        (503, "The upstream is unavailable", OWN, 1, UNCERTAIN),
         (502, "The upstream is unavailable", OWN, 1, UNCERTAIN),
         (502, "Bad gateway", PROXY, 1, UNCERTAIN),
         (500, "Internal server error", OWN, 1, UNCERTAIN),
@@ -69,6 +70,23 @@ async def test_a_rejection_is_certain_only_if_no_job_can_exist(
         assert type(caught.value) is error
         assert sim.ledger.requests["agents.generate"] == sent
         assert sim.ledger.jobs == []
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>503 Service Unavailable</html>", b'{"detail": "Image inges']
+)
+async def test_a_503_that_is_not_whole_json_is_uncertain(body: bytes) -> None:
+    """A proxy may put the header of the API on a page of its own, after the job was made."""
+    async with Simulator() as sim, connect(sim, dialect=AgentsDialect(), max_tries=TRIES) as luma:
+        sim.faults.add(
+            Fault.answer(body, status=503, headers=tuple(OWN.items()), after=True, times=1)
+        )
+
+        with pytest.raises(UNCERTAIN):
+            await luma.generate("a cat")
+
+        assert len(sim.ledger.jobs) == 1
 
 
 @pytest.mark.usefixtures("quick_retries")
