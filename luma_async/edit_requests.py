@@ -60,7 +60,7 @@ class ReframeFields(SharedFields, total=False):
 
 
 class ImageFields(SharedFields, total=False):
-    """Keyword arguments of `image()`, as documented in `ImageRequest`."""
+    """Keyword arguments of `generate_image()`, as documented in `ImageRequest`."""
 
     references: Sequence[ImageLike]
     aspect_ratio: AspectRatio | None
@@ -76,7 +76,7 @@ class EditImageFields(ImageFields, total=False):
 
 
 class LayersFields(SharedFields, total=False):
-    """Keyword arguments of `layers()`, as documented in `LayersRequest`."""
+    """Keyword arguments of `extract_layers()`, as documented in `LayersRequest`."""
 
     media: ImageLike | None
     resolution: LayerResolution | None

@@ -198,5 +198,5 @@ EXR: Any = Field(
     description="Deliver OpenEXR files beside the video. Only together with `hdr`.",
 )
 MEDIA_DESCRIPTION = (
-    "in place of a source that is a job, the {noun} to work on: " + IMAGE_FORMS + "."
+    "The {noun} to work on, in place of a source that is a job: " + IMAGE_FORMS + "."
 )
