@@ -11,12 +11,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError, to_json
+from pydantic_core import ErrorDetails, PydanticCustomError, to_json
 
+from luma_async.errors import InvalidRequestError
+from luma_async.field_docs import leave_out_python
 from luma_async.image_sources import ImageField
-from luma_async.text_values import has_lone_surrogate, is_web_url, shown_link, unwrapped
+from luma_async.text_values import (
+    has_lone_surrogate,
+    is_web_url,
+    shown_link,
+    shown_value,
+    unwrapped,
+)
 
 PROMPT_LIMIT = 6000
 """Maximum characters of a prompt at any server. The limit of a dialect may be lower."""
@@ -148,14 +157,58 @@ class SourcePosition(BaseModel):
 
     `x` and `y` are the upper left corner. Parts outside of the frame (below 0, or beyond 1) are cut
     off.
+
+    Raises:
+        InvalidRequestError: a field breaks a rule.
+
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra=leave_out_python
+    )
 
     x: float
     y: float
     width: float = Field(gt=0)
     height: float = Field(gt=0)
+
+    def __init__(self, *, x: float, y: float, width: float, height: float) -> None:
+        """Check the fields."""
+        try:
+            super().__init__(x=x, y=y, width=width, height=height)
+        except ValidationError as error:
+            problems = problems_of(error)
+        else:
+            return
+        raise InvalidRequestError(problems)
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see JobRequest
+
+
+def problems_of(error: ValidationError) -> dict[str, str]:
+    """Return the problems of fields, by their names, from an error of pydantic."""
+    found: dict[str, str] = {}
+    for detail in error.errors(include_url=False, include_context=True):
+        name = str(detail["loc"][0]) if detail["loc"] else detail["type"]
+        found.setdefault(name, _problem(detail))
+    return found
+
+
+def _problem(detail: ErrorDetails) -> str:
+    match detail["type"]:
+        case "literal_error":
+            allowed = detail.get("ctx", {}).get("expected", "").replace("'", "")
+            shown = shown_value(detail["input"])
+            return f"{shown} is not valid; allowed: {allowed.replace(' or ', ', ')}"
+        case "extra_forbidden":
+            return "is not a field of this request; pass unknown fields in extra={...}"
+        case "missing":
+            return "is required"
+        case "sequence_str":
+            return f"must be a list, got a single text; pass [{shown_value(detail['input'])}]"
+        case _:
+            message = detail["msg"]
+            return message[:1].lower() + message[1:]
 
 
 IMAGE_FORMS = (

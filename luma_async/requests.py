@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 from pydantic import AnyUrl, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 from yarl import URL
 
 from luma_async.errors import InvalidRequestError
@@ -34,8 +34,8 @@ from luma_async.request_fields import (
     WebURL,
     Word,
     Words,
+    problems_of,
 )
-from luma_async.text_values import shown_value
 
 Kind = Literal["generate", "extend", "edit", "reframe", "image", "edit_image", "layers"]
 """Kinds of requests."""
@@ -123,7 +123,7 @@ class JobRequest(FrozenModel):
         try:
             super().__init__(**{str(name): value for name, value in fields.items()})
         except ValidationError as error:
-            problems = _problems(error)
+            problems = problems_of(error)
         else:
             return
         raise InvalidRequestError(problems)
@@ -330,28 +330,3 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, bytes | bytearray) and len(value) > 200:
         return f"<{len(value)} bytes>"
     return value
-
-
-def _problems(error: ValidationError) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for detail in error.errors(include_url=False, include_context=True):
-        name = str(detail["loc"][0]) if detail["loc"] else detail["type"]
-        found.setdefault(name, _problem(detail))
-    return found
-
-
-def _problem(detail: ErrorDetails) -> str:
-    match detail["type"]:
-        case "literal_error":
-            allowed = detail.get("ctx", {}).get("expected", "").replace("'", "")
-            shown = shown_value(detail["input"])
-            return f"{shown} is not valid; allowed: {allowed.replace(' or ', ', ')}"
-        case "extra_forbidden":
-            return "is not a field of this request; pass unknown fields in extra={...}"
-        case "missing":
-            return "is required"
-        case "sequence_str":
-            return f"must be a list, got a single text; pass [{shown_value(detail['input'])}]"
-        case _:
-            message = detail["msg"]
-            return message[:1].lower() + message[1:]

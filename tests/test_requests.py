@@ -168,6 +168,16 @@ def test_each_kind_refuses_what_no_server_takes(
     assert allowed in str(caught.value)
 
 
+def test_the_position_of_a_source_refuses_what_no_server_takes() -> None:
+    """In Python it is an `InvalidRequestError`, as for requests; in another model it is not."""
+    with pytest.raises(InvalidRequestError) as caught:
+        SourcePosition(x=0, y="top", width=0, height=1)  # type: ignore[arg-type]
+
+    assert set(caught.value.fields) == {"y", "width"}
+    with pytest.raises(ValidationError, match="greater than 0"):
+        SourcePosition.model_validate({**POSITION, "width": 0})
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Two bad fields are two problems of one error."""
     with pytest.raises(InvalidRequestError) as caught:
