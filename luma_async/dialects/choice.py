@@ -176,8 +176,21 @@ def _api(url: str | None, key: Secret | None, variables: Mapping[str, str]) -> t
 def _dialect_of(
     given: Dialect | str, rejection_codes: Collection[str], *, from_variable: bool = False
 ) -> Dialect:
-    """Return a dialect by its name; an object is a dialect already."""
+    """Return a dialect by its name; an object is a dialect already.
+
+    Raises:
+        ConfigurationError: it is not a dialect, or there is none of this name.
+
+    """
+    if isinstance(given, type):
+        raise ConfigurationError(
+            f"dialect must be an object, got the class {given.__name__}; pass {given.__name__}()."
+        )
     if not isinstance(given, str):
+        if not hasattr(given, "default_base_url"):
+            raise ConfigurationError(
+                f"dialect must be one of {', '.join(NAMES)}, or a Dialect, got {given!r}."
+            )
         return given
     make = _DIALECTS.get(given.strip().lower().replace("_", "-"))
     if make is None:

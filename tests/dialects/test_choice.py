@@ -207,6 +207,11 @@ def test_the_api_keys_of_official_clients_go_to_no_other_host(
             ),
         ),
         ({"dialect": "agent"}, "dialect must be one of agents, dream-machine, gateway, or a Dia"),
+        (
+            {"dialect": 5},
+            "one of agents, dream-machine, gateway, or a Dialect, got 5",
+        ),
+        ({"dialect": AgentsDialect}, "got the class AgentsDialect; pass AgentsDialect()."),
         ({"LUMA_DIALECT": "luma"}, "LUMA_DIALECT must be one of agents, dream-machine, gateway,"),
         (
             {"api_key": AGENTS_KEY, "base_url": DREAM_URL},
