@@ -130,8 +130,10 @@ def asset(objects: Iterable[JSONObject], name: str, media_type: str | None = Non
     A copy is an object or a bare URL. The result is `None` if no copy has a link. `media_type` is
     the type that the name of the field tells, if no copy has one.
     """
-    values = (value for object in objects if (value := object.get(name)))
-    copies = [{"url": value} if isinstance(value, str) else as_object(value) for value in values]
+    copies: list[JSONObject] = []
+    for object in objects:  # a loop, because most rows have no copy, and are read often
+        if value := object.get(name):
+            copies.append({"url": value} if isinstance(value, str) else as_object(value))
     if not copies:
         return None
     found = Asset.of_checked(

@@ -43,10 +43,10 @@ class RowDialect:
         """
         inner = as_object(row.get("data"))
         tasks = (inner, row) if inner else (row,)
-        requests = [as_object(task.get("request")) for task in tasks]
+        requests = [found for task in tasks if (found := as_object(task.get("request")))]
         places = (*tasks, *(task["artifact"] for task in tasks if as_object(task.get("artifact"))))
         raw = asset(places, "video_raw")
-        assets = [as_object(task.get("assets")) for task in tasks]
+        assets = [found for task in tasks if (found := as_object(task.get("assets")))]
         video = asset(places, "video") or asset(assets, "video") or raw
         image = asset(assets, "image", "image")
         link = None if video or image else first(tasks, as_link, *_REASON_NAMES)
@@ -54,7 +54,7 @@ class RowDialect:
         is_completed = state is State.COMPLETED
         if is_completed and link:
             video = Asset(url=link)
-        of_video = [as_object(place.get("video")) for place in places]
+        of_video = [found for place in places if (found := as_object(place.get("video")))]
         # The conversions above return valid values, so they are not validated again.
         return Generation.of_checked(
             {
