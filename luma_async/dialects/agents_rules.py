@@ -118,7 +118,7 @@ def _check_frames(check: RequestCheck, fields: Mapping[str, Any]) -> None:
     """Check the fields of a new video that exclude each other."""
     is_long = fields["duration"] == _LONG
     if is_long and (others := _set(check, "image", "image_end", "hdr")):
-        advice = "" if check.has("hdr") else "; keyframes={0: image} begins a longer video"
+        advice = "" if check.has("hdr") else "; keyframe 0 is the first frame of a longer video"
         check.add(
             "duration",
             f"{_LONG!r} is not allowed together with {others}; allowed: {_SHORT}{advice}",
@@ -132,7 +132,7 @@ def _check_frames(check: RequestCheck, fields: Mapping[str, Any]) -> None:
     if others := _set(check, "image", "image_end", "loop"):
         check.add(
             "keyframes",
-            f"is not allowed together with {others}; the first frame is keyframes={{0: image}}",
+            f"is not allowed together with {others}; keyframe 0 is the first frame",
         )
     last = _LAST_FRAMES[_LONG if is_long else _SHORT]
     beyond = [str(frame) for frame in keyframes if frame > last]
@@ -220,7 +220,7 @@ def _check_video_type(check: RequestCheck, fields: Mapping[str, Any]) -> None:
         check.add(
             "media",
             f"is a URL without the suffix of a video, such as .mp4; {SERVER} needs the type: pass "
-            "extra={'source': {'media_type': 'video/mp4'}}",
+            '{"source": {"media_type": "video/mp4"}} as extra',
         )
 
 

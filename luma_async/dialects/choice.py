@@ -111,8 +111,8 @@ class ServerChoice:
         raise ConfigurationError(
             f"There is no API key for {host}. {self.withheld} is set, but it is for {owner.title}, "
             f"and is only sent to https://{owner.host}. Set {API_KEY}{may_be} to an API key of "
-            f"{host}; or, to use {owner.title}, pass dialect={owner.name!r} and no other base_url "
-            f"({BASE_URL})."
+            f"{host}; or, to use {owner.title}, set the dialect to {owner.name!r} and pass no "
+            f"other base_url ({BASE_URL})."
         )
 
 
@@ -195,8 +195,7 @@ def _dialect_of(
     make = _DIALECTS.get(given.strip().lower().replace("_", "-"))
     if make is None:
         place, allowed = DIALECT if from_variable else "dialect", ", ".join(NAMES)
-        or_object = "" if from_variable else ", or a Dialect"
-        raise ConfigurationError(f"{place} must be one of {allowed}{or_object}, got {given!r}.")
+        raise ConfigurationError(f"{place} must be one of {allowed}, got {given!r}.")
     return make(rejection_codes)
 
 
@@ -220,7 +219,7 @@ def _check_url(url: str, dialect: Dialect, source: str) -> None:
         other = "" if own is GATEWAY else f", or {source}='https://{own.host}' with {own.name!r}"
         raise ConfigurationError(
             f"{source} has the host {at_host.host} of {at_host.title}, but the dialect is "
-            f"{own.name!r}. Pass dialect={at_host.name!r}{other}."
+            f"{own.name!r}. Set the dialect to {at_host.name!r}{other}."
         )
     problem = path_problem(url, own)
     if problem is not None and problem.is_certain:
@@ -239,8 +238,8 @@ def _check_key(key: Secret, dialect: Dialect, server: str) -> None:
     if owner is not None and host in others:
         raise ConfigurationError(
             f"The API key is one of {owner.title}, whose API keys {owner.key_form}; it was not "
-            f"sent to {host} (dialect {dialect.name!r}). Pass dialect={owner.name!r} and no other "
-            f"base_url to use {owner.title}, or an API key of {host}."
+            f"sent to {host} (dialect {dialect.name!r}). Set the dialect to {owner.name!r} and "
+            f"pass no other base_url to use {owner.title}, or an API key of {host}."
         )
 
 

@@ -18,16 +18,15 @@ _KINDS = ("generate", "extend", "edit", "reframe", "image", "edit_image")
 _INSTEAD = {
     "expand_prompt": "leave it out; the server improves prompts by itself",
     "keyframes": "a video has a first and a last frame here: pass image and image_end, or use "
-    "dialect='agents'",
-    "hdr": "use dialect='agents'",
-    "exr": "use dialect='agents'",
-    "auto_controls": "strength alone says how much may change; or use dialect='agents'",
-    "controls": "strength alone says how much may change; or use dialect='agents'",
+    "the agents dialect",
+    "hdr": "use the agents dialect",
+    "exr": "use the agents dialect",
+    "auto_controls": "strength alone says how much may change; or use the agents dialect",
+    "controls": "strength alone says how much may change; or use the agents dialect",
     "style": "describe the style in the prompt",
-    "web_search": "use dialect='agents'",
-    "source_position": "pass its pixels in extra={'x_start': ..., 'x_end': ..., 'y_start': ..., "
-    "'y_end': ...}",
-    "user_id": "keep it with the job in metadata={...}",
+    "web_search": "use the agents dialect",
+    "source_position": "pass its pixels x_start, x_end, y_start and y_end in extra",
+    "user_id": "keep it with the job in metadata",
 }
 """Fields of other APIs, each with the advice."""
 
@@ -44,14 +43,14 @@ def check_request(request: JobRequest, *, has_source: bool) -> None:
     """
     if request.kind not in _KINDS:
         raise UnsupportedError.of(
-            request.kind, f"{_DIALECT} does not offer it; use dialect='agents'"
+            request.kind, f"{_DIALECT} does not offer it; use the agents dialect"
         )
     check = RequestCheck(request, _DIALECT)
     if request.prompt or request.kind != "reframe":
         check.prompt(at_least=SHORTEST_PROMPT, at_most=LONGEST_PROMPT)
     for name, instead in _INSTEAD.items():
         if request.kind == "edit" and name == "keyframes":
-            instead = "pass the first frame as image, or use dialect='agents'"  # noqa: PLW2901
+            instead = "pass the first frame as image, or use the agents dialect"  # noqa: PLW2901
         check.unsupported([name], instead)
     if request.kind in ("edit", "reframe"):
         check.unsupported(["resolution"], "the result has that of the source")
@@ -74,8 +73,7 @@ def _check_model(check: RequestCheck, request: JobRequest) -> None:
         problem = f"{model!r} is no longer offered"
     check.add(
         "model",
-        f"{problem}; allowed: {', '.join(allowed)}, or another one that your gateway has, in "
-        f"extra={{'model': {model!r}}}",
+        f"{problem}; allowed: {', '.join(allowed)}, or another model of your gateway in extra",
     )
 
 

@@ -43,11 +43,12 @@ PROMPT_LIMIT = 5000
 """Maximum characters of a prompt, as the service behind the gateways documents it."""
 
 _RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
-_UNSUPPORTED = ("backward", "keyframes", "hdr", "exr", "concepts", "user_id")
-_INSTEAD = (
-    "use Luma's own APIs (dialect='agents' or 'dream-machine'), or pass the gateway's own fields "
-    "in extra={...}"
-)
+_OFFERED_BY = {
+    "backward": "the agents or the dream-machine dialect",
+    "concepts": "the dream-machine dialect",
+    **dict.fromkeys(("keyframes", "hdr", "exr", "user_id"), "the agents dialect"),
+}
+"""Fields of Luma's own APIs, each with the dialects that offer it."""
 
 
 class GatewayDialect(RowDialect, NoAccountCalls):
@@ -88,11 +89,12 @@ class GatewayDialect(RowDialect, NoAccountCalls):
         if request.kind not in ("generate", "extend"):
             raise UnsupportedError.of(
                 request.kind,
-                "the gateway dialect does not offer it; use Luma's own API (dialect='agents')",
+                "the gateway dialect does not offer it; use the agents dialect, Luma's own API",
             )
         check = RequestCheck(request, "the gateway dialect")
         check.prompt(at_most=PROMPT_LIMIT)
-        check.unsupported(_UNSUPPORTED, _INSTEAD)
+        for name, dialects in _OFFERED_BY.items():
+            check.unsupported((name,), f"use {dialects}, or pass your gateway's own field in extra")
         check.allowed("aspect_ratio", _RATIOS)
         for place, image in request.images().items():
             if is_reference(image):

@@ -56,7 +56,7 @@ def path_problem(url: str, api: KnownAPI) -> PathProblem | None:
             ends += "" if owner is api else f", of {owner.title}"
             is_certain = True
         without = f"Pass the URL without it: {host + before!r}"
-        other = "" if owner is api else f"; or, for that API, dialect={owner.name!r}"
+        other = "" if owner is api else f"; or, for that API, set the dialect to {owner.name!r}"
         return PathProblem(f"{ends}. {without}{other}", is_certain)
     if (before := _before(path, _OPENAI_CALLS)) is not None:
         ends = f"ends with a call, {path.removeprefix(before)}, of OpenAI's API"

@@ -290,7 +290,7 @@ def test_the_rules_of_a_dialect_are_applied_to_all_rows() -> None:
 
     beginnings = [
         "2:4: aspect_ratio: '3:1' is not valid here; allowed: 1:1",
-        "2:5: hdr: the gateway dialect does not offer it; use Luma's own APIs",
+        "2:5: hdr: the gateway dialect does not offer it; use the agents dialect, or",
         "2:6: image: must be a URL or a file",
         "3:3: edit: the gateway dialect does not offer it",
         "4:5: hdr: 'maybe' is neither true nor false",

@@ -48,14 +48,19 @@ RULES: list[tuple[Kind, dict[str, Any], str, str]] = [
         "generate",
         {**LONG, "image": URL},
         "duration",
-        "together with image; allowed: 5s; keyframes={0: image}",
+        "together with image; allowed: 5s; keyframe 0 is",
     ),
     ("generate", {**LONG, "image_end": URL}, "duration", "together with image_end; allowed: 5s"),
     ("generate", {**LONG, "hdr": True}, "duration", "together with hdr; allowed: 5s"),
     ("generate", {"loop": True, **LONG}, "loop", "together with duration='10s'"),
     ("generate", {"loop": True, "hdr": True}, "loop", "together with hdr"),
     ("generate", {"loop": True, **FRAMES}, "loop", "together with keyframes"),
-    ("generate", {**FRAMES, "image": URL}, "keyframes", "together with image; the first frame is"),
+    (
+        "generate",
+        {**FRAMES, "image": URL},
+        "keyframes",
+        "together with image; keyframe 0 is the first frame",
+    ),
     ("generate", {**FRAMES, "image_end": URL}, "keyframes", "together with image_end"),
     ("generate", {**FRAMES, "loop": True}, "keyframes", "together with loop"),
     ("generate", {"resolution": "360p", "hdr": True}, "resolution", "hdr; allowed: 720p, 1080p"),
@@ -140,7 +145,12 @@ RULES: list[tuple[Kind, dict[str, Any], str, str]] = [
             ({"y": float("nan")}, "finite"),
         )
     ),
-    ("edit", {"media": "https://host/video?id=7"}, "media", "{'media_type': 'video/mp4'}"),
+    (
+        "edit",
+        {"media": "https://host/video?id=7"},
+        "media",
+        '{"media_type": "video/mp4"}} as extra',
+    ),
     ("reframe", {"media": "https://h/a.avi", "aspect_ratio": "1:1"}, "media", "such as .mp4"),
 ]
 

@@ -162,7 +162,7 @@ def test_the_api_keys_of_official_clients_go_to_no_other_host(
 
     text = str(caught.value)
     assert "secret-of-luma" not in text
-    if "Pass dialect=" not in text:
+    if "et the dialect to" not in text:
         assert f"{name} is set" in text
         assert f"no API key for {urlsplit(url).netloc}" in text
 
@@ -174,7 +174,7 @@ def test_the_api_keys_of_official_clients_go_to_no_other_host(
             {"base_url": AGENTS_URL, "dialect": "dream-machine"},
             (
                 "base_url has the host agents.lumalabs.ai of Luma's Agents API, but the dialect "
-                "is 'dream-machine'. Pass dialect='agents', or "
+                "is 'dream-machine'. Set the dialect to 'agents', or "
                 "base_url='https://api.lumalabs.ai' with 'dream-machine'."
             ),
         ),
@@ -182,14 +182,15 @@ def test_the_api_keys_of_official_clients_go_to_no_other_host(
             {"LUMA_BASE_URL": f"{AGENTS_URL}/v1", "dialect": GatewayDialect()},
             (
                 "LUMA_BASE_URL has the host agents.lumalabs.ai of Luma's Agents API, but the "
-                "dialect is 'gateway'. Pass dialect='agents'."
+                "dialect is 'gateway'. Set the dialect to 'agents'."
             ),
         ),
         (
             {"base_url": "https://gw/dream-machine/v1", "dialect": "agents"},
             (
                 "base_url ends with /dream-machine/v1, the path of Luma's Dream Machine API. Pass "
-                "the URL without it: 'https://gw'; or, for that API, dialect='dream-machine'."
+                "the URL without it: 'https://gw'; or, for that API, set the dialect to "
+                "'dream-machine'."
             ),
         ),
         (
@@ -206,7 +207,10 @@ def test_the_api_keys_of_official_clients_go_to_no_other_host(
                 "without it: 'https://gw'."
             ),
         ),
-        ({"dialect": "agent"}, "dialect must be one of agents, dream-machine, gateway, or a Dia"),
+        (
+            {"dialect": "agent"},
+            "dialect must be one of agents, dream-machine, gateway, got 'agent'",
+        ),
         (
             {"dialect": 5},
             "one of agents, dream-machine, gateway, or a Dialect, got 5",
@@ -217,7 +221,8 @@ def test_the_api_keys_of_official_clients_go_to_no_other_host(
             {"api_key": AGENTS_KEY, "base_url": DREAM_URL},
             (
                 "The API key is one of Luma's Agents API, whose API keys begin with luma-api-; it "
-                "was not sent to api.lumalabs.ai (dialect 'dream-machine'). Pass dialect='agents' "
+                "was not sent to api.lumalabs.ai (dialect 'dream-machine'). Set the dialect to "
+                "'agents' and pass no other base_url"
             ),
         ),
         ({"api_key": DREAM_KEY, "base_url": AGENTS_URL}, "is one of Luma's Dream Machine API"),

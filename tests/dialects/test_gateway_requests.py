@@ -133,7 +133,7 @@ def test_the_limits_of_gateways_are_checked_before_anything_is_sent(
 )
 def test_fields_of_other_apis_are_refused_with_advice(fields: dict[str, Any]) -> None:
     """A field that gateways would ignore is an error, because the job would be paid for."""
-    with pytest.raises(UnsupportedError, match="dialect='agents'") as caught:
+    with pytest.raises(UnsupportedError, match=r"use the (agents|dream-machine) ") as caught:
         DIALECT.check(GenerateRequest("a cat", **fields), has_source=False)
 
     assert set(caught.value.fields) == set(fields)
