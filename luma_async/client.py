@@ -1,4 +1,4 @@
-"""LumaClient: the client of a gateway that sells video generation."""
+"""LumaClient: the client of a server that generates videos and images with Luma."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ milliseconds, and more would delay everything else."""
 
 
 class LumaClient(JobCalls, DownloadCalls, AccountCalls):
-    """Client that generates videos with Luma, through a gateway that sells it.
+    """Client that generates videos and images with Luma, through a gateway or Luma's own APIs.
 
     >>> async with LumaClient() as luma:                    # doctest: +SKIP
     ...     video = await luma.run("a cat dances", download="cat.mp4")
@@ -144,7 +144,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             A slower one is tried again. 0 for no limit.
         max_download_bytes: maximum size of a downloaded file; `None` for no limit.
         allow_private_media: `True` to allow links to files at loopback, private and link-local
-            addresses. They are also allowed if the gateway itself has such an address.
+            addresses. They are also allowed if the server itself has such an address.
 
     Raises:
         ConfigurationError: there is no API key, or a setting is not valid.
@@ -341,7 +341,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
 
     @property
     def base_url(self) -> str:
-        """URL of the gateway that jobs are submitted to."""
+        """URL of the server that jobs are submitted to."""
         return self._transport.base_url
 
     @property
@@ -577,7 +577,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
     async def get_many(self, ids: Iterable[str]) -> dict[str, Generation]: ...
 
     async def get_many(self, ids: Iterable[str] | OneJob) -> dict[str, Generation] | PassAList:
-        """Request the status of any number of jobs, with as few requests as the gateway allows.
+        """Request the status of any number of jobs, with as few requests as the server allows.
 
         Ids that the server does not know are absent from the result.
 

@@ -11,7 +11,7 @@ LumaError
  │   ├─ AuthenticationError     401: the API key is not valid
  │   ├─ InsufficientCreditsError  402, or 403 with a code that says so
  │   ├─ PermissionDeniedError   403: the API key is valid, but not for this call
- │   ├─ NotFoundError           404: job not found, or the gateway does not offer this call
+ │   ├─ NotFoundError           404: job not found, or the server does not offer this call
  │   ├─ RateLimitError          429: too many requests, or too many jobs at once
  │   └─ ServerError             5xx
  ├─ APIConnectionError          no answer: the connection failed or was lost
@@ -118,7 +118,7 @@ class APIError(LumaError):
 
     """
 
-    advice = "See the gateway's documentation"
+    advice = "See the server's documentation"
     """Next step that the text suggests."""
 
     def __init__(
@@ -155,7 +155,7 @@ class BadRequestError(APIError):
 class AuthenticationError(APIError):
     """The API key is not valid (401)."""
 
-    advice = "Check the API key (LUMA_API_KEY), and that base_url is the gateway that issued it"
+    advice = "Check the API key (LUMA_API_KEY), and that base_url is the server that issued it"
 
 
 class InsufficientCreditsError(APIError):
@@ -167,13 +167,13 @@ class InsufficientCreditsError(APIError):
 class PermissionDeniedError(APIError):
     """The API key is valid, but not for this call (403)."""
 
-    advice = "Ask the gateway's support which calls this API key may make"
+    advice = "Ask the server's support which calls this API key may make"
 
 
 class NotFoundError(APIError):
-    """The job was not found, or the gateway does not offer this call (404)."""
+    """The job was not found, or the server does not offer this call (404)."""
 
-    advice = "Check the id, and that base_url is the gateway to which the job was submitted"
+    advice = "Check the id, and that base_url is the server to which the job was submitted"
 
 
 class RateLimitError(APIError):
@@ -234,7 +234,7 @@ class KeyConflictError(LumaError):
         self.id = id
 
 
-_SEARCH_GATEWAY = "Look for it in your gateway's list of tasks"
+_SEARCH = "Look for it in the server's list of jobs, or ask its support by the request id"
 
 
 class SubmissionUncertainError(LumaError):
@@ -284,7 +284,7 @@ class SubmissionUncertainError(LumaError):
         marks = f"prompt {shown!r}" + (f", request id {request_id}" if request_id else "")
         super().__init__(
             f"{cause} The job may have been accepted and billed ({marks}), {sent}. "
-            f"{search or _SEARCH_GATEWAY}; {step}."
+            f"{search or _SEARCH}; {step}."
         )
         self.cause = cause
         self.prompt = prompt

@@ -111,7 +111,8 @@ def notices(results: Sequence[Result], commands: Commands, *, left: int) -> list
     if settling := settling_steps(results, commands):
         uncertain = sum(result.state is ResultState.UNCERTAIN for result in results)
         rows, them = ("1 row is", "it") if uncertain == 1 else (f"{uncertain:,} rows are", "them")
-        text = f"and may be paid for. Look for {them} in your gateway’s list of tasks."  # noqa: RUF001
+        where = "in the server’s list of jobs, or ask its support"  # noqa: RUF001
+        text = f"and may be paid for. Look for {them} {where}."
         found.append(Notice(f"{rows} uncertain", text, settling))
     if left:
         rows = "1 row is" if left == 1 else f"{left:,} rows are"

@@ -226,14 +226,14 @@ def _print_settle_commands(
     if len(keys) == 1:
         accepted = command_about(settle, *keys, options="--id ID")
         terminal.say(
-            "1 row is uncertain. Look for its job in your gateway's list of tasks. If the job is "
-            f"not there: {rejected}"
+            "1 row is uncertain. Look for its job in the server's list of jobs, or ask its "
+            f"support. If the job is not there: {rejected}"
         )
         terminal.say(f"If it is there, with the id ID: {accepted}")
         return
     terminal.say(
-        f"{len(keys):,} rows are uncertain. Look for their jobs in your gateway's list of tasks. "
-        f"If none is there: {rejected}"
+        f"{len(keys):,} rows are uncertain. Look for their jobs in the server's list of jobs, or "
+        f"ask its support. If none is there: {rejected}"
     )
     terminal.say(
         f"If some are there, settle these first, with a file of lines KEY ID: {settle} --ids FILE"

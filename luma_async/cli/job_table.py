@@ -36,7 +36,7 @@ def job_row(job: dict[str, Any]) -> list[str]:
 class JobTable:
     """Table of jobs, as the journal exports them, on a terminal.
 
-    With `uncertain_only` it has the columns that a gateway's list of tasks has, too, so that the
+    With `uncertain_only` it has the columns that a server's list of jobs has, too, so that the
     two can be compared.
     """
 
@@ -93,7 +93,7 @@ def _cells_of_uncertain(job: dict[str, Any]) -> tuple[Text, ...]:
     if job["source_id"] is not None:
         prompt += f" (extends {clean(job['source_id'])})"
     reason = Text(clean(job["reason"] or ""))
-    if job["request_id"] is not None:  # the gateway's support may find the job by it
+    if job["request_id"] is not None:  # the server's support may find the job by it
         reason.append(f"\nrequest id {clean(job['request_id'])}", "dim")
     return (
         Text(clean(job["key"]), _STYLES["uncertain"]),

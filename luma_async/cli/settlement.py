@@ -246,7 +246,8 @@ def _is_confirmed(terminal: Terminal, entries: Mapping[str, Entry]) -> bool:
         terminal.say(f"  and {len(entries) - _MAX_LISTED:,} more (--dry-run lists all)")
     terminal.say(
         "A job that was accepted, and is submitted again, is paid for twice: look for "
-        f"{'it' if len(entries) == 1 else 'them'} in your gateway's list of tasks first."
+        f"{'it' if len(entries) == 1 else 'them'} in the server's list of jobs first, or ask its "
+        "support."
     )
     return terminal.ask(f"Mark {_jobs(len(entries))} rejected, to be submitted again?")
 

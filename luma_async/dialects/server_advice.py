@@ -25,12 +25,13 @@ _SEARCHES: dict[str, str] = {
     DREAM_MACHINE.name: (
         "Look for it in the list of jobs: LumaClient.generations(), or `luma-async list`"
     ),
+    GATEWAY.name: "Look for it in your gateway's list of tasks",
 }
-"""Ways to find a job whose submission was not answered. Gateways have a list of tasks."""
+"""Ways to find a job whose submission was not answered."""
 
 
 def search_for_lost_job(dialect_name: str) -> str | None:
-    """Return the way to find a job without its id; `None` for a server with a list of tasks."""
+    """Return the way to find a job without its id; `None` for a dialect of your own."""
     return _SEARCHES.get(dialect_name)
 
 

@@ -245,7 +245,7 @@ class SQLJournal:
         return await store.read_decided(lambda: self._entries(EntryState.UNCERTAIN))
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Settle an uncertain job, after a look at the list of tasks of your gateway.
+        """Settle an uncertain job, after a search for it at the server.
 
         If the job is in that list, give its `id`. It is running from now on, and
         `LumaClient.resume()` or another call with its job key watches it. If it is not,

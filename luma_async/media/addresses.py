@@ -84,12 +84,12 @@ def literal_address(host: str) -> IPAddress | None:
 
 
 class AddressPolicy:
-    """Allow links to public addresses, and to the kinds of network that the gateway is in."""
+    """Allow links to public addresses, and to the kinds of network that the server is in."""
 
-    def __init__(self, gateway_host: str, *, allow_private: bool) -> None:
+    def __init__(self, server_host: str, *, allow_private: bool) -> None:
         self.allows_all = allow_private
-        self._gateway_host = _normalized(gateway_host)
-        self._gateway_networks: frozenset[Network] | None = None
+        self._server_host = _normalized(server_host)
+        self._server_networks: frozenset[Network] | None = None
 
     async def check_host(self, host: str) -> bool:
         """Check the text of a host, and return `True` if its name must be resolved and checked.
@@ -98,7 +98,7 @@ class AddressPolicy:
             PrivateAddressError: the host is an address in a private network.
 
         """
-        if self.allows_all or _normalized(host) == self._gateway_host:
+        if self.allows_all or _normalized(host) == self._server_host:
             return False
         address = literal_address(host)
         if address is None:
@@ -115,7 +115,7 @@ class AddressPolicy:
             PrivateAddressError: none of the addresses is allowed.
 
         """
-        if self.allows_all or _normalized(host) == self._gateway_host:
+        if self.allows_all or _normalized(host) == self._server_host:
             return answers
         found = [(answer, _network_of_answer(answer)) for answer in answers]
         if all(network is None for _, network in found):
@@ -127,14 +127,14 @@ class AddressPolicy:
         return allowed
 
     async def _networks(self) -> frozenset[Network]:
-        """Return the kinds of private network that the gateway is in."""
-        if self._gateway_networks is None:
-            address = literal_address(self._gateway_host)
-            addresses = [address] if address else await _resolve(self._gateway_host)
+        """Return the kinds of private network that the server is in."""
+        if self._server_networks is None:
+            address = literal_address(self._server_host)
+            addresses = [address] if address else await _resolve(self._server_host)
             if not addresses:
                 return frozenset()
-            self._gateway_networks = frozenset(filter(None, map(network_of, addresses)))
-        return self._gateway_networks
+            self._server_networks = frozenset(filter(None, map(network_of, addresses)))
+        return self._server_networks
 
 
 class CheckingResolver(AbstractResolver):

@@ -54,7 +54,7 @@ _EXPLANATIONS: dict[type[Exception], tuple[type[TemporaryLinkError | PermanentLi
     PrivateAddressError: (
         PermanentLinkError,
         (
-            "{place} is not downloaded: {error}, and the gateway is not in such a network; "
+            "{place} is not downloaded: {error}, and the server is not in such a network; "
             "allow_private_media=True allows it"
         ),
     ),

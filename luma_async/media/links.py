@@ -102,7 +102,7 @@ class Links:
             return await self._watermark_free_url(self.generation.id)
         except ClientClosedError:
             raise
-        except LumaError as error:  # many gateways do not offer this call
+        except LumaError as error:  # many servers do not offer this call
             self.problem = error
             return None
 

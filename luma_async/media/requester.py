@@ -49,7 +49,7 @@ class Requester:
 
     The caller's `media_session` is used as it is. Without one, the requester opens its own
     sessions. If the caller gave an `api_session`, its connections, proxy and tracing are used, but
-    neither its headers nor its cookies, because they belong to the gateway.
+    neither its headers nor its cookies, because they belong to the server of the jobs.
     """
 
     def __init__(

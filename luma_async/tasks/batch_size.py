@@ -1,4 +1,4 @@
-"""BatchSize: number of jobs in one status request, adapted to the gateway's limits. Pure."""
+"""BatchSize: number of jobs in one status request, adapted to the server's limits. Pure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class BatchSize:
         if status in _TOO_LARGE and size > 2:
             self.limit = min(self.limit, size // 2)
             self._grow_after *= 2
-            logger.info("The gateway rejects status requests for %d jobs: asking for less.", size)
+            logger.info("The server rejects status requests for %d jobs: asking for less.", size)
             return
         self._failures += 1
         is_due = status in _NOT_OFFERED or self._failures >= MAX_FAILURES

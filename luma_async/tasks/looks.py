@@ -1,4 +1,4 @@
-"""Looks: request the statuses of jobs, many in one request if the gateway offers that."""
+"""Looks: request the statuses of jobs, many in one request if the server offers that."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Looks:
     async def _batch(
         self, known: Known, left_out: list[str] | None = None, watched: Container[str] = ()
     ) -> News:
-        """Look at jobs with one request if the gateway offers that, else one by one.
+        """Look at jobs with one request if the server offers that, else one by one.
 
         A failed batch says nothing about its jobs. If a single look succeeds then, the batch
         request is at fault, and is made smaller or paused. Jobs that are missing in the answer

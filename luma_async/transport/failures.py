@@ -119,7 +119,7 @@ class Answer(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
-        """Id of the request, for the gateway's support."""
+        """Id of the request, for the server's support."""
         found = (self.headers.get(name) for name in _REQUEST_ID_HEADERS)
         return next((value for value in found if value), None)
 

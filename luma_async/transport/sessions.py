@@ -121,7 +121,7 @@ class Sessions:
     def _check_netrc(self) -> None:
         """Raise an error if the caller's session would replace the API key by a login.
 
-        aiohttp 3.12 does this without an error: it sends the login of `.netrc` to the gateway, in
+        aiohttp 3.12 does this without an error: it sends the login of `.netrc` to the server, in
         place of the `Authorization` header of the request. Later versions raise a `ValueError`.
         """
         host = self._base_url.host

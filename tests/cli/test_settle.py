@@ -133,7 +133,10 @@ def test_a_person_is_asked(
 
     assert ended == code
     assert "a  1 h 36 min ago  a cat, a" in shown
-    assert "is paid for twice: look for them in your gateway's list of tasks first" in shown
+    assert (
+        "is paid for twice: look for them in the server's list of jobs first, or ask its support"
+        in shown
+    )
     assert "Mark 2 uncertain jobs rejected, to be submitted again? [y/N]" in shown
     assert "Traceback" not in shown
     assert len(jobs(shell)) == left

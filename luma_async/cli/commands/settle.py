@@ -62,8 +62,8 @@ def settle(
 ) -> None:
     """Mark uncertain jobs as accepted or as rejected.
 
-    Look for the jobs in the gateway's list of tasks first: a job that was accepted, and is
-    submitted again, is paid for twice.
+    Look for the jobs in the server's list of jobs first, or ask its support: a job that was
+    accepted, and is submitted again, is paid for twice.
 
     Name the jobs by their keys or in a file (--ids), or select uncertain jobs with --all, --prefix
     and --older-than. Either all of them are settled or none.

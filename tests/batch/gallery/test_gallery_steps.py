@@ -57,7 +57,10 @@ def test_the_top_has_the_commands_that_settle_all_uncertain_rows(page: Page) -> 
     page.open([*rows, result(4)], settle="luma-async settle '--journal=my cats/jobs.db'")
 
     assert page.texts(".notice > p") == [
-        "3 rows are uncertain and may be paid for. Look for them in your gateway’s list of tasks."  # noqa: RUF001
+        (
+            "3 rows are uncertain and may be paid for. Look for them in the server’s list "  # noqa: RUF001
+            "of jobs, or ask its support."
+        )
     ]
     assert page.texts(".notice .steps p, .notice .steps code") == [
         "Settle those that are there first; FILE has lines KEY ID",
@@ -80,7 +83,10 @@ def test_one_uncertain_row_is_named_at_the_top(page: Page) -> None:
     page.open(ALL)
 
     assert page.texts(".notice > p") == [
-        "1 row is uncertain and may be paid for. Look for it in your gateway’s list of tasks."  # noqa: RUF001
+        (
+            "1 row is uncertain and may be paid for. Look for it in the server’s list "  # noqa: RUF001
+            "of jobs, or ask its support."
+        )
     ]
     assert page.texts(".notice code") == [
         "luma-async settle 'it'\"'\"'s' --id JOB_ID",
