@@ -6,7 +6,6 @@ import json
 import random
 import re
 import sqlite3
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from functools import partial
@@ -21,6 +20,7 @@ from luma_async.simulator import Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import Shell, wait_for
 from tests.clients import HOUR
+from tests.forked_programs import PYTHON
 
 MANIFEST = """\
 key,prompt,aspect_ratio,image,extends
@@ -41,7 +41,7 @@ from luma_async.cli import connection, main
 connection.LumaClient = functools.partial(connection.LumaClient, schedule=FixedSchedule(0.05))
 main()
 """
-QUICK = [sys.executable, "-W", "error", "-c", _QUICK]
+QUICK = [*PYTHON, "-c", _QUICK]
 """The command line, with a look at a job every 50 ms."""
 
 

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,9 +32,10 @@ from luma_async.cli import main
 from luma_async.cli.interruption import TERMINATION_SIGNALS
 from luma_async.dialects import DialectName
 from luma_async.simulator import Fault, Simulator
+from tests.forked_programs import PYTHON, ForkedProgram
 
 KEY = "sk-a-key-that-must-never-be-seen"
-COMMAND = [sys.executable, "-W", "error", "-m", "luma_async.cli"]
+COMMAND = [*PYTHON, "-m", "luma_async.cli"]
 
 SILENCE = 120.0
 """Seconds after which a terminal that is sent nothing is closed."""
@@ -138,15 +138,14 @@ class Shell:
         self, *arguments: str, ignored: Sequence[int] = (), command: Sequence[str] = COMMAND
     ) -> Iterator[subprocess.Popen[str]]:
         """Run a command that signals reach but the `ignored` ones, and leave none behind."""
-        with subprocess.Popen(
+        with ForkedProgram(
             [*command, *arguments],
+            ignored=ignored,
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=partial(_heed_signals, ignored),  # noqa: PLW1509
         ) as process:
             try:
                 yield process
@@ -172,7 +171,7 @@ class Shell:
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         environment = {**self.environment, "TERM": "xterm-256color", **self.more}
         del environment["COLUMNS"]
-        process = subprocess.Popen(
+        process = ForkedProgram(
             [*command, *arguments],
             env=environment,
             cwd=self.folder,
@@ -203,13 +202,7 @@ class Shell:
         finally:
             process.kill()
         assert KEY not in shown.decode()
-        return process.returncode, shown.decode(), (piped or b"").decode()
-
-
-def _heed_signals(ignored: Sequence[int]) -> None:
-    """Ignore signals as a shell's background jobs (SIGINT) or nohup (SIGHUP) do."""
-    for number in (signal.SIGINT, *TERMINATION_SIGNALS):
-        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+        return process.returncode, shown.decode(), piped or ""
 
 
 def _read_to_end(screen: int, chunks: list[bytes]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.commands import COMMAND, HELD_LOOKS, PATIENCE, line_with, wait_for
 from tests.cli.test_batch import gateway, results, shell
+from tests.forked_programs import ForkedProgram
 from tests.media.image_files import an_image
 
 ROWS = {
@@ -74,14 +75,13 @@ def test_a_stopped_batch_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = ["batch", "-", "--output", "my cats", "--max-tasks", "1"]
     with gateway() as sim:
         sim.faults.add(HELD_LOOKS)
-        with subprocess.Popen(
+        with ForkedProgram(
             [*COMMAND, *arguments],
             env=shell(sim, tmp_path).environment,
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         ) as process:
             assert process.stdin is not None
             process.stdin.write(rows)
@@ -116,14 +116,13 @@ def test_a_run_in_a_folder_that_is_in_use_leaves_the_kept_rows(tmp_path: Path) -
     arguments = ["batch", "-", "--output", "out"]
     with gateway() as sim:
         sim.faults.add(HELD_LOOKS)
-        with subprocess.Popen(
+        with ForkedProgram(
             [*COMMAND, *arguments],
             env=shell(sim, tmp_path).environment,
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
         ) as process:
             assert process.stdin is not None
             process.stdin.write(ROWS["csv"])
@@ -141,13 +140,12 @@ def test_a_run_in_a_folder_that_is_in_use_leaves_the_kept_rows(tmp_path: Path) -
 
 def test_ctrl_c_ends_the_wait_for_rows(tmp_path: Path) -> None:
     """Nobody has to close standard input first."""
-    with subprocess.Popen(
+    with ForkedProgram(
         [*COMMAND, "batch", "-", "--output", "out"],
         env=shell(None, tmp_path).environment,
         cwd=tmp_path,
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         assert process.stdin is not None
         process.stdin.write("prompt\n")

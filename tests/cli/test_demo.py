@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import av
 import pytest
 
 from tests.cli.commands import COMMAND, PATIENCE, Shell, line_with, wait_for
+from tests.forked_programs import PYTHON, ForkedProgram
 
 _SMALL = """
 import functools
@@ -25,7 +25,7 @@ from luma_async.cli import main
 demo_batch.Simulator = functools.partial(demo_batch.Simulator, short_side=90)
 main()
 """
-SMALL = [sys.executable, "-W", "error", "-c", _SMALL]
+SMALL = [*PYTHON, "-c", _SMALL]
 """The command line, with films that are made in a moment."""
 
 SHAPES = {
@@ -42,13 +42,8 @@ SHAPES = {
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command that handles Ctrl-C even in the background; kill it at the end."""
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background job ignores SIGINT, and so would all that it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    with ForkedProgram(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             yield process

@@ -19,6 +19,7 @@ from luma_async import InvalidRequestError, SQLJournal
 from luma_async.cli.age import format_age, parse_age
 from luma_async.journal import Entry, EntryState
 from tests.cli.commands import COMMAND, PATIENCE, Shell, wait_for
+from tests.forked_programs import ForkedProgram
 from tests.journal.databases import counted_commits
 
 BLANKS = re.compile(r"\s+")
@@ -348,13 +349,12 @@ def test_ctrl_c_ends_the_wait_for_a_list(tmp_path: Path) -> None:
     """Nobody has to close standard input first."""
     shell = Shell(tmp_path)
     journal_with(shell, "a")
-    with subprocess.Popen(
+    with ForkedProgram(
         [*COMMAND, "settle", "--ids", "-"],
         env=shell.environment,
         cwd=tmp_path,
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None

@@ -14,6 +14,7 @@ import pytest
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import COMMAND, HELD_LOOKS, KEY, Shell, submitted
+from tests.forked_programs import ForkedProgram
 
 HELD_FILES = Fault.slow(math.inf, on=("media",))
 HOSTILE = "\x1b]0;pwned\x07[bold red]a cat[/] \x1b[2Jdances\r\n"
@@ -144,13 +145,12 @@ def test_a_pipe_that_is_closed_is_no_error(
     shell = Shell.at(sim, tmp_path)
     if arguments[0] == "jobs":
         assert shell.run("generate", "a cat", "--no-wait").returncode == 0
-    with subprocess.Popen(
+    with ForkedProgram(
         [*COMMAND, *arguments],
         env=shell.environment,
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -5,36 +5,39 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
 from tests.clients import HOUR
+from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.workers import ROOT
 
 USERS = ["Ada", "Grace", "Alan"]
 
 
-def bot(*arguments: str) -> list[str]:
-    return [sys.executable, "-W", "error", "-m", "tests.journal.answerer", *arguments]
+def bot(*arguments: str) -> ForkedProgram:
+    return ForkedProgram(
+        [*PYTHON, "-m", "tests.journal.answerer", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_a_bot_that_starts_again_answers_the_right_users(place: str) -> None:
     """From the metadata of its jobs; one that it gave up stays given up."""
     with running_simulator(durations=Fixed(HOUR)) as sim:
-        with subprocess.Popen(
-            bot(sim.url, place, *USERS), cwd=ROOT, stdout=subprocess.PIPE, text=True
-        ) as process:
+        with bot(sim.url, place, *USERS) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "waiting\n"
             process.send_signal(signal.SIGKILL)
         sim.advance(HOUR)
-        again = subprocess.run(
-            bot(sim.url, place), cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-        )
+        with bot(sim.url, place) as again:
+            output, complaints = again.communicate(timeout=60)
         jobs = len(sim.ledger.jobs)
 
-    answers = sorted(json.loads(line) for line in again.stdout.splitlines())
+    answers = sorted(json.loads(line) for line in output.splitlines())
     assert answers == [["Ada", "a cat for Ada"], ["Grace", "a cat for Grace"]]
-    assert again.stderr == ""
+    assert complaints == ""
+    assert again.returncode == 0
     assert jobs == 3

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.forked_programs import PYTHON, ForkedProgram
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,13 +47,12 @@ class Worker:
 def worker(url: str, place: str, first: int, last: int, max_requests: int = 8) -> Iterator[Worker]:
     """Run a worker, and wait until its journal is open."""
     arguments = [url, place, *map(str, (first, last, max_requests))]
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.journal.worker", *arguments],
+    with ForkedProgram(
+        [*PYTHON, "-m", "tests.journal.worker", *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         running = Worker(process)
         try:

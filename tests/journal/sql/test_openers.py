@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 
 from luma_async import SQLJournal
 from luma_async.journal.sql import schema, store
+from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.test_owners import new_entry
 from tests.journal.workers import ROOT
 
@@ -106,12 +106,11 @@ def test_processes_open_a_new_journal_at_once(place: str, processes: int) -> Non
     with ExitStack() as stack:
         openers = [
             stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-W", "error", "-m", "tests.journal.opener", place],
+                ForkedProgram(
+                    [*PYTHON, "-m", "tests.journal.opener", place],
                     cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    text=True,
                 )
             )
             for _ in range(processes)

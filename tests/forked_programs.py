@@ -1,0 +1,188 @@
+"""Python programs in processes of their own, without the time in which libraries are loaded.
+
+A server has loaded them once, and forks a process for each program. None of this library is among
+them: each program still imports it, as it would elsewhere.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = [
+    "aiohttp",
+    "aiosqlite",
+    "anyio._backends._asyncio",
+    "anyio.streams.memory",
+    "anyio.streams.tls",
+    "backoff",
+    "html",
+    "platformdirs",
+    "pydantic.json_schema",
+    "pydantic.networks",
+    "pydantic.plugin._loader",
+    "pydantic.type_adapter",
+    "rich.live",
+    "rich.progress",
+    "rich.table",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "sqlalchemy.ext.asyncio",
+    "typer",
+    "zoneinfo",
+]
+"""Modules, among them those that the others load when they are used."""
+
+PYTHON = [sys.executable, "-W", "error"]
+"""The beginning of each command. `-m` and a module follow, or `-c` and a text."""
+
+_MAX_ORDER = 2**20
+"""Bytes. Most of an order is the environment."""
+
+_lock = threading.Lock()
+
+
+class ForkedProgram(subprocess.Popen[str]):
+    """A program as `subprocess` starts it, but its parent is the server, which reports its end.
+
+    It gets the streams, the folder and the environment that it is given, except for variables that
+    an interpreter reads when it starts. The signals that end a program have their usual effect, or
+    are `ignored`.
+    """
+
+    def __init__(self, command: Sequence[str], *, ignored: Sequence[int] = (), **how: Any) -> None:
+        assert list(command[: len(PYTHON)]) == PYTHON
+        self._ignored = list(ignored)
+        super().__init__(command, text=True, **how)
+
+    def _execute_child(self, command: list[str], *how: Any) -> None:
+        folder, environment = how[4:6]
+        pipes = how[9:15]
+        streams = [
+            number if stream == -1 else stream  # its own where nothing else was asked for
+            for number, stream in enumerate([pipes[0], pipes[3], pipes[5]])
+        ]
+        order = [
+            command[len(PYTHON) :],
+            str(Path(folder or ".").absolute()),
+            dict(environment or os.environ),
+            self._ignored,
+        ]
+        self._end, end = os.pipe()
+        with _lock:
+            socket.send_fds(_server(), [json.dumps(order).encode()], [*streams, end])
+            self.pid = int(_server().recv(64))
+        os.close(end)
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _internal_poll(self, _deadstate: int | None = None) -> int | None:
+        if self.returncode is None:
+            self._try_wait(os.WNOHANG)
+        return self.returncode
+
+    def _try_wait(self, flags: int) -> tuple[int, int]:
+        timeout = 0 if flags & os.WNOHANG else None
+        if self.returncode is None and select.select([self._end], [], [], timeout)[0]:
+            status = os.read(self._end, 64)
+            os.close(self._end)
+            assert status, "the server of forked programs has ended"
+            self.returncode = int(status)
+        return (0, 0)  # the caller looks again for the return code
+
+
+@cache
+def _server() -> socket.socket:
+    """Start the server, which ends when this process does."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with there:
+        process = subprocess.Popen(
+            [sys.executable, "-P", *PYTHON[1:], __file__, str(there.fileno())],
+            pass_fds=[there.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def end() -> None:
+        here.close()
+        process.wait()
+
+    atexit.register(end)
+    return here
+
+
+def _next_program(orders: socket.socket) -> list[Any]:
+    """Fork a process for each order, and return in it. End with the process that sends orders."""
+    ends: dict[int, tuple[int, int]] = {}
+    while True:
+        for ready in select.select([orders, *ends], [], [])[0]:
+            if ready in ends:
+                child, end = ends.pop(ready)
+                _, status = os.waitpid(child, 0)
+                os.write(end, str(os.waitstatus_to_exitcode(status)).encode())
+                os.close(ready)
+                os.close(end)
+                continue
+            order, fds, _, _ = socket.recv_fds(orders, _MAX_ORDER, 4)
+            if not order:
+                os._exit(0)
+            child = os.fork()
+            if not child:
+                for number, fd in enumerate(fds[:3]):
+                    os.dup2(fd, number)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                orders.detach()
+                program: list[Any] = json.loads(order)
+                return program
+            for fd in fds[:3]:
+                os.close(fd)
+            ends[os.pidfd_open(child)] = child, fds[3]
+            orders.send(str(child).encode())
+
+
+def _run(
+    arguments: list[str], folder: str, environment: dict[str, str], ignored: list[int]
+) -> None:
+    """Run a program as if this process had been started for it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in ignored else usual)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = _output(1, "strict")
+    sys.stderr = sys.__stderr__ = _output(2, "backslashreplace")
+    option, program, *rest = arguments
+    sys.path.insert(0, folder if option == "-m" else "")
+    sys.argv = [option, *rest]
+    if option == "-m":
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(program, {"__name__": "__main__"})  # noqa: S102  what `-c` does
+
+
+def _output(number: int, errors: str) -> Any:
+    """Return a stream whose lines are written one by one on a terminal and in `stderr`."""
+    stream = open(number, "w", encoding="utf-8", errors=errors, newline="\n", closefd=False)  # noqa: SIM115
+    stream.reconfigure(line_buffering=number == 2 or stream.isatty())
+    return stream
+
+
+if __name__ == "__main__":
+    for _name in LIBRARIES:
+        importlib.import_module(_name)
+    _run(*_next_program(socket.socket(fileno=int(sys.argv[1]))))
