@@ -131,9 +131,10 @@ def asset(objects: Iterable[JSONObject], name: str, media_type: str | None = Non
     the type that the name of the field tells, if no copy has one.
     """
     copies: list[JSONObject] = []
-    for object in objects:  # a loop, because most rows have no copy, and are read often
+    for object in objects:
         if value := object.get(name):
-            copies.append({"url": value} if isinstance(value, str) else as_object(value))
+            copy = {"url": value} if isinstance(value, str) else as_object(value)
+            copies.append(copy)  # noqa: PERF401  most rows have none, and a call takes time
     if not copies:
         return None
     found = Asset.of_checked(
