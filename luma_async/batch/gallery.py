@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
 from luma_async.batch.cards import Cards
-from luma_async.batch.next_steps import Commands, SettleAll, notices
+from luma_async.batch.next_steps import LIST_JOBS, Commands, SettleAll, notices
 from luma_async.batch.results import Result
 
 NAME = "gallery.html"
@@ -59,6 +59,8 @@ def write(
     settle: str | None = None,
     settle_all: SettleAll | None = None,
     redo: str | None = None,
+    dialect: str | None = None,
+    listing: str = LIST_JOBS,
 ) -> Path:
     """Write the gallery of a batch into its folder, and return the path of the page.
 
@@ -75,12 +77,14 @@ def write(
             default `settle` with `--all --resubmit`.
         redo: the command line that submits a row anew, without `--redo` and the key of the row.
             The notes of rows are shown beside it, and not at all without it.
+        dialect: the name of the dialect, which tells where lost jobs are found.
+        listing: the command line that lists the jobs of the account, for the Dream Machine API.
 
     Raises:
         OSError: the page cannot be written.
 
     """
-    commands = Commands(command, retry, settle, settle_all, redo)
+    commands = Commands(command, retry, settle, settle_all, redo, dialect, listing)
     return write_page(folder, Cards(results, commands), title=title)
 
 
@@ -124,9 +128,11 @@ def render(
     settle: str | None = None,
     settle_all: SettleAll | None = None,
     redo: str | None = None,
+    dialect: str | None = None,
+    listing: str = LIST_JOBS,
 ) -> str:
     """Return the page as text. `write` explains the arguments."""
-    commands = Commands(command, retry, settle, settle_all, redo)
+    commands = Commands(command, retry, settle, settle_all, redo, dialect, listing)
     return _template().render(_content(Cards(results, commands), title, None, 0))
 
 

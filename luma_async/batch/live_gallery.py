@@ -18,7 +18,7 @@ import anyio.to_thread
 from luma_async.batch.cards import Card, Cards, WaitingRow
 from luma_async.batch.gallery import LivePage, write_page
 from luma_async.batch.live_files import PART, LiveFiles, Moment
-from luma_async.batch.next_steps import Commands, SettleAll, notices
+from luma_async.batch.next_steps import LIST_JOBS, Commands, SettleAll, notices
 from luma_async.batch.progress import RunningRow
 from luma_async.batch.results import Result
 from luma_async.batch.runner import Batch
@@ -57,6 +57,7 @@ class LiveGallery:
             returns it; by default `settle` with `--all --resubmit`.
         redo: the command line that submits a row anew, without `--redo` and the key of the row.
             The notes of rows are shown beside it, and not at all without it.
+        listing: the command line that lists the jobs of the account, for the Dream Machine API.
         every: seconds from one update to the next.
 
     """
@@ -71,11 +72,14 @@ class LiveGallery:
         settle: str | None = None,
         settle_all: SettleAll | None = None,
         redo: str | None = None,
+        listing: str = LIST_JOBS,
         every: float = EVERY,
     ) -> None:
         self._batch = batch
         self._title = title
-        self._commands = Commands(command, retry, settle, settle_all, redo)
+        self._commands = Commands(
+            command, retry, settle, settle_all, redo, batch.dialect_name, listing
+        )
         self._every = every
         self._follower: asyncio.Task[None] | None = None
         self._cards = Cards((), self._commands)

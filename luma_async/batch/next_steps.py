@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from luma_async.batch.results import Result, ResultState
+from luma_async.dialects.server_advice import search_for_lost_jobs
 from luma_async.shell import command_about, shell_word
 
 MAX_NAMED = 20
 """Maximum number of job keys in one command line; a longer one would not be readable."""
 
+
+LIST_JOBS = "luma-async list"
+"""Command line that lists the jobs of the account at the server."""
 
 SettleAll = str | Callable[[Sequence[str]], str]
 """Command line that frees all uncertain rows, or a function of their job keys that returns it."""
@@ -21,7 +25,8 @@ class Commands(NamedTuple):
 
     `resume` continues the batch, and `retry` also submits failed rows again. `settle`, followed by
     the job key of an uncertain row, settles it, and `settle_all` frees all uncertain rows. `redo`,
-    followed by `--redo` and the job key of a row, submits the row anew.
+    followed by `--redo` and the job key of a row, submits the row anew. `listing` lists the jobs of
+    the account at the server, if the API with the name `dialect` has such a list.
     """
 
     resume: str
@@ -29,6 +34,8 @@ class Commands(NamedTuple):
     settle: str | None = None
     settle_all: SettleAll | None = None
     redo: str | None = None
+    dialect: str | None = None
+    listing: str = LIST_JOBS
 
     def free(self, keys: Sequence[str], settle: str) -> str:
         """Return the command line that frees all uncertain rows; `keys` are theirs."""
@@ -111,9 +118,11 @@ def notices(results: Sequence[Result], commands: Commands, *, left: int) -> list
     if settling := settling_steps(results, commands):
         uncertain = sum(result.state is ResultState.UNCERTAIN for result in results)
         rows, them = ("1 row is", "it") if uncertain == 1 else (f"{uncertain:,} rows are", "them")
-        where = "in the server’s list of jobs, or ask its support"  # noqa: RUF001
-        text = f"and may be paid for. Look for {them} {where}."
-        found.append(Notice(f"{rows} uncertain", text, settling))
+        search = search_for_lost_jobs(commands.dialect, them, command=commands.listing)
+        # A command in it stays as it is typed.
+        text, *quoted = search.split("`")
+        search = "`".join([text.replace("'", "’"), *quoted])  # noqa: RUF001
+        found.append(Notice(f"{rows} uncertain", f"and may be paid for. {search}", settling))
     if left:
         rows = "1 row is" if left == 1 else f"{left:,} rows are"
         steps = [Step("Continue the batch", commands.resume)]

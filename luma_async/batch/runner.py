@@ -146,6 +146,11 @@ class Batch:
         self._has_ended = asyncio.Event()
 
     @property
+    def dialect_name(self) -> str:
+        """Name of the dialect of the client."""
+        return self._luma.dialect.name
+
+    @property
     def problem(self) -> LumaError | None:
         """The error that concerns all rows, if any: a wrong API key, an unreachable host, ..."""
         return self._breaker.problem

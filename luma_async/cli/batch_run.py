@@ -30,6 +30,7 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.rows_input import keep_rows, read_rows
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
+from luma_async.dialects.server_advice import search_for_lost_jobs
 from luma_async.errors import BatchError, InsufficientCreditsError, LumaError
 from luma_async.journal.sql.database_url import masked
 from luma_async.shell import command_about
@@ -160,6 +161,7 @@ def _gallery(connection: Connection, options: BatchOptions, batch: Batch) -> Liv
         settle=connection.journal_command("settle"),
         settle_all=partial(options.settle_all_command, connection),
         redo=again,
+        listing=connection.command("list"),
     )
 
 
@@ -223,17 +225,16 @@ def _print_settle_commands(
 ) -> None:
     rejected = options.settle_all_command(connection, keys)
     settle = connection.journal_command("settle")
+    search = partial(
+        search_for_lost_jobs, connection.server_dialect.name, command=connection.command("list")
+    )
     if len(keys) == 1:
         accepted = command_about(settle, *keys, options="--id ID")
-        terminal.say(
-            "1 row is uncertain. Look for its job in the server's list of jobs, or ask its "
-            f"support. If the job is not there: {rejected}"
-        )
+        terminal.say(f"1 row is uncertain. {search('its job')} If the job is not there: {rejected}")
         terminal.say(f"If it is there, with the id ID: {accepted}")
         return
     terminal.say(
-        f"{len(keys):,} rows are uncertain. Look for their jobs in the server's list of jobs, or "
-        f"ask its support. If none is there: {rejected}"
+        f"{len(keys):,} rows are uncertain. {search('their jobs')} If none is there: {rejected}"
     )
     terminal.say(
         f"If some are there, settle these first, with a file of lines KEY ID: {settle} --ids FILE"

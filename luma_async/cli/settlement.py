@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.terminal import Terminal
 from luma_async.cli.text import clean
+from luma_async.dialects.known_apis import DialectName, api_with_url
+from luma_async.dialects.server_advice import search_for_lost_jobs
 from luma_async.errors import InvalidRequestError, JournalError
 from luma_async.journal import Entry, EntryState, SQLJournal
 
@@ -222,7 +225,7 @@ async def _preview(
         raise JournalError(f"No job would be settled: {'; '.join(problems.values())}.")
     for key, id in ids.items():
         outcome = "would be rejected" if id is None else f"would be accepted as {id}"
-        terminal.result(f"{_describe(entries[key])}: {outcome}", _fields(key, id, settled=False))
+        terminal.result(f"{describe(entries[key])}: {outcome}", _fields(key, id, settled=False))
     jobs = "1 job" if len(ids) == 1 else f"{len(ids):,} jobs"
     terminal.say(f"{jobs} would be settled; nothing was changed.")
 
@@ -241,27 +244,46 @@ def _is_confirmed(terminal: Terminal, entries: Mapping[str, Entry]) -> bool:
             "were accepted. List them with --dry-run, then confirm with --yes",
         )
     for entry in list(entries.values())[:_MAX_LISTED]:
-        terminal.say(f"  {_describe(entry)}")
+        terminal.say(f"  {describe(entry)}")
     if len(entries) > _MAX_LISTED:
         terminal.say(f"  and {len(entries) - _MAX_LISTED:,} more (--dry-run lists all)")
     terminal.say(
-        "A job that was accepted, and is submitted again, is paid for twice: look for "
-        f"{'it' if len(entries) == 1 else 'them'} in the server's list of jobs first, or ask its "
-        "support."
+        "A job that was accepted, and is submitted again, is paid for twice. "
+        f"{' '.join(searches(entries))}"
     )
     return terminal.ask(f"Mark {_jobs(len(entries))} rejected, to be submitted again?")
+
+
+def searches(entries: Mapping[str, Entry]) -> list[str]:
+    """Return a sentence for each API with uncertain jobs, about the place where they are found."""
+    counts = Counter(_dialect_name(entry) for entry in entries.values())
+    searches = {
+        name: search_for_lost_jobs(name, "it" if count == 1 else "them")
+        for name, count in counts.items()
+    }
+    if len(searches) == 1:
+        return list(searches.values())
+    return [f"Dialect {name}: {search}" for name, search in searches.items()]
+
+
+def _dialect_name(entry: Entry) -> DialectName:
+    return api_with_url(entry.server).name
 
 
 def _jobs(count: int) -> str:
     return "1 uncertain job" if count == 1 else f"{count:,} uncertain jobs"
 
 
-def _describe(entry: Entry) -> str:
+def describe(entry: Entry) -> str:
+    """Return the line about an uncertain job: all by which a person may find it at the server."""
     age = format_age((datetime.now(UTC) - entry.submitted_at).total_seconds())
     prompt = str(entry.request.get("prompt", ""))
     if len(prompt) > _MAX_PROMPT_CHARACTERS:
         prompt = f"{prompt[: _MAX_PROMPT_CHARACTERS - 3]}..."
-    return clean(f"{entry.key}  {age} ago  {prompt}")
+    # Luma's support finds a job of the Agents API by its request id only.
+    is_asked_for = _dialect_name(entry) == "agents" and entry.request_id is not None
+    request_id = f"  (request id {entry.request_id})" if is_asked_for else ""
+    return clean(f"{entry.key}  {age} ago  {prompt}{request_id}")
 
 
 def _fields(key: str, id: str | None, *, settled: bool) -> dict[str, object]:

@@ -35,6 +35,26 @@ def search_for_lost_job(dialect_name: str) -> str | None:
     return _SEARCHES.get(dialect_name)
 
 
+def search_for_lost_jobs(
+    dialect_name: str | None, jobs: str, *, command: str = "luma-async list"
+) -> str:
+    """Return a sentence about the place where lost jobs are found, for the command line.
+
+    `jobs` is their name in the sentence, and `command` lists the jobs of the account if the API
+    has such a list.
+
+    >>> search_for_lost_jobs("gateway", "them")
+    "Look for them in your gateway's list of tasks."
+    """
+    if dialect_name == AGENTS.name:
+        return f"This API has no list of jobs: ask Luma's support for {jobs}, by request id."
+    if dialect_name == DREAM_MACHINE.name:
+        return f"Look for {jobs} in the list of jobs of the account: `{command}`."
+    if dialect_name == GATEWAY.name:
+        return f"Look for {jobs} in your gateway's list of tasks."
+    return f"Look for {jobs} in the server's list of jobs, or ask its support."
+
+
 def advice_of_server(dialect_name: str, server: str, api_key: str) -> Advice:
     """Return the advice of the errors of a server. It says where the API key belongs, not the key.
 

@@ -245,10 +245,12 @@ class SQLJournal:
         return await store.read_decided(lambda: self._entries(EntryState.UNCERTAIN))
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Settle an uncertain job, after a search for it at the server.
+        """Settle an uncertain job, once you know if the server has it.
 
-        If the job is in that list, give its `id`. It is running from now on, and
-        `LumaClient.resume()` or another call with its job key watches it. If it is not,
+        Gateways have a list of tasks, and for the Dream Machine API `LumaClient.generations()`
+        lists the jobs. The Agents API has no list: Luma's support finds the job by its request id.
+        If the server has the job, give its `id`. It is running from now on, and
+        `LumaClient.resume()` or another call with its job key watches it. If it has not,
         `resubmit=True` frees the job key, and another call with it submits the job again.
 
         Raises:

@@ -345,10 +345,10 @@ def test_the_summary_says_how_uncertain_rows_are_settled(tmp_path: Path) -> None
 
         assert len(sim.ledger.jobs) == 4 + 1
     settle = "luma-async settle '--journal=my cats/jobs.db'"
-    look = "3 rows are uncertain. Look for their jobs in the server's list of jobs, or ask its"
+    look = "3 rows are uncertain. Look for their jobs in your gateway's list of tasks."
     assert said == [
         "4 rows: 1 done, 3 uncertain.",
-        f"{look} support. If none is there: {settle} --all --resubmit",
+        f"{look} If none is there: {settle} --all --resubmit",
         f"If some are there, settle these first, with a file of lines KEY ID: {settle} --ids FILE",
         "Gallery: my cats/gallery.html",
     ]
@@ -367,7 +367,7 @@ def test_one_uncertain_row_is_named(tmp_path: Path) -> None:
 
     key = shlex.quote("it's")
     settle = "luma-async settle --journal=rows/jobs.db"
-    look = "1 row is uncertain. Look for its job in the server's list of jobs, or ask its support."
+    look = "1 row is uncertain. Look for its job in your gateway's list of tasks."
     assert summary_of(done)[1:3] == [
         f"{look} If the job is not there: {settle} {key} --resubmit",
         f"If it is there, with the id ID: {settle} {key} --id ID",

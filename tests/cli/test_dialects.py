@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +20,7 @@ from luma_async.cli.target import DownloadTarget
 from luma_async.dialects import DialectName
 from luma_async.request_fields import EditStrength
 from luma_async.settings import Settings
-from luma_async.simulator import Fixed, Simulator
+from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.cli.commands import Shell
 from tests.clients import HOUR
@@ -143,6 +144,30 @@ def test_wrong_words_are_explained(
     assert done.returncode in (1, 2)
     assert problem in " ".join(done.stderr.replace("│", " ").split())
     assert len(served.ledger.jobs) == before
+
+
+@pytest.mark.parametrize(
+    ("dialect", "search"),
+    [
+        ("agents", "This API has no list of jobs: ask Luma's support for its job, by request id."),
+        ("dream-machine", "list of jobs of the account: `luma-async list --dialect=dream-machine`"),
+    ],
+)
+def test_an_uncertain_row_is_looked_for_at_its_own_server(
+    dialect: str, search: str, served: Simulator, tmp_path: Path
+) -> None:
+    """The summary and the gallery say the same; the row's error names the request id."""
+    (tmp_path / "rows.csv").write_text("key,prompt\ncat,a cat\n")
+    served.faults.add(Fault.cut(after=True, times=1))
+
+    done = Shell.at(served, tmp_path).run("batch", "rows.csv", "--dialect", dialect)
+
+    page = unescape((tmp_path / "rows/gallery.html").read_text())
+    assert "1 row is uncertain. " in done.stderr
+    assert search in done.stderr
+    assert search.replace("its job", "it").replace("'", "’") in page  # noqa: RUF001
+    assert "gateway" not in done.stderr
+    assert "request id" in page
 
 
 def test_the_simulator_tells_the_urls_of_all_apis(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from luma_async import InvalidRequestError, SQLJournal
 from luma_async.cli.age import format_age, parse_age
+from luma_async.cli.settlement import describe, searches
 from luma_async.journal import Entry, EntryState
 from tests.cli.commands import COMMAND, PATIENCE, Shell, wait_for
 from tests.forked_programs import ForkedProgram
@@ -134,13 +135,45 @@ def test_a_person_is_asked(
 
     assert ended == code
     assert "a  1 h 36 min ago  a cat, a" in shown
-    assert (
-        "is paid for twice: look for them in the server's list of jobs first, or ask its support"
-        in shown
-    )
+    assert "is paid for twice. Look for them in your gateway's list of tasks." in shown
     assert "Mark 2 uncertain jobs rejected, to be submitted again? [y/N]" in shown
     assert "Traceback" not in shown
     assert len(jobs(shell)) == left
+
+
+def test_the_question_tells_where_the_jobs_of_each_api_are_found() -> None:
+    """A customer of Luma has no gateway's list; support needs the request id, and has it there."""
+    now = datetime.now(UTC)
+    servers = {
+        "a": "https://agents.lumalabs.ai/v1",
+        "b": "https://api.lumalabs.ai/dream-machine/v1",
+        "c": "https://a.example",
+    }
+    entries = {
+        key: Entry(
+            key=key,
+            state=EntryState.UNCERTAIN,
+            request={"prompt": "a cat"},
+            server=server,
+            submitted_at=now,
+            updated_at=now,
+            fingerprint="f",
+            claim=uuid4().hex,
+            request_id=f"sent-{key}",
+        )
+        for key, server in servers.items()
+    }
+
+    assert searches({"a": entries["a"]}) == [
+        "This API has no list of jobs: ask Luma's support for it, by request id."
+    ]
+    assert searches(entries) == [
+        "Dialect agents: This API has no list of jobs: ask Luma's support for it, by request id.",
+        "Dialect dream-machine: Look for it in the list of jobs of the account: `luma-async list`.",
+        "Dialect gateway: Look for it in your gateway's list of tasks.",
+    ]
+    assert describe(entries["a"]).endswith("a cat  (request id sent-a)")
+    assert describe(entries["c"]).endswith("a cat")
 
 
 FORMS = {

@@ -62,8 +62,9 @@ def settle(
 ) -> None:
     """Mark uncertain jobs as accepted or as rejected.
 
-    Look for the jobs in the server's list of jobs first, or ask its support: a job that was
-    accepted, and is submitted again, is paid for twice.
+    Look for the jobs first, in the gateway's list of tasks or with `luma-async list`; the Agents
+    API has no list, and Luma's support finds a job by its request id. A job that was accepted, and
+    is submitted again, is paid for twice.
 
     Name the jobs by their keys or in a file (--ids), or select uncertain jobs with --all, --prefix
     and --older-than. Either all of them are settled or none.
