@@ -128,7 +128,7 @@ def _next_program(orders: socket.socket) -> list[Any]:
     """Fork a process for each order, and return in it. End with the process that sends orders."""
     ends: dict[int, tuple[int, int]] = {}
     while True:
-        for ready in select.select([orders, *ends], [], [])[0]:
+        for ready in select.select([orders.fileno(), *ends], [], [])[0]:
             if ready in ends:
                 child, end = ends.pop(ready)
                 _, status = os.waitpid(child, 0)
@@ -163,9 +163,10 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = sys.__stdout__ = _output(1, "strict")
-    sys.stderr = sys.__stderr__ = _output(2, "backslashreplace")
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = _output(1, "strict")
+    sys.stderr = _output(2, "backslashreplace")
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
     option, program, *rest = arguments
     sys.path.insert(0, folder if option == "-m" else "")
     sys.argv = [option, *rest]
