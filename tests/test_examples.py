@@ -24,7 +24,7 @@ BLOCKS = {
     for page in PAGES
     for number, block in enumerate(blocks(page, "python"), start=1)
 }
-PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "luma_async.testing"]
+PYTEST = ["-m", "pytest", "-q", "-pno:cacheprovider", "-pno:schemathesis", "-pluma_async.testing"]
 SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
 
