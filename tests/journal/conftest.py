@@ -11,7 +11,7 @@ import pytest
 
 from luma_async.journal.sql.connections import Connections
 from tests.journal.clocks import RunningClock
-from tests.journal.databases import execute
+from tests.journal.databases import empty, execute
 from tests.journal.postgres import Server, running_pgbouncer, running_postgres
 
 _numbers = count()
@@ -43,8 +43,22 @@ def pgbouncer(postgres_server: Server) -> Iterator[Server]:
         yield pooler
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: Server) -> str:
+    """Return the URL of a database for one test after another, which each has to empty."""
+    asyncio.run(execute(postgres_server.url("postgres"), "CREATE DATABASE jobs"))
+    return postgres_server.url("jobs")
+
+
 @pytest.fixture
-def postgres_place(postgres_server: Server) -> Iterator[str]:
+def postgres_place(shared_database: str) -> Iterator[str]:
+    """Yield the URL of an empty database. To empty one takes a third of making and dropping it."""
+    yield shared_database
+    asyncio.run(empty(shared_database))
+
+
+@pytest.fixture
+def new_database(postgres_server: Server) -> Iterator[str]:
     """Yield the URL of a new database, which takes memory until it is dropped."""
     name = f"jobs_{next(_numbers)}"
     superuser = postgres_server.url("postgres")
@@ -54,9 +68,9 @@ def postgres_place(postgres_server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def pooled_place(postgres_place: str, pgbouncer: Server) -> str:
+def pooled_place(new_database: str, pgbouncer: Server) -> str:
     """Return the URL of a new database, by way of a pooler."""
-    return pgbouncer.url(postgres_place.rpartition("/")[2])
+    return pgbouncer.url(new_database.rpartition("/")[2])
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

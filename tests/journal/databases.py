@@ -23,6 +23,21 @@ async def execute(place: str, statement: str) -> list[Any]:
         await connection.close()
 
 
+async def empty(database: str) -> None:
+    """Remove all that is in a database of PostgreSQL, its settings too, and end its connections."""
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.execute(f"ALTER DATABASE {database.rpartition('/')[2]} RESET ALL")
+        await connection.execute("DROP SCHEMA public CASCADE")
+        await connection.execute("CREATE SCHEMA public")
+    finally:
+        await connection.close()
+
+
 def _execute(place: str, statement: str) -> list[Any]:
     with closing(sqlite3.connect(place, timeout=30)) as file, file:
         return file.execute(statement).fetchall()

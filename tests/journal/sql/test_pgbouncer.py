@@ -64,11 +64,11 @@ async def test_many_open_a_new_journal_through_a_pooler_at_once(pooled_place: st
 
 
 async def test_a_pooler_that_does_no_transactions_is_refused(
-    postgres_place: str, postgres_server: Server
+    new_database: str, postgres_server: Server
 ) -> None:
     """The error says what to set."""
     with running_pgbouncer(postgres_server, pool_mode="statement") as pooler:
-        place = pooler.url(Path(postgres_place).name)
+        place = pooler.url(Path(new_database).name)
 
         with pytest.raises(JournalError, match="pool_mode=transaction"):
             await SQLJournal(place).open()
