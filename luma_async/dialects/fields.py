@@ -134,7 +134,7 @@ def asset(objects: Iterable[JSONObject], name: str, media_type: str | None = Non
     for object in objects:
         if value := object.get(name):
             copy = {"url": value} if isinstance(value, str) else as_object(value)
-            copies.append(copy)  # noqa: PERF401  most rows have none, and a call takes time
+            copies.append(copy)  # not a comprehension: most rows have none, and a call takes time
     if not copies:
         return None
     found = Asset.of_checked(
