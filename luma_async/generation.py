@@ -255,7 +255,7 @@ class ModerationError(GenerationFailedError):
 
     def __init__(self, generation: Generation) -> None:
         super().__init__(generation)
-        self.flagged = flagged_in(generation.failure_reason, generation.raw)
+        self.flagged: tuple[str, ...] = flagged_in(generation.failure_reason, generation.raw)
 
 
 _REFUNDED = {

@@ -19,6 +19,7 @@ from luma_async.dialects.fields import (
     as_time,
     as_word,
 )
+from luma_async.dialects.file_calls import FileCalls
 from luma_async.dialects.job_rows import StateWords, escaped_id, read_job
 from luma_async.dialects.no_account_calls import NoAccountCalls
 from luma_async.dialects.task_rows import id_of_row, ids_of_row
@@ -84,7 +85,7 @@ class AgentsDialect(NoAccountCalls):
     name = "agents"
     path_prefix = "/v1"
     supports_batch = False
-    files = AgentsFileCalls()
+    files: FileCalls = AgentsFileCalls()
     list_instead = "keep your jobs in a journal"
     credits_instead = "Luma shows it on its website"
 
