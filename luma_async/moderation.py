@@ -24,7 +24,7 @@ _OUTAGE = re.compile(
 
 _MODERATED = re.compile(
     r"\b(content|prompts?|images?|videos?|inputs?|outputs?|request)\b[\w ]{0,20}\bmoderated\b"
-    r"|^\W*moderated\b|^\W*moderation(_blocked)?\W*$"
+    r"|^\W*moderated\b|^\W*moderation( blocked)?\W*$"
     r"|\bmoderation\b[\w ]{0,20}\b(failed|rejected|blocked|refused|denied|flagged|violation)"
     r"|\b(failed|rejected|blocked|refused|denied|flagged)\b[\w ]{0,20}\bmoderation\b"
     r"|\bdid(n't| not) pass\b[\w ]{0,20}\bmoderation\b"
@@ -58,7 +58,8 @@ def is_moderation(code: str | None, reason: str | None) -> bool:
         return code.lower() in MODERATION_CODES
     if not reason:
         return False
-    return _MODERATED.search(reason) is not None and _OUTAGE.search(reason) is None
+    words = reason.replace("_", " ")  # the reason of a gateway may be Luma's code
+    return _MODERATED.search(words) is not None and _OUTAGE.search(words) is None
 
 
 def flagged_in(reason: str | None, row: Mapping[str, Any]) -> tuple[str, ...]:
