@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -171,11 +173,21 @@ def test_an_uncertain_row_is_looked_for_at_its_own_server(
 
 
 def test_the_simulator_tells_the_urls_of_all_apis(tmp_path: Path) -> None:
-    """Each official client has its own idea of a base URL."""
+    """Each official client has its own idea of a base URL. Accounts have limits if wanted."""
     shell = Shell(tmp_path)
-    with shell.started("simulate", "--port", "0", "--json") as process:
+    limits = ["--max-jobs", "1", "--max-per-minute", "7"]
+    with shell.started("simulate", "--port", "0", "--json", *limits) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
+
+        key = {"Authorization": "Bearer any", "Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310  our own
+            told["agents_url"] + "/generations", b'{"prompt": "a cat"}', key
+        )
+        with urllib.request.urlopen(request) as first:  # noqa: S310
+            assert first.headers["X-RateLimit-Limit"] == "7"
+        with pytest.raises(urllib.error.HTTPError, match="429"):
+            urllib.request.urlopen(request)  # noqa: S310
 
     assert told["agents_url"] == told["url"] + "/v1"
     assert told["dream_machine_url"] == told["url"] + "/dream-machine/v1"

@@ -38,6 +38,24 @@ def simulate(
     failure_rate: Annotated[
         float, typer.Option(metavar="N", min=0.0, max=1.0, help="Fraction of jobs that fail.")
     ] = 0.0,
+    max_jobs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Maximum number of jobs at once; more are rejected.",
+            show_default="(no limit)",
+        ),
+    ] = None,
+    max_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Maximum number of submissions to the Agents API in a simulated minute.",
+            show_default="(no limit)",
+        ),
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Serve a simulated gateway that bills nothing and makes real files, until Ctrl-C.
@@ -55,6 +73,8 @@ def simulate(
             speed=speed,
             median=seconds,
             failure_rate=failure_rate,
+            max_jobs=max_jobs,
+            max_per_minute=max_per_minute,
             api_key=os.environ.get(API_KEY) or None,
         ),
         as_json=as_json,
@@ -69,6 +89,8 @@ async def serve(
     speed: float,
     median: float,
     failure_rate: float,
+    max_jobs: int | None,
+    max_per_minute: int | None,
     api_key: str | None,
 ) -> ExitCode:
     """Print the gateway's URL, and serve until cancelled."""
@@ -82,6 +104,8 @@ async def serve(
         speed=speed,
         durations=LogNormal(median=median),
         failure_rate=failure_rate,
+        max_jobs=max_jobs,
+        max_per_minute=max_per_minute,
         api_key=api_key,
         variant=Variant(estimates=True),
     )
