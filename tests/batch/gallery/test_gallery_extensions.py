@@ -10,7 +10,7 @@ def test_a_row_links_to_its_source_and_back(page: Page) -> None:
     """Links lead to the cards of rows; the id of a task that is not a row is text."""
     page.open(ALL)
 
-    assert page.texts("#row-1 .kin") == ["Continued infox-2"]
+    assert page.texts("#row-1 .kin") == ["Used infox-2"]
     assert page.texts("#row-2 .kin a") == ["fox"]
     assert page.texts("#row-7 .kin > bdi") == ["job-of-last-year"]
     assert page.texts("#row-7 .kin a") == []
