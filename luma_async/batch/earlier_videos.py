@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +56,22 @@ def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
         if kept.is_file():
             video = replace(video, file=kept.relative_to(folder).as_posix())
     return (*known, video)
+
+
+def files_of_row(folder: Path, stem: str, stems: Collection[str]) -> list[Path]:
+    """Return the files that a row has in a folder by their names, the main file first.
+
+    `stem` is the one of its files, and `stems` are those of all rows: the first file of the row
+    `cat.1` is not the second one of `cat`. This call blocks.
+    """
+    more = re.compile(re.escape(stem) + r"\.\d+(-[^.]+)?")
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix and (path.stem == stem or more.fullmatch(path.stem))
+    ]
+    files = [path for path in found if path.stem == stem or path.stem not in stems]
+    return sorted(files, key=lambda path: (path.stem != stem, path.name))
 
 
 def _kept(path: Path, id: str, name: str) -> Path:

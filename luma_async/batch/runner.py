@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 import anyio.to_thread
 
 from luma_async.batch.circuit_breaker import CircuitBreaker
-from luma_async.batch.earlier_videos import earlier_videos
+from luma_async.batch.earlier_videos import earlier_videos, files_of_row
 from luma_async.batch.manifest import Manifest
 from luma_async.batch.notes import (
     note_of_failed_redo,
@@ -33,6 +33,7 @@ from luma_async.batch.progress import Progress, RunningRow, Stage
 from luma_async.batch.queue import Queue
 from luma_async.batch.redo_plan import RedoPlan
 from luma_async.batch.results import (
+    OutputFile,
     Result,
     ResultState,
     output_files,
@@ -510,7 +511,9 @@ class Batch:
         """
         if state.any_request:
             state.entry = await self._journal.find(state.row.key)
-        before = state.earlier_result or _unrecorded(state)
+        before = state.earlier_result
+        if before is None and state.replaces is not None:
+            before = await anyio.to_thread.run_sync(self._unrecorded, state.row, state.replaces)
         if before is None or state.keeps_earlier or before.id == outcome.id:
             return
         if isinstance(outcome.error, SubmissionStoppedError):
@@ -518,6 +521,24 @@ class Batch:
         state.earlier = await anyio.to_thread.run_sync(earlier_videos, before, self.folder)
         if outcome.ok:
             self._results.add(self._result(state, outcome, None, None), has_ended=False)
+
+    def _unrecorded(self, row: Row, id: str) -> Result:
+        """Return a result of the job that a redo replaces, if `results.jsonl` has lost its own.
+
+        Its files are found by their names. This call blocks.
+        """
+        others = {safe_stem(key) for key in self._rows}
+        found = files_of_row(self.folder / VIDEOS, safe_stem(row.key), others)
+        files = [path.relative_to(self.folder).as_posix() for path in found]
+        return Result(
+            key=row.key,
+            line=row.line,
+            state=ResultState.NOT_DOWNLOADED,
+            prompt="",  # the row may have been edited since
+            id=id,
+            file=files[0] if files else None,
+            outputs=tuple(OutputFile(file=file) for file in files),
+        )
 
     def _result(
         self, state: RowState, outcome: Outcome, file: PurePath | None, error: LumaError | None
@@ -585,21 +606,6 @@ class Batch:
                 results.append(result_without_source(row, self._results.all.get(row.key)))
         self.progress.failed += len(results)
         return results
-
-
-def _unrecorded(state: RowState) -> Result | None:
-    """Return a result of the job that a redo replaces, if `results.jsonl` has lost its own."""
-    if state.replaces is None:
-        return None
-    row = state.row
-    return Result(
-        key=row.key,
-        line=row.line,
-        state=ResultState.NOT_DOWNLOADED,
-        prompt="",  # the row may have been edited since
-        id=state.replaces,
-        file=f"{VIDEOS}/{_file_name(row.key)}",
-    )
 
 
 def _file_name(key: str) -> str:

@@ -43,6 +43,34 @@ async def run(
         return {result.key: result async for result in batch.run()}
 
 
+async def test_files_whose_result_is_lost_are_kept(tmp_path: Path) -> None:
+    """A redo finds those of images and layers by their names, and leaves those of other rows."""
+    wanted = ["still", "layers", "layers.1"]
+    image = ImageRequest("a cat", format="png")
+    manifest = Manifest(None, (*pictures().rows, *rows(("layers.1", image, None)).rows))
+    videos = tmp_path / "videos"
+    async with small(same_films=False) as sim:
+        await run(sim, manifest, tmp_path)
+        before = {path.name: path.read_bytes() for path in videos.iterdir()}
+        ids = {job.id for job in sim.ledger.jobs}
+        async with connect(sim, journal=tmp_path / "jobs.db", dialect="agents") as luma:
+            stopped = Batch(luma, manifest, tmp_path, redo=wanted, limit_jobs=0)
+            assert [result async for result in stopped.run()] == []
+        (tmp_path / "results.jsonl").unlink()
+
+        results = await run(sim, manifest, tmp_path, redo=wanted)
+
+        assert len(sim.ledger.jobs) == 4 + 3
+    earlier = {key: result.earlier[0] for key, result in results.items() if result.earlier}
+    assert earlier.keys() == set(wanted)
+    assert {each.id for each in earlier.values()} < ids
+    of_rows = {"still": "still", "layers": "layers", "layers.1-discs": "layers"}
+    for name, key in {**of_rows, "layers.1": "layers.1"}.items():
+        kept = videos / f"{name}.{earlier[key].id}.png"
+        assert kept.read_bytes() == before[f"{name}.png"]
+        assert (videos / f"{name}.png").is_file()
+
+
 async def test_rows_of_images_bring_all_their_files(tmp_path: Path) -> None:
     """The result has the main file, and lists the others if there are several."""
     async with small() as sim:
