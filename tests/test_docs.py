@@ -25,7 +25,7 @@ _FENCE = re.compile(r"```.*?```", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _ERROR = re.compile(r"\b[A-Z]\w+Error\b")
 _SETTING = re.compile(r"\bLUMA_[A-Z_]+\b")
-_BUILT_IN = {"ImportError", "TimeoutError"}
+_BUILT_IN = {"ValueError", "ImportError", "TimeoutError"}
 _OF_PYDANTIC = "ValidationError"
 _COMPLETION = {"--install-completion", "--show-completion"}
 

@@ -6,19 +6,26 @@ from luma_async.dialects.choice import ChosenDialect, ServerChoice, choose_serve
 from luma_async.dialects.dialect import Dialect, Mark
 from luma_async.dialects.dream_machine import DreamMachineDialect
 from luma_async.dialects.fields import JSONObject
+from luma_async.dialects.file_calls import FileCalls
 from luma_async.dialects.gateway import GatewayDialect
 from luma_async.dialects.known_apis import DialectName
+from luma_async.dialects.no_account_calls import NoAccountCalls
+from luma_async.transport.call import Body, Call
 
 __all__ = [
     "AgentsDialect",
+    "Body",
+    "Call",
     "ChosenDialect",
     "Credits",
     "Dialect",
     "DialectName",
     "DreamMachineDialect",
+    "FileCalls",
     "GatewayDialect",
     "JSONObject",
     "Mark",
+    "NoAccountCalls",
     "Page",
     "ServerChoice",
     "choose_server",

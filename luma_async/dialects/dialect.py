@@ -18,7 +18,9 @@ Mark = tuple[object, ...]
 class Dialect(Protocol):
     """Server format: builds each call as data, and parses the answers.
 
-    A method for a call that the server does not have raises `UnsupportedError`.
+    A method for a call that the server does not have raises `UnsupportedError`. The base class
+    `NoAccountCalls` has such methods for the calls about an account. A dialect whose server takes
+    uploads of files has a further attribute `files`, a `FileCalls`.
     """
 
     @property
@@ -35,12 +37,17 @@ class Dialect(Protocol):
 
     @property
     def path_prefix(self) -> str:
-        """Path with which all calls begin. A base URL may end with it, and means the same then."""
+        """Path with which the paths of all calls begin, such as `/v1`; empty if there is none.
+
+        A base URL that ends with it means the same as one without it.
+        """
 
     def check(self, request: JobRequest, *, has_source: bool) -> None:
         """Check a request before anything is read or sent.
 
-        `has_source` is `True` if the request works on the output of a job.
+        The fields are those of the request's class. Reject all that the server would ignore,
+        because the job is paid for. `has_source` is `True` if the request works on the output of a
+        job, whose id is given to `submission()`.
 
         Raises:
             UnsupportedError: the server does not offer this kind of request, or one of its fields.
@@ -49,27 +56,32 @@ class Dialect(Protocol):
         """
 
     def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:
-        """Return the places where the server takes a link to an output, and not the id of its job.
+        """Return the outputs of jobs that the server takes as links only, and not as ids.
 
-        The result maps places such as `media` to the ids of the jobs. The links are set before the
-        submission is built; with one for `media`, that has no `source_id`.
+        The result maps their places in the request, such as `media`, to the ids of the jobs. It is
+        empty for most servers. The client looks the links up, and puts them into the request. If
+        one is for `media`, `submission()` gets no `source_id`.
         """
 
     def submission(self, request: JobRequest, source_id: str | None) -> Call[Generation]:
         """Build the call that submits a job for a request that has passed `check()`.
 
-        Its images are URLs, references or `Image`s. `source_id` is the id of the job whose output
-        it works on.
+        The call has `submits=True`. The images of the request are URLs, references or `Image`s; a
+        `Body` sends the latter. `source_id` is the id of the job whose output it works on.
         """
 
     def get(self, id: str) -> Call[JSONObject]:
-        """Build the call that polls one job. Its result is a row: the JSON object of the job."""
+        """Build the call that polls one job. Its result is a row: the JSON object of the job.
+
+        The call has `looks=True`.
+        """
 
     def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:
         """Build the call that polls many jobs. Its result maps ids to rows.
 
-        Jobs that are not in the answer are not in the result. A job that is in the answer twice,
-        with different rows, has an empty row.
+        It is used if `supports_batch` is `True`, and has `looks=True`. Jobs that are not
+        in the answer are not in the result. A job that is in the answer twice, with different rows,
+        has an empty row.
         """
 
     def generation(self, row: JSONObject) -> Generation:
