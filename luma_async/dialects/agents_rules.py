@@ -20,6 +20,7 @@ from luma_async.requests import JobRequest, Kind
 from luma_async.text_values import shown_value
 
 SERVER = "the agents dialect"
+"""Name of the server in messages."""
 
 _VIDEO_RATIOS = ("9:16", "3:4", "1:1", "4:3", "16:9", "21:9")
 _ALL_RATIOS = (

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from luma_async.dialects.accepted_job import accepted_job
 from luma_async.dialects.account import Credits, Page, read_concepts, read_credits, read_page
 from luma_async.dialects.dream_machine_bodies import VIDEO_PATH, body_of, linked_outputs, path_of
-from luma_async.dialects.dream_machine_rules import check_request
+from luma_async.dialects.dream_machine_rules import SERVER, check_request
 from luma_async.dialects.fields import JSONObject
 from luma_async.dialects.job_rows import escaped_id, read_all
 from luma_async.dialects.row_dialect import RowDialect
@@ -98,28 +98,28 @@ class DreamMachineDialect(RowDialect):
         """Build the call that polls one job: `GET /dream-machine/v1/generations/{id}`."""
         return Call("GET", f"{_ROOT}/generations/{escaped_id(id)}", read_row, looks=True)
 
-    def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:  # noqa: ARG002
-        """Raise `UnsupportedError`: the API has no call for many jobs.
+    def get_many(self, ids: Sequence[str]) -> Call[dict[str, JSONObject]]:  # noqa: ARG002  of the protocol
+        """Raise an error, because the API has no call for many jobs.
 
         Raises:
             UnsupportedError: always.
 
         """
         raise UnsupportedError.of(
-            "ids", "the dream-machine dialect polls jobs one by one; use get() for each"
+            "get_many", f"{SERVER} has no call for many jobs; poll them one by one with get()"
         )
 
-    def watermark_free_url(self, id: str) -> Call[str]:  # noqa: ARG002
-        """Raise `UnsupportedError`: the videos of the API have no watermark.
+    def watermark_free_url(self, id: str) -> Call[str]:  # noqa: ARG002  of the protocol
+        """Raise an error, because the videos of the API have no watermark.
 
         Raises:
             UnsupportedError: always.
 
         """
         raise UnsupportedError.of(
-            "id",
-            "the dream-machine dialect has no such call, and its videos have no watermark; use the "
-            "link of get()",
+            "watermark_free_url",
+            f"{SERVER} has no such links, for its files have no watermark; use the generation's "
+            "url, or download()",
         )
 
     def page(self, *, offset: int, limit: int) -> Call[Page]:

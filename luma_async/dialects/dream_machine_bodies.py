@@ -86,7 +86,7 @@ def _video(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:
     }
 
 
-def _edit(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # noqa: ARG001
+def _edit(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # noqa: ARG001  as _video
     return {
         "generation_type": "modify_video",
         "media": _link(fields["media"]),
@@ -95,7 +95,7 @@ def _edit(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # n
     }
 
 
-def _reframe(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # noqa: ARG001
+def _reframe(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # noqa: ARG001  as _video
     kind = "image" if fields["model"] in IMAGE_MODELS else "video"
     return {
         "prompt": fields["prompt"] or None,
@@ -105,7 +105,7 @@ def _reframe(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  
     }
 
 
-def _image(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # noqa: ARG001
+def _image(fields: dict[str, Any], source_id: str | None) -> dict[str, Any]:  # noqa: ARG001  as _video
     return {
         "generation_type": "image",
         "aspect_ratio": fields["aspect_ratio"],

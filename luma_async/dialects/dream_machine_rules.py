@@ -12,7 +12,9 @@ SHORTEST_PROMPT, LONGEST_PROMPT = 3, 5000
 MAX_REFERENCES = 4
 """Maximum number of images that an image may refer to."""
 
-_DIALECT = "the dream-machine dialect"
+SERVER = "the dream-machine dialect"
+"""Name of the server in messages."""
+
 _RATIOS = ("1:1", "3:4", "4:3", "9:16", "16:9", "9:21", "21:9")
 _KINDS = ("generate", "extend", "edit", "reframe", "image", "edit_image")
 _INSTEAD = {
@@ -43,9 +45,9 @@ def check_request(request: JobRequest, *, has_source: bool) -> None:
     """
     if request.kind not in _KINDS:
         raise UnsupportedError.of(
-            request.kind, f"{_DIALECT} does not offer it; use the agents dialect"
+            request.kind, f"{SERVER} does not offer it; use the agents dialect"
         )
-    check = RequestCheck(request, _DIALECT)
+    check = RequestCheck(request, SERVER)
     if request.prompt or request.kind != "reframe":
         check.prompt(at_least=SHORTEST_PROMPT, at_most=LONGEST_PROMPT)
     for name, instead in _INSTEAD.items():
@@ -84,9 +86,9 @@ def _check_combinations(check: RequestCheck, request: JobRequest, *, has_source:
         if check.has(name):
             check.add(name, f"the {place} frame is that of the source; leave it out")
     if request.kind == "edit" and not check.has("strength"):
-        check.add("strength", f"is required by {_DIALECT}, from adhere_1 to reimagine_3")
+        check.add("strength", f"is required by {SERVER}, from adhere_1 to reimagine_3")
     if len(fields.get("references", ())) > MAX_REFERENCES:
         check.add(
             "references",
-            f"has {len(fields['references'])} images; {_DIALECT} allows {MAX_REFERENCES}",
+            f"has {len(fields['references'])} images; {SERVER} allows {MAX_REFERENCES}",
         )

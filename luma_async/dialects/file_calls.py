@@ -23,8 +23,11 @@ class StoredState(StrEnum):
     PENDING = "pending"
     """The server has not finished checking it, or does not have its bytes yet."""
     READY = "ready"
+    """A request may refer to it."""
     FAILED = "failed"
+    """The server has rejected it, such as by its moderation."""
     DELETED = "deleted"
+    """Deleted by its owner, or expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

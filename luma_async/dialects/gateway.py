@@ -101,7 +101,7 @@ class GatewayDialect(RowDialect, NoAccountCalls):
                 check.add(place, "must be a URL or a file; a gateway knows no other references")
         check.raise_problems()
 
-    def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:  # noqa: ARG002
+    def linked_outputs(self, request: JobRequest, source_id: str | None) -> dict[str, str]:  # noqa: ARG002  of the protocol
         """Return no places: a gateway takes the id of a job to extend."""
         return {}
 

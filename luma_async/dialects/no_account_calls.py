@@ -23,7 +23,7 @@ class NoAccountCalls:
     list_instead: ClassVar[str]
     credits_instead: ClassVar[str]
 
-    def page(self, *, offset: int, limit: int) -> Call[Page]:  # noqa: ARG002
+    def page(self, *, offset: int, limit: int) -> Call[Page]:  # noqa: ARG002  of the protocol
         """Raise an error, because there is no list of jobs.
 
         Raises:
@@ -32,7 +32,7 @@ class NoAccountCalls:
         """
         raise self._unsupported("generations", "has no list of jobs", self.list_instead)
 
-    def delete(self, id: str) -> Call[None]:  # noqa: ARG002
+    def delete(self, id: str) -> Call[None]:  # noqa: ARG002  of the protocol
         """Raise an error, because jobs cannot be deleted.
 
         Raises:
