@@ -120,7 +120,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         max_tries: maximum number of tries of a request that is safe to repeat.
         task_timeout: seconds after which an unfinished job is no longer watched.
         schedule: the poll schedule; `AdaptiveSchedule()` by default.
-        link_timeout: seconds that a completed job without a link to its video stays watched. Then
+        link_timeout: seconds that a completed job without a link to an output stays watched. Then
             it ends without one, and the log has a warning.
         batch_size: maximum number of ids in one status request.
         max_image_bytes: maximum size of an input image, in bytes. The default is that of the
