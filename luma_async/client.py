@@ -73,7 +73,7 @@ from luma_async.tasks.arguments import (
     checked_requests,
 )
 from luma_async.tasks.job_log import log_cancelled_run, log_dialect
-from luma_async.tasks.job_sources import VideoSource
+from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
@@ -425,7 +425,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         self,
         prompt: str | ExtendRequest,
         *,
-        extends: VideoSource,
+        extends: JobSource,
         download: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         timeout: float | None = None,
@@ -442,7 +442,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         self,
         prompt: JobRequest,
         *,
-        source: VideoSource | None = None,
+        source: JobSource | None = None,
         download: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         timeout: float | None = None,
@@ -458,8 +458,8 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         self,
         prompt: str | JobRequest,
         *,
-        extends: VideoSource | None = None,
-        source: VideoSource | None = None,
+        extends: JobSource | None = None,
+        source: JobSource | None = None,
         download: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         timeout: float | None = None,

@@ -33,8 +33,8 @@ from luma_async.requests import (
 from luma_async.tasks import VideoTask
 from luma_async.tasks.arguments import check_source
 from luma_async.tasks.job_sources import (
+    JobSource,
     SourceLike,
-    VideoSource,
     check_has_source,
     job_or_media,
     with_media,
@@ -111,7 +111,7 @@ class JobCalls:
     @with_fields_of(ExtendRequest, ExtendFields)
     async def extend(
         self,
-        source: VideoSource,
+        source: JobSource,
         prompt: str | ExtendRequest,
         *,
         key: str | None = None,
@@ -374,7 +374,7 @@ class JobCalls:
         self,
         request: JobRequest,
         *,
-        source: VideoSource | None = None,
+        source: JobSource | None = None,
         key: str | None = None,
         retry_failed: bool = False,
         retry_uncertain: RetryUncertain = False,

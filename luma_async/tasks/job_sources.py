@@ -20,14 +20,14 @@ from luma_async.requests import JobRequest, Kind
 from luma_async.tasks.task import VideoTask
 from luma_async.text_values import is_web_url, shown_link, shown_value
 
-VideoSource = VideoTask | Generation | str
-"""The job whose output a request works on, such as the video to extend: a task, a generation or an
-id."""
+JobSource = VideoTask | Generation | str
+"""Job whose output a request works on: a task, a generation or an id."""
 
 SourceLike = VideoTask | Generation | ImageLike
 """A job as a task, a generation or an id, or a file: a URL, `Path`, bytes or a reference."""
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
+"""Fields of a request that is made of a prompt."""
 
 _NO_SOURCE: dict[Kind, str] = {
     "generate": "a GenerateRequest has no source; an ExtendRequest has one",
@@ -37,9 +37,10 @@ _NO_SOURCE: dict[Kind, str] = {
 _FILE_NAME = re.compile(
     r"[/\\]|\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|heic|mp4|m4v|mov|webm)$", re.IGNORECASE
 )
+"""Part of a text that cannot be the id of a job: a slash, or the suffix of an image or a video."""
 
 
-def job_or_media(source: Any) -> tuple[VideoSource | None, Any]:
+def job_or_media(source: Any) -> tuple[JobSource | None, Any]:
     """Return a source as a job, or as the file for the field `media`; `None` for the other.
 
     A text that is not a URL, a data URI or a reference is the id of a job.
@@ -105,7 +106,7 @@ def check_is_source(name: str, source: object, *, instead: str = "") -> None:
         raise InvalidRequestError.of(name, f"must be a job{instead}, got {shown}")
 
 
-def check_has_source(request: JobRequest, source: VideoSource | None) -> None:
+def check_has_source(request: JobRequest, source: JobSource | None) -> None:
     """Check that a request has a source if it needs one, and none if it takes none.
 
     Raises:

@@ -33,7 +33,7 @@ from luma_async.metadata import NO_METADATA, frozen_metadata, no_metadata
 from luma_async.request_kinds import request_class
 from luma_async.requests import ExtendRequest, GenerateRequest, JobRequest
 from luma_async.tasks.job_sources import (
-    VideoSource,
+    JobSource,
     check_has_source,
     check_is_source,
     job_or_media,
@@ -73,7 +73,7 @@ class Job:
 
     request: JobRequest
     key: str | None = None
-    source: VideoSource | None = None
+    source: JobSource | None = None
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     redo: str | None = None
     any_request: bool = False
@@ -288,7 +288,7 @@ class Run:
     async def _start(self, item: RunItem) -> None:
         request: Any = item
         key: str | None = None
-        source: VideoSource | None = None
+        source: JobSource | None = None
         metadata: Mapping[str, Any] | None = None
         try:
             if isinstance(item, Job):
@@ -371,7 +371,7 @@ def _source_in(item: RequestLike | Keyed) -> Any:
     return request.get("source") if source is None else source
 
 
-def _id_in(error: LumaError, source: VideoSource | None) -> str | None:
+def _id_in(error: LumaError, source: JobSource | None) -> str | None:
     """Return the id of a job that the journal knows as failed.
 
     The source of an extension may have failed instead; its id is not that of the job.
@@ -387,7 +387,7 @@ def _key_in(error: LumaError) -> str | None:
     return error.key if isinstance(error, SubmissionUncertainError) else None
 
 
-def _as_request(item: RequestLike) -> tuple[JobRequest, VideoSource | None]:
+def _as_request(item: RequestLike) -> tuple[JobRequest, JobSource | None]:
     """Return a checked request, and the source that it names with `source` or `extends`."""
     if isinstance(item, JobRequest) and item.source_need == "required":
         raise InvalidRequestError.of(

@@ -27,7 +27,7 @@ from luma_async.generation import Generation
 from luma_async.metadata import frozen_metadata
 from luma_async.requests import JobRequest
 from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
-from luma_async.tasks.job_sources import VideoSource
+from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.task import UpdateCallback, VideoTask
 from luma_async.transport import (
@@ -80,7 +80,7 @@ class Submission:
     """
 
     request: JobRequest
-    source: VideoSource | None = None
+    source: JobSource | None = None
     key: str | None = None
     retry_failed: bool = False
     retry_uncertain: RetryUncertain | AbstractSet[str] = False
@@ -201,7 +201,7 @@ class Submitter:
         """Return an empty set: without a journal, no earlier submission is known."""
         return frozenset()
 
-    async def finish(self, source: VideoSource) -> None:
+    async def finish(self, source: JobSource) -> None:
         """Wait until the video to extend is completed.
 
         Raises:
