@@ -47,7 +47,7 @@ LIBRARIES = [
 """Modules, among them those that the others load when they are used."""
 
 PYTHON = [sys.executable, "-W", "error"]
-"""The beginning of each command. `-m` and a module follow, or `-c` and a text."""
+"""The beginning of each command. `-m` and a module follow, `-c` and a text, or a path."""
 
 _MAX_ORDER = 2**20
 """Bytes. Most of an order is the environment."""
@@ -167,13 +167,18 @@ def _run(
     sys.stdout = _output(1, "strict")
     sys.stderr = _output(2, "backslashreplace")
     vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
-    option, program, *rest = arguments
-    sys.path.insert(0, folder if option == "-m" else "")
-    sys.argv = [option, *rest]
-    if option == "-m":
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    sys.argv = arguments
+    if arguments[0] == "-m":
+        sys.path.insert(0, folder)
+        sys.argv, module = [arguments[0], *arguments[2:]], arguments[1]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.path.insert(0, "")
+        sys.argv, text = [arguments[0], *arguments[2:]], arguments[1]
+        exec(text, {"__name__": "__main__"})  # noqa: S102  what `-c` does
     else:
-        exec(program, {"__name__": "__main__"})  # noqa: S102  what `-c` does
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 def _output(number: int, errors: str) -> Any:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from luma_async.simulator import Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.docs import PAGES, ROOT, blocks, name_of
-from tests.forking_interpreter import ForkingInterpreter, running_interpreter
+from tests.forked_programs import PYTHON, ForkedProgram
 
 BLOCKS = {
     f"{name_of(page)}-{number}": block
@@ -48,24 +47,28 @@ def run(program: list[str], folder: Path, text: str = "", *, same_films: bool = 
     """Run a program at a simulator, in a folder."""
     films: dict[str, Any] = {"short_side": 90, "same_films": same_films}
     with running_simulator(durations=Fixed(0.2), **films) as simulator:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *program],
-            cwd=folder,
-            env=environment_at(simulator),
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        done = run_program(program, folder, simulator, text)
     assert_good(done)
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def interpreter() -> Iterator[ForkingInterpreter]:
-    with running_interpreter() as running:
-        yield running
+def run_program(
+    program: list[str], folder: Path, simulator: Simulator, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, in which a warning is an error."""
+    with ForkedProgram(
+        [*PYTHON, *program],
+        cwd=folder,
+        env=environment_at(simulator),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            out, complaints = process.communicate(text, timeout=600)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(program, process.returncode, out, complaints)
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +93,13 @@ TESTS = {name: block for name, block in BLOCKS.items() if is_test(block)}
 
 @pytest.mark.parametrize("block", PROGRAMS.values(), ids=PROGRAMS)
 def test_every_program_of_the_documentation_runs(
-    block: str, interpreter: ForkingInterpreter, gateway: Simulator, tmp_path: Path
+    block: str, gateway: Simulator, tmp_path: Path
 ) -> None:
     """As it stands there, in an empty folder."""
     program = tmp_path / "block.py"
     program.write_text(block, "utf-8")
 
-    assert_good(interpreter.run(program, environment_at(gateway)))
+    assert_good(run_program([str(program)], tmp_path, gateway))
 
 
 @pytest.mark.parametrize("block", TESTS.values(), ids=TESTS)
