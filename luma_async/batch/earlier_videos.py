@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,19 +57,14 @@ def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
     return (*known, video)
 
 
-def files_of_row(folder: Path, stem: str, stems: Collection[str]) -> list[Path]:
+def files_of_row(folder: Path, stem: str) -> list[Path]:
     """Return the files that a row has in a folder by their names, the main file first.
 
-    `stem` is the one of its files, and `stems` are those of all rows: the first file of the row
-    `cat.1` is not the second one of `cat`. This call blocks.
+    `stem` is the row's, a `safe_stem()`: it has no dot, so that it does not begin the name of a
+    file of another row. This call blocks.
     """
-    more = re.compile(re.escape(stem) + r"\.\d+(-[^.]+)?")
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix and (path.stem == stem or more.fullmatch(path.stem))
-    ]
-    files = [path for path in found if path.stem == stem or path.stem not in stems]
+    own = re.compile(re.escape(stem) + r"(\.\d+(-[^.]+)?)?")
+    files = [path for path in folder.iterdir() if path.suffix and own.fullmatch(path.stem)]
     return sorted(files, key=lambda path: (path.stem != stem, path.name))
 
 

@@ -527,8 +527,7 @@ class Batch:
 
         Its files are found by their names. This call blocks.
         """
-        others = {safe_stem(key) for key in self._rows}
-        found = files_of_row(self.folder / VIDEOS, safe_stem(row.key), others)
+        found = files_of_row(self.folder / VIDEOS, safe_stem(row.key))
         files = [path.relative_to(self.folder).as_posix() for path in found]
         return Result(
             key=row.key,

@@ -45,9 +45,9 @@ async def run(
 
 async def test_files_whose_result_is_lost_are_kept(tmp_path: Path) -> None:
     """A redo finds those of images and layers by their names, and leaves those of other rows."""
-    wanted = ["still", "layers", "layers.1"]
+    wanted = ["still", "layers", "layers-1"]
     image = ImageRequest("a cat", format="png")
-    manifest = Manifest(None, (*pictures().rows, *rows(("layers.1", image, None)).rows))
+    manifest = Manifest(None, (*pictures().rows, *rows(("layers-1", image, None)).rows))
     videos = tmp_path / "videos"
     async with small(same_films=False) as sim:
         await run(sim, manifest, tmp_path)
@@ -65,7 +65,7 @@ async def test_files_whose_result_is_lost_are_kept(tmp_path: Path) -> None:
     assert earlier.keys() == set(wanted)
     assert {each.id for each in earlier.values()} < ids
     of_rows = {"still": "still", "layers": "layers", "layers.1-discs": "layers"}
-    for name, key in {**of_rows, "layers.1": "layers.1"}.items():
+    for name, key in {**of_rows, "layers-1": "layers-1"}.items():
         kept = videos / f"{name}.{earlier[key].id}.png"
         assert kept.read_bytes() == before[f"{name}.png"]
         assert (videos / f"{name}.png").is_file()
