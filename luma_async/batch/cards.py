@@ -31,7 +31,7 @@ _REASONS = {
     ResultState.FAILED: "The server made nothing of it.",
     ResultState.LOST: "It is paid for, but the server did not find it.",
     ResultState.UNCERTAIN: "It may have been accepted and paid for.",
-    ResultState.NOT_STARTED: "The row that it extends has no video.",
+    ResultState.NOT_STARTED: "The row from which it is made has no output.",
 }
 """Texts for results that have no error text."""
 

@@ -58,8 +58,8 @@ def note_of_failed_redo(id: str | None, why: str) -> str:
 def note_of_skipped_redo(row: Row) -> str:
     """Return the note of a row that was not redone, because its source was not."""
     return (
-        f"The row was not submitted anew, because row {row.parent!r}, which it extends, has no new "
-        "video. Another redo submits it anew."
+        f"The row was not submitted anew, because row {row.parent!r}, from which it is made, has "
+        "no new output. Another redo submits it anew."
     )
 
 

@@ -31,7 +31,7 @@ class ResultState(StrEnum):
     UNCERTAIN = "uncertain"
     """The job may have been accepted and paid for. The user settles its job key."""
     NOT_STARTED = "not started"
-    """No job was accepted: the server rejected it, or the row that it extends has no video."""
+    """No job was accepted: the server rejected it, or a row from which it is made has no output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,11 +219,11 @@ def result_unknown_to_journal(before: Result) -> Result:
 
 
 def result_without_source(row: Row, before: Result | None = None) -> Result:
-    """Return the result of a row that extends a row without a video.
+    """Return the result of a row that is made from a row without an output.
 
     A row that has a job `before` keeps it, and its earlier videos: they are paid for.
     """
-    why = f"row {row.parent!r}, which it extends, has no video"
+    why = f"row {row.parent!r}, from which it is made, has no output"
     if before is not None and before.id is not None:
         return before if before.state is ResultState.FAILED else _without_file(before, why)
     return Result(

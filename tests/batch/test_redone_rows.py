@@ -276,7 +276,7 @@ async def test_an_extension_keeps_its_video_if_the_redo_of_its_source_is_uncerta
     assert a.state is ResultState.UNCERTAIN
     assert (b.state, b.id, b.file) == (ResultState.DONE, before.id, before.file)
     assert b.earlier == before.earlier
-    assert "has no new video" in str(b.note)
+    assert "has no new output" in str(b.note)
     assert [video.id for video in redone.earlier] == [before.earlier[0].id, before.id]
 
 

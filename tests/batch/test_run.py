@@ -87,7 +87,7 @@ async def test_extensions_of_a_failed_row_are_not_started(tmp_path: Path) -> Non
         third = await run(sim, manifest, tmp_path, retry_failed=True)
 
     assert [first[key].state for key in "abc"] == ["failed", "not started", "not started"]
-    assert "'a', which it extends" in str(first["b"].error)
+    assert "'a', from which it is made" in str(first["b"].error)
     assert "could not be rendered" in str(first["a"].error)
     assert {key: result.state for key, result in second.items()} == {
         "b": "not started",
