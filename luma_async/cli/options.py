@@ -191,7 +191,10 @@ WebSearch = Annotated[
 LayerResolution = Annotated[
     str | None, typer.Option("--resolution", metavar="SIZE", help="Size of each layer: 1k or 2k.")
 ]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Model, such as ray-v2.")]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Model, such as ray-2, if the server offers a choice."),
+]
 Resolution = Annotated[str | None, typer.Option(metavar="SIZE", help="Resolution, such as 720p.")]
 Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Length, such as 5s.")]
 ExpandPrompt = Annotated[
@@ -239,7 +242,7 @@ RetryUncertain = Annotated[
 
 NoDownload = Annotated[
     bool,
-    download_option("--no-download", help="Print the link to the video, do not download it."),
+    download_option("--no-download", help="Print the link to the output, do not download it."),
 ]
 OutputPath = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from luma_async.dialects.fields import as_object, as_reason, as_text, as_time
 from luma_async.dialects.file_calls import (
@@ -13,7 +13,7 @@ from luma_async.dialects.file_calls import (
     StoredFile,
     StoredState,
 )
-from luma_async.dialects.job_rows import escaped_id
+from luma_async.dialects.job_rows import escaped_id, read_all
 from luma_async.errors import ResponseError
 from luma_async.text_values import has_lone_surrogate
 from luma_async.transport.call import Call
@@ -82,10 +82,7 @@ def _read_file(body: bytes) -> StoredFile:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        return dict(as_object(from_json(body)))
-    except ValueError:
-        raise ResponseError("it is not JSON") from None
+    return dict(as_object(read_all(body)[0]))
 
 
 def _file(record: dict[str, Any], default: str | None = None) -> StoredFile:

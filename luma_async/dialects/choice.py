@@ -41,7 +41,7 @@ from luma_async.settings import (
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.credentials import Secret, checked_base_url
 
-OFFICIAL_KEYS = (AGENTS_API_KEY, DREAM_MACHINE_API_KEY)
+OFFICIAL_KEY_VARIABLES = (AGENTS_API_KEY, DREAM_MACHINE_API_KEY)
 """Variables of Luma's official clients. The first one that is set counts: the Dream Machine API is
 being retired."""
 
@@ -250,7 +250,7 @@ def _key_of_luma(
     own = _variable_of(dialect)
     if own is not None and own in variables:
         return (Secret(variables[own]), None) if _may_have_keys_of_luma(server) else (None, own)
-    return None, next((name for name in OFFICIAL_KEYS if name in variables), None)
+    return None, next((name for name in OFFICIAL_KEY_VARIABLES if name in variables), None)
 
 
 def _variable_of(dialect: Dialect) -> str | None:
@@ -265,7 +265,7 @@ def _may_have_keys_of_luma(server: str) -> bool:
 
 def _known(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are set, with the API keys hidden from tracebacks."""
-    found = {name: variables.get(name, "").strip() for name in (API_KEY, *OFFICIAL_KEYS)}
+    found = {name: variables.get(name, "").strip() for name in (API_KEY, *OFFICIAL_KEY_VARIABLES)}
     found = {name: Secret(value) for name, value in found.items()}
     found |= {name: variables.get(name, "").strip() for name in (BASE_URL, DIALECT)}
     return {name: value for name, value in found.items() if value}
