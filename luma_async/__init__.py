@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     )
     from luma_async.edit_requests import (
         EditFields,
-        EditImageFields,
         EditImageRequest,
         EditRequest,
         ImageFields,
@@ -111,7 +110,6 @@ __all__ = [
     "DownloadError",
     "DreamMachineDialect",
     "EditFields",
-    "EditImageFields",
     "EditImageRequest",
     "EditRequest",
     "End",

@@ -40,7 +40,6 @@ _RATIO: Any = Field(default=None, description="Ratio of width to height.", examp
 class EditFields(SharedFields, total=False):
     """Keyword arguments of `edit()`, as documented in `EditRequest`."""
 
-    media: ImageLike | None
     strength: EditStrength | None
     auto_controls: bool | None
     controls: Mapping[str, Any] | None
@@ -54,13 +53,12 @@ class EditFields(SharedFields, total=False):
 class ReframeFields(SharedFields, total=False):
     """Keyword arguments of `reframe()`, as documented in `ReframeRequest`."""
 
-    media: ImageLike | None
     source_position: SourcePosition | None
     resolution: str | None
 
 
 class ImageFields(SharedFields, total=False):
-    """Keyword arguments of `generate_image()`, as documented in `ImageRequest`."""
+    """Keyword arguments of `generate_image()` and `edit_image()`: see `ImageRequest`."""
 
     references: Sequence[ImageLike]
     aspect_ratio: AspectRatio | None
@@ -69,16 +67,9 @@ class ImageFields(SharedFields, total=False):
     web_search: bool | None
 
 
-class EditImageFields(ImageFields, total=False):
-    """Keyword arguments of `edit_image()`, as documented in `EditImageRequest`."""
-
-    media: ImageLike | None
-
-
 class LayersFields(SharedFields, total=False):
     """Keyword arguments of `extract_layers()`, as documented in `LayersRequest`."""
 
-    media: ImageLike | None
     resolution: LayerResolution | None
 
 
@@ -130,9 +121,11 @@ class EditRequest(JobRequest):
     user_id: Word | None = USER_ID
     extra: JSONFields = EXTRA
 
-    def __init__(self, prompt: str, **fields: Unpack[EditFields]) -> None:
+    def __init__(
+        self, prompt: str, *, media: ImageLike | None = None, **fields: Unpack[EditFields]
+    ) -> None:
         """Check the fields."""
-        self._set({"prompt": prompt, **fields})
+        self._set({"prompt": prompt, "media": media, **fields})
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
 
@@ -172,10 +165,15 @@ class ReframeRequest(JobRequest):
     extra: JSONFields = EXTRA
 
     def __init__(
-        self, aspect_ratio: AspectRatio, prompt: str = "", **fields: Unpack[ReframeFields]
+        self,
+        aspect_ratio: AspectRatio,
+        prompt: str = "",
+        *,
+        media: ImageLike | None = None,
+        **fields: Unpack[ReframeFields],
     ) -> None:
         """Check the fields."""
-        self._set({"aspect_ratio": aspect_ratio, "prompt": prompt, **fields})
+        self._set({"aspect_ratio": aspect_ratio, "prompt": prompt, "media": media, **fields})
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
 
@@ -218,7 +216,7 @@ class ImageRequest(_AnyImageRequest):
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
 
 
-@with_field_docs("Args", EditImageFields)
+@with_field_docs("Args", ImageFields)
 class EditImageRequest(_AnyImageRequest):
     """Request to change an image by a prompt.
 
@@ -236,9 +234,11 @@ class EditImageRequest(_AnyImageRequest):
         default=None, description=MEDIA_DESCRIPTION.format(noun="image")
     )
 
-    def __init__(self, prompt: str, **fields: Unpack[EditImageFields]) -> None:
+    def __init__(
+        self, prompt: str, *, media: ImageLike | None = None, **fields: Unpack[ImageFields]
+    ) -> None:
         """Check the fields."""
-        self._set({"prompt": prompt, **fields})
+        self._set({"prompt": prompt, "media": media, **fields})
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()
 
@@ -271,8 +271,10 @@ class LayersRequest(JobRequest):
     user_id: Word | None = USER_ID
     extra: JSONFields = EXTRA
 
-    def __init__(self, prompt: str = "", **fields: Unpack[LayersFields]) -> None:
+    def __init__(
+        self, prompt: str = "", *, media: ImageLike | None = None, **fields: Unpack[LayersFields]
+    ) -> None:
         """Check the fields."""
-        self._set({"prompt": prompt, **fields})
+        self._set({"prompt": prompt, "media": media, **fields})
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see _set()

@@ -9,7 +9,6 @@ from luma_async.concurrency import HomeLoop, Turns
 from luma_async.dialects import Dialect
 from luma_async.edit_requests import (
     EditFields,
-    EditImageFields,
     EditImageRequest,
     EditRequest,
     ImageFields,
@@ -283,7 +282,7 @@ class JobCalls:
             Submission(request, None, key, retry_failed, retry_uncertain, metadata, on_update)
         )
 
-    @with_fields_of(EditImageRequest, EditImageFields)
+    @with_fields_of(EditImageRequest, ImageFields)
     async def edit_image(
         self,
         source: SourceLike,
@@ -294,7 +293,7 @@ class JobCalls:
         retry_uncertain: RetryUncertain = False,
         metadata: Mapping[str, Any] | None = None,
         on_update: UpdateCallback | None = None,
-        **fields: Unpack[EditImageFields],
+        **fields: Unpack[ImageFields],
     ) -> VideoTask:
         """Submit a job that changes an image by a prompt, and return its handle.
 
