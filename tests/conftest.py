@@ -57,7 +57,6 @@ UNMEASURED = {
     "batch/test_run.py",
     "batch/test_stops.py",
     "batch/test_uncertain.py",
-    "cli/test_hostile_words.py",
     "journal/test_entries.py",
     "journal/test_races.py",
     "journal/test_upkeep.py",
