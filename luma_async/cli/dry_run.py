@@ -56,11 +56,11 @@ async def preview_batch(
             f"{row.key}: {call}{', anew' if anew else ''}: {row.request.prompt}",
             {**fields, "redo": anew},
         )
-    limit = options.limit_jobs
+    count, limit = len(manifest.rows), options.limit_jobs
     is_limited = limit is not None and limit < len(left)
     limited = f", at most {limit:,} of them as new jobs" if is_limited else ""
     terminal.say(
-        f"{len(manifest.rows):,} rows: {len(manifest.rows) - len(left):,} have ended, "
+        f"{'1 row' if count == 1 else f'{count:,} rows'}: {count - len(left):,} have ended, "
         f"{len(left):,} would be run{limited}."
     )
     if redone := sum(map(is_redone, left)):

@@ -491,6 +491,7 @@ def test_a_guess_at_the_encoding_is_said_in_a_line(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "ein K\u00e4tzchen" in done.stdout
     assert done.stderr.startswith("rows.csv is not UTF-8, so it is read as Windows-1252. If ")
+    assert done.stderr.endswith("\n1 row: 0 have ended, 1 would be run.\n")
 
 
 @pytest.mark.usefixtures("quick_retries")
