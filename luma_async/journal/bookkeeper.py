@@ -14,6 +14,7 @@ from uuid import uuid4
 import anyio
 
 from luma_async.concurrency import EndableWaits
+from luma_async.dialects.known_apis import api_with_url
 from luma_async.errors import (
     ClientClosedError,
     JournalError,
@@ -442,8 +443,9 @@ class Bookkeeper:
         return KeyConflictError(
             entry.key,
             f"belongs to job {entry.id} at {entry.server}, but this client is at {self._server}",
-            next_step=f"Use base_url={entry.server!r}, with its dialect, to get this job, or "
-            "another job key for another job",
+            next_step=f"Use base_url={entry.server!r} and its dialect (by the form of the URL, "
+            f"{api_with_url(entry.server).name!r}) to get this job, or another job key for another "
+            "job",
         )
 
     async def _after_submission(self, key: str) -> Entry | None:

@@ -26,8 +26,11 @@ async def test_a_job_is_never_polled_through_another_api(tmp_path: Path, own: st
         for other in set(DIALECTS) - {own}:
             async with client(sim, other, tmp_path) as luma:
                 assert await luma.resume() == []
-                with pytest.raises(KeyConflictError, match=f"belongs to job {job.id} at "):
+                with pytest.raises(
+                    KeyConflictError, match=f"belongs to job {job.id} at "
+                ) as caught:
                     await luma.generate("a cat dances", key="row-1", retry_failed=True)
+                assert f"its dialect (by the form of the URL, {own!r})" in str(caught.value)
         async with client(sim, own, tmp_path) as luma:
             assert [task.id for task in await luma.resume()] == [job.id]
         assert len(sim.ledger.jobs) == 1
