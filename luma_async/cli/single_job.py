@@ -71,6 +71,7 @@ async def submit(terminal: Terminal, connection: Connection, options: SubmitOpti
         if options.target.what == "all":
             options.target.check_holds_many("outputs")
         options.target.check()
+    connection.server_dialect.check(request, has_source=source is not None)
     terminal.settle_command = connection.journal_command("settle")
     terminal.resume_submission_command = (
         connection.command("resume", journal=connection.journal)

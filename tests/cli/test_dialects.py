@@ -148,6 +148,19 @@ def test_wrong_words_are_explained(
     assert len(served.ledger.jobs) == before
 
 
+def test_a_request_that_breaks_a_rule_is_not_shown_as_submitted(
+    served: Simulator, tmp_path: Path
+) -> None:
+    """Its error is the only line."""
+    shell = Shell.at(served, tmp_path, LUMA_DIALECT="agents")
+
+    done = shell.run("generate", "a cat", "--hdr", "--resolution", "360p")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("resolution: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("dialect", "search"),
     [
