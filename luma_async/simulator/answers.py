@@ -261,13 +261,13 @@ class SignedLinks:
         """Return a link to a file of a job that is valid from now on for the lifetime."""
         until = self._clock.now() + self._lifetime
         host = _HOST.get(self.host)
-        return f"{host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.3f}"
+        return f"{host}/media/{job.id}/{name}?X-Amz-Expires=3600&until={until:.6f}"
 
     def to_upload(self, id: str) -> tuple[str, float]:
         """Return a link for the upload of a file, and the time when it expires."""
         until = self._clock.now() + self._lifetime
         host = _HOST.get(self.host)
-        return f"{host}/uploads/{id}?X-Amz-Expires=3600&until={until:.3f}", until
+        return f"{host}/uploads/{id}?X-Amz-Expires=3600&until={until:.6f}", until
 
     def is_valid(self, until: str) -> bool:
         """Return `True` if a link has not expired."""
