@@ -71,7 +71,7 @@ class AgentsFiles:
     async def _create_with_content(self, request: web.Request) -> web.Response:
         try:
             form = await request.post()
-        except (ValueError, HttpProcessingError):
+        except (ValueError, HttpProcessingError, RuntimeWarning):  # aiohttp warns of some headers
             raise RejectedError(400, "body: is not valid multipart/form-data") from None
         part = form.get("file")
         if not isinstance(part, FileField):

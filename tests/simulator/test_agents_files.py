@@ -87,6 +87,16 @@ async def test_an_upload_within_a_form() -> None:
         assert missing.status == 400
 
 
+async def test_a_form_with_an_unreadable_header_is_rejected() -> None:
+    """Also where warnings are errors, as here: aiohttp only warns of such a header."""
+    body = b'--x\r\nContent-Disposition: form-data; name="a\xf8\x88;;b"\r\n\r\n1\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with agents_api() as api:
+        answer = await api.ask("POST", "/files", data=body, headers=headers)
+
+    assert (answer.status, answer.detail) == (400, "body: is not valid multipart/form-data")
+
+
 async def form(api: AgentsApi, content: bytes, **fields: str) -> Any:
     data = aiohttp.FormData(fields)
     data.add_field("file", content, filename="a.png", content_type="image/png")
