@@ -264,7 +264,7 @@ async def test_an_hdr_video_cannot_be_extended() -> None:
 async def test_a_gateway_does_not_offer_the_new_kinds(request_: Any) -> None:
     """The error names the dialect and the ones that do, and nothing is sent."""
     async with small() as sim, connect(sim) as luma:
-        with pytest.raises(UnsupportedError, match=r"the gateway dialect .*use the agents dialect"):
+        with pytest.raises(UnsupportedError, match=r"the gateway dialect .*use the agents"):
             await luma.submit(request_)
 
     assert sim.ledger.requests.total() == 0

@@ -46,9 +46,10 @@ _RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21")
 _OFFERED_BY = {
     "backward": "the agents or the dream-machine dialect",
     "concepts": "the dream-machine dialect",
-    **dict.fromkeys(("keyframes", "hdr", "exr", "user_id"), "the agents dialect"),
+    **dict.fromkeys(("keyframes", "hdr", "exr", "user_id", "layers"), "the agents dialect"),
 }
-"""Fields of Luma's own APIs, each with the dialects that offer it."""
+"""Fields and kinds of requests of Luma's own APIs, each with the dialects that offer it. Kinds that
+are not here are offered by both."""
 
 
 class GatewayDialect(RowDialect, NoAccountCalls):
@@ -87,9 +88,9 @@ class GatewayDialect(RowDialect, NoAccountCalls):
 
         """
         if request.kind not in ("generate", "extend"):
+            dialects = _OFFERED_BY.get(request.kind, "the agents or the dream-machine dialect")
             raise UnsupportedError.of(
-                request.kind,
-                "the gateway dialect does not offer it; use the agents dialect, Luma's own API",
+                request.kind, f"the gateway dialect does not offer it; use {dialects}"
             )
         check = RequestCheck(request, "the gateway dialect")
         check.prompt(at_most=PROMPT_LIMIT)

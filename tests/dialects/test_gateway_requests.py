@@ -17,6 +17,7 @@ from luma_async import (
     ImageRequest,
     InvalidRequestError,
     JobRequest,
+    LayersRequest,
     ReframeRequest,
     UnsupportedError,
 )
@@ -152,9 +153,20 @@ def test_fields_that_are_switched_off_are_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [EditRequest("rain"), ReframeRequest("9:16"), ImageRequest("a cat")], ids=repr
+    ("request_", "dialects"),
+    [
+        (EditRequest("rain"), "the agents or the dream-machine dialect"),
+        (ReframeRequest("9:16"), "the agents or the dream-machine dialect"),
+        (ImageRequest("a cat"), "the agents or the dream-machine dialect"),
+        (LayersRequest("a cat"), "the agents dialect"),
+    ],
+    ids=repr,
 )
-def test_kinds_of_jobs_that_gateways_do_not_have_are_refused(request_: JobRequest) -> None:
+def test_kinds_of_jobs_that_gateways_do_not_have_are_refused(
+    request_: JobRequest, dialects: str
+) -> None:
     """The error names the dialects that have them."""
-    with pytest.raises(UnsupportedError, match="the gateway dialect does not offer it"):
+    with pytest.raises(UnsupportedError, match="the gateway dialect does not offer it") as caught:
         DIALECT.check(request_, has_source=True)
+
+    assert str(caught.value).endswith(f"; use {dialects}")
