@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from luma_async.tasks import Updates, VideoTask
     from luma_async.tasks.run_many import CompletedOutcome, FailedOutcome, Job, Outcome
     from luma_async.text_values import SecretLike, URLLike
+    from luma_async.webhooks import WebhookReceiver
 
 __all__ = [
     "APIConnectionError",
@@ -169,6 +170,7 @@ __all__ = [
     "Updates",
     "UploadError",
     "VideoTask",
+    "WebhookReceiver",
     "__version__",
     "image_from",
 ]
@@ -187,6 +189,7 @@ if not TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
         "dialects",
         "journal",
         "media",
+        "webhooks",
         "client_settings",
         "client",
     )

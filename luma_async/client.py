@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, suppress
 from contextvars import copy_context
@@ -44,6 +44,7 @@ from luma_async.generation import Generation
 from luma_async.job_calls import JobCalls
 from luma_async.journal import Journal
 from luma_async.journal.bookkeeper import Bookkeeper
+from luma_async.journal.hint_relay import HintRelay
 from luma_async.media.addresses import AddressPolicy
 from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
 from luma_async.media.downloads import (
@@ -72,7 +73,7 @@ from luma_async.tasks.arguments import (
     checked_ids,
     checked_requests,
 )
-from luma_async.tasks.job_log import log_cancelled_run, log_dialect
+from luma_async.tasks.job_log import log_cancelled_run, log_dialect, log_useless_webhook
 from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
@@ -82,6 +83,7 @@ from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
 from luma_async.transport.rate_limit_headers import LONGEST_WAIT
+from luma_async.webhooks import WebhookReceiver
 
 OneRequest = OneText | Mapping[str, Any] | JobRequest | Keyed | Job
 
@@ -131,6 +133,8 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         journal: the store that keeps jobs from being lost or paid for twice if the process dies: a
             path (SQLite), a URL (PostgreSQL), or your own `Journal`, which the client does not
             close.
+        webhook: the receiver of the server's callbacks. Each submission names it, and a callback
+            makes the client look at its job at once. Other looks are fewer then.
         session: your own `aiohttp.ClientSession` for the API (a proxy, certificates, tracing). The
             client does not close it. A submission uses a connection of it that was used within the
             last second, or a new one. Downloads use its connections and its proxy as well, without
@@ -169,6 +173,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         allow_local_files: bool = True,
         max_downloads: int = 4,
         journal: Journal | URLLike | os.PathLike[str] | None = None,
+        webhook: WebhookReceiver | None = None,
         session: aiohttp.ClientSession | None = None,
         media_session: aiohttp.ClientSession | None = None,
         trust_env: bool = False,
@@ -260,6 +265,12 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
                 server=self._transport.base_url,
                 memory=file_memory_of(self.journal),
             )
+        self._webhook = webhook if self._dialect.supports_callbacks else None
+        self._has_useless_webhook = webhook is not None and self._webhook is None
+        self._hint_relay = HintRelay(self._manager, self._dialect, self.journal)
+        hook_url: Callable[[str], str] | None = None
+        if self._webhook is not None:
+            hook_url = self._webhook.connect(own_key, self._hint_relay.take)
         submitter = Submitter(
             self._submission_transport,
             self._dialect,
@@ -272,6 +283,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             ),
             max_tasks=max_tasks,
             uploads=uploads,
+            hook_url=hook_url,
         )
         self._submissions: Bookkeeper | Submitter = submitter
         if self._bookkeeper is not None:
@@ -323,6 +335,11 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         reason, self._why_dialect = self._why_dialect, None
         if reason is not None:
             log_dialect(self._dialect.name, self.base_url, reason)
+        if self._has_useless_webhook:
+            self._has_useless_webhook = False
+            log_useless_webhook(self._dialect.name)
+        if self._webhook is not None:
+            self._hint_relay.start()
 
     def __repr__(self) -> str:
         transport = vars(self).get("_transport")  # not set until the settings are checked
@@ -766,6 +783,8 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         """
         self._home.enter()
         self._is_closed = True
+        if self._webhook is not None:
+            self._webhook.disconnect(self._hint_relay.take)
         self._downloader.stop()
         self._submission_transport.stop(closing=True)
         if self._bookkeeper is not None:
@@ -775,6 +794,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             last_first.push_async_callback(self._downloader.aclose)
             if self._bookkeeper is not None:
                 last_first.push_async_callback(self._bookkeeper.aclose)
+            last_first.push_async_callback(self._hint_relay.aclose)
             last_first.push_async_callback(self._close_transport)
             last_first.push_async_callback(self._manager.aclose)
 

@@ -24,6 +24,7 @@ from luma_async.schedules import PollSchedule
 from luma_async.settings import JOURNAL, Settings
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.credentials import Secret, checked_base_url
+from luma_async.webhooks import WebhookReceiver
 
 
 class ClientSettings(TypedDict, total=False):
@@ -43,6 +44,7 @@ class ClientSettings(TypedDict, total=False):
     max_image_bytes: int | None
     max_downloads: int
     journal: Journal | URLLike | os.PathLike[str] | None
+    webhook: WebhookReceiver | None
     session: aiohttp.ClientSession | None
     media_session: aiohttp.ClientSession | None
     trust_env: bool

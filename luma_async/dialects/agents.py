@@ -85,6 +85,7 @@ class AgentsDialect(NoAccountCalls):
     name = "agents"
     path_prefix = "/v1"
     supports_batch = False
+    supports_callbacks = False
     files: FileCalls = AgentsFileCalls()
     list_instead = "keep your jobs in a journal"
     credits_instead = "Luma shows it on its website"

@@ -36,6 +36,10 @@ class Dialect(Protocol):
         """`True` if one call can poll many jobs."""
 
     @property
+    def supports_callbacks(self) -> bool:
+        """`True` if the server calls the `notify_hook` of a request."""
+
+    @property
     def path_prefix(self) -> str:
         """Path with which the paths of all calls begin, such as `/v1`; empty if there is none.
 

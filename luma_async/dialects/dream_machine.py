@@ -54,6 +54,7 @@ class DreamMachineDialect(RowDialect):
     name = "dream-machine"
     path_prefix = _ROOT
     supports_batch = False
+    supports_callbacks = True
 
     def __init__(
         self, *, video_path: str = VIDEO_PATH, rejection_codes: Collection[str] = ()

@@ -72,6 +72,7 @@ class GatewayDialect(RowDialect, NoAccountCalls):
     name = "gateway"
     path_prefix = ""
     supports_batch = True
+    supports_callbacks = True
     list_instead = "your gateway may show its tasks on its website; a journal keeps your own"
     credits_instead = "your gateway may show it on its website"
 

@@ -418,6 +418,7 @@ class Bookkeeper:
             key=entry.key,
             metadata=entry.metadata,
             look_now=True,
+            request_id=entry.request_id if self._submitter.has_hooks else None,
         )
 
     def _handle_or_entry(self, entry: Entry, submission: Submission) -> VideoTask | Entry:
@@ -480,6 +481,7 @@ class Bookkeeper:
             key=entry.key,
             metadata=entry.metadata,
             look_now=True,
+            request_id=entry.request_id if self._submitter.has_hooks else None,
         )
         if self._ends.is_forgotten(entry):
             self._ends.remember(task.id)

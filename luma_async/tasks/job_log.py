@@ -50,6 +50,12 @@ def log_dialect(name: str, base_url: str, reason: str) -> None:
     _write(logging.INFO, text, name, base_url, reason)
 
 
+def log_useless_webhook(name: str) -> None:
+    """Log that the server of a client with a webhook sends no callbacks."""
+    text = "The webhook is not used: servers of the %s dialect send no callbacks. Jobs are polled."
+    _write(logging.WARNING, text, name)
+
+
 def log_submitting(verb: str, prompt: str) -> None:
     """Log that a submission begins, with the beginning of its prompt."""
     if logger.isEnabledFor(logging.DEBUG):

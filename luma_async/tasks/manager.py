@@ -20,6 +20,7 @@ from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.hints import MISSES, Hints, Hook
 from luma_async.tasks.job_log import (
     counted,
     log_closed,
@@ -126,6 +127,10 @@ class TaskManager:
             link_timeout=link_timeout,
             lost_after=lost_after,
         )
+        self.hints = Hints()
+        """Callbacks that are expected about jobs."""
+        self._hinted: set[WatchedJob] = set()
+        """Jobs to look at because of a callback, until the look begins."""
         self._looking = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
@@ -152,6 +157,7 @@ class TaskManager:
         key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         look_now: bool = False,
+        request_id: str | None = None,
     ) -> VideoTask:
         """Watch a job and return its handle. A job that is already watched keeps its handle.
 
@@ -167,24 +173,29 @@ class TaskManager:
             metadata: the caller's data about the job.
             look_now: `True` to look at the job at once, because its status did not come from the
                 server.
+            request_id: the request id of the submission, if callbacks about the job may come.
 
         """
         is_early = lacks_output(generation)
         if is_early:
             generation = as_running(generation)
-        watched = self._watched.get(generation.id)
-        if watched is not None:
+        if generation.id in self._watched:
+            watched = self._watched[generation.id]
             known = watched.task
             known.key = known.key or key
             known.metadata = known.metadata or metadata or NO_METADATA
             known.observe(generation)
+            if not known.done():
+                self._expect_callbacks(watched, request_id, is_expected=submitted_here)
             return known
         task = VideoTask(generation, self, key=key, metadata=metadata)
         if submitted_here:
             log_submitted(task, kind)
         if task.done():
+            self._expect_nothing(request_id)
             self.ended(task)
         elif self._closed:
+            self._expect_nothing(request_id)
             task.abandon(_closed(task))
             log_closed([task])
         else:
@@ -196,9 +207,52 @@ class TaskManager:
             self._watched[task.id] = job
             if not submitted_here:
                 log_watched(task)
-            self._put_on_agenda([job], now, look_now=look_now)
+            self._expect_callbacks(job, request_id, is_expected=submitted_here)
+            self._put_on_agenda([job], now, look_now=look_now or job in self._hinted)
             self._ensure_poller()
         return task
+
+    def hint(self, request_id: str, seen: Generation | None = None) -> bool:
+        """Look at a job at once, because a callback came for its submission.
+
+        The callback is not trusted. It may have come before the answer to the submission: then the
+        look follows the answer. `seen` is the status in the callback, if it has one.
+
+        Returns:
+            `False` if the submission is not one of this client's.
+
+        """
+        if not self.hints.knows(request_id):
+            return False
+        id = self.hints.heard(request_id, seen)
+        job = None if id is None else self._watched.get(id)
+        if job is not None and job.hook is not None and not self._closed:
+            self._note_callback(job, job.hook, says_ended=seen is not None and seen.state.terminal)
+            due = job.due if job.audience is None else job.audience.due
+            # A job that is being looked at now is not on the agenda, and is looked at once more.
+            if self._agenda.remove(job, due):
+                self._put_on_agenda([job], self.home.enter().time(), look_now=True)
+        return True
+
+    def _expect_nothing(self, request_id: str | None) -> None:
+        if request_id is not None:
+            self.hints.withdraw(request_id, is_uncertain=False)
+
+    def _expect_callbacks(
+        self, job: WatchedJob, request_id: str | None, *, is_expected: bool
+    ) -> None:
+        if request_id is None or job.hook is not None:
+            return
+        job.hook = Hook(request_id, is_expected=is_expected)
+        says_ended = self.hints.accepted(request_id, job.id)
+        if says_ended is not None:
+            self._note_callback(job, job.hook, says_ended=says_ended)
+
+    def _note_callback(self, job: WatchedJob, hook: Hook, *, says_ended: bool) -> None:
+        hook.was_called = hook.is_expected = True
+        if says_ended and hook.told_end_at is None:
+            hook.told_end_at = self.home.enter().time()
+        self._hinted.add(job)
 
     async def watch(self, id: str) -> VideoTask:
         """Return the handle on a job that was submitted elsewhere or earlier, and watch it.
@@ -265,6 +319,10 @@ class TaskManager:
         job = self._watched.pop(task.id, None)
         log_end(task, None if job is None else job.known_birth, self._looks.scrub)
         self._results.missing.pop(task.id, None)
+        if job is not None and job.hook is not None:
+            self._hinted.discard(job)
+            if self.hints.ended(job.hook):
+                self._warn_of_missing_callbacks()
         if not self._watched:
             self._wake.set()  # so that the poller ends
         if self._callback is not None:
@@ -315,6 +373,7 @@ class TaskManager:
     def _abandon_all(self) -> None:
         watched = list(self._watched.values())
         self._watched.clear()
+        self._hinted.clear()
         self._agenda.clear()
         for job in watched:
             job.task.abandon(_closed(job.task))
@@ -357,6 +416,8 @@ class TaskManager:
     async def _look(self, batch: list[WatchedJob], clock: Callable[[], float]) -> float:
         """Look at a batch of jobs, and return the time at the end of the look."""
         began = clock()
+        if self._hinted:
+            self._hinted.difference_update(batch)
         time_is_up = min([job.since for job in batch]) + self._task_timeout
         known = {job.id: job.mark for job in batch}
         news: News | None = None
@@ -391,6 +452,10 @@ class TaskManager:
                 job.task.abandon(self._timed_out(job.task))
         if not self._closed:
             running = [job for job in batch if not job.task.done()]
+            if self._hinted:  # by callbacks that came during the look
+                hinted = [job for job in running if job in self._hinted]
+                self._put_on_agenda(hinted, now, look_now=True)
+                running = [job for job in running if job not in self._hinted]
             self._put_on_agenda(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
@@ -411,6 +476,8 @@ class TaskManager:
         if look_now:
             for job in jobs:
                 job.due = now
+                if job.audience is not None:
+                    job.audience.due = now
                 self._agenda.add(job, now)
         else:
             sharing = max(min(len(self._watched), self._looks.batch_size.at(now)), 1)
@@ -422,8 +489,19 @@ class TaskManager:
                 sharing=sharing,
                 at_most=again_in,
                 early_delay=early_delay,
+                net_factor=self.hints.net_factor,
             )
         self._wake_if_due()
+
+    def _warn_of_missing_callbacks(self) -> None:
+        """Log that callbacks do not come, and look at jobs as often as without them."""
+        logger.warning(
+            "The last %d jobs ended without a callback. Is the public URL of the webhook reachable "
+            "for the server? Until a callback comes, jobs are looked at as often as without them.",
+            MISSES,
+        )
+        now = self.home.enter().time()
+        self._put_on_agenda(self._agenda.take(math.inf, MAX_EARLY_LOOKS), now)
 
     def _early_delay(self, now: float) -> float | None:
         """Return the maximum delay of a look while a submission waits for a job to end."""

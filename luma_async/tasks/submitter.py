@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context
@@ -120,6 +120,11 @@ def kind_of(verb: str, fields: Mapping[str, Any]) -> str:
     return " ".join((verb, *(str(choice) for choice in chosen if choice)))
 
 
+def takes_hook(request: JobRequest) -> bool:
+    """Return `True` if a request has a field for a hook, and the caller has set none."""
+    return "notify_hook" in type(request).model_fields and not getattr(request, "notify_hook", None)
+
+
 class ReadsImages(Protocol):
     """Reader of the images of requests."""
 
@@ -157,6 +162,7 @@ class Submitter:
         *,
         max_tasks: int | None,
         uploads: UploadsFiles | None = None,
+        hook_url: Callable[[str], str] | None = None,
     ) -> None:
         self.manager = manager
         self.images = images
@@ -165,6 +171,7 @@ class Submitter:
         self.search = search_for_lost_job(dialect.name)
         """Way to find a job whose submission was not answered, for errors."""
         self._uploads = uploads
+        self._hook_url = hook_url
         self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
         self._turns = Turns(SUBMISSIONS_PER_TURN)
         # One bound method and one context for all tasks save memory.
@@ -176,6 +183,11 @@ class Submitter:
         """`True` if a submission cannot be sent now."""
         is_full = self._places is not None and not self._places.value
         return is_full or not self._transport.is_free
+
+    @property
+    def has_hooks(self) -> bool:
+        """`True` if submissions ask for callbacks."""
+        return self._hook_url is not None
 
     def must_upload(self, request: JobRequest) -> bool:
         """Return `True` if a request has files to upload. That may take long."""
@@ -261,13 +273,18 @@ class Submitter:
                 places.acquire_nowait()
             else:
                 await self._transport.until_stopped(places.acquire())
-        keeps_place = False
+        is_adopted = False
         request_id = str(uuid4()) if record is None else record.request_id
+        hooked: str | None = None
+        if self._hook_url is not None and takes_hook(request):
+            hooked = request_id
+            request = request.model_copy(update={"notify_hook": self._hook_url(request_id)})
+            self.manager.hints.expect(request_id)
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
-            nonlocal keeps_place
-            keeps_place = True
-            delivery.add_done_callback(lambda done: self._adopt(submission, key, done))
+            nonlocal is_adopted
+            is_adopted = True
+            delivery.add_done_callback(lambda done: self._adopt(submission, key, hooked, done))
 
         try:
             source_id = submission.source_id
@@ -283,13 +300,13 @@ class Submitter:
                 request_id=request_id,
             )
         except BaseException as error:
-            if not keeps_place:
-                self._release_place()
+            if not is_adopted:
+                self._give_up(hooked, is_uncertain=isinstance(error, UncertainSubmission))
             if not isinstance(error, UncertainSubmission):
                 raise
             uncertain = error
         else:
-            return self._watch(generation, submission, key)
+            return self._watch(generation, submission, key, hooked)
         try:
             raise SubmissionUncertainError(
                 uncertain.cause,
@@ -311,19 +328,36 @@ class Submitter:
         return request.with_images({place: links[id] for place, id in linked.items()})
 
     def _adopt(
-        self, submission: Submission, key: str | None, delivery: asyncio.Task[Generation]
+        self,
+        submission: Submission,
+        key: str | None,
+        hooked: str | None,
+        delivery: asyncio.Task[Generation],
     ) -> None:
         """Watch the job of a submission whose caller was cancelled after it had left."""
         prompt = submission.request.prompt
         failed = None if delivery.cancelled() else delivery.exception()
-        if delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain):
+        is_uncertain = delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain)
+        if is_uncertain:
             log_cancelled_submission(prompt, None)
         if delivery.cancelled() or failed is not None:
-            self._release_place()
+            self._give_up(hooked, is_uncertain=is_uncertain)
             return
-        log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key))
+        log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key, hooked))
 
-    def _watch(self, generation: Generation, submission: Submission, key: str | None) -> VideoTask:
+    def _give_up(self, hooked: str | None, *, is_uncertain: bool) -> None:
+        """Release the place of a submission without a known job, and its expected callbacks."""
+        self._release_place()
+        if hooked is not None:
+            self.manager.hints.withdraw(hooked, is_uncertain=is_uncertain)
+
+    def _watch(
+        self,
+        generation: Generation,
+        submission: Submission,
+        key: str | None,
+        hooked: str | None,
+    ) -> VideoTask:
         kind = kind_of(submission.request.kind, submission.request.__dict__)
         task = self.manager.add(
             generation,
@@ -331,6 +365,7 @@ class Submitter:
             kind=kind,
             key=key,
             metadata=submission.metadata,
+            request_id=hooked,
         )
         if self._places is not None:
             task.add_done_callback(self._release, context=self._context)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from luma_async.schedules.schedule import PollSchedule, ScheduleByKind
 from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.hints import Hook
 from luma_async.tasks.watched_job import WatchedJob
 
 logger = logging.getLogger("luma_async")
@@ -92,6 +93,7 @@ class Timing:
         sharing: int,
         at_most: float = math.inf,
         early_delay: float | None = None,
+        net_factor: float = 1.0,
     ) -> None:
         """Put jobs on the agenda for their next look.
 
@@ -103,14 +105,18 @@ class Timing:
             at_most: maximum delay in seconds.
             early_delay: maximum delay in seconds while a submission waits for a job to end (longer
                 for old jobs), `None` if none waits.
+            net_factor: factor for the delays of jobs whose ends callbacks report.
 
         """
         if sharing != self._sharing:
             self._sharing = sharing
             self._schedules.clear()
         for job in jobs:
+            hook = job.hook
             if job.without_output_since is not None:
                 delay = self._links.next_delay(now - job.without_output_since)
+            elif hook is not None and self._was_told_end(hook, now):
+                delay = self._links.next_delay(now - (hook.told_end_at or now))
             else:
                 try:
                     schedule = self._schedules.get(job.kind) or self._schedule_of(job.kind)
@@ -125,12 +131,23 @@ class Timing:
                     and (estimate := job.task.generation.estimate_wait_seconds)
                 ):
                     delay = _by_estimate(job, estimate, delay)
+                if hook is not None and hook.is_expected:
+                    delay *= net_factor
                 if early_delay is not None:
                     delay = min(delay, early_look_delay(job, now, early_delay))
             # The order of the arguments matters: NaN becomes the shortest delay.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
             job.due = min(due, job.since + self._task_timeout)
             agenda.add(job, job.due if job.audience is None else _for_audience(job, now))
+
+    def _was_told_end(self, hook: Hook, now: float) -> bool:
+        """Return `True` if a callback reported the end of a job that still looks running.
+
+        The server may be late to show it. After a while, the callback counts as an error.
+        """
+        if hook.told_end_at is not None and now - hook.told_end_at >= self._links.timeout:
+            hook.told_end_at = None
+        return hook.told_end_at is not None
 
     @property
     def allows_early_looks(self) -> bool:

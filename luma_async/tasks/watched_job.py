@@ -6,6 +6,7 @@ import math
 import weakref
 
 from luma_async.dialects import Mark
+from luma_async.tasks.hints import Hook
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.updates import Updates
 
@@ -61,6 +62,7 @@ class WatchedJob:
             is an audience.
         audience: readers that want frequent looks, if there are any.
         looks: number of looks that were made because the job was due.
+        hook: the callbacks that are expected, if there is a hook for the job.
         without_output_since: time since which the server calls the job completed without a link to
             an output, if it does.
 
@@ -70,6 +72,7 @@ class WatchedJob:
         "audience",
         "born",
         "due",
+        "hook",
         "id",
         "kind",
         "looks",
@@ -93,6 +96,7 @@ class WatchedJob:
         self.due = 0.0
         self.audience: Audience | None = None
         self.looks = 0
+        self.hook: Hook | None = None
         self.without_output_since: float | None = None
 
     @property

@@ -1,0 +1,138 @@
+"""HintRelay: brings callbacks to the poller, or through the journal to the process of the job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, cast
+
+from pydantic_core import from_json
+
+from luma_async.concurrency import Worker
+from luma_async.dialects import Dialect
+from luma_async.errors import JournalError
+from luma_async.generation import Generation
+from luma_async.tasks import TaskManager
+
+logger = logging.getLogger("luma_async")
+
+MOST_WAITING = 1_000
+"""Maximum number of hints that wait to be passed on. Polling makes up for the others."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two tries to listen to the journal: the first pause, and the longest."""
+
+
+class HintJournal(Protocol):
+    """Journal that passes hints between the processes that share it."""
+
+    async def send_hint(self, request_id: str) -> None:
+        """Pass a hint on to the other processes."""
+
+    def hints(self, on_hint: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Call a function with each hint of another process while the context is open."""
+
+
+class HintRelay:
+    """Callbacks on their way from a receiver to the poller that watches their job.
+
+    A callback about a job of another process is passed on through the journal, if that can pass
+    hints on. All methods but `take()` belong to the event loop of the client.
+    """
+
+    def __init__(self, manager: TaskManager, dialect: Dialect, journal: object | None) -> None:
+        self._manager = manager
+        self._dialect = dialect
+        self._journal = _hint_journal(journal)
+        self._outgoing: dict[str, None] = {}
+        self._sender = Worker("luma-async hints", self._send, lambda: bool(self._outgoing))
+        self._listener: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def take(self, request_id: str, body: bytes = b"") -> bool:
+        """Process a callback about the submission with this request id, in any thread.
+
+        Returns:
+            `False` if the submission is known neither here nor, possibly, to another process.
+
+        """
+        loop = self._manager.home.loop
+        if self._is_closed or loop is None or loop.is_closed():
+            return False
+        try:
+            is_home = asyncio.get_running_loop() is loop
+        except RuntimeError:
+            is_home = False
+        if is_home:
+            return self._take(request_id, body)
+        loop.call_soon_threadsafe(self._take, request_id, body)
+        return True
+
+    def start(self) -> None:
+        """Listen to the hints of other processes, if that has not begun."""
+        if self._listener is None and self._journal is not None and not self._is_closed:
+            self._listener = asyncio.create_task(
+                self._listen(self._journal), name="luma-async hint listener"
+            )
+
+    async def aclose(self) -> None:
+        """Take no more callbacks, and stop listening."""
+        self._is_closed = True
+        await self._sender.stop()
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
+
+    def _take(self, request_id: str, body: bytes) -> bool:
+        if self._is_closed:
+            return False
+        if self._manager.hint(request_id, self._seen(body)):
+            return True
+        if self._journal is None:
+            return False
+        if len(self._outgoing) < MOST_WAITING:
+            self._outgoing[request_id] = None
+            self._sender.wake()
+        return True
+
+    def _seen(self, body: bytes) -> Generation | None:
+        """Return the status in the body of a callback, or `None` if it has none."""
+        try:
+            row = from_json(body)
+        except ValueError:
+            return None
+        if isinstance(row, list) and len(row) == 1:
+            row = row[0]
+        return self._dialect.generation(row) if isinstance(row, dict) else None
+
+    async def _send(self) -> None:
+        request_id = next(iter(self._outgoing))
+        try:
+            await cast("HintJournal", self._journal).send_hint(request_id)
+        except JournalError as error:
+            logger.info("A callback could not be passed on: %s", error)
+        self._outgoing.pop(request_id, None)
+
+    async def _listen(self, journal: HintJournal) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with journal.hints(self._heard):
+                    pause = FIRST_PAUSE
+                    await asyncio.get_running_loop().create_future()
+            except JournalError as error:
+                logger.info("Callbacks of other processes cannot be heard: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _heard(self, request_id: str) -> None:
+        if not self._is_closed:
+            self._manager.hint(request_id)
+
+
+def _hint_journal(journal: Any) -> HintJournal | None:
+    names = ("send_hint", "hints")
+    passes = all(callable(getattr(journal, name, None)) for name in names)
+    return cast("HintJournal", journal) if passes else None
