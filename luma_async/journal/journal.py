@@ -21,6 +21,11 @@ class Journal(Protocol):
 
     A journal may also have the methods `find_file(server, sha256)` and `remember_file(server,
     sha256, id)` of `SQLJournal`. With them, a file is not uploaded again by a later process.
+
+    The methods `send_hint(request_id)` and `hints(on_hint)` of `SQLJournal` are optional as well.
+    With them, a callback that arrives at another process than the one that watches the job is
+    passed on. `hints` is an async context manager. While it is open, it calls `on_hint(request_id)`
+    in the event loop for each hint that another process sends. A hint may be lost.
     """
 
     async def open(self) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 import anyio.to_thread
 
@@ -44,6 +46,9 @@ _STEP = 64 * 2**10
 
 CLOSE_TIMEOUT = 30.0
 """Seconds that pending writes may take when a journal is closed."""
+
+_HINTS = "hint"
+"""Topic of the signals that ask for a look at a job."""
 
 _RESTARTS = 2
 """Number of times that closing is started again if all tasks of the event loop are cancelled."""
@@ -371,6 +376,50 @@ class SQLJournal:
         """
         await self._query("remember_file", server, sha256, id)
 
+    async def send_hint(self, request_id: str) -> None:
+        """Ask the other processes that use this journal to look at a job now.
+
+        The process that watches the job of this submission does so, if it listens with `hints()`.
+        Nothing is stored for the others. A hint that is repeated within a second is sent once more,
+        at the end of that second.
+
+        Args:
+            request_id: the `Entry.request_id` of the submission, a UUID.
+
+        Raises:
+            InvalidRequestError: the request id is not a UUID.
+            JournalError: the hint could not be sent. It is not sent later.
+
+        """
+        id = _uuid(request_id)
+        if id is None:
+            raise InvalidRequestError.of("request_id", f"must be a UUID, got {request_id!r}")
+        await (await self._opened()).signals.send(_HINTS, id.hex)
+
+    @asynccontextmanager
+    async def hints(self, on_hint: Callable[[str], None]) -> AsyncGenerator[None, None]:
+        """Call a function with the request id of each hint that another process sends.
+
+        >>> async with journal.hints(print):                   # doctest: +SKIP
+        ...     await asyncio.sleep(60)
+
+        The function is called in the event loop, for the hints of other open journals: those of
+        this `SQLJournal` are left out. If the database cannot be listened to, the log has a
+        warning, and it is tried again until the context is left or the journal is closed.
+
+        Raises:
+            JournalError: the journal cannot be opened.
+
+        """
+
+        def receive(payload: str) -> None:
+            id = _uuid(payload)
+            if id is not None:  # any user of the database can send signals
+                on_hint(str(id))
+
+        async with (await self._opened()).signals.listen(_HINTS, receive):
+            yield
+
     async def _write(self, operation: Operation) -> None:
         if self._closed:
             # This concerns a job that may be paid for, so the journal is opened once more.
@@ -442,6 +491,13 @@ class SQLJournal:
         if self._closing_store is not None:
             await self._closing_store.aclose(within=max(until - time.monotonic(), 0))
             self._closing_store = None
+
+
+def _uuid(text: Any) -> UUID | None:
+    try:
+        return UUID(text)
+    except (ValueError, AttributeError, TypeError):
+        return None
 
 
 def _check_id(id: Any) -> None:

@@ -15,19 +15,34 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal.journal import EntryState
 from luma_async.journal.sql import row_mapping, statements
-from luma_async.journal.sql.schema import durations, files, jobs, owners
+from luma_async.journal.sql.schema import durations, files, jobs, owners, signals
+from luma_async.journal.sql.signal_sender import Signal
 
 _ENDED = (EntryState.COMPLETED, EntryState.FAILED, EntryState.LOST)
 
 _FORGOTTEN_AFTER = 7 * 86400.0
 """Seconds of silence after which the row of an owner is deleted. No clock is set by that much."""
+
+_SIGNALS_KEPT = 60.0
+"""Seconds after which the row of a signal is deleted. Several processes may have to read it, so a
+reader does not delete it."""
+
+CHANNEL = "'luma_journal_' || CAST(CAST('luma_jobs' AS regclass) AS oid)"
+"""SQL expression for the channel of the signals in PostgreSQL. Several schemas of a database may
+have a journal each, so it has the id of the table that `search_path` finds."""
+
+_NOTIFY = text(
+    f"SELECT pg_notify({CHANNEL}, text) FROM unnest(CAST(:texts AS text[])) AS text"  # noqa: S608
+)
 
 _PAGE = 500
 """Maximum number of values in one condition; databases accept a few thousand."""
@@ -191,3 +206,14 @@ async def forget_owners(connection: AsyncConnection) -> None:
     # If several processes do this at once, none of them waits for another.
     free = silent.with_for_update(skip_locked=True)
     await connection.execute(delete(owners).where(owners.c.owner.in_(free)))
+
+
+async def send_signals(connection: AsyncConnection, sent: Sequence[Signal]) -> None:
+    """Send signals to the processes that listen, and delete old ones."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_NOTIFY, {"texts": [" ".join(signal) for signal in sent]})
+        return
+    moment = row_mapping.this_moment()
+    await connection.execute(delete(signals).where(signals.c.sent_at < moment - _SIGNALS_KEPT))
+    rows = [{**signal._asdict(), "sent_at": moment} for signal in sent]
+    await connection.execute(insert(signals), rows)

@@ -89,6 +89,19 @@ files = Table(
 )
 """Table of the files that were uploaded to each server, by the digest of their content."""
 
+signals = Table(
+    "luma_signals",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("sent_at", Double, nullable=False),
+    # The id of a row that was deleted must not be used again: readers look for later ids.
+    sqlite_autoincrement=True,
+)
+"""Table of the signals of the last minute, in SQLite only; PostgreSQL has NOTIFY."""
+
 Migration = Callable[[Connection], None]
 
 
@@ -122,12 +135,19 @@ def _add_files(connection: Connection) -> None:
     files.create(connection, checkfirst=True)
 
 
+def _add_signals(connection: Connection) -> None:
+    """Add the table of version 6: signals between processes, in SQLite."""
+    if connection.dialect.name == "sqlite":
+        signals.create(connection, checkfirst=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     metadata.create_all,
     _add_columns,
     _index_ids_of_any_length,
     _add_metadata,
     _add_files,
+    _add_signals,
 )
 """Migrations from each version to the next: the one at position n leads from version n to n + 1.
 

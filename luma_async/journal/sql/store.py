@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -22,7 +23,11 @@ from luma_async.journal.sql.error_explanations import UnusableError
 from luma_async.journal.sql.group_commit import GroupCommit
 from luma_async.journal.sql.operations import Beat, Claim, Hold, Withdrawn
 from luma_async.journal.sql.owner import DeadOwners, Owner, running_time
+from luma_async.journal.sql.postgres_listener import PostgresListener
 from luma_async.journal.sql.schema import migrate
+from luma_async.journal.sql.signals import Receive, SendProbe, SignalListener, Signals
+from luma_async.journal.sql.sqlite_file import SQLiteFile
+from luma_async.journal.sql.sqlite_listener import SQLiteListener
 from luma_async.journal.sql.transactions import Transactions
 
 T = TypeVar("T")
@@ -77,6 +82,9 @@ class Store:
         )
         self._last_beat: asyncio.Future[Any] | None = None
         self._running: set[asyncio.Task[Any]] = set()
+        self.signals = Signals(
+            self._owner.id, partial(self.run, queries.send_signals), self._new_listener
+        )
 
     async def open(self) -> None:
         """Open the database, and check it. After an error, nothing stays open.
@@ -116,6 +124,7 @@ class Store:
         try:
             await self.commits.aclose(within=within)
             await self._heart.stop()
+            await self.signals.aclose(within=min(within, _BUSY_TIMEOUT))
             is_sound = not self.commits.is_failing
             if self._running:
                 await asyncio.wait(self._running, timeout=_BUSY_TIMEOUT)
@@ -210,6 +219,11 @@ class Store:
         except Exception as error:  # noqa: BLE001  a driver may raise anything
             explained = self._transactions.error_for(error)
         raise explained  # outside of the handler, because its context would keep cursors alive
+
+    def _new_listener(self, receive: Receive, send_probe: SendProbe) -> SignalListener:
+        if isinstance(self._place, SQLiteFile):
+            return SQLiteListener(self._place, receive)
+        return PostgresListener(self._place, receive, send_probe)
 
     async def _in_thread(self, step: Callable[[], None]) -> None:
         """Run a step of opening in a thread, because a disk or a network may be slow."""
