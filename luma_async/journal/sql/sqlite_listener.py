@@ -13,7 +13,7 @@ from luma_async.journal.sql.signal_sender import Signal
 from luma_async.journal.sql.signals import Outage, Receive
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 
-LOOK_EVERY = 0.1
+LOOK_EVERY = 0.05
 """Seconds between two looks for changes of the file. Each takes some microseconds, in a thread."""
 
 _FIRST_PAUSE = 0.1
