@@ -243,6 +243,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             longest_look=max_tries * (timeout + LONGEST_WAIT),
             account=self._submission_transport.account,
             on_end=None if self._bookkeeper is None else self._bookkeeper.ended,
+            deliver=None if self._bookkeeper is None else self._bookkeeper.deliveries.deliver,
             home=self._home,
         )
         requester = Requester(

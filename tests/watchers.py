@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from luma_async import Updates, VideoTask
 from luma_async.callback_runner import CallbackRunner
 from luma_async.concurrency import HomeLoop
@@ -18,6 +20,9 @@ class Witness:
 
     def ended(self, task: VideoTask) -> None:
         self.done.append(task)
+
+    def delivery(self, task: VideoTask) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def look_often(self, task: VideoTask, reader: Updates) -> None:
         self.readers.append(reader)

@@ -24,7 +24,8 @@ from luma_async.errors import (
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation, State, failure_of
-from luma_async.journal.closing import Closing
+from luma_async.journal.closing import GRACE, Closing
+from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
 from luma_async.journal.journal import End, Entry, EntryState, Journal, made_up_key
 from luma_async.journal.sql_journal import SQLJournal
@@ -139,6 +140,7 @@ class Bookkeeper:
         """
         try:
             if self._is_open:
+                await self.deliveries.wait(self._closing.left - GRACE)
                 with anyio.move_on_after(self._closing.left):
                     await self._closing.wait_for_writes()
                     await self._ends.aclose()
@@ -152,6 +154,11 @@ class Bookkeeper:
         """Record that the handle of a job is done."""
         if self._is_open:
             self._ends.add(task)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Jobs whose ends are recorded only when their results have been delivered."""
+        return self._ends.deliveries
 
     def watched(self, task: VideoTask) -> None:
         """Record that a job is watched by its id, and so is not forgotten any more."""

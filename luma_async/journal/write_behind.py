@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from luma_async.concurrency import Worker
 from luma_async.errors import JournalError, NotFoundError, TaskForgottenError
+from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.journal import End, Entry, Journal, forgetting
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.tasks import VideoTask
@@ -52,6 +53,7 @@ class Ends:
         self._ends: list[End] = []
         self._being_written = 0  # at the front of `_ends`
         self._marks = _Marks(journal, server)
+        self.deliveries = Deliveries(self.add, self._withdraw)
         self._writer = Worker(
             "luma-async ends", self._write, lambda: bool(self._ends or self._marks.queued)
         )
@@ -65,6 +67,8 @@ class Ends:
         """
         end = _end_of(task, self._server)
         if end is not None:
+            if self.deliveries.hold(task):
+                return
             self._ends.append(end)
         elif isinstance(task.error, TaskForgottenError):
             self._marks.queued[task.id] = True
@@ -72,6 +76,8 @@ class Ends:
 
     def find(self, id: str | None) -> End | None:
         """Return the end of a job that is not written yet, or `None` if there is none."""
+        if id is not None and (task := self.deliveries.held(id)) is not None:
+            return _end_of(task, self._server)
         return next((end for end in self._ends if end.id == id), None)
 
     def is_forgotten(self, entry: Entry) -> bool:
@@ -107,6 +113,14 @@ class Ends:
             logger.error("The journal does not know this: %s.", unwritten)
         self._ends.clear()
         self._marks.queued.clear()
+
+    def _withdraw(self, task: VideoTask) -> bool:
+        """Take a job out of the queue, and return `True` if it was there and not being written."""
+        for position in range(self._being_written, len(self._ends)):
+            if self._ends[position].id == task.id:
+                del self._ends[position]
+                return True
+        return False
 
     async def _write(self) -> None:
         """Write one group. After a `JournalError`, the journal itself repeats the write."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -89,6 +90,7 @@ class TaskManager:
         lost_after: seconds of "not found" after which a job counts as lost.
         account: the account in which submissions wait for jobs to end.
         on_end: called with each handle when it is done.
+        deliver: returns the context in which the result of a job is delivered.
         home: the event loop of the client; by default the one in which the first job is added.
 
     """
@@ -105,6 +107,7 @@ class TaskManager:
         lost_after: float = LOST_AFTER,
         account: AccountLimit | None = None,
         on_end: Callable[[VideoTask], None] | None = None,
+        deliver: Callable[[VideoTask], AbstractContextManager[None]] | None = None,
         home: HomeLoop | None = None,
     ) -> None:
         self.home = home or HomeLoop()
@@ -137,6 +140,7 @@ class TaskManager:
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
         self._callback = on_end
+        self._deliver = deliver
 
     @property
     def tasks(self) -> tuple[VideoTask, ...]:
@@ -327,6 +331,10 @@ class TaskManager:
             self._wake.set()  # so that the poller ends
         if self._callback is not None:
             self._callback(task)
+
+    def delivery(self, task: VideoTask) -> AbstractContextManager[None]:
+        """Return a context whose end, without an exception, means that a job is delivered."""
+        return nullcontext() if self._deliver is None else self._deliver(task)
 
     def look_often(self, task: VideoTask, reader: Updates) -> None:
         """Look at a job as often as a reader of its updates wants, as long as the reader is open.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
 from numbers import Real
 from typing import Any, NoReturn, Protocol
@@ -43,6 +44,9 @@ class Watcher(Protocol):
     def ended(self, task: VideoTask) -> None:
         """Stop watching a job, because its handle is done."""
 
+    def delivery(self, task: VideoTask) -> AbstractContextManager[None]:
+        """Return a context whose end, without an exception, means that a job is delivered."""
+
     def look_often(self, task: VideoTask, reader: Updates) -> None:
         """Look at a job as often as an open reader of its updates wants."""
 
@@ -56,6 +60,9 @@ class _Unwatched:
 
     def ended(self, task: VideoTask) -> None:
         pass
+
+    def delivery(self, task: VideoTask) -> AbstractContextManager[None]:  # noqa: ARG002  for its protocol
+        return nullcontext()
 
     def look_often(self, task: VideoTask, reader: Updates) -> None:
         pass
@@ -333,6 +340,22 @@ class VideoTask:
                     "LumaClient.watch(id) watches it again."
                 )
             )
+
+    def delivery(self) -> AbstractContextManager[None]:
+        """Return a context in which the job counts as unfinished in the journal.
+
+        >>> with task.delivery():                     # doctest: +SKIP
+        ...     video = await task
+        ...     await chat.send(video.url)
+
+        The end of the job is recorded when the block ends, unless it raises an exception other than
+        the error of the job itself. If it does, or the program is killed before, the job is
+        delivered again later, because `LumaClient.resume()` returns it. After a crash its user may
+        get the result twice. Enter the context before the task is awaited. `LumaClient.aclose()`
+        waits until the block has ended, for at most `timeout` seconds. Without a journal, the
+        context has no effect.
+        """
+        return self._watcher.delivery(self)
 
     def observe(self, generation: Generation) -> None:
         """Update the handle from a new status. Called by the poller only.

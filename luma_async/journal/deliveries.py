@@ -1,0 +1,94 @@
+"""Deliveries: jobs whose ends are recorded only when their results have been delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from luma_async.tasks import VideoTask
+
+logger = logging.getLogger("luma_async")
+
+
+class Deliveries:
+    """Blocks of code that deliver the results of jobs, and the ends that are held back for them.
+
+    Until a block has delivered its job, the journal has the job as running, so that `resume()`
+    returns it after a crash. A block that ends with an exception, other than the error of the job
+    itself, has not delivered anything. Then only a later block about the same job records its end.
+
+    Args:
+        record: records the end of a job in the journal.
+        withdraw: takes a job out of the ends that are to be written, and returns `True` if it was
+            among them.
+
+    """
+
+    def __init__(
+        self, record: Callable[[VideoTask], None], withdraw: Callable[[VideoTask], bool]
+    ) -> None:
+        self._record = record
+        self._withdraw = withdraw
+        self._open: Counter[str] = Counter()
+        self._owners: dict[object, asyncio.Task[None] | None] = {}
+        self._undelivered: set[str] = set()
+        self._held: dict[str, VideoTask] = {}
+        self._changed = asyncio.Event()
+
+    @contextmanager
+    def deliver(self, task: VideoTask) -> Iterator[None]:
+        """Hold back the end of a job within the context, and record it at its end."""
+        id, block = task.id, object()
+        self._open[id] += 1
+        self._owners[block] = asyncio.current_task()
+        if self._withdraw(task):
+            self._held[id] = task
+        try:
+            yield
+        except BaseException as error:
+            # The error of the job itself is a result, and the code around the block has it now.
+            if type(error) is not type(task.error):
+                self._undelivered.add(id)
+            raise
+        else:
+            self._undelivered.discard(id)
+        finally:
+            del self._owners[block]
+            self._open[id] -= 1
+            if not self._open[id]:
+                del self._open[id]
+            if not self.awaits(id) and (ended := self._held.pop(id, None)) is not None:
+                self._record(ended)
+            self._changed.set()
+
+    def hold(self, task: VideoTask) -> bool:
+        """Hold back the end of a job if it is not delivered yet, and return `True` then."""
+        awaited = self.awaits(task.id)
+        if awaited:
+            self._held[task.id] = task
+        return awaited
+
+    def awaits(self, id: str) -> bool:
+        """Return `True` if a job is not delivered yet: a block is open, or has failed."""
+        return id in self._open or id in self._undelivered
+
+    def held(self, id: str) -> VideoTask | None:
+        """Return the handle of a job whose end is held back, or `None`."""
+        return self._held.get(id)
+
+    async def wait(self, timeout: float) -> None:
+        """Wait for the open blocks for at most `timeout` seconds, but not for the caller's own."""
+        this = asyncio.current_task()
+        try:
+            async with asyncio.timeout(timeout):
+                while any(owner is not this for owner in self._owners.values()):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            logger.warning(
+                "Deliveries that have not ended in time are no longer waited for: %s.",
+                ", ".join(f"job {id}" for id in self._open),
+            )
