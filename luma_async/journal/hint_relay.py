@@ -108,12 +108,16 @@ class HintRelay:
         return self._dialect.generation(row) if isinstance(row, dict) else None
 
     async def _send(self) -> None:
-        request_id = next(iter(self._outgoing))
-        try:
-            await cast("HintJournal", self._journal).send_hint(request_id)
-        except JournalError as error:
-            logger.info("A callback could not be passed on: %s", error)
-        self._outgoing.pop(request_id, None)
+        sent = list(self._outgoing)
+        send_hint = cast("HintJournal", self._journal).send_hint
+        # At once, because a journal sends many of them in one transaction.
+        results = await asyncio.gather(*map(send_hint, sent), return_exceptions=True)
+        for request_id, result in zip(sent, results, strict=True):
+            self._outgoing.pop(request_id, None)
+            if isinstance(result, JournalError):
+                logger.info("A callback could not be passed on: %s", result)
+            elif result is not None:
+                raise result
 
     async def _listen(self, journal: HintJournal) -> None:
         pause = FIRST_PAUSE

@@ -22,8 +22,8 @@ LARGEST_PAYLOAD = 7800
 """Maximum size of a payload in bytes. NOTIFY takes less than 8,000 bytes, sender and topic
 included."""
 
-_PROBE = "probe"
-"""Topic of the signals that a listener sends to itself."""
+_PROBE = "-"
+"""Topic of the signals that a listener sends to itself. No other topic is named so."""
 
 _READY_TIMEOUT = 2.0
 """Seconds that the first listening may take before a caller continues without it."""
@@ -70,18 +70,20 @@ class Signals:
         self._is_closed = False
 
     async def send(self, topic: str, payload: str) -> None:
-        """Send a signal to the other processes that listen to a topic.
+        """Send a signal to the other processes that listen to a topic, which is one word.
 
         A signal that is repeated within a second is sent once more at the end of that second,
         however often it was repeated.
 
         Raises:
-            InvalidRequestError: the payload is too large.
+            InvalidRequestError: the payload is too large, or the topic is not one word.
             JournalError: the signal could not be sent.
 
         """
         if len(payload.encode()) > LARGEST_PAYLOAD:
             raise InvalidRequestError.of("payload", f"must have {LARGEST_PAYLOAD:,} bytes at most")
+        if not topic.isidentifier():
+            raise InvalidRequestError.of("topic", f"must be one word, got {topic!r}")
         if self._is_closed:
             raise _closed_error()
         await self._outbox.send(Signal(self._sender, topic, payload))

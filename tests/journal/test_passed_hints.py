@@ -1,0 +1,188 @@
+"""Hints: a process that gets the callback of a job passes it on to the one that watches the job."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from luma_async import JournalError, LumaClient, SQLJournal, WebhookReceiver
+from luma_async.errors import InvalidRequestError
+from luma_async.simulator import Fixed, Simulator
+from tests.clients import HOUR, KEY, until
+from tests.forked_programs import PYTHON, ForkedProgram
+from tests.journal.databases import counted_commits, execute
+from tests.journal.workers import ROOT
+
+HOOK = "http://127.0.0.1:9/hook"
+"""Address that nothing listens at: each test brings the callbacks to a receiver itself."""
+
+
+def new_ids(number: int) -> list[str]:
+    return [str(uuid.uuid4()) for _ in range(number)]
+
+
+async def test_a_hint_reaches_the_other_journals_that_listen(place: str) -> None:
+    """All of them, because any may belong to the process of the job; never the sender itself."""
+    heard: dict[str, list[str]] = {"sender": [], "one": [], "other": []}
+    async with (
+        SQLJournal(place) as sender,
+        SQLJournal(place) as one,
+        SQLJournal(place) as other,
+        sender.hints(heard["sender"].append),
+        one.hints(heard["one"].append),
+        other.hints(heard["other"].append),
+    ):
+        ids = new_ids(3)
+        for id in ids:
+            await sender.send_hint(id)
+        await until(lambda: len(heard["one"]) == len(heard["other"]) == 3)
+        [last] = new_ids(1)
+        await one.send_hint(last.upper().replace("-", ""))
+        await until(lambda: heard["sender"] and len(heard["other"]) == 4)
+
+    assert heard == {"sender": [last], "one": ids, "other": [*ids, last]}
+
+
+async def test_a_hint_is_there_soon(place: str) -> None:
+    """In a tenth of a second where the machine is not busy, of the 0.2 s that a callback has."""
+    heard: dict[str, float] = {}
+    sent: dict[str, float] = {}
+    async with SQLJournal(place) as one, SQLJournal(place) as other:
+        async with other.hints(lambda hint: heard.update({hint: time.perf_counter()})):
+            for id in new_ids(9):
+                sent[id] = time.perf_counter()
+                await one.send_hint(id)
+                await until(lambda: heard.keys() == sent.keys())
+
+    delays = sorted(heard[id] - sent[id] for id in sent)
+    assert delays[4] < 0.1
+
+
+async def test_ten_thousand_hints_arrive(place: str) -> None:
+    """Many of them share a transaction, and rows of the last minute do not slow the journal."""
+    heard: list[str] = []
+    ids = new_ids(10_000)
+    async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
+        with counted_commits() as commits:
+            await asyncio.gather(*map(one.send_hint, ids))
+        await until(lambda: len(heard) == len(ids))
+
+    assert heard == ids
+    assert len(commits) < 60
+
+
+@pytest.mark.parametrize("id", ["", "a job", "x" * 32, "0' OR '1", None, 7])
+async def test_a_hint_is_about_a_request_id(tmp_path: Path, id: str) -> None:
+    """Another text is an error, before the journal is opened."""
+    journal = SQLJournal(tmp_path / "jobs.db")
+
+    with pytest.raises(InvalidRequestError, match="request_id: must be a UUID"):
+        await journal.send_hint(id)
+
+    assert not (tmp_path / "jobs.db").exists()
+
+
+async def test_an_earlier_hint_is_not_heard(place: str) -> None:
+    """The poller has looked at the job since, or will."""
+    heard: list[str] = []
+    early, late = new_ids(2)
+    async with SQLJournal(place) as one, SQLJournal(place) as other:
+        await one.send_hint(early)
+        async with other.hints(heard.append):
+            await one.send_hint(late)
+            await until(lambda: heard)
+
+    assert heard == [late]
+
+
+async def test_rows_of_hints_are_deleted_after_a_minute(tmp_path: Path) -> None:
+    """By those that send the next ones; an id of a row is never used again."""
+    place = str(tmp_path / "jobs.db")
+    heard: list[str] = []
+    ids = new_ids(3)
+    async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
+        for id in ids:
+            await one.send_hint(id)
+            await until(lambda: heard[-1:] == [id])  # noqa: B023  it ends in this round
+            await execute(place, "UPDATE luma_signals SET sent_at = sent_at - 61")
+
+    assert heard == ids
+    assert await execute(place, "SELECT count(*), max(id) FROM luma_signals") == [(1, 3)]
+
+
+async def test_a_closed_journal_passes_nothing_on(place: str) -> None:
+    """A context that is still open then ends as usual, and nothing is left of it."""
+    tasks = asyncio.all_tasks()
+    journal = SQLJournal(place)
+    async with journal.hints(pytest.fail):
+        await journal.aclose()
+        with pytest.raises(JournalError, match="closed"):
+            await journal.send_hint(new_ids(1)[0])
+        with pytest.raises(JournalError, match="closed"):
+            await journal.hints(pytest.fail).__aenter__()
+
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_a_listening_task_can_be_cancelled(place: str) -> None:
+    """At any moment of it; others of the same journal go on listening."""
+    heard: list[str] = []
+    async with SQLJournal(place) as one, SQLJournal(place) as other:
+
+        async def listen() -> None:
+            async with other.hints(pytest.fail):
+                await asyncio.get_running_loop().create_future()
+
+        for steps in range(0, 30, 3):
+            listening = asyncio.create_task(listen())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            listening.cancel()
+            await asyncio.wait([listening])
+            assert listening.cancelled()
+        async with other.hints(heard.append):
+            [id] = new_ids(1)
+            await one.send_hint(id)
+            await until(lambda: heard)
+
+    assert heard == [id]
+
+
+@contextmanager
+def waiter(sim: Simulator, place: str) -> Iterator[Callable[[], Awaitable[str]]]:
+    """Run a program that waits for a job, and yield the function that reads its next line."""
+    command = [*PYTHON, "-m", "tests.journal.waiter", sim.url, place, HOOK]
+    with ForkedProgram(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield partial(asyncio.to_thread, process.stdout.readline)
+        finally:
+            process.kill()
+
+
+async def test_a_callback_at_another_process_resolves_the_job(place: str) -> None:
+    """At once, though the process of the job would look at it in an hour only."""
+    receiver = WebhookReceiver(HOOK)
+    async with (
+        Simulator(durations=Fixed(HOUR), short_side=64) as sim,
+        LumaClient(KEY, base_url=sim.url, journal=place, webhook=receiver) as luma,
+    ):
+        await luma.get_many(["the client is open, and knows its own API key"])
+        with waiter(sim, place) as line:
+            assert await line() == "submitted\n"
+            sim.advance(HOUR)
+            looks = sim.ledger.requests.total()
+            hook = str(sim.ledger.jobs[0].request["notify_hook"])
+
+            assert receiver.receive(hook.rpartition("/")[2], b"") == 204
+
+            assert await line() == "completed\n"
+            assert sim.ledger.requests.total() - looks <= 2
