@@ -1,0 +1,174 @@
+"""The example of a web app, in a process of its own under uvicorn."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from luma_async.simulator import Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.docs import ROOT
+from tests.forked_programs import PYTHON, ForkedProgram
+from tests.test_examples import environment_at
+
+APP = ROOT / "examples/fastapi_app.py"
+ADDRESS = "127.0.0.2"
+"""Address of the app. Its port stays free while the app starts again, as other tests do not listen
+there."""
+
+
+class App:
+    """The app at a simulator, with a journal in a folder."""
+
+    def __init__(self, simulator: Simulator, folder: Path) -> None:
+        with socket.create_server((ADDRESS, 0)) as free:
+            self.port = free.getsockname()[1]
+        self._simulator = simulator
+        self._folder = folder
+        self._url = f"http://{ADDRESS}:{self.port}"
+        self._process: ForkedProgram | None = None
+
+    def start(self) -> httpx.Client:
+        """Start the app, and return a client of it once it listens."""
+        place = ["--app-dir", str(APP.parent), "--host", ADDRESS, "--port", str(self.port)]
+        self._process = ForkedProgram(
+            [*PYTHON, "-m", "uvicorn", "fastapi_app:app", "--no-access-log", *place],
+            cwd=self._folder,
+            env=environment_at(self._simulator) | {"PUBLIC_URL": self._url},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stderr is not None
+        seen = ""
+        while "Uvicorn running" not in seen:
+            line = self._process.stderr.readline()
+            assert line, seen
+            seen += line
+        return httpx.Client(base_url=self._url, timeout=60)
+
+    def stop(self) -> str:
+        """Stop the app as a service manager does, and return the text of its stderr."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.communicate(timeout=30)[1]
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+
+@contextmanager
+def app_at(folder: Path, **settings: Any) -> Iterator[tuple[Simulator, App]]:
+    with running_simulator(short_side=64, same_films=True, **settings) as simulator:
+        app = App(simulator, folder)
+        try:
+            yield simulator, app
+        finally:
+            app.kill()
+
+
+def key(name: str) -> dict[str, str]:
+    return {"Idempotency-Key": name}
+
+
+def events_in(stream: httpx.Response) -> Iterator[tuple[str, str]]:
+    """Yield the name and the data of each event."""
+    lines = stream.iter_lines()
+    for line in lines:
+        if line.startswith("event: "):
+            yield line.removeprefix("event: "), next(lines).removeprefix("data: ")
+
+
+def once_failed(web: httpx.Client) -> httpx.Response:
+    """Post again until the journal has the end of the job, which is written in the background."""
+    while True:
+        answer = web.post("/videos", json={"prompt": "a cat"}, headers=key("cat"))
+        if answer.json().get("state") != "pending":
+            return answer
+
+
+def test_a_job_survives_a_restart_of_the_app_and_is_paid_once(tmp_path: Path) -> None:
+    """A stop ends the event streams at once, and the next start watches the job to its end."""
+    with app_at(tmp_path, durations=Fixed(3.0)) as (sim, app):
+        with app.start() as web:
+            posted = [
+                web.post("/videos", json={"prompt": "a cat"}, headers=key("cat")) for _ in "ab"
+            ]
+            with web.stream("GET", "/videos/cat/events") as stream:
+                events = events_in(stream)
+                first = next(events)
+                stderr = app.stop()
+                rest = list(events)
+        with app.start() as web:
+            state = web.get("/videos/cat").json()["state"]
+            with web.stream("GET", "/videos/cat/events") as stream:
+                later = list(events_in(stream))
+            again = web.post("/videos", json={"prompt": "a cat"}, headers=key("cat"))
+        stderr += app.stop()
+        (job,) = sim.ledger.jobs
+
+    assert [answer.status_code for answer in posted] == [202, 202]
+    assert {answer.json()["id"] for answer in (*posted, again)} == {job.id}
+    assert first[0] == "pending"
+    assert rest[-1] == ("interrupted", "ClientClosedError")
+    assert state in {"pending", "processing"}
+    assert later[-1][0] == "completed"
+    assert json.loads(later[-1][1])["video"]["url"].startswith(sim.url)
+    assert "Traceback" not in stderr
+    assert "never retrieved" not in stderr
+    assert "Finished server process" in stderr
+    assert "sk-simulated" not in json.dumps([posted[0].json(), again.json(), rest, later])
+
+
+def test_readers_may_leave_and_errors_have_a_status(tmp_path: Path) -> None:
+    """The events of a failed job end with its reason, whoever has left before."""
+    with app_at(tmp_path, durations=Fixed(1.0)) as (sim, app):
+        sim.fail_next("moderated")
+        with app.start() as web:
+            web.post("/videos", json={"prompt": "a cat"}, headers=key("cat"))
+            with web.stream("GET", "/videos/cat/events") as left:
+                next(events_in(left))
+            with web.stream("GET", "/videos/cat/events") as stream:
+                *_, (last, data) = events_in(stream)
+            sim.reject_next(402)
+            statuses = {
+                "failed": once_failed(web),
+                "other": web.post("/videos", json={"prompt": "a dog"}, headers=key("cat")),
+                "no credits": web.post("/videos", json={"prompt": "a dog"}, headers=key("dog")),
+                "no key": web.post("/videos", json={"prompt": "a dog"}),
+                "dear": web.post("/videos", json={"prompt": "a", "model": "x"}, headers=key("a")),
+                "path": web.post("/videos", json={"prompt": "a", "image": "/a"}, headers=key("b")),
+                "unknown": web.get("/videos/dog"),
+                "of another": web.get("/videos/cat", headers={"X-User": "ann"}),
+            }
+        stderr = app.stop()
+
+    assert (last, json.loads(data)["failure_reason"]) == ("failed", "moderated")
+    assert {case: answer.status_code for case, answer in statuses.items()} == {
+        "failed": 409,
+        "other": 409,
+        "no credits": 503,
+        "no key": 422,
+        "dear": 422,
+        "path": 422,
+        "unknown": 404,
+        "of another": 404,
+    }
+    assert "moderated" in statuses["failed"].json()["detail"]
+    assert statuses["no credits"].json() == {"detail": "try again later"}
+    assert statuses["no credits"].headers["Retry-After"]
+    assert "Traceback" not in stderr
+    assert len(sim.ledger.jobs) == 1
+
+
+def test_it_fits_on_a_screen_or_two() -> None:
+    """A stranger copies the file."""
+    assert len(APP.read_text("utf-8").splitlines()) < 120
