@@ -128,21 +128,35 @@ def test_many_videos(tmp_path: Path) -> None:
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 3
 
 
-def test_join_videos(tmp_path: Path) -> None:
-    """A film as long as its parts, each of which begins where the one before ended."""
+def test_storyboard(tmp_path: Path) -> None:
+    """A second run pays for the changed scene only, and joins all of them.
+
+    The film is as long as its parts, each of which begins where the one before ended.
+    """
     if shutil.which("ffmpeg") is None:
         missing = "ffmpeg is missing: install it, as .ci/run does"
         if "CI" in os.environ:
             pytest.fail(missing)
         pytest.skip(missing)
-    program = [str(ROOT / "examples/join_videos.py"), "cat.mp4"]
+    program = [str(ROOT / "examples/storyboard.py"), "film"]
+    with running_simulator(durations=Fixed(0.1), short_side=64) as simulator:
+        first = run_program([*program, "a cat dances", "it bows"], tmp_path, simulator)
+        scenes = "a cat dances\n\nit falls asleep\n"
+        second = run_program(program, tmp_path, simulator, scenes)
+        jobs = [(job.prompt, job.parent and job.parent.prompt) for job in simulator.ledger.jobs]
+        files = simulator.ledger.sent
 
-    prompts = ["a cat dances", "it takes a bow", "it falls asleep"]
-    run([*program, *prompts], tmp_path, same_films=False)
-
-    parts = [frames_of(path) for path in (tmp_path / "parts").glob("*.mp4")]
-    assert len(parts) == 3
-    assert frames_of(tmp_path / "cat.mp4") == sum(parts) - 2
+    assert_good(first)
+    assert_good(second)
+    assert jobs == [
+        ("a cat dances", None),
+        ("it bows", "a cat dances"),
+        ("it falls asleep", "a cat dances"),
+    ]
+    assert len(files) == 3  # each of them is downloaded once
+    *parts, film = [tmp_path / line for line in second.stdout.splitlines() if "mp4" in line]
+    assert [part.name[:2] for part in parts] == ["01", "02"]
+    assert frames_of(film) == sum(map(frames_of, parts)) - 1
 
 
 def frames_of(path: Path) -> int:
