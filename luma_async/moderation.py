@@ -39,7 +39,7 @@ _MODERATED = re.compile(
 )
 
 _FLAGGED = re.compile(
-    r"\bflagged\b[\w ]{0,15}?(?:\bfor\b|\bas\b|:)\s*(?P<names>[^.;()\n]{1,200})"
+    r"\bflagged\b[\w ]{0,15}?(?:\bfor\b|\bas\b|:):?\s*(?P<names>[^.;()\n]{1,200})"
     r"|\b(?:categories|category|violations?|moderated)\b\s*:\s*(?P<listed>[^.;()\n]{1,200})",
     re.IGNORECASE,
 )

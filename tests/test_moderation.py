@@ -94,6 +94,7 @@ def test_a_failure_code_decides_alone(
     ("reason", "row", "flagged"),
     [
         ("Prompt was flagged: violence", {}, ("violence",)),
+        ("flagged for: violence", {}, ("violence",)),
         ("flagged for violence, hate and self harm.", {}, ("violence", "hate", "self harm")),
         ("Content moderated (categories: sexual, violence)", {}, ("sexual", "violence")),
         ("moderated", {}, ()),
