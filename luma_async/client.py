@@ -778,9 +778,10 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
 
         Submissions that have left get their answer first, for at most `timeout` seconds, so that
         no job that is paid for goes unnoticed. Async callbacks that are running may end as well,
-        for at most `timeout` seconds. Running jobs continue at the server; with a journal,
-        `resume()` watches them again. If the database of the journal does not accept changes within
-        the same `timeout` seconds, the log has them, with the job key and id of each job.
+        and so may open blocks of `VideoTask.delivery()`, for at most `timeout` seconds. Running
+        jobs continue at the server; with a journal, `resume()` watches them again. If the database
+        of the journal does not accept changes within the same `timeout` seconds, the log has them,
+        with the job key and id of each job.
         """
         self._home.enter()
         self._is_closed = True

@@ -40,7 +40,18 @@ from typing import Any, Self
 
 
 class LumaError(Exception):
-    """Base class of all errors of this package. Errors can be pickled and copied."""
+    """Base class of all errors of this package. Errors can be pickled and copied.
+
+    The text of an error is for the operator of a program, and for the log.
+
+    Attributes:
+        for_users: a short text for the users of the program, such as those of a bot. It has no ids
+            and no host, and no advice that only the operator can follow. For a request that is not
+            valid, it has the problem of each field.
+
+    """
+
+    for_users: str = "This does not work at the moment. Please try again later."
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
@@ -68,8 +79,10 @@ class InvalidRequestError(LumaError):
     """
 
     def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {problem}" for name, problem in fields.items()))
+        problems = "; ".join(f"{name}: {problem}" for name, problem in fields.items())
+        super().__init__(problems)
         self.fields = fields
+        self.for_users = f"This request is not valid. {problems}"
 
     @classmethod
     def of(cls, field: str, problem: str) -> Self:
@@ -82,6 +95,10 @@ class UnsupportedError(InvalidRequestError):
 
     The text names the dialect, and what to use instead.
     """
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(fields)
+        self.for_users = "The server does not offer this."
 
 
 class ManifestError(LumaError):
@@ -149,6 +166,7 @@ class APIError(LumaError):
 class BadRequestError(APIError):
     """The request is not valid (400, 413, 422)."""
 
+    for_users = "The server rejected this request. Please change it."
     advice = "Change the request: sent again as it is, it will be rejected again"
 
 
@@ -184,6 +202,7 @@ class RateLimitError(APIError):
 
     """
 
+    for_users = "There is too much to do at the moment. Please try again later."
     advice = "Send fewer requests at once: lower max_requests or max_tasks"
 
     def __init__(self, message: str, *, retry_after: float | None = None, **details: Any) -> None:
@@ -254,6 +273,10 @@ class SubmissionUncertainError(LumaError):
 
     """
 
+    for_users = (
+        "The server did not confirm this request. It may have accepted it, so it is not sent again."
+    )
+
     def __init__(
         self,
         cause: LumaError,
@@ -305,6 +328,8 @@ class TaskTimeoutError(LumaError, TimeoutError):
 
     """
 
+    for_users = "This takes longer than expected."
+
     def __init__(self, message: str, *, task_id: str) -> None:
         super().__init__(message)
         self.task_id = task_id
@@ -326,17 +351,25 @@ class NoVideoError(LumaError):
 class TaskForgottenError(LumaError):
     """`forget()` was called on the handle; the job continues at the server."""
 
+    for_users = "Cancelled. The server still does the work, so it is still paid for."
+
 
 class ClientClosedError(LumaError):
     """The client was closed; running jobs continue at the server."""
+
+    for_users = "This program is being restarted. Please try again."
 
 
 class SubmissionStoppedError(LumaError):
     """`stop_submitting()` was called before the job was submitted; nothing was submitted."""
 
+    for_users = "This program is being restarted. Please try again."
+
 
 class UploadError(LumaError):
     """An input file could not be uploaded to the server; nothing was submitted, or paid for."""
+
+    for_users = "The file could not be passed on to the server. Please try again later."
 
 
 class DownloadError(LumaError):
@@ -344,3 +377,5 @@ class DownloadError(LumaError):
 
     The part that arrived may be in `name.part`, and the next try continues there.
     """
+
+    for_users = "The file could not be downloaded. Please try again later."

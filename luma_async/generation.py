@@ -235,6 +235,8 @@ class GenerationFailedError(LumaError):
 
     """
 
+    for_users = "The server could not do this. Please try again."
+
     def __init__(self, generation: Generation) -> None:
         reason = generation.failure_reason or "no reason given"
         code, refunded = generation.failure_code, _REFUNDED.get(generation.failure_code or "")
@@ -256,6 +258,8 @@ class ModerationError(GenerationFailedError):
     def __init__(self, generation: Generation) -> None:
         super().__init__(generation)
         self.flagged: tuple[str, ...] = flagged_in(generation.failure_reason, generation.raw)
+        subjects = f" ({', '.join(self.flagged)})" if self.flagged else ""
+        self.for_users = f"The server rejected the content{subjects}. Please change the request."
 
 
 _REFUNDED = {

@@ -22,20 +22,23 @@ from luma_async import (
     State,
     SubmissionUncertainError,
     TaskTimeoutError,
+    UnsupportedError,
     errors,
     generation,
 )
 
 FAILED = Generation(id="job-1", state=State.FAILED, failure_reason="too cute")
+MODERATED = Generation(id="job-1", state=State.FAILED, failure_reason="flagged for: violence")
 
 EXAMPLES = [
     LumaError("text"),
     InvalidRequestError({"prompt": "is empty"}),
+    UnsupportedError({"loop": "the gateway has no loop"}),
     APIError("no", status=418, code="c", request_id="r", call="GET /x"),
     RateLimitError("slow down", status=429, retry_after=3.0),
     SubmissionUncertainError(ResponseError("lost"), prompt="a cat"),
     GenerationFailedError(FAILED),
-    ModerationError(FAILED),
+    ModerationError(MODERATED),
     TaskTimeoutError("late", task_id="job-1"),
     NoVideoError("none", task_id="job-1"),
 ]
@@ -60,6 +63,28 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree_of_the_classes() -> None:
     for name, kind in classes.items():
         depth = len([base for base in kind.__mro__ if issubclass(base, LumaError)]) - 1
         assert drawn[name] == (0 if depth == 0 else depth * 4), name
+
+
+def test_every_error_has_a_text_for_users() -> None:
+    """Short sentences without anything of the account or the program, such as ids and calls."""
+    for kind in (each for each in vars(errors).values() if isinstance(each, type)):
+        if issubclass(kind, LumaError) and kind is not SubmissionUncertainError:
+            assert len(kind.for_users) < 80
+    texts = {type(error).__name__: error.for_users for error in EXAMPLES}
+
+    assert texts == {
+        "LumaError": "This does not work at the moment. Please try again later.",
+        "InvalidRequestError": "This request is not valid. prompt: is empty",
+        "UnsupportedError": "The server does not offer this.",
+        "APIError": "This does not work at the moment. Please try again later.",
+        "RateLimitError": "There is too much to do at the moment. Please try again later.",
+        "SubmissionUncertainError": "The server did not confirm this request. It may have accepted "
+        "it, so it is not sent again.",
+        "GenerationFailedError": "The server could not do this. Please try again.",
+        "ModerationError": "The server rejected the content (violence). Please change the request.",
+        "TaskTimeoutError": "This takes longer than expected.",
+        "NoVideoError": "This does not work at the moment. Please try again later.",
+    }
 
 
 def test_every_error_is_public() -> None:
