@@ -24,6 +24,8 @@ _EXTRAS = {
     "aiosqlite": "journal",
     "asyncpg": "postgres",
     "openpyxl": "xlsx",
+    "mcp": "mcp",
+    "mcp_types": "mcp",
 }
 """Extras by the modules that they install."""
 

@@ -24,6 +24,7 @@ from luma_async.cli.commands.image import image
 from luma_async.cli.commands.jobs import jobs
 from luma_async.cli.commands.layers import layers
 from luma_async.cli.commands.list import list as list_
+from luma_async.cli.commands.mcp import mcp
 from luma_async.cli.commands.reframe import reframe
 from luma_async.cli.commands.resume import resume
 from luma_async.cli.commands.settle import settle
@@ -72,7 +73,7 @@ def _paragraphs(docstring: str) -> str:
 
 
 # In the order of the help: single jobs, jobs known by id, batches, the journal,
-# the account, the simulator.
+# the account, agents, the simulator.
 for _command in (
     *(generate, extend, edit, reframe),
     *(image, edit_image, layers),
@@ -80,6 +81,7 @@ for _command in (
     batch,
     *(resume, jobs, settle),
     *(list_, delete, credits_),
+    mcp,
     *(demo, simulate),
 ):
     _typed = with_verbosity(with_option_sets(_command))

@@ -1,0 +1,78 @@
+"""Agent errors: a call that is refused, and the text of any error for an agent.
+
+An agent cannot run commands or pass arguments of Python. Where the text of an error names those,
+the advice here says which tool to call, or what a person must do.
+"""
+
+from __future__ import annotations
+
+from luma_async.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCreditsError,
+    LumaError,
+    PermissionDeniedError,
+    RateLimitError,
+    SubmissionUncertainError,
+)
+from luma_async.generation import GenerationFailedError
+from luma_async.shell import command_about
+
+LONGEST_ERROR = 2000
+"""Maximum number of characters of an error. A server may explain itself at any length."""
+
+
+class RefusedCallError(LumaError):
+    """A call of a tool was refused before anything was sent. The text says what to do."""
+
+
+def bounded(text: str, length: int) -> str:
+    """Return a text of a server or a person with at most `length` characters.
+
+    >>> bounded("a cat dances", 8)
+    'a cat...'
+    """
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def error_text(error: LumaError, *, settle_command: str) -> str:
+    """Return the text of an error for an agent, with advice.
+
+    `settle_command` is the command that settles a job of the journal, without the job key.
+    """
+    text = bounded(str(error), LONGEST_ERROR)
+    advice = _advice(error, settle_command)
+    return f"{text}\n\n{advice}" if advice else text
+
+
+def _advice(error: LumaError, settle_command: str) -> str | None:
+    match error:
+        case SubmissionUncertainError():
+            return _advice_on_uncertain(error, settle_command)
+        case GenerationFailedError():
+            return (
+                "The job has ended without a video, and stays so under its key. Another try is a "
+                "further job, which costs money: change the prompt, choose a new key, and ask the "
+                "user first unless they have agreed to further tries."
+            )
+        case InsufficientCreditsError() | AuthenticationError() | PermissionDeniedError():
+            return "Do not repeat the call. Tell the user: only they can correct this."
+        case ConfigurationError():
+            return "Do not repeat the call. Tell the user: the server was set up wrongly."
+        case RateLimitError() | APIConnectionError():
+            return "The same call may be repeated later, with the same arguments and the same key."
+        case _:
+            return None
+
+
+def _advice_on_uncertain(error: SubmissionUncertainError, settle_command: str) -> str:
+    key = error.key or ""
+    found = command_about(settle_command, key, options="--id ID")
+    not_found = command_about(settle_command, key, options="--resubmit")
+    return (
+        "Do not submit this job again, under this key or another one: it may exist and be billed "
+        "already. Only a person can find out. Tell the user to look for the job in the server's "
+        f"list of jobs, and then to run one of these commands: `{found}` if the job is there, or "
+        f"`{not_found}` if it is not. After that, the call can be repeated with the same key."
+    )
