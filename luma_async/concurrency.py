@@ -59,11 +59,13 @@ class HomeLoop:
     them would never end.
     """
 
-    __slots__ = ("loop",)
+    __slots__ = ("loop", "on_first_use")
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop, once the object was used."""
+        self.on_first_use: Callable[[], object] | None = None
+        """Function to call in the event loop when the object is first used."""
 
     def enter(self, subject: str = "This client") -> asyncio.AbstractEventLoop:
         """Return the running event loop. `subject` is the object in words, for errors.
@@ -89,6 +91,8 @@ class HomeLoop:
             if self.loop is not None:
                 raise another_loop_error(self.loop, subject)
             self.loop = loop
+            if self.on_first_use is not None:
+                self.on_first_use()
         return loop
 
 

@@ -35,6 +35,9 @@ NAMES = (
     ALLOW_PRIVATE_MEDIA,
 )
 
+ENV_FILE = ".env"
+"""File with settings, in the current folder. The fixtures of `luma_async.testing` replace it."""
+
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>.*)")
 _VALUE = re.compile(
     r"""
@@ -64,7 +67,7 @@ class Settings:
     @classmethod
     def load(cls) -> Self:
         """Read `.env` in the current folder and the environment; the environment takes priority."""
-        text, read_problem = _read(Path(".env"))
+        text, read_problem = _read(Path(ENV_FILE))
         in_file, parse_problem = parse(text)
         in_environment = {
             name: os.environ[name] for name in NAMES if os.environ.get(name, "").strip()

@@ -19,13 +19,11 @@ from typing import Any
 import hypothesis
 import pytest
 
+import luma_async.testing
 from luma_async import SQLJournal
 from luma_async.journal.sql.connections import Connections
 from luma_async.transport import retry_policy
 from tests.loops import SkippingLoop
-
-pytest_plugins = ["luma_async.testing"]
-
 
 hypothesis.settings.register_profile(  # what is timed has a test that says so
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -39,10 +37,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End the coverage that pytest-cov starts in each worker before the one that it reports.
+    """Register the plugin, and end the coverage that pytest-cov starts in each worker first.
 
-    Otherwise the first goes on whenever `no_cover` pauses the second, and nothing is saved.
+    pytest would load the plugin before the coverage begins, so its options block that. If the first
+    coverage of a worker went on whenever `no_cover` pauses the second, nothing would be saved.
     """
+    config.pluginmanager.register(luma_async.testing, "luma_async.testing, measured")
     plugin = config.pluginmanager.getplugin("_cov")
     if hasattr(config, "workerinput") and plugin is not None and plugin.cov_controller is not None:
         plugin.cov_controller.pause()

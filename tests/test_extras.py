@@ -40,7 +40,6 @@ def run(program: str, *missing: str, arguments: tuple[str, ...] = ()) -> tuple[i
         ("luma_async.batch", "jinja2", "'luma-async[batch]'"),
         ("luma_async.batch.rows", "sqlalchemy", "'luma-async[batch]'"),
         ("luma_async.simulator", "av", "'luma-async[simulator]'"),
-        ("luma_async.testing", "PIL", "'luma-async[simulator]'"),
         ("luma_async.testing", "pytest", "pytest"),
     ],
 )
@@ -58,6 +57,20 @@ except ImportError as error:
     assert code == 0
     assert name == missing
     assert text.endswith(f" needs {missing}: pip install {install}")
+
+
+def test_the_fixtures_name_the_extra() -> None:
+    """Their module is imported in every run of pytest, and fails only when it is used."""
+    program = """
+from luma_async.testing import running_simulator
+try:
+    running_simulator()
+except ImportError as error:
+    print(error)
+"""
+    _, said, _ = run(program, "av")
+
+    assert said == "luma_async.testing needs av: pip install 'luma-async[simulator]'\n"
 
 
 def test_a_journal_names_the_extra() -> None:

@@ -25,7 +25,7 @@ def environment_proxy(url: URL) -> URL | None:
     host = url.host or ""
     proxies = getproxies()
     value = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
-    if not value or _is_this_machine(host) or proxy_bypass(f"{host}:{url.port}"):
+    if not value or is_this_machine(host) or proxy_bypass(f"{host}:{url.port}"):
         return None
     try:
         proxy = URL(value if "://" in value else f"http://{value}")
@@ -48,7 +48,8 @@ def _warn_unusable(scheme: str, _value: str) -> None:
     )
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Return `True` for `localhost` and the loopback addresses."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

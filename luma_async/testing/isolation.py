@@ -1,0 +1,61 @@
+"""Isolation: during a test, clients have the simulator's settings and reach this machine only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from luma_async import client, settings
+from luma_async.errors import ConfigurationError
+from luma_async.schedules import FixedSchedule
+from luma_async.testing.simulator_settings import POLL_INTERVAL, FixtureSettings
+from luma_async.transport.proxies import is_this_machine
+from luma_async.transport.sessions import Sessions
+
+_NO_PROXY = ("NO_PROXY", "no_proxy")
+
+
+@contextmanager
+def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
+    """Let clients find the simulator at `url`, and no setting or server of the developer's.
+
+    Clients that were created before, such as those of a module, are also kept from other servers.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in settings.NAMES:
+            # Empty means not set, also to python-dotenv: it fills in variables that do not exist.
+            patch.setenv(name, "")
+        patch.setenv(settings.BASE_URL, url)
+        patch.setenv(settings.API_KEY, test.api_key)
+        patch.setenv(settings.DIALECT, test.dialect or "")
+        patch.setattr(settings, "ENV_FILE", os.devnull)
+        host = urlsplit(url).hostname or ""
+        for name in _NO_PROXY:  # for downloads with a client of another library
+            patch.setenv(name, ",".join(filter(None, [host, os.environ.get(name)])))
+        patch.setattr(Sessions, "open", _only_local(Sessions.open, host))
+        patch.setattr(client, "AdaptiveSchedule", partial(FixedSchedule, POLL_INTERVAL))
+        yield
+
+
+def _only_local(open_session: Callable[..., Any], simulator: str) -> Callable[..., Any]:
+    """Return `Sessions.open()` with an error for servers on other machines."""
+
+    @wraps(open_session)
+    def opened(sessions: Sessions, *, submits: bool) -> Any:
+        url = sessions._base_url  # noqa: SLF001
+        host = url.host or ""
+        if host != simulator and not is_this_machine(host):
+            raise ConfigurationError(
+                f"A client called {url}, but this test has a simulator: a job there "
+                "might cost money. Create the client during the test, without a base URL, or "
+                "replace it by the fixture luma_client."
+            )
+        return open_session(sessions, submits=submits)
+
+    return opened
