@@ -23,7 +23,10 @@ BLOCKS = {
     for page in PAGES
     for number, block in enumerate(blocks(page, "python"), start=1)
 }
-PYTEST = ["-m", "pytest", "-q", "-pno:cacheprovider", "-pno:schemathesis", "-pluma_async.testing"]
+PYTEST = [
+    *("-m", "pytest", "-q", "-pno:cacheprovider", "-pno:schemathesis", "-pluma_async.testing"),
+    *("-oasyncio_mode=auto", "-oasyncio_default_fixture_loop_scope=function"),
+]
 SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
 

@@ -164,7 +164,7 @@ class _ActiveFault:
 
 @dataclass(slots=True)
 class Faults:
-    """Active faults of a simulator."""
+    """Active faults of a simulator. Any thread may add and clear some."""
 
     chance: random.Random
     cleared: Notifier = field(default_factory=Notifier)
@@ -178,6 +178,13 @@ class Faults:
         """Deactivate all faults, and release delayed calls at once."""
         self._active.clear()
         self.cleared.notify_all()
+
+    async def delay(self, fault: Fault) -> None:
+        """Wait for the delay of a fault, or until the faults are cleared."""
+        await self.cleared.wait(lambda: fault.delay if self._is_active(fault) else 0.0)
+
+    def _is_active(self, fault: Fault) -> bool:
+        return any(active.fault is fault for active in self._active)
 
     def due(self, call: str, *, after: bool, reused: bool) -> Iterator[Fault]:
         """Yield and use up the faults of one call, before or after it is processed."""

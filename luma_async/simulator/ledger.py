@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import threading
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ class Ledger:
         self._ends: list[float] = []
         self._in_flight = 0
         self._by_id: dict[str, SimulatedJob] = {}
+        self._counting = threading.Lock()  # a test in another thread counts running jobs as well
         self.jobs: list[SimulatedJob] = []
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
@@ -54,10 +56,11 @@ class Ledger:
 
     def running(self) -> int:
         """Return the number of running jobs."""
-        now = self._clock.now()
-        while self._ends and self._ends[0] <= now:
-            heapq.heappop(self._ends)
-        return len(self._ends)
+        with self._counting:
+            now = self._clock.now()
+            while self._ends and self._ends[0] <= now:
+                heapq.heappop(self._ends)
+            return len(self._ends)
 
     def place_in_queue(self, job: SimulatedJob) -> int | None:
         """Return the place of a job among those that wait to start, or `None` if it has started."""
@@ -74,7 +77,8 @@ class Ledger:
         self.jobs.append(job)
         self._by_id[job.id] = job
         running = self.running() + 1
-        heapq.heappush(self._ends, job.ends_at)
+        with self._counting:
+            heapq.heappush(self._ends, job.ends_at)
         self.most_jobs = max(self.most_jobs, running)
 
     @contextmanager

@@ -7,9 +7,10 @@ import contextlib
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -45,7 +46,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Simulator:
     """Gateway and Luma's own APIs on loopback, for tests and demonstrations.
 
-    All APIs are below `url`, and share the account, the ledger and the faults.
+    All APIs are below `url`, and share the account, the ledger and the faults. A simulator belongs
+    to the event loop in which it is started. Once it is started, a test may call the methods below,
+    those of `faults`, and read the `ledger`, in any thread and event loop.
 
     >>> async with Simulator(speed=20) as sim:      # doctest: +SKIP
     ...     print(sim.url)
@@ -172,6 +175,7 @@ class Simulator:
         self._connections: set[web.RequestHandler] = set()
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | web.SockSite | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
 
     @property
@@ -202,7 +206,7 @@ class Simulator:
 
         """
         try:
-            asyncio.get_running_loop()
+            self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError(
                 "The simulator runs on asyncio, and no event loop of asyncio is running here: use "
@@ -293,6 +297,37 @@ class Simulator:
 
         Idle connections are closed first. Requests in flight are answered.
         """
+        await self._in_own_loop(self._stop_listening)
+        try:
+            with _bound(self._host, self._port):
+                # A socket that is bound but not listening refuses connections and keeps the port.
+                yield
+        finally:
+            await self._in_own_loop(self._listen)
+
+    async def restart(self) -> None:
+        """Cut all connections and listen again, like a server that is restarted.
+
+        Jobs are kept. Submissions in flight may be accepted without an answer.
+        """
+        await self._in_own_loop(self._restart)
+
+    async def replace_file(self, id: str, name: str, content: bytes) -> None:
+        """Replace the content of a job's file, like a media host that renders it again.
+
+        `name` is one of the job's `files`.
+        """
+        await self._in_own_loop(partial(self._media.replace, id, name, content))
+
+    async def _in_own_loop(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine function in the simulator's event loop, from any event loop."""
+        assert self._loop is not None  # noqa: S101  an error in a test
+        if self._loop is asyncio.get_running_loop():
+            await work()
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
+
+    async def _stop_listening(self) -> None:
         assert self._site is not None  # noqa: S101  an error in a test
         await self._site.stop()
         for connection in self._connections_now():
@@ -300,31 +335,14 @@ class Simulator:
                 connection.transport.abort()
         for _ in range(3):
             await asyncio.sleep(0)  # lets the event loop close them
-        try:
-            with _bound(self._host, self._port):
-                # A socket that is bound but not listening refuses connections and keeps the port.
-                yield
-        finally:
-            await self._listen()
 
-    async def restart(self) -> None:
-        """Cut all connections and listen again, like a server that is restarted.
-
-        Jobs are kept. Submissions in flight may be accepted without an answer.
-        """
+    async def _restart(self) -> None:
         assert self._site is not None  # noqa: S101  an error in a test
         await self._site.stop()
         for connection in self._connections_now():
             if connection.transport is not None:
                 connection.transport.abort()
         await self._listen()
-
-    async def replace_file(self, id: str, name: str, content: bytes) -> None:
-        """Replace the content of a job's file, like a media host that renders it again.
-
-        `name` is one of the job's `files`.
-        """
-        await self._media.replace(id, name, content)
 
     def _connections_now(self) -> list[web.RequestHandler]:
         server = None if self._runner is None else self._runner.server
@@ -458,7 +476,7 @@ class Simulator:
     async def _apply(self, request: web.Request, fault: Fault) -> web.Response | None:
         """Apply a fault. Return the answer, or `None` if the call continues."""
         if fault.delay and not self._closing:
-            await self.faults.cleared.wait(fault.delay)
+            await self.faults.delay(fault)
         if fault.drop:
             return DroppedAnswer(request)
         if fault.closes:
