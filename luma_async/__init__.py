@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     )
     from luma_async.tasks import Updates, VideoTask
     from luma_async.tasks.run_many import CompletedOutcome, FailedOutcome, Job, Outcome
+    from luma_async.telemetry import Stats
     from luma_async.text_values import SecretLike, URLLike
     from luma_async.webhooks import WebhookReceiver
 
@@ -161,6 +162,7 @@ __all__ = [
     "ServerError",
     "SourcePosition",
     "State",
+    "Stats",
     "SubmissionStoppedError",
     "SubmissionUncertainError",
     "TaskForgottenError",
@@ -186,6 +188,7 @@ if not TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
         "edit_requests",
         "schedules",
         "tasks",
+        "telemetry",
         "dialects",
         "journal",
         "media",

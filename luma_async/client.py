@@ -79,6 +79,9 @@ from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
 from luma_async.tasks.submitter import RetryUncertain, Submission, Submitter
 from luma_async.tasks.task import UpdateCallback, check_timeout
+from luma_async.telemetry.observer import find_observer
+from luma_async.telemetry.recorder import Recorder
+from luma_async.telemetry.stats import Stats
 from luma_async.text_values import SecretLike, URLLike, unwrapped
 from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
@@ -149,6 +152,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         max_download_bytes: maximum size of a downloaded file; `None` for no limit.
         allow_private_media: `True` to allow links to files at loopback, private and link-local
             addresses. They are also allowed if the server itself has such an address.
+        telemetry: `False` to export no spans and metrics, although OpenTelemetry is installed.
 
     Raises:
         ConfigurationError: there is no API key, or a setting is not valid.
@@ -180,6 +184,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         min_download_speed: float = LOWEST_SPEED,
         max_download_bytes: int | None = LARGEST_DOWNLOAD,
         allow_private_media: bool = False,
+        telemetry: bool = True,
     ) -> None:
         api_key = None if api_key is None else Secret.of(api_key)
         server = server_of_arguments(api_key, base_url, dialect)
@@ -209,6 +214,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         self._max_tasks = max_tasks
         self._timeout = timeout
         own_key = server.api_key()
+        self._recorder = Recorder()
         self._transport = Transport(
             api_key=own_key,
             base_url=server.base_url,
@@ -219,7 +225,10 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             trust_env=trust_env,
             on_first_use=self._tell_dialect,
             advice=advice_of_server(self._dialect.name, server.base_url, own_key),
+            recorder=self._recorder,
         )
+        if telemetry:
+            self._recorder.observer = find_observer(self._transport.base_url, self._dialect.name)
         self._submission_transport = SubmissionTransport(self._transport)
         self._looks = Looks(
             self._transport, self._dialect, batch_size=batch_size, concurrency=max_requests
@@ -245,6 +254,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             on_end=None if self._bookkeeper is None else self._bookkeeper.ended,
             deliver=None if self._bookkeeper is None else self._bookkeeper.deliveries.deliver,
             home=self._home,
+            recorder=self._recorder,
         )
         requester = Requester(
             AddressPolicy(
@@ -254,6 +264,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             trust_env=trust_env,
             media_session=media_session,
             api_session=session,
+            recorder=self._recorder,
         )
         files = file_calls_of(self._dialect)
         uploads: FileReferences | None = None
@@ -298,6 +309,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             FetchLimits(max_tries, min_download_speed, timeout, max_download_bytes),
             base_url=self.base_url,
             max_downloads=max_downloads,
+            recorder=self._recorder,
         )
         self._downloads = Downloads(
             self._downloader,
@@ -382,6 +394,17 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         A job that ends later stays in this tuple, and is not in the next one.
         """
         return self._manager.tasks
+
+    def stats(self) -> Stats:
+        """Return figures of this client: jobs by state, submissions, polls, requests, connections.
+
+        >>> luma.stats().completed                             # doctest: +SKIP
+        17
+
+        Any thread may call this, also before the client is opened and after it is closed.
+        """
+        connections, idle = self._transport.sessions.count_connections()
+        return self._recorder.stats(connections=connections, idle_connections=idle)
 
     async def open(self) -> Self:
         """Open the client and its journal, and return the client; `async with` does the same.

@@ -52,6 +52,7 @@ class ClientSettings(TypedDict, total=False):
     max_download_bytes: int | None
     allow_local_files: bool
     allow_private_media: bool
+    telemetry: bool
 
 
 def settings_of_environment(overrides: ClientSettings) -> dict[str, Any]:

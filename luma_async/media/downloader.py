@@ -28,6 +28,7 @@ from luma_async.media.links import Links
 from luma_async.media.progress_reports import ProgressCallback
 from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchContext, FetchLimits
+from luma_async.telemetry.recorder import Recorder
 
 logger = logging.getLogger("luma_async")
 T = TypeVar("T")
@@ -73,10 +74,17 @@ class Downloader:
     """Fetch files, at most `max_downloads` at a time. Relative links are resolved by `base_url`."""
 
     def __init__(
-        self, requester: Requester, limits: FetchLimits, *, base_url: str, max_downloads: int
+        self,
+        requester: Requester,
+        limits: FetchLimits,
+        *,
+        base_url: str,
+        max_downloads: int,
+        recorder: Recorder | None = None,
     ) -> None:
         self.max_downloads = max_downloads
         self._requester = requester
+        self._recorder = recorder or Recorder()
         self._limits = limits
         self._base = URL(f"{base_url}/")
         self._threads = anyio.CapacityLimiter(max_downloads)
@@ -126,7 +134,13 @@ class Downloader:
                 self._requester, self._threads, self._limits, self._base, slot.pause
             )
             fetch = Fetch(context, links, destination, overwrite=overwrite, progress=progress)
-            fetched = await fetch.run()
+            try:
+                fetched = await fetch.run()
+            except BaseException:
+                self._recorder.failed_downloads += 1
+                raise
+        self._recorder.downloads += 1
+        self._recorder.downloaded_bytes += fetched.size
         _log_fetched(fetched, links)
         return fetched
 

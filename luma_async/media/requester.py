@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -14,6 +14,8 @@ from yarl import URL
 from luma_async.errors import ConfigurationError
 from luma_async.media.addresses import AddressPolicy, CheckingResolver
 from luma_async.media.link_urls import link_url
+from luma_async.telemetry.observer import RequestKind
+from luma_async.telemetry.recorder import Recorder
 from luma_async.transport.proxies import environment_proxy
 from luma_async.transport.request_log import log_request, logs_requests
 from luma_async.transport.transport import HEADER_LIMIT
@@ -60,8 +62,10 @@ class Requester:
         trust_env: bool,
         media_session: aiohttp.ClientSession | None,
         api_session: aiohttp.ClientSession | None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._policy = policy
+        self._recorder = recorder or Recorder()
         self._timeout = timeout
         self._trust_env = trust_env
         self._media_session = media_session
@@ -82,11 +86,13 @@ class Requester:
 
         """
         for _ in range(MAX_REDIRECTS):
-            response = await self._send(url, headers)
-            async with response:
-                if response.status not in _REDIRECTS or not response.headers.get("Location"):
-                    yield response
-                    return
+            with self._observed("GET", url, "download") as statuses:
+                response = await self._send(url, headers)
+                statuses.append(response.status)
+                async with response:
+                    if response.status not in _REDIRECTS or not response.headers.get("Location"):
+                        yield response
+                        return
                 target = link_url(response.headers["Location"], response.url)
                 if logs_requests():
                     where = None if target is None else target.host
@@ -110,17 +116,35 @@ class Requester:
         async with asyncio.timeout(self._timeout):
             session, proxy = await self._checked_session(url)
         wait = time_to_send(content.size or 0, aiohttp.ClientTimeout(total=self._timeout))
-        async with session.put(
-            url,
-            data=content,
-            headers=headers,
-            proxy=proxy,
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=self._timeout, sock_read=wait.sock_read
-            ),
-            **_PLAIN,
-        ) as response:
-            return response.status
+        with self._observed("PUT", url, "upload") as statuses:
+            async with session.put(
+                url,
+                data=content,
+                headers=headers,
+                proxy=proxy,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=self._timeout, sock_read=wait.sock_read
+                ),
+                **_PLAIN,
+            ) as response:
+                statuses.append(response.status)
+                return response.status
+
+    @contextmanager
+    def _observed(self, method: str, url: URL, kind: RequestKind) -> Iterator[list[int]]:
+        """Report a request to the observer, with the status that the block appends to the list."""
+        statuses: list[int] = []
+        observer = self._recorder.observer
+        if observer is None:
+            yield statuses
+            return
+        trace = observer.file_request(method, url, kind)
+        try:
+            yield statuses
+        except BaseException as error:
+            trace.end(statuses[0] if statuses else None, error)
+            raise
+        trace.end(statuses[0], None)
 
     async def aclose(self) -> None:
         """Close the sessions that the requester opened."""

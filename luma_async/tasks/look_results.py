@@ -16,6 +16,7 @@ from luma_async.generation import Generation, State, lacks_output
 from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.tasks.batch_answer import NewStatus
 from luma_async.tasks.job_log import counted, log_further_ids, shown_ids
+from luma_async.tasks.job_telemetry import JobTelemetry
 from luma_async.tasks.looks import News
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.watched_job import WatchedJob
@@ -46,6 +47,7 @@ class LookResults:
         watched: dict[str, WatchedJob],
         timing: Timing,
         account: AccountLimit,
+        telemetry: JobTelemetry,
         *,
         link_timeout: float,
         lost_after: float,
@@ -55,6 +57,7 @@ class LookResults:
         self._watched = watched
         self._timing = timing
         self._account = account
+        self._telemetry = telemetry
         self._link_timeout = link_timeout
         self._lost_after = lost_after
         self._rejections = APIKeyRejections()
@@ -116,6 +119,7 @@ class LookResults:
         # A completion that was held back must be read again, though its row may be the same.
         job.mark = seen.mark if generation is seen.generation else None
         job.task.observe(generation)
+        self._telemetry.changed(job)
         if job.submitted_here and job.task.state is State.COMPLETED:
             completed = now if job.without_output_since is None else job.without_output_since
             self._timing.learn(job.kind, completed - job.since)

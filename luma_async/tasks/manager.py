@@ -16,7 +16,7 @@ import anyio
 
 from luma_async.callback_runner import CallbackRunner
 from luma_async.concurrency import HomeLoop
-from luma_async.errors import ClientClosedError, TaskTimeoutError
+from luma_async.errors import ClientClosedError, LumaError, TaskTimeoutError
 from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
@@ -30,6 +30,7 @@ from luma_async.tasks.job_log import (
     log_submitted,
     log_watched,
 )
+from luma_async.tasks.job_telemetry import JobTelemetry
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
@@ -41,6 +42,8 @@ from luma_async.tasks.timing import (
 )
 from luma_async.tasks.updates import Updates
 from luma_async.tasks.watched_job import Audience, WatchedJob
+from luma_async.telemetry.observer import JobTrace
+from luma_async.telemetry.recorder import Recorder
 from luma_async.transport import AccountLimit
 
 logger = logging.getLogger("luma_async")
@@ -92,6 +95,7 @@ class TaskManager:
         on_end: called with each handle when it is done.
         deliver: returns the context in which the result of a job is delivered.
         home: the event loop of the client; by default the one in which the first job is added.
+        recorder: the counters of the client.
 
     """
 
@@ -109,6 +113,7 @@ class TaskManager:
         on_end: Callable[[VideoTask], None] | None = None,
         deliver: Callable[[VideoTask], AbstractContextManager[None]] | None = None,
         home: HomeLoop | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.home = home or HomeLoop()
         self.callbacks = CallbackRunner()
@@ -123,10 +128,12 @@ class TaskManager:
             self._account.on_wait = self._schedule_early_looks
         self._watched: dict[str, WatchedJob] = {}
         self._agenda: Agenda[WatchedJob] = Agenda(_is_done)
+        self._telemetry = JobTelemetry(recorder or Recorder(), looks.scrub)
         self._results = LookResults(
             self._watched,
             self._timing,
             self._account,
+            self._telemetry,
             link_timeout=link_timeout,
             lost_after=lost_after,
         )
@@ -162,6 +169,7 @@ class TaskManager:
         metadata: Mapping[str, Any] | None = None,
         look_now: bool = False,
         request_id: str | None = None,
+        trace: JobTrace | None = None,
     ) -> VideoTask:
         """Watch a job and return its handle. A job that is already watched keeps its handle.
 
@@ -178,6 +186,7 @@ class TaskManager:
             look_now: `True` to look at the job at once, because its status did not come from the
                 server.
             request_id: the request id of the submission, if callbacks about the job may come.
+            trace: the trace that the submission of the job has begun.
 
         """
         is_early = lacks_output(generation)
@@ -189,6 +198,9 @@ class TaskManager:
             known.key = known.key or key
             known.metadata = known.metadata or metadata or NO_METADATA
             known.observe(generation)
+            self._telemetry.changed(watched)
+            if trace is not None:
+                self._telemetry.join(watched, trace)
             if not known.done():
                 self._expect_callbacks(watched, request_id, is_expected=submitted_here)
             return known
@@ -198,9 +210,11 @@ class TaskManager:
         if task.done():
             self._expect_nothing(request_id)
             self.ended(task)
+            self._telemetry.unwatched(task, trace, submitted_here=submitted_here)
         elif self._closed:
             self._expect_nothing(request_id)
             task.abandon(_closed(task))
+            self._telemetry.unwatched(task, trace, submitted_here=submitted_here)
             log_closed([task])
         else:
             now = self.home.enter().time()
@@ -209,6 +223,7 @@ class TaskManager:
             if is_early and not submitted_here:
                 job.without_output_since = now
             self._watched[task.id] = job
+            self._telemetry.begin(job, trace)
             if not submitted_here:
                 log_watched(task)
             self._expect_callbacks(job, request_id, is_expected=submitted_here)
@@ -322,6 +337,8 @@ class TaskManager:
         """Stop watching a job, because its handle is done."""
         job = self._watched.pop(task.id, None)
         log_end(task, None if job is None else job.known_birth, self._looks.scrub)
+        if job is not None:
+            self._telemetry.ended(job)
         self._results.missing.pop(task.id, None)
         if job is not None and job.hook is not None:
             self._hinted.discard(job)
@@ -385,6 +402,7 @@ class TaskManager:
         self._agenda.clear()
         for job in watched:
             job.task.abandon(_closed(job.task))
+            self._telemetry.ended(job)
         log_closed([job.task for job in watched])
 
     async def _poll(self) -> None:
@@ -436,26 +454,36 @@ class TaskManager:
             else:
                 with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
                     news = await self._looks.poll(known, self._watched)
-            if news or (news is not None and self._results.is_failing):
-                again_in = self._results.process(batch, news, clock())
+            if news is not None:
+                self._telemetry.polled(batch, news)
+                if news or self._results.is_failing:
+                    again_in = self._results.process(batch, news, clock())
         except Exception:
             logger.exception("A look failed. Still watched: %s.", counted(len(batch)))
         now = clock()
         log_look(len(batch), None if news is None else news.values(), now - began)
-        self._reschedule(batch, began, now, again_in)
+        self._reschedule(batch, news, began, now, again_in)
         return now
 
     def _reschedule(
-        self, batch: list[WatchedJob], began: float, now: float, again_in: float
+        self,
+        batch: list[WatchedJob],
+        news: News | None,
+        began: float,
+        now: float,
+        again_in: float,
     ) -> None:
         """Put the jobs of a look back on the agenda, and stop watching those whose time is up.
 
         The next look is in `again_in` seconds at the latest.
         """
         latest = now - self._task_timeout
+        is_failed = news is None or any(isinstance(seen, LumaError) for seen in news.values())
         for job in batch:
             if job.due <= began:
                 job.looks += 1
+            if not is_failed or (news is not None and not isinstance(news.get(job.id), LumaError)):
+                job.looked = now
             if job.since <= latest:
                 job.task.abandon(self._timed_out(job.task))
         if not self._closed:

@@ -29,6 +29,7 @@ from luma_async.requests import JobRequest
 from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
 from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.manager import TaskManager
+from luma_async.tasks.submission_report import SubmissionReport
 from luma_async.tasks.task import UpdateCallback, VideoTask
 from luma_async.transport import (
     Failed,
@@ -244,19 +245,37 @@ class Submitter:
             LumaError: the job was rejected, or the submission could not be sent.
 
         """
+        report = SubmissionReport(self._transport.recorder, request, key)
+        try:
+            with report.current():
+                generation = await self._send_with_files(submission, request, record, key, report)
+        except BaseException as error:
+            if not report.is_adopted:
+                report.failed(error)
+            raise
+        return self._watch(generation, submission, key, report)
+
+    async def _send_with_files(
+        self,
+        submission: Submission,
+        request: JobRequest,
+        record: SubmissionRecord[Generation] | None,
+        key: str | None,
+        report: SubmissionReport,
+    ) -> Generation:
         uploads = self._uploads
         if uploads is None or not uploads.are_needed(request):
-            return await self._send(submission, request, record, key)
+            return await self._send(submission, request, record, key, report)
         ready = await self._transport.until_stopped(uploads.replace(request))
         try:
-            return await self._send(submission, ready, record, key)
+            return await self._send(submission, ready, record, key, report)
         except (BadRequestError, NotFoundError):
             # A remembered file may have been deleted meanwhile. The rejection is certain, so that
             # no job is paid for twice.
             if not await self._transport.until_stopped(uploads.forget_missing(request, ready)):
                 raise
         ready = await self._transport.until_stopped(uploads.replace(request))
-        return await self._send(submission, ready, record, key)
+        return await self._send(submission, ready, record, key, report)
 
     async def _send(
         self,
@@ -264,7 +283,8 @@ class Submitter:
         request: JobRequest,
         record: SubmissionRecord[Generation] | None,
         key: str | None,
-    ) -> VideoTask:
+        report: SubmissionReport,
+    ) -> Generation:
         await self._turns.take()
         log_submitting(request.kind, request.prompt)
         places = self._places
@@ -273,18 +293,15 @@ class Submitter:
                 places.acquire_nowait()
             else:
                 await self._transport.until_stopped(places.acquire())
-        is_adopted = False
         request_id = str(uuid4()) if record is None else record.request_id
-        hooked: str | None = None
         if self._hook_url is not None and takes_hook(request):
-            hooked = request_id
+            report.hooked = request_id
             request = request.model_copy(update={"notify_hook": self._hook_url(request_id)})
             self.manager.hints.expect(request_id)
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
-            nonlocal is_adopted
-            is_adopted = True
-            delivery.add_done_callback(lambda done: self._adopt(submission, key, hooked, done))
+            report.is_adopted = True
+            delivery.add_done_callback(lambda done: self._adopt(submission, key, report, done))
 
         try:
             source_id = submission.source_id
@@ -292,7 +309,7 @@ class Submitter:
                 request = await self._with_links(request, linked)
                 source_id = None if "media" in linked else source_id
             call = self._dialect.submission(request, source_id)
-            generation = await self._transport.submit(
+            return await self._transport.submit(
                 call,
                 repeat_uncertain=submission.retry_uncertain is True,
                 adopt=adopt,
@@ -300,13 +317,11 @@ class Submitter:
                 request_id=request_id,
             )
         except BaseException as error:
-            if not is_adopted:
-                self._give_up(hooked, is_uncertain=isinstance(error, UncertainSubmission))
+            if not report.is_adopted:
+                self._give_up(report, is_uncertain=isinstance(error, UncertainSubmission))
             if not isinstance(error, UncertainSubmission):
                 raise
             uncertain = error
-        else:
-            return self._watch(generation, submission, key, hooked)
         try:
             raise SubmissionUncertainError(
                 uncertain.cause,
@@ -331,7 +346,7 @@ class Submitter:
         self,
         submission: Submission,
         key: str | None,
-        hooked: str | None,
+        report: SubmissionReport,
         delivery: asyncio.Task[Generation],
     ) -> None:
         """Watch the job of a submission whose caller was cancelled after it had left."""
@@ -340,24 +355,29 @@ class Submitter:
         is_uncertain = delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain)
         if is_uncertain:
             log_cancelled_submission(prompt, None)
+        if delivery.cancelled():
+            report.cut_off(asyncio.CancelledError())
+        elif failed is not None:
+            report.failed(failed)
         if delivery.cancelled() or failed is not None:
-            self._give_up(hooked, is_uncertain=is_uncertain)
+            self._give_up(report, is_uncertain=is_uncertain)
             return
-        log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key, hooked))
+        log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key, report))
 
-    def _give_up(self, hooked: str | None, *, is_uncertain: bool) -> None:
+    def _give_up(self, report: SubmissionReport, *, is_uncertain: bool) -> None:
         """Release the place of a submission without a known job, and its expected callbacks."""
         self._release_place()
-        if hooked is not None:
-            self.manager.hints.withdraw(hooked, is_uncertain=is_uncertain)
+        if report.hooked is not None:
+            self.manager.hints.withdraw(report.hooked, is_uncertain=is_uncertain)
 
     def _watch(
         self,
         generation: Generation,
         submission: Submission,
         key: str | None,
-        hooked: str | None,
+        report: SubmissionReport,
     ) -> VideoTask:
+        report.accepted(generation.id)
         kind = kind_of(submission.request.kind, submission.request.__dict__)
         task = self.manager.add(
             generation,
@@ -365,7 +385,8 @@ class Submitter:
             kind=kind,
             key=key,
             metadata=submission.metadata,
-            request_id=hooked,
+            request_id=report.hooked,
+            trace=report.trace,
         )
         if self._places is not None:
             task.add_done_callback(self._release, context=self._context)

@@ -7,8 +7,10 @@ import weakref
 
 from luma_async.dialects import Mark
 from luma_async.tasks.hints import Hook
+from luma_async.generation import State
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.updates import Updates
+from luma_async.telemetry.observer import JobTrace
 
 
 class Audience:
@@ -63,6 +65,9 @@ class WatchedJob:
         audience: readers that want frequent looks, if there are any.
         looks: number of looks that were made because the job was due.
         hook: the callbacks that are expected, if there is a hook for the job.
+        looked: time of the last look that saw the job running.
+        counted: the running state in which telemetry counts the job; `None` if it counts it not.
+        trace: the trace of the job, if spans are exported.
         without_output_since: time since which the server calls the job completed without a link to
             an output, if it does.
 
@@ -71,15 +76,18 @@ class WatchedJob:
     __slots__ = (
         "audience",
         "born",
+        "counted",
         "due",
         "hook",
         "id",
         "kind",
+        "looked",
         "looks",
         "mark",
         "since",
         "submitted_here",
         "task",
+        "trace",
         "without_output_since",
     )
 
@@ -97,6 +105,9 @@ class WatchedJob:
         self.audience: Audience | None = None
         self.looks = 0
         self.hook: Hook | None = None
+        self.looked = since
+        self.counted: State | None = None
+        self.trace: JobTrace | None = None
         self.without_output_since: float | None = None
 
     @property

@@ -139,7 +139,7 @@ class ConnectionChoice:
             self._reuse.forbid_reuse()
 
     def _choose(self, key: ConnectionKey) -> None:
-        idle = _idle_connections(self._connector)
+        idle = idle_connections(self._connector)
         kept = None if idle is None else idle.get(key)
         if idle is None or not kept:
             return
@@ -166,7 +166,7 @@ class ConnectionChoice:
         return None
 
     def _put_back(self, key: ConnectionKey, kept: deque[tuple[Any, float]]) -> None:
-        idle = _idle_connections(self._connector)
+        idle = idle_connections(self._connector)
         if idle is None or self._connector is None or self._connector.closed:
             for protocol, _ in kept:
                 protocol.close()
@@ -179,7 +179,7 @@ def is_supported(session: aiohttp.ClientSession) -> bool:
 
     This depends on private attributes, which other versions of aiohttp may not have.
     """
-    return _idle_connections(session.connector) is not None and isinstance(
+    return idle_connections(session.connector) is not None and isinstance(
         getattr(session, "_middlewares", None), tuple | list
     )
 
@@ -207,7 +207,7 @@ def has_ended(transport: Any) -> bool:
         return False
 
 
-def _idle_connections(connector: Any) -> dict[ConnectionKey, deque[tuple[Any, float]]] | None:
+def idle_connections(connector: Any) -> dict[ConnectionKey, deque[tuple[Any, float]]] | None:
     """Return the idle connections of a connector, oldest first, with the time each became idle."""
     kept = getattr(connector, "_conns", None)
     return kept if isinstance(kept, dict) else None

@@ -18,6 +18,7 @@ from luma_async.transport.connection_reuse import (
     MAX_IDLE,
     ConnectionChoice,
     ReusePolicy,
+    idle_connections,
     is_supported,
 )
 from luma_async.transport.proxies import environment_proxy
@@ -117,6 +118,19 @@ class Sessions:
             return choice, None
         given: Iterable[aiohttp.ClientMiddlewareType] = session._middlewares  # noqa: SLF001
         return choice, (*given, choice)
+
+    def count_connections(self) -> tuple[int, int]:
+        """Return the number of open connections of the sessions, and of the idle ones among these.
+
+        Connections that a version of aiohttp keeps in an unknown way are not counted. Any thread
+        may call this.
+        """
+        sessions = tuple(self._own.values()) if self.given is None else (self.given,)
+        used = idle = 0
+        for session in sessions:
+            used += len(getattr(session.connector, "_acquired", ()))
+            idle += sum(map(len, tuple((idle_connections(session.connector) or {}).values())))
+        return used + idle, idle
 
     def _check_netrc(self) -> None:
         """Raise an error if the caller's session would replace the API key by a login.

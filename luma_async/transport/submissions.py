@@ -19,6 +19,7 @@ from luma_async.errors import (
     ResponseError,
     SubmissionStoppedError,
 )
+from luma_async.telemetry.recorder import Recorder
 from luma_async.transport.account_limit import AccountLimit, Turn
 from luma_async.transport.call import Body, Call
 from luma_async.transport.failures import Answer, Failed
@@ -128,6 +129,11 @@ class SubmissionTransport:
         self._is_closing = False
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._persist = repeated(self._try_again, max_tries=transport.max_tries)
+
+    @property
+    def recorder(self) -> Recorder:
+        """Counters of the client, and its observer if there is one."""
+        return self._transport.recorder
 
     @property
     def is_free(self) -> bool:

@@ -28,6 +28,8 @@ from luma_async.errors import (
     RateLimitError,
     ResponseError,
 )
+from luma_async.telemetry.observer import RequestKind
+from luma_async.telemetry.recorder import Recorder
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.call import Call
 from luma_async.transport.connection_reuse import KEEP_ALIVE
@@ -93,6 +95,7 @@ class Transport:
         trust_env: bool = False,
         on_first_use: Callable[[], None] | None = None,
         advice: Advice | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         parts = urlsplit(self.base_url)
@@ -101,6 +104,8 @@ class Transport:
         self._base = URL(self.base_url, encoded=True)
         key = checked_api_key(api_key)
         self._advice = advice or Advice()
+        self.recorder = recorder or Recorder()
+        """Counters of the client, and its observer if there is one."""
         self._scrubber = Scrubber(key)
         self.scrub = self._scrubber.text
         """Function that removes the API key from a text."""
@@ -184,11 +189,20 @@ class Transport:
 
         """
         limiter.started()
+        recorder = self.recorder
+        recorder.requests += 1
+        recorder.requests_in_flight += 1
+        if call.looks:
+            recorder.polls += 1
+        if tries > 1:
+            recorder.retries += 1
         allowance: Allowance | None = None
         try:
             if logs_requests():
-                answering = answer_to(argument)
+                answering = self._observed(call, answer_to(argument), tries)
                 answer = await answered_and_logged(answering, call, tries=tries, scrub=self.scrub)
+            elif recorder.observer is not None:
+                answer = await self._observed(call, answer_to(argument), tries)
             else:
                 answer = await answer_to(argument)
             if KEEP_ALIVE in answer.headers:
@@ -205,7 +219,23 @@ class Transport:
         else:
             return result
         finally:
+            recorder.requests_in_flight -= 1
             limiter.finished()
+
+    def _observed(
+        self, call: Call[Any], answering: Awaitable[Answer], tries: int
+    ) -> Awaitable[Answer]:
+        """Return the answer to await, so that the observer records the request if there is one."""
+        observer = self.recorder.observer
+        if observer is None:
+            return answering
+        return observer.answered(
+            answering,
+            method=call.method,
+            path=self.scrub(call.path.partition("?")[0]),  # a query may be a signature
+            kind=_kind_of(call),
+            tries=tries,
+        )
 
     async def request(
         self,
@@ -396,6 +426,14 @@ def repeated(attempt: Attempt, *, max_tries: int) -> Attempt:
         on_backoff=_log_retry,
     )(attempt)
     return repeating
+
+
+def _kind_of(call: Call[Any]) -> RequestKind:
+    if call.looks:
+        return "poll"
+    if call.submits:
+        return "submission"
+    return "deletion" if call.deletes else "other"
 
 
 def _closed(call: Call[Any]) -> ClientClosedError:
