@@ -6,8 +6,8 @@ import math
 import weakref
 
 from luma_async.dialects import Mark
-from luma_async.tasks.hints import Hook
 from luma_async.generation import State
+from luma_async.tasks.hints import Hook
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.updates import Updates
 from luma_async.telemetry.observer import JobTrace

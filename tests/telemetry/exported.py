@@ -72,7 +72,7 @@ def events(span: ReadableSpan, name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Exported]:
-    """An SDK that is not installed yet. The process has none before and after the test."""
+    """Return an SDK that is not set up yet. The process has none before and after the test."""
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(metrics_state, "_METER_PROVIDER", None)
