@@ -13,6 +13,12 @@ TAG_SIZE = 16
 TOKEN_LENGTH = 43
 """Characters of a token: 32 bytes in Base64."""
 
+_ID_SIZE = 16
+"""Bytes of a request id, a UUID."""
+
+_ID_LENGTH = 22
+"""Characters of a token that contain the request id, and the first bits of the code."""
+
 _PURPOSE = b"luma-async callback tokens 1"
 
 
@@ -44,18 +50,22 @@ class CallbackTokens:
             ValueError: the request id is not a UUID.
 
         """
-        id = UUID(request_id).bytes
-        return urlsafe_b64encode(id + self._tag(id)).rstrip(b"=").decode()
+        return self._token(UUID(request_id).bytes).decode()
 
     def request_id(self, token: str) -> str | None:
-        """Return the request id of a valid token, and `None` for any other text."""
-        try:
-            data = b64decode(token[:TOKEN_LENGTH].encode("ascii") + b"=", b"-_", validate=True)
-        except (Error, ValueError):
-            data = b""
-        id = data[:-TAG_SIZE] if len(data) == 2 * TAG_SIZE else bytes(TAG_SIZE)
-        is_valid = hmac.compare_digest(self._tag(id), data[-TAG_SIZE:])
-        return str(UUID(bytes=id)) if is_valid and len(token) == TOKEN_LENGTH else None
+        """Return the request id of a valid token, and `None` for any other text.
 
-    def _tag(self, id: bytes) -> bytes:
-        return hmac.digest(self._secret, id, "sha256")[:TAG_SIZE]
+        The whole token is made again from its first part, so that only one text is valid.
+        """
+        try:
+            given = token.encode("ascii")
+            id = b64decode(given[:_ID_LENGTH] + b"==", b"-_")
+        except (Error, ValueError):
+            given, id = b"", b""
+        if len(given) != TOKEN_LENGTH or len(id) != _ID_SIZE:
+            given, id = b"", bytes(_ID_SIZE)  # not valid, and compared in the same way
+        return str(UUID(bytes=id)) if hmac.compare_digest(self._token(id), given) else None
+
+    def _token(self, id: bytes) -> bytes:
+        tag = hmac.digest(self._secret, id, "sha256")[:TAG_SIZE]
+        return urlsafe_b64encode(id + tag).rstrip(b"=")

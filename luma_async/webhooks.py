@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import math
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-from aiohttp import web
+import anyio
+from aiohttp.web_routedef import AbstractRouteDef, route
 
+from luma_async.callback_bodies import BodyMemory, CallbackBody
 from luma_async.callback_tokens import CallbackTokens
 from luma_async.errors import ConfigurationError
-from luma_async.text_values import SecretLike, URLLike, is_web_url, unwrapped_text
+from luma_async.text_values import SecretLike, URLLike, is_web_url, shown_link, unwrapped_text
 from luma_async.transport.credentials import Secret
+
+if TYPE_CHECKING:  # the import takes 15 ms, and a client without a webhook does not need it
+    from aiohttp import web
+
+LARGEST_BODY = 2**20
+"""Maximum number of bytes of a callback. The status of a job has a few thousand."""
+
+BODY_TIMEOUT = 5.0
+"""Seconds in which the body of a callback must arrive. Luma's servers end a callback after five."""
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+Read: TypeAlias = Callable[[], Awaitable[bytes | None]]
+"""Function that reads a body. It returns the next part, `b""` at the end, and `None` if the client
+is gone."""
+
+_MIN_SECRET = 16
+"""Minimum number of characters of a secret. A shorter one could be guessed from one token."""
 
 
 class TakesCallbacks(Protocol):
@@ -26,30 +50,50 @@ class WebhookReceiver:
 
     >>> receiver = WebhookReceiver("https://bot.example.com/luma")
     >>> luma = LumaClient(webhook=receiver)                               # doctest: +SKIP
-    >>> app.add_routes(receiver.routes())                                 # doctest: +SKIP
+    >>> app.add_routes(receiver.routes())    # an application of aiohttp  # doctest: +SKIP
+    >>> app.mount("/luma", receiver)         # or of FastAPI, Starlette   # doctest: +SKIP
+
+    A receiver belongs to one client at a time, and needs no event loop before it is called.
+
+    A callback is answered with 204 if its token is valid and its job belongs to the client, to
+    another process that shares the client's journal, or to one of its latest 10,000 jobs that have
+    ended. Other answers have no body either: 404 for any other token, 405 for a method other than
+    POST, 413 for a body that is too large, and 408 for one that does not arrive in time. The method
+    and the body are judged in the same way for each token.
 
     Args:
         public_url: the URL at which the server reaches the receiver. A token is appended.
-        secret: the secret with which tokens are made. The default is derived from the API key, so
-            that all processes with this API key accept each other's callbacks.
+        secret: the secret with which tokens are made, of at least 16 characters. The default is
+            derived from the API key, so that all processes with this API key accept each other's
+            callbacks.
+        max_body: maximum number of bytes of a callback.
+        body_timeout: seconds in which the body of a callback must arrive.
 
     Raises:
-        ConfigurationError: the URL is not an http(s) URL, or has a query or a fragment.
+        ConfigurationError: an argument is not valid.
 
     """
 
-    def __init__(self, public_url: URLLike, *, secret: SecretLike | None = None) -> None:
-        url = (unwrapped_text(public_url) or "").strip()
-        parts = urlsplit(url) if is_web_url(url) else None
-        if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
+    def __init__(
+        self,
+        public_url: URLLike,
+        *,
+        secret: SecretLike | None = None,
+        max_body: int = LARGEST_BODY,
+        body_timeout: float = BODY_TIMEOUT,
+    ) -> None:
+        self.public_url = _checked_url(public_url)
+        if max_body < 1 or not 0 < body_timeout < math.inf:
             raise ConfigurationError(
-                f"public_url must look like https://host/path, got {url!r}. It must not have a "
-                "user, a query or a fragment."
+                "max_body and body_timeout must be more than 0, "
+                f"got {max_body!r} and {body_timeout!r}."
             )
-        self.public_url = url.rstrip("/")
-        self._path = parts.path.rstrip("/")
-        self._secret = None if secret is None else Secret.of(secret)
-        self._tokens: CallbackTokens | None = None
+        self._secret = None if secret is None else _checked_secret(secret)
+        self._max_body = max_body
+        self._body_timeout = body_timeout
+        self._memory = BodyMemory()
+        # Without a client no token is valid, and looking at one takes as long as with a client.
+        self._tokens = CallbackTokens(secrets.token_hex())
         self._take: TakesCallbacks | None = None
 
     def __repr__(self) -> str:
@@ -76,17 +120,144 @@ class WebhookReceiver:
         if self._take == take:
             self._take = None
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        """Return the routes to add to an application of aiohttp, below the path of the URL."""
-        return [web.post(f"{self._path}/{{token}}", self._handle)]
+    def routes(self, path: str | None = None) -> list[AbstractRouteDef]:
+        """Return the routes to add to an application of aiohttp.
 
-    async def _handle(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        return web.Response(status=self.receive(request.match_info["token"], body))
+        Args:
+            path: the path below which the application gets the callbacks. The default is that of
+                the public URL. It differs behind a proxy that removes a prefix, and in a
+                sub-application, where it is `""`.
+
+        Raises:
+            ConfigurationError: the path does not begin with a slash.
+
+        """
+        base = urlsplit(self.public_url).path if path is None else path.rstrip("/")
+        if base and not base.startswith("/"):
+            raise ConfigurationError(f"path must begin with '/' or be empty, got {path!r}.")
+        escaped = base.replace("{", "%7B").replace("}", "%7D")  # no variables of the route
+        return [route("*", f"{escaped}/{{token}}", self._answer_aiohttp)]
 
     def receive(self, token: str, body: bytes) -> int:
-        """Process a callback, and return the status of the answer: 204, or 404 if it is invalid."""
-        request_id = None if self._tokens is None else self._tokens.request_id(token)
-        if request_id is None or self._take is None:
+        """Process a callback that a web framework has read, and return the status of its answer.
+
+        Call it with the last part of the path if your framework has neither routes of aiohttp nor
+        ASGI. The limits of the body are those of your framework.
+        """
+        return self._finish(self._tokens.request_id(token), body)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve as an ASGI application: mounted in another one, or by itself."""
+        if scope["type"] == "lifespan":
+            await _run_lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})
+        elif scope["type"] == "http":
+            lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+            length = lengths[0].decode("latin-1") if lengths else None
+            token = scope["path"].rpartition("/")[2]
+            status = await self._answer(scope["method"], length, token, _asgi_reader(receive))
+            if status is not None:
+                await _send_answer(send, status)
+
+    async def _answer_aiohttp(self, request: web.Request) -> web.Response:
+        from aiohttp import web  # noqa: PLC0415  it is loaded already, by the application
+
+        length = request.headers.get("Content-Length")
+        token = request.match_info["token"]
+        try:
+            status = await self._answer(request.method, length, token, request.content.readany)
+        except (ConnectionError, web.RequestPayloadError):
+            # The client is gone, or has sent a body that is not valid. An answer would make the
+            # server read on, and log a traceback of that.
+            request.protocol.force_close()
+            status = 400
+        response = web.Response(status=status or 400)
+        if status == 405:
+            response.headers["Allow"] = "POST"
+        elif status in (408, 413):
+            response.force_close()  # the rest of the body is not read
+        return response
+
+    async def _answer(self, method: str, length: str | None, token: str, read: Read) -> int | None:
+        """Return the status of the answer to a request, or `None` if its client is gone."""
+        if method != "POST":
+            return 405
+        if length is not None and length.isdecimal() and int(length[:20]) > self._max_body:
+            return 413
+        request_id = self._tokens.request_id(token)
+        body = CallbackBody(self._memory, limit=self._max_body, is_kept=request_id is not None)
+        try:
+            with anyio.move_on_after(self._body_timeout) as scope:
+                while chunk := await read():
+                    if not body.add(chunk):
+                        return 413
+                if chunk is None:
+                    return None
+            if scope.cancelled_caught:
+                return 408
+            return self._finish(request_id, body.content())
+        finally:
+            body.release()
+
+    def _finish(self, request_id: str | None, body: bytes) -> int:
+        take = self._take
+        if request_id is None or take is None:
             return 404
-        return 204 if self._take(request_id, body) else 404
+        return 204 if take(request_id, body) else 404
+
+
+def _asgi_reader(receive: Receive) -> Read:
+    has_more = True
+
+    async def read() -> bytes | None:
+        nonlocal has_more
+        chunk = b""
+        while has_more and not chunk:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            chunk = message.get("body", b"")
+            has_more = message.get("more_body", False)
+        return chunk
+
+    return read
+
+
+async def _send_answer(send: Send, status: int) -> None:
+    headers = [] if status == 204 else [(b"content-length", b"0")]
+    if status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _run_lifespan(receive: Receive, send: Send) -> None:
+    """Tell a server that runs a receiver by itself that there is nothing to start or to stop."""
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
+
+
+def _checked_url(public_url: URLLike) -> str:
+    url = (unwrapped_text(public_url) or "").strip()
+    parts = urlsplit(url) if is_web_url(url) else None
+    if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(
+            f"public_url must look like https://host/path, got {shown_link(url)!r}. It must not "
+            "have a user, a query or a fragment."
+        )
+    return url.rstrip("/")
+
+
+def _checked_secret(secret: SecretLike) -> Secret:
+    text = unwrapped_text(secret)
+    if text is None or len(text) < _MIN_SECRET:
+        raise ConfigurationError(
+            f"secret must be a text, bytes or SecretStr of at least {_MIN_SECRET} characters. "
+            "Make one with secrets.token_hex()."
+        )
+    return Secret(text)
