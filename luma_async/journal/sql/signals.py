@@ -70,7 +70,7 @@ class Signals:
         self._is_closed = False
 
     async def send(self, topic: str, payload: str) -> None:
-        """Send a signal to the other processes that listen to a topic, which is one word.
+        """Send a signal to the other processes that listen to a topic. A topic is one word.
 
         A signal that is repeated within a second is sent once more at the end of that second,
         however often it was repeated.
