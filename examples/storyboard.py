@@ -21,7 +21,7 @@ from luma_async import Generation, LumaClient, LumaError, VideoTask
 
 
 def job_key(scenes: list[str]) -> str:
-    """Return the job key of the last of some scenes. It depends on all of them, as its video does."""
+    """Return the job key of the last of some scenes. It depends on all, as the video does."""
     return f"{len(scenes):02}-" + sha256("\n".join(scenes).encode()).hexdigest()[:8]
 
 
