@@ -96,6 +96,7 @@ except ConfigurationError as error:
         ("av", "simulator", ("demo",)),
         ("rich", "cli", ("jobs",)),
         ("platformdirs", "cli", ("jobs",)),
+        ("mcp", "mcp", ("mcp",)),
     ],
 )
 def test_a_command_names_the_extra(missing: str, extra: str, arguments: tuple[str, ...]) -> None:

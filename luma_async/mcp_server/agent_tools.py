@@ -97,6 +97,8 @@ class AgentTools:
         request = await self.folder.with_allowed_files(request)
         async with self._locks.setdefault(key, asyncio.Lock()):
             task, submitted = await self._submit(request, key, source)
+        if task.state is State.FAILED:
+            raise failure_of(task.generation)
         status = JobStatus.of(
             task.generation, key=key, submitted=submitted, jobs_left=self.limits.jobs_left
         )
@@ -199,17 +201,18 @@ class AgentTools:
                 job = await self._ended(job, "nothing was submitted")
         if not may_submit:
             return await self.luma.submit(request, source=job, key=key), False
-        with self.limits.submitting(key, self.luma.tasks):
+        with self.limits.submitting(key, self.luma.tasks) as has_new_place:
             try:
                 task = await self.luma.submit(request, source=job, key=key)
             except LumaError as error:
-                if not _may_be_billed(error):
+                if has_new_place and not isinstance(error, SubmissionUncertainError):
                     self.limits.give_back(key)
                 raise
         if known is not None:
             entry = await self._journal.find(key)
             if entry is not None and entry.claim == known.claim:
-                self.limits.give_back(key)
+                if has_new_place:
+                    self.limits.give_back(key)
                 return task, False
         return task, True
 
@@ -298,7 +301,3 @@ def _progress_text(generation: Generation) -> str:
     progress = generation.progress
     shown = f", {progress:.0%}" if progress is not None and not generation.state.terminal else ""
     return f"job {bounded(generation.id, 80)}: {generation.state}{shown}"
-
-
-def _may_be_billed(error: LumaError) -> bool:
-    return isinstance(error, SubmissionUncertainError)

@@ -37,21 +37,23 @@ class SessionLimits:
         return max(0, self.max_jobs - len(self._counted))
 
     @contextmanager
-    def submitting(self, key: str, tasks: Sequence[VideoTask]) -> Iterator[None]:
-        """Reserve a place for a job key while it is submitted. `tasks` are all that are running.
+    def submitting(self, key: str, tasks: Sequence[VideoTask]) -> Iterator[bool]:
+        """Take a place for a job key, and yield `True` if it had none before.
 
-        The place is kept at the end of the context, also after an error: `give_back()` frees it.
+        `tasks` are all that are running. The place is kept at the end of the context, also after an
+        error: `give_back()` frees it. A key may have a place from a call that was cancelled.
 
         Raises:
             RefusedCallError: there is no free place.
 
         """
-        if key not in self._counted:
+        is_new = key not in self._counted
+        if is_new:
             self._check(tasks)
             self._counted.add(key)
         self._in_flight.add(key)
         try:
-            yield
+            yield is_new
         finally:
             self._in_flight.discard(key)
 

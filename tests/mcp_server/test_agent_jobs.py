@@ -1,0 +1,295 @@
+"""An agent submits, watches and downloads jobs, and pays for none of them twice."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from luma_async import ConfigurationError, LumaClient
+from luma_async.mcp_server import AgentFolder, AgentTools, SessionLimits
+from luma_async.simulator import Fault, Fixed, Simulator
+from tests.clients import HOUR, KEY, until
+from tests.mcp_server.sessions import links_of, session
+
+LONG = Fixed(HOUR)
+
+
+async def test_a_video_from_the_prompt_to_the_file(tmp_path: Path) -> None:
+    """Submitted, looked at, awaited, extended and saved; each step says what comes next."""
+    async with (
+        Simulator(durations=LONG, short_side=64, same_films=True) as sim,
+        session(sim, tmp_path) as agent,
+    ):
+        first = await agent.ask("generate_video", key="cat", prompt="a cat", aspect_ratio="1:1")
+        seen = await agent.ask("get_job", job=first["id"])
+        early = await agent.refusal("download_files", job="cat")
+        sim.advance(HOUR)
+        ended = await agent.client.call_tool("wait_for_job", {"job": "cat"})
+        longer = await agent.ask("extend_video", key="cat+", source="cat", prompt="it bows")
+        saved = await agent.client.call_tool("download_files", {"job": first["id"]})
+        again = await agent.client.call_tool("download_files", {"job": "cat"})
+
+    (video,), (file,) = links_of(ended), links_of(saved)
+    path = Path(unquote(urlsplit(file.uri).path))
+    assert (first["state"], first["submitted"], first["jobs_left"]) == ("pending", True, 9)
+    assert "wait_for_job" in first["next_step"]
+    assert seen["state"] in ("pending", "processing")
+    assert "nothing was downloaded. Call wait_for_job" in early
+    assert (ended.structured_content["state"], video.mime_type) == ("completed", "video/mp4")
+    assert video.uri == ended.structured_content["outputs"][0]["url"]
+    assert longer["submitted"]
+    assert [job.parent and job.parent.id for job in sim.ledger.jobs] == [None, first["id"]]
+    assert path == tmp_path / "videos" / f"{first['id']}.mp4"
+    assert (file.mime_type, file.size) == ("video/mp4", path.stat().st_size)
+    assert again.structured_content == saved.structured_content
+
+
+async def test_a_key_is_paid_for_once(tmp_path: Path) -> None:
+    """One after another, at once, and in the next session; another prompt is a conflict."""
+    async with Simulator(durations=LONG, same_films=True) as sim:
+        async with session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent:
+            calls = [agent.ask("generate_video", key="cat", prompt="a cat") for _ in range(5)]
+            answers = await asyncio.gather(*calls)
+            after = await agent.ask("generate_video", key="cat", prompt="a cat")
+            other = await agent.refusal("generate_video", key="cat", prompt="a dog")
+        async with session(sim, tmp_path, limits=SessionLimits(max_jobs=0)) as agent:
+            next_day = await agent.ask("generate_video", key="cat", prompt="a cat")
+            running = [task.id for task in agent.luma.tasks]
+
+        (job,) = sim.ledger.jobs
+    assert [answer["id"] for answer in (*answers, after, next_day)] == [job.id] * 7
+    assert [answer["submitted"] for answer in answers].count(True) == 1
+    assert not after["submitted"]
+    assert "was used for another request" in other
+    assert running == [job.id]
+
+
+async def test_an_extension_waits_for_nothing(tmp_path: Path) -> None:
+    """A source that is running is an error with the next step, and takes no place."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path) as agent,
+    ):
+        await agent.ask("generate_video", key="cat", prompt="a cat")
+        early = await agent.refusal("extend_video", key="cat+", source="cat", prompt="it bows")
+        left = (await agent.ask("list_jobs"))["jobs_left"]
+
+    assert "nothing was submitted. Call wait_for_job for it first" in early
+    assert left == 9
+
+
+async def test_the_limit_of_jobs_counts_what_was_paid_for(tmp_path: Path) -> None:
+    """A rejected submission gives its place back, and a known key needs none."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_jobs=2)) as agent,
+    ):
+        sim.faults.add(Fault.explained(400, times=1))
+        rejected = await agent.refusal("generate_video", key="bad", prompt="a bat")
+        for key in ("cat", "dog"):
+            await agent.ask("generate_video", key=key, prompt=f"a {key}")
+        full = await agent.refusal("generate_video", key="cow", prompt="a cow")
+        known = await agent.ask("generate_video", key="cat", prompt="a cat")
+
+        prompts = [job.prompt for job in sim.ledger.jobs]
+    assert "this is refused" in rejected
+    assert "which is its limit; nothing was submitted" in full
+    assert "--max-jobs" in full
+    assert (known["submitted"], known["jobs_left"]) == (False, 0)
+    assert prompts == ["a cat", "a dog"]
+
+
+async def test_the_limit_of_running_jobs_names_them(tmp_path: Path) -> None:
+    """A place is free again when one has ended; jobs of other programs take none."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_tasks=1)) as agent,
+    ):
+        await agent.luma.generate("a job of another program", key="other")
+        first = await agent.ask("generate_video", key="cat", prompt="a cat")
+        full = await agent.refusal("generate_video", key="dog", prompt="a dog")
+        sim.advance(HOUR)
+        await agent.ask("wait_for_job", job="cat")
+        second = await agent.ask("generate_video", key="dog", prompt="a dog")
+
+    assert f"wait_for_job for a job with the id {first['id']}" in full
+    assert "--max-tasks" in full
+    assert second["submitted"]
+
+
+async def test_a_cancelled_submission_takes_one_place(tmp_path: Path) -> None:
+    """The job goes on, and its key returns it."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent,
+    ):
+        sim.faults.add(Fault.slow(HOUR, after=True, times=1))
+        asked = asyncio.create_task(agent.ask("generate_video", key="cat", prompt="a cat"))
+        await until(lambda: sim.ledger.jobs)
+        asked.cancel()
+        await asyncio.wait([asked])
+        sim.faults.clear()
+        again = await agent.ask("generate_video", key="cat", prompt="a cat")
+        full = await agent.refusal("generate_video", key="dog", prompt="a dog")
+
+        (job,) = sim.ledger.jobs
+    assert asked.cancelled()
+    assert (again["id"], again["submitted"]) == (job.id, False)
+    assert "is its limit" in full
+
+
+async def test_an_uncertain_submission_is_for_a_person(tmp_path: Path) -> None:
+    """The agent is told not to repeat it, the person what to run; the place stays taken."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent,
+    ):
+        sim.faults.add(Fault.cut(after=True, times=1))
+        texts = [await agent.refusal("generate_video", key="cat", prompt="a cat") for _ in range(2)]
+        looked = await agent.ask("get_job", job="cat")
+        waited = await agent.refusal("wait_for_job", job="cat")
+        listed = await agent.ask("list_jobs", state="uncertain")
+        full = await agent.refusal("generate_video", key="dog", prompt="a dog")
+
+        assert len(sim.ledger.jobs) == 1
+    for text in texts:
+        assert "The job may have been accepted and billed" in text
+        assert "Do not submit this job again, under this key or another one" in text
+        assert "`luma-async settle cat --id ID`" in text
+        assert "`luma-async settle cat --resubmit`" in text
+        assert KEY not in text
+    assert (looked["state"], looked["key"]) == ("uncertain", "cat")
+    assert "Do not submit it again" in waited
+    assert [job["key"] for job in listed["jobs"]] == ["cat"]
+    assert "is its limit" in full
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_wait_reports_progress_and_ends_in_time(mode: str, tmp_path: Path) -> None:
+    """The numbers rise, also while nothing happens; the state as of the timeout is the result."""
+    reports: list[tuple[float, str | None]] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        assert total is None
+        reports.append((progress, message))
+
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, mode=mode, heartbeat=0.02) as agent,
+    ):
+        id = (await agent.ask("generate_video", key="cat", prompt="a cat"))["id"]
+        waited = await agent.client.call_tool(
+            "wait_for_job", {"job": id, "timeout": 0.2}, progress_callback=on_progress
+        )
+        await until(lambda: len(reports) >= 3)
+
+    numbers = [number for number, _ in reports]
+    assert waited.structured_content["state"] in ("pending", "processing")
+    assert not waited.is_error
+    assert numbers == sorted(set(numbers))
+    assert all(message and message.startswith(f"job {id}: p") for _, message in reports)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_cancelled_wait_leaves_the_job(mode: str, tmp_path: Path) -> None:
+    """It stays watched, another wait is not affected, and the server goes on."""
+    reports: list[float] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        reports.append(progress)
+
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, mode=mode) as agent,
+    ):
+        id = (await agent.ask("generate_video", key="cat", prompt="a cat"))["id"]
+        (task,) = agent.luma.tasks
+        waits = [
+            asyncio.create_task(
+                agent.client.call_tool("wait_for_job", {"job": id}, progress_callback=on_progress)
+            )
+            for _ in range(2)
+        ]
+        await until(lambda: len(reports) == 2)
+        waits[0].cancel()
+        await asyncio.wait(waits[:1])
+        watched = not task.done()
+        sim.advance(HOUR)
+        ended = await waits[1]
+
+    assert waits[0].cancelled()
+    assert watched
+    assert ended.structured_content["state"] == "completed"
+
+
+async def test_a_failed_job_is_a_state_and_no_reason_to_pay_again(tmp_path: Path) -> None:
+    """Waiting shows the reason, of a bounded length; later its key raises the failure again."""
+    long = "a cat " * 500
+    async with Simulator(durations=LONG, failure_rate=1.0) as sim:
+        async with session(sim, tmp_path) as agent:
+            await agent.ask("generate_video", key="cat", prompt=long)
+            sim.advance(HOUR)
+            ended = await agent.ask("wait_for_job", job="cat")
+        async with session(sim, tmp_path) as agent:
+            again = await agent.refusal("generate_video", key="cat", prompt=long)
+            nothing = await agent.refusal("download_files", job="cat")
+            (listed,) = (await agent.ask("list_jobs", state="failed"))["jobs"]
+
+        assert len(sim.ledger.jobs) == 1
+    assert ended["state"] == "failed"
+    assert ended["failure_reason"] == listed["failure_reason"] != ""
+    assert len(ended["prompt"]) == 1000
+    for text in (again, nothing):
+        assert "choose a new key, and ask the user first" in text
+
+
+async def test_the_list_has_the_newest_first(tmp_path: Path) -> None:
+    """Also those of other programs; it is bounded, and says how many there are."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_tasks=9)) as agent,
+    ):
+        for key in ("cat", "dog", "cow"):
+            await agent.ask("generate_video", key=key, prompt=f"a {key}")
+        listed = await agent.ask("list_jobs", limit=2)
+        none = await agent.ask("list_jobs", state="failed")
+
+    assert [job["key"] for job in listed["jobs"]] == ["cow", "dog"]
+    assert (listed["found"], listed["jobs_left"]) == (3, 7)
+    assert none["jobs"] == []
+
+
+async def test_a_balance_and_concepts_are_free(tmp_path: Path) -> None:
+    """Where the server tells them."""
+    async with (
+        Simulator() as sim,
+        session(sim, tmp_path, dialect="dream-machine") as agent,
+    ):
+        balance = await agent.ask("get_credits")
+        concepts = await agent.ask("list_concepts")
+
+    assert balance["usd"] > 0
+    assert "dolly_zoom" in concepts["concepts"]
+
+
+async def test_an_error_of_ours_is_in_the_log_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception may hold anything; the agent learns that the key makes a repeat harmless."""
+    async with Simulator() as sim, session(sim, tmp_path) as agent:
+        monkeypatch.setattr(agent.luma, "get", None)
+        said = await agent.refusal("get_job", job="some-id")
+
+    assert "internal error" in said
+    assert "NoneType" not in said
+    assert "NoneType" in caplog.text
+
+
+async def test_a_journal_is_needed(tmp_path: Path) -> None:
+    """Without one, a repeat would not be harmless."""
+    async with LumaClient(KEY, base_url="http://127.0.0.1:9") as luma:
+        with pytest.raises(ConfigurationError, match="needs a journal"):
+            AgentTools(luma, AgentFolder(tmp_path), SessionLimits())
