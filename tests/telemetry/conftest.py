@@ -1,0 +1,7 @@
+"""The SDK of OpenTelemetry for the tests of telemetry."""
+
+from __future__ import annotations
+
+from tests.telemetry.exported import exported
+
+__all__ = ["exported"]
