@@ -203,8 +203,8 @@ async def test_rows_of_strangers_are_ignored(tmp_path: Path) -> None:
         await execute(
             place,
             "INSERT INTO luma_signals (sender, topic, payload, sent_at) VALUES"
-            " ('x', 'hint', 'DROP TABLE', 0), (CAST(x'ff' AS TEXT), 'hint', x'00ff', 0),"
-            " ('x', 'hint', CAST(x'ff' AS TEXT), 0), (1, 2, 3.5, 0), ('x', '-', '', 0)",
+            " ('x', 'hint', 'DROP TABLE', 1e10), (CAST(x'ff' AS TEXT), 'hint', x'00ff', 1e10),"
+            " ('x', 'hint', CAST(x'ff' AS TEXT), 1e10), (1, 2, 3.5, 1e10), ('x', '-', '', 1e10)",
         )
         await passes(one, heard)
 
