@@ -244,6 +244,8 @@ class KeyConflictError(LumaError):
 
     """
 
+    for_users = "This name belongs to another request. Please use a new one."
+
     def __init__(
         self, key: str, problem: str, *, id: str | None = None, next_step: str | None = None
     ) -> None:
