@@ -1,11 +1,10 @@
 """Web app that makes videos: submit, status, and progress as server-sent events.
 
-    uvicorn --app-dir examples fastapi_app:app
+    PUBLIC_URL=https://videos.example.com uvicorn --app-dir examples fastapi_app:app
     curl -H 'Idempotency-Key: cat-1' --json '{"prompt": "a cat"}' localhost:8000/videos
     curl -N localhost:8000/videos/cat-1/events
 
-A client that repeats its POST with the same Idempotency-Key pays once. Jobs that run while the app
-stops are in the journal, and are watched when it starts again.
+A repeated POST pays once. Jobs that run while the app stops are watched when it starts again.
 """
 
 import asyncio
@@ -14,7 +13,6 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from types import FrameType
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
@@ -22,8 +20,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
 import luma_async
-from luma_async import AspectRatio, Generation, LumaClient, LumaError, VideoTask
+from luma_async import AspectRatio, Generation, LumaClient, LumaError, VideoTask, WebhookReceiver
 
+receiver = WebhookReceiver(os.environ["PUBLIC_URL"] + "/luma")  # the server calls back there
+JOURNAL = os.environ.get("LUMA_JOURNAL", "jobs.db")
 STATUSES = {
     luma_async.InvalidRequestError: 422,
     luma_async.BadRequestError: 422,
@@ -41,8 +41,9 @@ class Order(BaseModel, extra="forbid"):  # other fields, such as the resolution,
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    journal = os.environ.get("LUMA_JOURNAL", "jobs.db")
-    async with LumaClient(journal=journal, max_tasks=20, allow_local_files=False) as luma:
+    async with LumaClient(
+        journal=JOURNAL, webhook=receiver, max_tasks=20, allow_local_files=False
+    ) as luma:
         app.state.luma = luma
         await luma.resume()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,10 +54,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def close_at_signal(number: signal.Signals, luma: LumaClient) -> None:
     """End the event streams at a signal, because the server waits for them."""
-    loop, closing = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
 
-    def handle(number: int, _: FrameType | None) -> None:
-        loop.call_soon_threadsafe(lambda: closing.append(loop.create_task(luma.aclose())))
+    def handle(number: int, _: object) -> None:
+        asyncio.run_coroutine_threadsafe(luma.aclose(), loop)
         signal.signal(number, of_server)
         signal.raise_signal(number)
 
@@ -66,6 +67,7 @@ def close_at_signal(number: signal.Signals, luma: LumaClient) -> None:
 User = Annotated[str, Header(alias="X-User")]  # of your login: each user has videos of his own
 Name = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[\w.-]{1,100}$")]
 app = FastAPI(lifespan=lifespan)
+app.mount("/luma", receiver)
 
 
 @app.post("/videos", status_code=202)
@@ -103,7 +105,7 @@ async def follow(task: VideoTask) -> AsyncIterator[str]:
         except StopAsyncIteration:
             return
         except LumaError as error:  # the app stops, for example: connect again
-            yield f"event: interrupted\ndata: {type(error).__name__}\n\n"
+            yield f"event: interrupted\ndata: {error.for_users}\n\n"
         except TimeoutError:
             yield ": proxies close connections that are idle\n\n"
 
@@ -112,7 +114,6 @@ async def follow(task: VideoTask) -> AsyncIterator[str]:
 @app.exception_handler(TimeoutError)
 async def problem(request: Request, error: Exception) -> JSONResponse:
     status = next((number for kind, number in STATUSES.items() if isinstance(error, kind)), 503)
-    if status < 500:
-        return JSONResponse({"detail": str(error)}, status)
-    logging.getLogger("uvicorn.error").error("%s: %s", request.url.path, error)
-    return JSONResponse({"detail": "try again later"}, status, {"Retry-After": "15"})
+    logging.getLogger("uvicorn.error").warning("%s: %s", request.url.path, error)
+    text = getattr(error, "for_users", LumaError.for_users)
+    return JSONResponse({"detail": text}, status, {"Retry-After": "15"} if status == 503 else None)
