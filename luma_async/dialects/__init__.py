@@ -6,7 +6,13 @@ from luma_async.dialects.choice import ChosenDialect, ServerChoice, choose_serve
 from luma_async.dialects.dialect import Dialect, Mark
 from luma_async.dialects.dream_machine import DreamMachineDialect
 from luma_async.dialects.fields import JSONObject
-from luma_async.dialects.file_calls import FileCalls
+from luma_async.dialects.file_calls import (
+    FileCalls,
+    FilePurpose,
+    PresignedUpload,
+    StoredFile,
+    StoredState,
+)
 from luma_async.dialects.gateway import GatewayDialect
 from luma_async.dialects.known_apis import DialectName
 from luma_async.dialects.no_account_calls import NoAccountCalls
@@ -22,11 +28,15 @@ __all__ = [
     "DialectName",
     "DreamMachineDialect",
     "FileCalls",
+    "FilePurpose",
     "GatewayDialect",
     "JSONObject",
     "Mark",
     "NoAccountCalls",
     "Page",
+    "PresignedUpload",
     "ServerChoice",
+    "StoredFile",
+    "StoredState",
     "choose_server",
 ]
