@@ -581,7 +581,7 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
             if download is not None:
                 await self._downloads.to_path(
                     download,
-                    generation,
+                    task,
                     DownloadOptions("output", watermark_free=True, overwrite=overwrite),
                     keep_existing=key is not None,
                 )

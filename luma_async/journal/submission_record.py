@@ -14,6 +14,7 @@ from luma_async.generation import Generation
 from luma_async.journal.closing import Closing
 from luma_async.journal.journal import Entry, EntryState, Journal
 from luma_async.journal.sql.owner import running_time
+from luma_async.telemetry.semantic_names import log_attributes
 
 logger = logging.getLogger("luma_async")
 
@@ -96,7 +97,7 @@ class JournalRecord:
                 "as dead, and the job key was settled or used again meanwhile. Submit with this "
                 "job key again to get the state of its job."
             )
-        logger.error("%s", text)
+        logger.error("%s", text, extra=log_attributes(None, self.key))
         raise JournalError(text)
 
     async def accepted(self, result: Generation) -> None:
@@ -104,6 +105,7 @@ class JournalRecord:
         await self._write(
             self._journal.mark_accepted(self._entry, result.id),
             f"The job {self.key!r} was accepted, with the id {result.id}",
+            result.id,
         )
 
     async def rejected(self) -> None:
@@ -138,12 +140,14 @@ class JournalRecord:
     def _next_claim(self, entry: Entry) -> None:
         self._entry = replace(entry, claim=uuid4().hex)
 
-    async def _write(self, writing: Awaitable[None], outcome: str) -> None:
+    async def _write(self, writing: Awaitable[None], outcome: str, id: str | None = None) -> None:
+        about = log_attributes(id, self.key)
         try:
             async with self._closing.bound():
                 await writing
         except (JournalError, TimeoutError) as error:
             why = error if isinstance(error, JournalError) else "The client is being closed."
-            logger.error("%s, but the journal does not know it yet. %s", outcome, why)  # noqa: TRY400
+            text = "%s, but the journal does not know it yet. %s"
+            logger.error(text, outcome, why, extra=about)  # noqa: TRY400
         except Exception:  # a custom journal may raise anything, and the job may be paid for
-            logger.exception("%s, but the journal does not know it.", outcome)
+            logger.exception("%s, but the journal does not know it.", outcome, extra=about)

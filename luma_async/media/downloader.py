@@ -183,12 +183,14 @@ def _closed_error() -> ClientClosedError:
 
 
 def _log_fetched(fetched: FetchedFile, links: Links) -> None:
-    path, size = fetched.path, fetched.size
+    path, size, about = fetched.path, fetched.size, links.log_attributes
     if fetched.watermark_free is None:
-        logger.info("%s was downloaded (%d bytes).", path, size)
+        logger.info("%s was downloaded (%d bytes).", path, size, extra=about)
     elif links.wants_watermark_free and not fetched.watermark_free:
         why = f": {links.problem}" if links.problem else "."
-        logger.warning("%s has a watermark because there was no link without one%s", path, why)
+        text = "%s has a watermark because there was no link without one%s"
+        logger.warning(text, path, why, extra=about)
     else:
         mark = "no" if fetched.watermark_free else "a"
-        logger.info("%s was downloaded (%d bytes); it has %s watermark.", path, size, mark)
+        text = "%s was downloaded (%d bytes); it has %s watermark."
+        logger.info(text, path, size, mark, extra=about)

@@ -231,7 +231,7 @@ class Downloads:
             place = f"{os.fspath(folder)}{os.sep}"
             saved = await asyncio.gather(
                 *(
-                    self._save_file(place, generation, file, options)
+                    self._save_file(place, generation, file, options, key=_key(source))
                     for file in files_of(generation, name)
                 ),
                 return_exceptions=True,
@@ -260,7 +260,9 @@ class Downloads:
                 return existing
             generation = await self._manager.finished(job)
             file = file_of(generation, options.what)
-            return await self._save_file(path, generation, file, options, progress)
+            return await self._save_file(
+                path, generation, file, options, progress, key=_key(source)
+            )
 
     async def _save_file(
         self,
@@ -269,6 +271,8 @@ class Downloads:
         file: JobFile,
         options: DownloadOptions,
         progress: ProgressCallback | None = None,
+        *,
+        key: str | None = None,
     ) -> _SavedFile:
         """Save a file of a completed job, unless it already exists."""
         destination = await self._downloader.destination(path, file)
@@ -282,6 +286,7 @@ class Downloads:
                 watermark_free=options.watermark_free,
                 get=self._looks.one,
                 watermark_free_url=self._watermark_call(generation.id),
+                key=key,
             )
             fetched = await self._downloader.fetch(
                 links, destination, overwrite=options.overwrite, progress=progress
@@ -313,6 +318,10 @@ class Downloads:
 
 def _id(source: Source) -> str | None:
     return source if isinstance(source, str) else source.id
+
+
+def _key(source: Source) -> str | None:
+    return source.key if isinstance(source, VideoTask | Outcome) else None
 
 
 def _job(source: Source) -> JobLike:

@@ -146,7 +146,8 @@ class Fetch:
                     raise
                 else:
                     pause = pauses.send(error)
-                    logger.info("%s Trying again in %.1f s.", error, pause)
+                    text, about = "%s Trying again in %.1f s.", self._links.log_attributes
+                    logger.info(text, error, pause, extra=about)
                     await self._context.pause(pause)
 
     async def _rename(self) -> Path:

@@ -14,6 +14,7 @@ from luma_async.generation import (
     urls_without_watermark,
 )
 from luma_async.media.job_files import JobFile
+from luma_async.telemetry.semantic_names import log_attributes
 
 
 class Link(NamedTuple):
@@ -33,6 +34,7 @@ class Links:
 
     Without `watermark_free_url` the server has no such call, and nothing is known about watermarks.
 
+    `log_attributes` are those of records about the job, whose job key is `key`.
     `problem` is the server's last error, which explains why there are no further links.
     """
 
@@ -44,9 +46,11 @@ class Links:
         watermark_free: bool,
         get: Callable[[str], Awaitable[Generation]],
         watermark_free_url: Callable[[str], Awaitable[str]] | None,
+        key: str | None = None,
     ) -> None:
         self.generation = generation
         self.file = file
+        self.log_attributes = log_attributes(generation.id, key)
         self._has_marks = file.part == "video" and watermark_free_url is not None
         self.wants_watermark_free = self._has_marks and watermark_free
         self._get = get

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +22,7 @@ from luma_async.errors import (
 )
 from luma_async.generation import State
 from luma_async.tasks.task import VideoTask
+from luma_async.telemetry.semantic_names import log_attributes
 
 logger = logging.getLogger("luma_async")
 
@@ -56,10 +57,10 @@ def log_useless_webhook(name: str) -> None:
     _write(logging.WARNING, text, name)
 
 
-def log_submitting(verb: str, prompt: str) -> None:
+def log_submitting(verb: str, prompt: str, key: str | None) -> None:
     """Log that a submission begins, with the beginning of its prompt."""
     if logger.isEnabledFor(logging.DEBUG):
-        _write(logging.DEBUG, "Submitting a job (%s): %r.", verb, prompt[:MAX_PROMPT])
+        _write(logging.DEBUG, "Submitting a job (%s): %r.", verb, prompt[:MAX_PROMPT], key=key)
 
 
 def log_submitted(task: VideoTask, kind: str) -> None:
@@ -68,7 +69,7 @@ def log_submitted(task: VideoTask, kind: str) -> None:
         _write(logging.INFO, "Job %s%s was submitted (%s).", task.id, _key(task), kind, task=task)
 
 
-def log_cancelled_submission(prompt: str, task: VideoTask | None) -> None:
+def log_cancelled_submission(prompt: str, key: str | None, task: VideoTask | None) -> None:
     """Log that a submission was cancelled after it had left, with its job if it was accepted."""
     shown = prompt[:MAX_PROMPT]
     if task is None:
@@ -77,6 +78,7 @@ def log_cancelled_submission(prompt: str, task: VideoTask | None) -> None:
             "The submission was cancelled after it had left, and the job may have been "
             "accepted: %r",
             shown,
+            key=key,
         )
         return
     if isinstance(task.error, ClientClosedError):
@@ -209,10 +211,17 @@ def _key(task: VideoTask) -> str:
     return "" if key is None or key.startswith(GENERATED_KEY) else f" ({key!r})"
 
 
-def _write(level: int, text: str, *arguments: Any, task: VideoTask | None = None) -> None:
-    # The names begin with `luma`: Python raises an error for an attribute that the record has
-    # already, and record factories of programs with jobs of their own set such as `job_id`.
-    extra = None if task is None else {"luma_job_id": task.id, "luma_job_key": task.key}
+def _write(
+    level: int,
+    text: str,
+    *arguments: Any,
+    task: VideoTask | None = None,
+    key: str | None = None,
+) -> None:
+    if task is not None:
+        extra: Mapping[str, Any] | None = log_attributes(task.id, task.key)
+    else:
+        extra = None if key is None else log_attributes(None, key)
     with suppress(Exception):
         logger.log(level, text, *map(_one_line, arguments), extra=extra, stacklevel=3)
 

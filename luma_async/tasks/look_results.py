@@ -20,6 +20,7 @@ from luma_async.tasks.job_telemetry import JobTelemetry
 from luma_async.tasks.looks import News
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.watched_job import WatchedJob
+from luma_async.telemetry.semantic_names import log_attributes
 from luma_async.transport import AccountLimit
 
 logger = logging.getLogger("luma_async")
@@ -142,6 +143,7 @@ class LookResults:
             seen.id,
             self._link_timeout,
             seen.id,
+            extra=log_attributes(seen.id, job.task.key),
         )
         return seen
 

@@ -286,7 +286,7 @@ class Submitter:
         report: SubmissionReport,
     ) -> Generation:
         await self._turns.take()
-        log_submitting(request.kind, request.prompt)
+        log_submitting(request.kind, request.prompt, key)
         places = self._places
         if places is not None:
             if places.value:
@@ -315,6 +315,7 @@ class Submitter:
                 adopt=adopt,
                 record=record,
                 request_id=request_id,
+                key=key,
             )
         except BaseException as error:
             if not report.is_adopted:
@@ -354,7 +355,7 @@ class Submitter:
         failed = None if delivery.cancelled() else delivery.exception()
         is_uncertain = delivery.cancelled() or (isinstance(failed, Failed) and failed.is_uncertain)
         if is_uncertain:
-            log_cancelled_submission(prompt, None)
+            log_cancelled_submission(prompt, key, None)
         if delivery.cancelled():
             report.cut_off(asyncio.CancelledError())
         elif failed is not None:
@@ -362,7 +363,8 @@ class Submitter:
         if delivery.cancelled() or failed is not None:
             self._give_up(report, is_uncertain=is_uncertain)
             return
-        log_cancelled_submission(prompt, self._watch(delivery.result(), submission, key, report))
+        task = self._watch(delivery.result(), submission, key, report)
+        log_cancelled_submission(prompt, key, task)
 
     def _give_up(self, report: SubmissionReport, *, is_uncertain: bool) -> None:
         """Release the place of a submission without a known job, and its expected callbacks."""

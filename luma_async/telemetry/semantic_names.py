@@ -1,4 +1,4 @@
-"""Semantic names: the spans, events, metrics and attributes that are exported.
+"""Semantic names: the spans, events, metrics and attributes that are exported, and those of logs.
 
 Those without `luma.` are of the semantic conventions of OpenTelemetry for HTTP clients.
 """
@@ -47,3 +47,12 @@ REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5
 DURATION_BUCKETS = (1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600)
 POLL_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 LATENESS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60)
+
+
+def log_attributes(id: str | None, key: str | None) -> dict[str, str | None]:
+    """Return the attributes of a log record about one job, for the argument `extra` of a logger.
+
+    The names begin with `luma`, because Python raises an error for an attribute that the record has
+    already, and record factories of programs with jobs of their own set such as `job_id`.
+    """
+    return {"luma_job_id": id, "luma_job_key": key}

@@ -20,6 +20,7 @@ from luma_async.errors import (
     SubmissionStoppedError,
 )
 from luma_async.telemetry.recorder import Recorder
+from luma_async.telemetry.semantic_names import log_attributes
 from luma_async.transport.account_limit import AccountLimit, Turn
 from luma_async.transport.call import Body, Call
 from luma_async.transport.failures import Answer, Failed
@@ -92,6 +93,7 @@ class _Sending(Generic[T]):
     adopt: Callable[[asyncio.Task[T]], None] | None
     record: SubmissionRecord[T] | None
     request_id: str | None
+    key: str | None
     failed: Failed | None = None
     """Failure of the first try, until it was handed to the retry policy."""
     is_repeated: bool = False
@@ -148,6 +150,7 @@ class SubmissionTransport:
         adopt: Callable[[asyncio.Task[T]], None] | None = None,
         record: SubmissionRecord[T] | None = None,
         request_id: str | None = None,
+        key: str | None = None,
     ) -> T:
         """Send a submission, and return the result that its answer holds.
 
@@ -158,7 +161,8 @@ class SubmissionTransport:
         case `adopt` is called with the asyncio task that ends with the result or with `Failed`.
 
         `record` records the outcome; errors of its `claim()` and `confirm()` are raised here.
-        `request_id` is sent with each try as `Idempotency-Key` and `X-Request-Id`.
+        `request_id` is sent with each try as `Idempotency-Key` and `X-Request-Id`. `key` is the job
+        key, for the log.
 
         Raises:
             UncertainSubmission: the job may have been accepted.
@@ -167,7 +171,7 @@ class SubmissionTransport:
             LumaError: the job was rejected, or the submission could not be sent.
 
         """
-        sending = _Sending(call, repeat_uncertain, adopt, record, request_id)
+        sending = _Sending(call, repeat_uncertain, adopt, record, request_id, key)
         error: LumaError
         try:
             try:
@@ -180,7 +184,8 @@ class SubmissionTransport:
             return await self._wait(sending, self._persist(sending))
         except Failed as failed:
             if failed.rule is not None:
-                logger.info("%s Rejected for certain, by %s.", failed.error, failed.rule)
+                text, about = "%s Rejected for certain, by %s.", log_attributes(None, key)
+                logger.info(text, failed.error, failed.rule, extra=about)
             is_passing = action_for(failed.failure, submits=True) is Action.RETRY
             is_over = is_passing and self._waits.have_ended
             error = self._stopped(call) if is_over else failed.error
@@ -188,7 +193,8 @@ class SubmissionTransport:
             error = self._error_of(sending, other)
         except asyncio.CancelledError:
             if sending.uncertain is not None:
-                logger.warning("%s The job may have been accepted.", sending.uncertain)
+                text, about = "%s The job may have been accepted.", log_attributes(None, key)
+                logger.warning(text, sending.uncertain, extra=about)
             raise
         # Raised here and not above, because an exception of aiohttp as the error's context would
         # hold the headers of the request, and with them the API key.

@@ -30,6 +30,7 @@ from luma_async.errors import (
 )
 from luma_async.telemetry.observer import RequestKind
 from luma_async.telemetry.recorder import Recorder
+from luma_async.telemetry.semantic_names import log_attributes
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.call import Call
 from luma_async.transport.connection_reuse import KEEP_ALIVE
@@ -467,4 +468,5 @@ def _log_retry(details: Mapping[str, Any]) -> None:
         logging.DEBUG if is_look else logging.INFO,
         "%s%s Trying again in %.1f s.",
         *(failed.error, certain, details["wait"]),
+        extra=None if isinstance(call, Call) else log_attributes(None, call.key),
     )
