@@ -388,6 +388,11 @@ class LumaClient(JobCalls, DownloadCalls, AccountCalls):
         return self._bookkeeper.journal if self._bookkeeper is not None else None
 
     @property
+    def closed(self) -> bool:
+        """`True` as soon as `aclose()` is called."""
+        return self._is_closed
+
+    @property
     def tasks(self) -> tuple[VideoTask, ...]:
         """Handles on the jobs that are running and watched now, in the order of their submission.
 

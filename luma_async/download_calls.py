@@ -36,6 +36,7 @@ class DownloadCalls:
         watermark_free: bool = True,
         progress: ProgressCallback | None = None,
         overwrite: bool = False,
+        max_bytes: int | None = None,
     ) -> Path:
         """Download a file of a job to a path, or into a folder under its id, and return the path.
 
@@ -60,6 +61,9 @@ class DownloadCalls:
                 say). It may be async: the transfer goes on while it runs, and the reports of that
                 time are merged into its next call. The last report is never left out.
             overwrite: `True` to replace a file of that name.
+            max_bytes: maximum size of the file, such as that of an attachment. A larger one is a
+                `DownloadError`, as soon as its size is known. The limit of the client,
+                `max_download_bytes`, applies as well.
 
         Raises:
             DownloadError: the file does not exist or did not arrive whole, or another has its name.
@@ -69,7 +73,7 @@ class DownloadCalls:
         """
         self._home.enter()
         check_source(source, outcomes=True)
-        options = DownloadOptions(what, watermark_free, overwrite)
+        options = DownloadOptions(what, watermark_free, overwrite, max_bytes)
         return await self._downloads.to_path(path, source, options, progress=progress)
 
     async def download_outputs(

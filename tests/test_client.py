@@ -283,9 +283,11 @@ async def test_closing_waits_for_submissions_that_have_left() -> None:
         asked = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.jobs)
 
+        assert not luma.closed
         closing = asyncio.create_task(luma.aclose())
         await asyncio.sleep(0.05)
         assert not closing.done()
+        assert luma.closed
         sim.faults.clear()
         await closing
 

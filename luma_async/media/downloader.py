@@ -119,6 +119,7 @@ class Downloader:
         *,
         overwrite: bool,
         progress: ProgressCallback | None = None,
+        max_bytes: int | None = None,
     ) -> FetchedFile:
         """Fetch a file as soon as the concurrency limit allows.
 
@@ -130,9 +131,8 @@ class Downloader:
         async with _Slot(self._slots) as slot:
             if self._is_closed:
                 raise _closed_error()
-            context = FetchContext(
-                self._requester, self._threads, self._limits, self._base, slot.pause
-            )
+            limits = self._limits.at_most(max_bytes)
+            context = FetchContext(self._requester, self._threads, limits, self._base, slot.pause)
             fetch = Fetch(context, links, destination, overwrite=overwrite, progress=progress)
             try:
                 fetched = await fetch.run()

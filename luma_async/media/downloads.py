@@ -51,14 +51,20 @@ READ_AHEAD = 100
 
 @dataclass(frozen=True, slots=True)
 class DownloadOptions:
-    """Options of a download: the kind of file, and how to treat watermarks and existing files."""
+    """Options of a download: the kind of file, and how to treat watermarks and existing files.
+
+    `max_bytes` is the maximum size of the file, if it is less than that of the client.
+    """
 
     what: What
     watermark_free: bool
     overwrite: bool
+    max_bytes: int | None = None
 
     def __post_init__(self) -> None:
         check_what(self.what)
+        if self.max_bytes is not None and not self.max_bytes > 0:
+            raise InvalidRequestError.of("max_bytes", f"must be more than 0, got {self.max_bytes}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +295,11 @@ class Downloads:
                 key=key,
             )
             fetched = await self._downloader.fetch(
-                links, destination, overwrite=options.overwrite, progress=progress
+                links,
+                destination,
+                overwrite=options.overwrite,
+                progress=progress,
+                max_bytes=options.max_bytes,
             )
         return _SavedFile(fetched.path, fetched.watermark_free)
 

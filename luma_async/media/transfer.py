@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import aiohttp
@@ -49,13 +49,21 @@ class FetchLimits:
     """Limits of a download.
 
     `max_tries` is the number of requests in a row without progress. `lowest_speed` is in bytes per
-    second over `within` seconds; 0 disables it. `largest` is in bytes; `None` disables it.
+    second over `within` seconds; 0 disables it. `largest` is in bytes; `None` disables it, and
+    `argument` is the name by which the caller gave it.
     """
 
     max_tries: int
     lowest_speed: float
     within: float
     largest: int | None
+    argument: str = "max_download_bytes"
+
+    def at_most(self, max_bytes: int | None) -> FetchLimits:
+        """Return the limits of one download of at most `max_bytes`, if that is less."""
+        if max_bytes is None or (self.largest is not None and self.largest <= max_bytes):
+            return self
+        return replace(self, largest=max_bytes, argument="max_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +315,7 @@ class Transfer:
     def _check_size(self, size: int | None) -> None:
         if size is not None and self._is_too_large(size):
             raise PermanentLinkError(
-                f"{self._place} has at least {size} bytes, and max_download_bytes is "
+                f"{self._place} has at least {size} bytes, and {self._limits.argument} is "
                 f"{self._limits.largest}"
             )
 

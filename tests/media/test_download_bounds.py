@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from luma_async import ConfigurationError, DownloadError, LumaClient
+from luma_async import ConfigurationError, DownloadError, InvalidRequestError, LumaClient
 from luma_async.media.part_file import PartFile
 from luma_async.media.speed import MinimumSpeed, TooSlowError
 from tests.clients import until
@@ -121,6 +121,38 @@ async def test_a_file_that_is_too_large_is_rejected(says_length: bool, tmp_path:
                 await luma.download(at(f"{url}/a.mp4"), tmp_path / "a.mp4")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "largest", "limit"),
+    [
+        (len(MP4) - 1, None, f"max_bytes is {len(MP4) - 1}"),
+        (len(MP4) - 1, len(MP4), f"max_bytes is {len(MP4) - 1}"),
+        (len(MP4), len(MP4) - 1, f"max_download_bytes is {len(MP4) - 1}"),
+        (len(MP4), None, None),
+    ],
+)
+async def test_a_download_may_have_a_limit_of_its_own(
+    max_bytes: int, largest: int | None, limit: str | None, tmp_path: Path
+) -> None:
+    """A bot attaches files up to some size; the lower one of both limits applies."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=MP4, content_type="video/mp4")
+
+    async with host(serve) as url:
+        async with LumaClient("k", base_url=url, max_download_bytes=largest) as luma:
+            video = at(f"{url}/a.mp4")
+            with pytest.raises(InvalidRequestError, match="max_bytes: must be more than 0"):
+                await luma.download(video, tmp_path / "a.mp4", max_bytes=0)
+            with (
+                contextlib.nullcontext()
+                if limit is None
+                else pytest.raises(DownloadError, match=limit)
+            ):
+                await luma.download(video, tmp_path / "a.mp4", max_bytes=max_bytes)
+
+    assert (tmp_path / "a.mp4").exists() == (limit is None)
 
 
 @pytest.mark.parametrize("largest", [len(MP4), None])
