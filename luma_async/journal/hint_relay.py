@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context
 from typing import Any, Protocol, cast
 
 from pydantic_core import from_json
@@ -59,22 +60,25 @@ class HintRelay:
 
         """
         loop = self._manager.home.loop
-        if self._is_closed or loop is None or loop.is_closed():
+        if self._is_closed or loop is None:
             return False
+        if not self._manager.hints.knows(request_id) and self._journal is None:
+            return False
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001  no error if there is none
+            self._take(request_id, body)
+            return True
         try:
-            is_home = asyncio.get_running_loop() is loop
-        except RuntimeError:
-            is_home = False
-        if is_home:
-            return self._take(request_id, body)
-        loop.call_soon_threadsafe(self._take, request_id, body)
+            loop.call_soon_threadsafe(self._take, request_id, body)
+        except RuntimeError:  # the event loop is closed
+            return False
         return True
 
     def start(self) -> None:
         """Listen to the hints of other processes, if that has not begun."""
         if self._listener is None and self._journal is not None and not self._is_closed:
+            # The variables of the caller that happens to be the first do not live on in it.
             self._listener = asyncio.create_task(
-                self._listen(self._journal), name="luma-async hint listener"
+                self._listen(self._journal), name="luma-async hint listener", context=Context()
             )
 
     async def aclose(self) -> None:
@@ -85,35 +89,35 @@ class HintRelay:
             self._listener.cancel()
             await asyncio.wait([self._listener])
 
-    def _take(self, request_id: str, body: bytes) -> bool:
-        if self._is_closed:
-            return False
-        if self._manager.hint(request_id, self._seen(body)):
-            return True
-        if self._journal is None:
-            return False
-        if len(self._outgoing) < MOST_WAITING:
+    def _take(self, request_id: str, body: bytes) -> None:
+        if self._is_closed or self._manager.hint(request_id, self._seen(body)):
+            return
+        if self._journal is not None and len(self._outgoing) < MOST_WAITING:
             self._outgoing[request_id] = None
             self._sender.wake()
-        return True
 
     def _seen(self, body: bytes) -> Generation | None:
         """Return the status in the body of a callback, or `None` if it has none."""
         try:
             row = from_json(body)
-        except ValueError:
+            if isinstance(row, list) and len(row) == 1:
+                row = row[0]
+            return self._dialect.generation(row) if isinstance(row, dict) else None
+        except Exception as error:  # noqa: BLE001  a dialect of a user may raise anything
+            logger.debug("The body of a callback could not be read: %r", error)
             return None
-        if isinstance(row, list) and len(row) == 1:
-            row = row[0]
-        return self._dialect.generation(row) if isinstance(row, dict) else None
 
     async def _send(self) -> None:
-        sent = list(self._outgoing)
+        # Removed first: a callback that comes while it is being passed on is passed on as well.
+        sent, self._outgoing = list(self._outgoing), {}
         send_hint = cast("HintJournal", self._journal).send_hint
-        # At once, because a journal sends many of them in one transaction.
-        results = await asyncio.gather(*map(send_hint, sent), return_exceptions=True)
-        for request_id, result in zip(sent, results, strict=True):
-            self._outgoing.pop(request_id, None)
+        try:
+            # At once, because a journal sends many of them in one transaction.
+            results = await asyncio.gather(*map(send_hint, sent), return_exceptions=True)
+        except asyncio.CancelledError:
+            self._outgoing = dict.fromkeys(sent) | self._outgoing
+            raise
+        for result in results:
             if isinstance(result, JournalError):
                 logger.info("A callback could not be passed on: %s", result)
             elif result is not None:
@@ -126,7 +130,7 @@ class HintRelay:
                 async with journal.hints(self._heard):
                     pause = FIRST_PAUSE
                     await asyncio.get_running_loop().create_future()
-            except JournalError as error:
+            except Exception as error:  # noqa: BLE001  a journal of a user may raise anything
                 logger.info("Callbacks of other processes cannot be heard: %s", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

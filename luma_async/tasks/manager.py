@@ -21,6 +21,7 @@ from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.agenda import Agenda
+from luma_async.tasks.hinted_looks import HintedLooks
 from luma_async.tasks.hints import MISSES, Hints, Hook
 from luma_async.tasks.job_log import (
     counted,
@@ -139,8 +140,7 @@ class TaskManager:
         )
         self.hints = Hints()
         """Callbacks that are expected about jobs."""
-        self._hinted: set[WatchedJob] = set()
-        """Jobs to look at because of a callback, until the look begins."""
+        self._hinted = HintedLooks()
         self._looking = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
@@ -201,8 +201,12 @@ class TaskManager:
             self._telemetry.changed(watched)
             if trace is not None:
                 self._telemetry.join(watched, trace)
-            if not known.done():
+            if known.done():
+                self._expect_nothing(request_id)
+            else:
+                before = watched.next_look
                 self._expect_callbacks(watched, request_id, is_expected=submitted_here)
+                self._bring_forward(watched, before)
             return known
         task = VideoTask(generation, self, key=key, metadata=metadata)
         if submitted_here:
@@ -227,7 +231,7 @@ class TaskManager:
             if not submitted_here:
                 log_watched(task)
             self._expect_callbacks(job, request_id, is_expected=submitted_here)
-            self._put_on_agenda([job], now, look_now=look_now or job in self._hinted)
+            self._put_on_agenda([job], now, look_now=look_now)
             self._ensure_poller()
         return task
 
@@ -245,33 +249,45 @@ class TaskManager:
             return False
         id = self.hints.heard(request_id, seen)
         job = None if id is None else self._watched.get(id)
-        if job is not None and job.hook is not None and not self._closed:
-            self._note_callback(job, job.hook, says_ended=seen is not None and seen.state.terminal)
-            due = job.due if job.audience is None else job.audience.due
-            # A job that is being looked at now is not on the agenda, and is looked at once more.
-            if self._agenda.remove(job, due):
-                self._put_on_agenda([job], self.home.enter().time(), look_now=True)
+        if job is not None and not self._closed:
+            if job.hook is None:  # it was given up, and is watched again
+                self._expect_callbacks(job, request_id, is_expected=True)
+            before = job.next_look
+            self._ask_for_look(job, says_ended=seen is not None and seen.state.terminal)
+            self._bring_forward(job, before)
         return True
 
     def _expect_nothing(self, request_id: str | None) -> None:
         if request_id is not None:
-            self.hints.withdraw(request_id, is_uncertain=False)
+            self.hints.withdraw(request_id)
 
     def _expect_callbacks(
         self, job: WatchedJob, request_id: str | None, *, is_expected: bool
     ) -> None:
-        if request_id is None or job.hook is not None:
+        """Expect callbacks about a job that is not on the agenda, or will be moved on it."""
+        if request_id is None:
+            return
+        if job.hook is not None:
+            self.hints.withdraw(request_id)
             return
         job.hook = Hook(request_id, is_expected=is_expected)
-        says_ended = self.hints.accepted(request_id, job.id)
-        if says_ended is not None:
-            self._note_callback(job, job.hook, says_ended=says_ended)
+        early = self.hints.accepted(request_id, job.id)
+        if early is not None:
+            self._ask_for_look(job, says_ended=early.says_ended)
 
-    def _note_callback(self, job: WatchedJob, hook: Hook, *, says_ended: bool) -> None:
-        hook.was_called = hook.is_expected = True
-        if says_ended and hook.told_end_at is None:
-            hook.told_end_at = self.home.enter().time()
-        self._hinted.add(job)
+    def _bring_forward(self, job: WatchedJob, before: float) -> None:
+        """Move a job on the agenda, if its next look is to be earlier than before.
+
+        A job that is being looked at now is not on the agenda. It will be looked at once more.
+        """
+        if job.next_look < before and self._agenda.remove(job, before):
+            self._agenda.add(job, job.next_look)
+            self._wake_if_due()
+
+    def _ask_for_look(self, job: WatchedJob, *, says_ended: bool) -> None:
+        now = self.home.enter().time()
+        is_shared = self._looks.batch_size.at(now) > 1
+        self._hinted.ask(job, now, says_ended=says_ended, is_shared=is_shared)
 
     async def watch(self, id: str) -> VideoTask:
         """Return the handle on a job that was submitted elsewhere or earlier, and watch it.
@@ -342,7 +358,8 @@ class TaskManager:
         self._results.missing.pop(task.id, None)
         if job is not None and job.hook is not None:
             self._hinted.discard(job)
-            if self.hints.ended(job.hook):
+            now = self.home.enter().time()
+            if self.hints.ended(job.hook, job.id, now, has_ended=task.state.terminal):
                 self._warn_of_missing_callbacks()
         if not self._watched:
             self._wake.set()  # so that the poller ends
@@ -367,7 +384,8 @@ class TaskManager:
         audience.add(reader)
         due = self.home.enter().time() + reader.every
         # A job that is being looked at now is not on the agenda.
-        if due < audience.due and self._agenda.remove(job, audience.due):
+        before = job.next_look
+        if due < before and self._agenda.remove(job, before):
             audience.due = due
             self._agenda.add(job, due)
             self._wake_if_due()
@@ -399,6 +417,7 @@ class TaskManager:
         watched = list(self._watched.values())
         self._watched.clear()
         self._hinted.clear()
+        self.hints.forget_watched()
         self._agenda.clear()
         for job in watched:
             job.task.abandon(_closed(job.task))
@@ -442,8 +461,7 @@ class TaskManager:
     async def _look(self, batch: list[WatchedJob], clock: Callable[[], float]) -> float:
         """Look at a batch of jobs, and return the time at the end of the look."""
         began = clock()
-        if self._hinted:
-            self._hinted.difference_update(batch)
+        asked = self._hinted.begin(batch, began) if self._hinted else ()
         time_is_up = min([job.since for job in batch]) + self._task_timeout
         known = {job.id: job.mark for job in batch}
         news: News | None = None
@@ -460,6 +478,8 @@ class TaskManager:
                     again_in = self._results.process(batch, news, clock())
         except Exception:
             logger.exception("A look failed. Still watched: %s.", counted(len(batch)))
+        if asked:
+            self._hinted.end(asked, news)
         now = clock()
         log_look(len(batch), None if news is None else news.values(), now - began)
         self._reschedule(batch, news, began, now, again_in)
@@ -488,10 +508,6 @@ class TaskManager:
                 job.task.abandon(self._timed_out(job.task))
         if not self._closed:
             running = [job for job in batch if not job.task.done()]
-            if self._hinted:  # by callbacks that came during the look
-                hinted = [job for job in running if job in self._hinted]
-                self._put_on_agenda(hinted, now, look_now=True)
-                running = [job for job in running if job not in self._hinted]
             self._put_on_agenda(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
@@ -532,8 +548,9 @@ class TaskManager:
     def _warn_of_missing_callbacks(self) -> None:
         """Log that callbacks do not come, and look at jobs as often as without them."""
         logger.warning(
-            "The last %d jobs ended without a callback. Is the public URL of the webhook reachable "
-            "for the server? Until a callback comes, jobs are looked at as often as without them.",
+            "The last %d jobs or more ended without a callback. Is the public URL of the webhook "
+            "reachable for the server? Until a callback comes, jobs are looked at as often as "
+            "without a webhook.",
             MISSES,
         )
         now = self.home.enter().time()
@@ -555,11 +572,12 @@ class TaskManager:
         if early_delay is None or self._closed:
             return
         for job in self._agenda.take(math.inf, MAX_EARLY_LOOKS):
-            job.due = min(job.due, now + early_look_delay(job, now, early_delay))
-            due = job.due
+            is_expected = job.hook is not None and job.hook.is_expected
+            factor = self.hints.net_factor if is_expected else 1.0
+            job.due = min(job.due, now + early_look_delay(job, now, early_delay) * factor)
             if job.audience is not None:
-                due = job.audience.due = min(due, job.audience.due)
-            self._agenda.add(job, due)
+                job.audience.due = min(job.due, job.audience.due)
+            self._agenda.add(job, job.next_look)
         self._wake_if_due()
 
     def _wake_if_due(self) -> None:

@@ -294,16 +294,14 @@ class Submitter:
             else:
                 await self._transport.until_stopped(places.acquire())
         request_id = str(uuid4()) if record is None else record.request_id
-        if self._hook_url is not None and takes_hook(request):
-            report.hooked = request_id
-            request = request.model_copy(update={"notify_hook": self._hook_url(request_id)})
-            self.manager.hints.expect(request_id)
+        report.hooked = self._expect_callbacks(request, request_id)
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
             report.is_adopted = True
             delivery.add_done_callback(lambda done: self._adopt(submission, key, report, done))
 
         try:
+            request = self._with_hook(request, report.hooked)
             source_id = submission.source_id
             if linked := self._dialect.linked_outputs(request, source_id):
                 request = await self._with_links(request, linked)
@@ -319,7 +317,7 @@ class Submitter:
             )
         except BaseException as error:
             if not report.is_adopted:
-                self._give_up(report, is_uncertain=isinstance(error, UncertainSubmission))
+                self._give_up(report, key, is_uncertain=isinstance(error, UncertainSubmission))
             if not isinstance(error, UncertainSubmission):
                 raise
             uncertain = error
@@ -335,6 +333,18 @@ class Submitter:
             )
         finally:
             del uncertain  # otherwise it and its traceback refer to each other
+
+    def _expect_callbacks(self, request: JobRequest, request_id: str) -> str | None:
+        """Expect callbacks and return the request id, or `None` if the request takes no hook."""
+        if self._hook_url is None or not takes_hook(request):
+            return None
+        self.manager.hints.expect(request_id)
+        return request_id
+
+    def _with_hook(self, request: JobRequest, hooked: str | None) -> JobRequest:
+        if hooked is None or self._hook_url is None:
+            return request
+        return request.model_copy(update={"notify_hook": self._hook_url(hooked)})
 
     async def _with_links(self, request: JobRequest, linked: Mapping[str, str]) -> JobRequest:
         """Return the request with fresh links to the outputs of jobs, by their places."""
@@ -361,16 +371,20 @@ class Submitter:
         elif failed is not None:
             report.failed(failed)
         if delivery.cancelled() or failed is not None:
-            self._give_up(report, is_uncertain=is_uncertain)
+            self._give_up(report, key, is_uncertain=is_uncertain)
             return
         task = self._watch(delivery.result(), submission, key, report)
         log_cancelled_submission(prompt, key, task)
 
-    def _give_up(self, report: SubmissionReport, *, is_uncertain: bool) -> None:
+    def _give_up(self, report: SubmissionReport, key: str | None, *, is_uncertain: bool) -> None:
         """Release the place of a submission without a known job, and its expected callbacks."""
         self._release_place()
-        if report.hooked is not None:
-            self.manager.hints.withdraw(report.hooked, is_uncertain=is_uncertain)
+        if report.hooked is None:
+            return
+        if is_uncertain:
+            self.manager.hints.uncertain(report.hooked, key)
+        else:
+            self.manager.hints.withdraw(report.hooked)
 
     def _watch(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from luma_async.schedules.schedule import PollSchedule, ScheduleByKind
 from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.hints import Hook
-from luma_async.tasks.watched_job import WatchedJob
+from luma_async.tasks.watched_job import Audience, WatchedJob
 
 logger = logging.getLogger("luma_async")
 
@@ -40,6 +40,9 @@ while a submission waits for a job to end."""
 
 EARLY_LOOK_SPACING = 0.1
 """The same between two requests for one job each, as they are cheap for a server without others."""
+
+LONGEST_NET = 120.0
+"""Maximum number of seconds by which a look is later because callbacks can be relied on."""
 
 BROKEN_SCHEDULE_DELAY = 10.0
 """Delay in seconds if the schedule raises an error. Paid jobs stay watched despite a bug in a
@@ -105,7 +108,8 @@ class Timing:
             at_most: maximum delay in seconds.
             early_delay: maximum delay in seconds while a submission waits for a job to end (longer
                 for old jobs), `None` if none waits.
-            net_factor: factor for the delays of jobs whose ends callbacks report.
+            net_factor: factor for the delays of jobs whose ends callbacks report. A schedule that
+                cannot adapt is kept as it is.
 
         """
         if sharing != self._sharing:
@@ -115,8 +119,8 @@ class Timing:
             hook = job.hook
             if job.without_output_since is not None:
                 delay = self._links.next_delay(now - job.without_output_since)
-            elif hook is not None and self._was_told_end(hook, now):
-                delay = self._links.next_delay(now - (hook.told_end_at or now))
+            elif hook is not None and (since := self._urgent_since(hook, now)) is not None:
+                delay = self._links.next_delay(now - since)
             else:
                 try:
                     schedule = self._schedules.get(job.kind) or self._schedule_of(job.kind)
@@ -131,23 +135,28 @@ class Timing:
                     and (estimate := job.task.generation.estimate_wait_seconds)
                 ):
                     delay = _by_estimate(job, estimate, delay)
-                if hook is not None and hook.is_expected:
-                    delay *= net_factor
+                factor = net_factor if hook is not None and hook.is_expected else 1.0
+                if factor > 1.0 and self._by_kind is not None:
+                    delay += min((factor - 1.0) * delay, LONGEST_NET)
                 if early_delay is not None:
-                    delay = min(delay, early_look_delay(job, now, early_delay))
+                    delay = min(delay, early_look_delay(job, now, early_delay) * factor)
             # The order of the arguments matters: NaN becomes the shortest delay.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
             job.due = min(due, job.since + self._task_timeout)
-            agenda.add(job, job.due if job.audience is None else _for_audience(job, now))
+            if job.audience is not None:
+                _schedule_for_audience(job, job.audience, now)
+            agenda.add(job, job.due if hook is None and job.audience is None else job.next_look)
 
-    def _was_told_end(self, hook: Hook, now: float) -> bool:
-        """Return `True` if a callback reported the end of a job that still looks running.
+    def _urgent_since(self, hook: Hook, now: float) -> float | None:
+        """Return the time of a callback that looks have not confirmed, or `None` if there is none.
 
-        The server may be late to show it. After a while, the callback counts as an error.
+        The server may be late to show the end of the job, or looks may fail. After a while, the
+        callback counts as an error.
         """
-        if hook.told_end_at is not None and now - hook.told_end_at >= self._links.timeout:
-            hook.told_end_at = None
-        return hook.told_end_at is not None
+        since = hook.told_end_at if hook.unanswered_since is None else hook.unanswered_since
+        if since is not None and now - since >= self._links.timeout:
+            hook.told_end_at = hook.unanswered_since = since = None
+        return since
 
     @property
     def allows_early_looks(self) -> bool:
@@ -180,19 +189,16 @@ def early_look_delay(job: WatchedJob, now: float, shortest: float) -> float:
     return max(shortest, EARLY_LOOK_FRACTION * (now - job.born))
 
 
-def _for_audience(job: WatchedJob, now: float) -> float:
-    """Return the time of the next look at a job with readers that want frequent looks.
+def _schedule_for_audience(job: WatchedJob, audience: Audience, now: float) -> None:
+    """Set the time of the next look at a job with readers that want frequent looks.
 
     `due` remains the time by the schedule, so that it does not count the looks in between.
     """
-    audience = job.audience
-    assert audience is not None  # noqa: S101  the caller has tested it
     interval = audience.interval()
     if interval == math.inf:
         job.audience = None
-        return job.due
-    audience.due = min(job.due, now + max(SHORTEST_DELAY, interval))
-    return audience.due
+    else:
+        audience.due = min(job.due, now + max(SHORTEST_DELAY, interval))
 
 
 def _by_estimate(job: WatchedJob, estimate: float, delay: float) -> float:

@@ -61,10 +61,10 @@ class WatchedJob:
         mark: the dialect's mark of the latest row. A later row with the same mark has no news and
             is not read. `None` to read the next row in any case.
         due: time of the next look by the poll schedule. It is also that on the agenda, unless there
-            is an audience.
+            is an audience or a callback.
         audience: readers that want frequent looks, if there are any.
         looks: number of looks that were made because the job was due.
-        hook: the callbacks that are expected, if there is a hook for the job.
+        hook: the callbacks about the job, if there is a hook for it.
         looked: time of the last look that saw the job running.
         counted: the running state in which telemetry counts the job; `None` if it counts it not.
         trace: the trace of the job, if spans are exported.
@@ -114,3 +114,11 @@ class WatchedJob:
     def known_birth(self) -> float | None:
         """Time when the job was submitted; `None` if the server has not said."""
         return self.born if self.submitted_here or self.born < self.since else None
+
+    @property
+    def next_look(self) -> float:
+        """Time of the next look on the agenda."""
+        next_look = self.due if self.audience is None else self.audience.due
+        if self.hook is not None and self.hook.look_at is not None:
+            next_look = min(next_look, self.hook.look_at)
+        return next_look

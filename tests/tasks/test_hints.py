@@ -12,7 +12,15 @@ from aiohttp import web
 from luma_async import LumaClient, State, WebhookReceiver
 from luma_async.generation import Generation
 from luma_async.simulator import Fault, Fixed, Simulator
-from luma_async.tasks.hints import MISSES, NET_FACTOR, Hints, Hook
+from luma_async.tasks.hints import (
+    LATE,
+    MISSES,
+    MOST_KEPT,
+    NET_FACTOR,
+    EarlyCallback,
+    Hints,
+    Hook,
+)
 
 ID = "6f1f9a0e-54f2-4c1e-9b7f-0d7d5c1f5a11"
 RUNNING = Generation(id="job-1", state=State.PROCESSING)
@@ -69,16 +77,32 @@ async def test_a_callback_before_the_answer_to_its_submission_is_kept() -> None:
 
 
 def test_callbacks_that_never_come_are_not_relied_on() -> None:
-    """Until another one comes."""
+    """Nor are they before the first one has come. Each one makes up for those before."""
     hints = Hints()
-    for number in range(MISSES):
-        assert hints.net_factor == NET_FACTOR
-        became_unreliable = hints.ended(Hook(f"request-{number}", is_expected=True))
 
-    assert became_unreliable
+    def end(moment: float, *, has_ended: bool = True, is_expected: bool = True) -> bool:
+        hook = Hook(f"request-{moment}", is_expected=is_expected)
+        return hints.ended(hook, "job", moment, has_ended=has_ended)
+
     assert hints.net_factor == 1.0
-    hints.heard("request-0", COMPLETED)  # late
+    hints.expect(ID)
+    hints.heard(ID, RUNNING)
     assert hints.net_factor == NET_FACTOR
+    for moment in (0.0, 0.1, 0.2, 0.3, LATE / 2):  # a look was faster than the callbacks
+        assert not end(moment)
+    for moment in (LATE, 2 * LATE):  # forgotten, and submitted elsewhere: these count for nothing
+        assert not end(moment, has_ended=False)
+        assert not end(moment, is_expected=False)
+    assert hints.net_factor == NET_FACTOR
+    assert end(LATE)
+    assert hints.net_factor == 1.0
+    assert not end(2 * LATE)  # it was said once
+
+    hints.heard("request-0.0", COMPLETED)  # late
+    assert hints.net_factor == NET_FACTOR
+    for moment in range(MISSES - 1):
+        assert not end(100.0 + moment * LATE)
+    assert end(200.0)
 
 
 def test_an_early_callback_is_told_with_the_job() -> None:
@@ -88,16 +112,46 @@ def test_an_early_callback_is_told_with_the_job() -> None:
 
     assert hints.heard(ID, COMPLETED) is None
     assert hints.heard(ID, RUNNING) is None
-    assert hints.accepted(ID, "job-1") is True
+    assert hints.accepted(ID, "job-1") == EarlyCallback("job-1", says_ended=True)
     assert hints.heard(ID, RUNNING) == "job-1"
 
 
-def test_a_callback_for_an_uncertain_submission_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """It shows that the server has the job, with its id; nothing else happens."""
+@pytest.mark.parametrize("is_early", [True, False])
+@pytest.mark.parametrize("key", ["row 17", None])
+def test_a_callback_for_an_uncertain_submission_is_logged(
+    caplog: pytest.LogCaptureFixture, key: str | None, is_early: bool
+) -> None:
+    """It shows that the server has the job, with its id, and how to settle it: nothing else."""
     hints = Hints()
     hints.expect(ID)
-    hints.withdraw(ID, is_uncertain=True)
+    if is_early:
+        hints.heard(ID, COMPLETED)
+    hints.uncertain(ID, key)
+    if not is_early:
+        assert hints.heard(ID, COMPLETED) is None
 
-    assert hints.heard(ID, COMPLETED) is None
     assert ID in caplog.text
-    assert "job-1" in caplog.text
+    settle = "luma-async settle 'row 17' --id job-1"
+    assert ("LumaClient.watch()" if key is None else settle) in caplog.text
+    assert "'job-1'" in caplog.text
+    assert hints.knows(ID)
+
+
+def test_memory_of_callbacks_is_bounded() -> None:
+    """A million jobs leave the latest 10,000 behind; so do uncertain submissions."""
+    hints = Hints()
+    for number in range(MOST_KEPT + 100):
+        hints.expect(f"ended-{number}")
+        hints.accepted(f"ended-{number}", "job")
+        hints.ended(Hook(f"ended-{number}", is_expected=True), "job", 0.0, has_ended=True)
+        hints.expect(f"uncertain-{number}")
+        hints.uncertain(f"uncertain-{number}", None)
+        hints.expect(f"rejected-{number}")
+        hints.withdraw(f"rejected-{number}")
+
+    known = [kind for kind in ("ended-99", "uncertain-99", "rejected-9999") if hints.knows(kind)]
+    assert known == []
+    assert hints.knows("ended-100")
+    assert hints.knows("uncertain-100")
+    kept = sum(len(part) for part in vars(hints).values() if isinstance(part, dict))
+    assert kept == 2 * MOST_KEPT
