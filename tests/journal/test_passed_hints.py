@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from luma_async import JournalError, LumaClient, SQLJournal, WebhookReceiver
+from luma_async.callback_tokens import CallbackTokens
 from luma_async.errors import InvalidRequestError
 from luma_async.simulator import Fixed, Simulator
 from tests.clients import HOUR, KEY, until
@@ -158,6 +159,35 @@ async def test_a_listening_task_can_be_cancelled(place: str) -> None:
             await until(lambda: heard)
 
     assert heard == [id]
+
+
+async def test_a_callback_that_comes_while_one_is_passed_on_is_passed_on_as_well(
+    tmp_path: Path,
+) -> None:
+    """The first one may be about the start of the job, and the other about its end."""
+    [id] = new_ids(1)
+    sent: list[str] = []
+    is_free = asyncio.Event()
+
+    class SlowJournal(SQLJournal):
+        async def send_hint(self, request_id: str) -> None:
+            sent.append(request_id)
+            await is_free.wait()
+
+    receiver = WebhookReceiver(HOOK)
+    token = CallbackTokens(KEY).token(id)
+    async with (
+        Simulator() as sim,
+        SlowJournal(tmp_path / "jobs.db") as journal,
+        LumaClient(KEY, base_url=sim.url, journal=journal, webhook=receiver),
+    ):
+        assert receiver.receive(token, b"") == 204
+        await until(lambda: sent)
+        assert receiver.receive(token, b"") == 204
+        is_free.set()
+        await until(lambda: len(sent) == 2)
+
+    assert sent == [id, id]
 
 
 @contextmanager
