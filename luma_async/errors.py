@@ -82,7 +82,7 @@ class InvalidRequestError(LumaError):
         problems = "; ".join(f"{name}: {problem}" for name, problem in fields.items())
         super().__init__(problems)
         self.fields = fields
-        self.for_users = f"This request is not valid. {problems}"
+        self.for_users: str = f"This request is not valid. {problems}"
 
     @classmethod
     def of(cls, field: str, problem: str) -> Self:

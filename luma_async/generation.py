@@ -259,7 +259,9 @@ class ModerationError(GenerationFailedError):
         super().__init__(generation)
         self.flagged: tuple[str, ...] = flagged_in(generation.failure_reason, generation.raw)
         subjects = f" ({', '.join(self.flagged)})" if self.flagged else ""
-        self.for_users = f"The server rejected the content{subjects}. Please change the request."
+        self.for_users: str = (
+            f"The server rejected the content{subjects}. Please change the request."
+        )
 
 
 _REFUNDED = {

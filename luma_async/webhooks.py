@@ -82,7 +82,7 @@ class WebhookReceiver:
         max_body: int = LARGEST_BODY,
         body_timeout: float = BODY_TIMEOUT,
     ) -> None:
-        self.public_url = _checked_url(public_url)
+        self.public_url: str = _checked_url(public_url)
         if max_body < 1 or not 0 < body_timeout < math.inf:
             raise ConfigurationError(
                 "max_body and body_timeout must be more than 0, "

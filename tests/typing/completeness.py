@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-PUBLIC = re.compile(r"luma_async(\.batch|\.simulator|\.testing)?\.[A-Z]\w*")
+PUBLIC = re.compile(r"luma_async(\.batch|\.dialects|\.simulator|\.testing)?\.[A-Z]\w*")
 """Names that users import. A name counts as unknown if one of its parts is."""
 
 
