@@ -92,8 +92,7 @@ async def status(task: Annotated[VideoTask, Depends(find)]) -> Generation:
 
 @app.get("/videos/{name}/events")
 async def events(task: Annotated[VideoTask, Depends(find)]) -> StreamingResponse:
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # for proxies
-    return StreamingResponse(follow(task), headers=headers, media_type="text/event-stream")
+    return StreamingResponse(follow(task), 200, {"X-Accel-Buffering": "no"}, "text/event-stream")
 
 
 async def follow(task: VideoTask) -> AsyncIterator[str]:
@@ -114,6 +113,7 @@ async def follow(task: VideoTask) -> AsyncIterator[str]:
 @app.exception_handler(TimeoutError)
 async def problem(request: Request, error: Exception) -> JSONResponse:
     status = next((number for kind, number in STATUSES.items() if isinstance(error, kind)), 503)
-    logging.getLogger("uvicorn.error").warning("%s: %s", request.url.path, error)
+    if status == 503:
+        logging.getLogger("uvicorn.error").error("%r: %s", request.url.path, error)
     text = getattr(error, "for_users", LumaError.for_users)
     return JSONResponse({"detail": text}, status, {"Retry-After": "15"} if status == 503 else None)
