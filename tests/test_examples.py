@@ -23,6 +23,7 @@ BLOCKS = {
     for page in PAGES
     for number, block in enumerate(blocks(page, "python"), start=1)
 }
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PYTEST = [
     *("-m", "pytest", "-q", "-pno:cacheprovider", "-pno:schemathesis", "-pluma_async.testing"),
     *("-oasyncio_mode=auto", "-oasyncio_default_fixture_loop_scope=function"),
@@ -111,6 +112,12 @@ def test_every_test_of_the_documentation_passes(block: str, tmp_path: Path) -> N
     (tmp_path / "block.py").write_text(block, "utf-8")
 
     run([*PYTEST, "block.py"], tmp_path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short(example: Path) -> None:
+    """A stranger reads the file, and copies it."""
+    assert len(example.read_text("utf-8").splitlines()) < 120
 
 
 def test_one_video(tmp_path: Path) -> None:
