@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 
 from luma_async import LumaError
-from luma_async.simulator import Fixed, Simulator
+from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.clients import HOUR
 from tests.docs import ROOT
@@ -90,6 +91,10 @@ def events_in(stream: httpx.Response) -> Iterator[tuple[str, str]]:
             yield line.removeprefix("event: "), next(lines).removeprefix("data: ")
 
 
+def post(web: httpx.Client, animal: str) -> httpx.Response:
+    return web.post("/videos", json={"prompt": animal}, headers=key(animal))
+
+
 def complaints(stderr: str) -> list[str]:
     """Return the lines of a log that are not about the start and the stop of the app."""
     lines = SLOW.sub("", stderr).splitlines()
@@ -100,7 +105,7 @@ def complaints(stderr: str) -> list[str]:
 def once_failed(web: httpx.Client) -> httpx.Response:
     """Post again until the journal has the end of the job, which is written in the background."""
     while True:
-        answer = web.post("/videos", json={"prompt": "a cat"}, headers=key("cat"))
+        answer = post(web, "cat")
         if "state" not in answer.json():
             return answer
 
@@ -108,17 +113,22 @@ def once_failed(web: httpx.Client) -> httpx.Response:
 def test_a_job_survives_a_restart_of_the_app_and_is_paid_once(tmp_path: Path) -> None:
     """A stop ends the event streams at once, and the next start watches the job to its end.
 
+    A request whose submission has left when the app stops still gets its answer.
+
     The end is reported by a callback, to the address of the first run.
     """
     with app_at(tmp_path, durations=Fixed(HOUR)) as (sim, app):
         with app.start() as web:
-            posted = [
-                web.post("/videos", json={"prompt": "a cat"}, headers=key("cat")) for _ in "ab"
-            ]
+            posted = [post(web, "cat"), post(web, "cat")]
             with web.stream("GET", "/videos/cat/events") as stream:
                 events = events_in(stream)
                 first = next(events)
-                stderr = app.stop()
+                sim.faults.add(Fault.slow(0.3, on=["generate"]))
+                with ThreadPoolExecutor() as pool:
+                    late = pool.submit(post, web, "dog")
+                    while sim.ledger.requests["generate"] < 2:
+                        time.sleep(0.01)
+                    stderr = app.stop()
                 rest = list(events)
         with app.start() as web:
             state = web.get("/videos/cat").json()["state"]
@@ -129,12 +139,16 @@ def test_a_job_survives_a_restart_of_the_app_and_is_paid_once(tmp_path: Path) ->
                 told = time.monotonic()
                 later = list(events)
                 took = time.monotonic() - told
-            again = web.post("/videos", json={"prompt": "a cat"}, headers=key("cat"))
+            again = post(web, "cat")
+            posted += [late.result(), post(web, "dog")]
         stderr += app.stop()
-        (job,) = sim.ledger.jobs
+        jobs = {job.prompt: job.id for job in sim.ledger.jobs}
 
-    assert [answer.status_code for answer in posted] == [202, 202]
-    assert {answer.json()["id"] for answer in (*posted, again)} == {job.id}
+    assert [answer.status_code for answer in posted] == [202] * 4
+    assert [answer.json()["id"] for answer in (*posted, again)] == [
+        jobs[animal] for animal in ("cat", "cat", "dog", "dog", "cat")
+    ]
+    assert len(sim.ledger.jobs) == 2
     assert first[0] == "pending"
     assert rest[-1][0] == "interrupted"
     assert {state, before[0]} <= {"pending", "processing"}
@@ -146,11 +160,11 @@ def test_a_job_survives_a_restart_of_the_app_and_is_paid_once(tmp_path: Path) ->
 
 
 def test_readers_may_leave_and_errors_have_a_status(tmp_path: Path) -> None:
-    """The events of a failed job end with its reason, whoever has left before."""
+    """The events of a failed job end with its reason, also after another reader has left."""
     with app_at(tmp_path, durations=Fixed(1.0)) as (sim, app):
         sim.fail_next("moderated")
         with app.start() as web:
-            web.post("/videos", json={"prompt": "a cat"}, headers=key("cat"))
+            post(web, "cat")
             with web.stream("GET", "/videos/cat/events") as left:
                 next(events_in(left))
             with web.stream("GET", "/videos/cat/events") as stream:
