@@ -97,8 +97,6 @@ class AgentTools:
         request = await self.folder.with_allowed_files(request)
         async with self._locks.setdefault(key, asyncio.Lock()):
             task, submitted = await self._submit(request, key, source)
-        if task.state is State.FAILED:
-            raise failure_of(task.generation)
         status = JobStatus.of(
             task.generation, key=key, submitted=submitted, jobs_left=self.limits.jobs_left
         )

@@ -1,7 +1,8 @@
 """Standard streams: serve MCP on standard input and output until the input is closed.
 
-The package `mcp` reads standard input in a thread that only a line or the end of the input wakes,
-so that a signal would have to wait for one. Here a daemon thread reads, which nothing waits for.
+The package `mcp` reads and writes in threads that it waits for. A signal would have to wait for the
+next line of a client, or for a client that reads no more. Here daemon threads do both, and nothing
+waits for these.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import queue
+import sys
 import threading
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
@@ -22,6 +26,9 @@ _CHUNK = 2**16
 _MOST_LINES = 100
 """Number of lines to read ahead of the server."""
 
+_LAST_WRITE = 1.0
+"""Seconds for the last message, once the client has closed the input."""
+
 
 async def serve_on_standard_streams(server: Server[Any]) -> None:
     """Serve one client on standard input and output until it closes the input.
@@ -29,12 +36,29 @@ async def serve_on_standard_streams(server: Server[Any]) -> None:
     Meanwhile the descriptor of standard output leads to standard error, so that nothing else can be
     written between the messages.
     """
-    lines = cast("Any", _Lines(0))
+    with _taken_output() as descriptor:
+        lines: Any = _Lines(0)
+        output: Any = _Output(descriptor)
+        try:
+            async with stdio_server(lines, output) as (incoming, outgoing):
+                await server.run(incoming, outgoing, server.create_initialization_options())
+                await output.finish()
+        except* BrokenPipeError:
+            logger.info("The client does not read standard output any more.")
+
+
+@contextmanager
+def _taken_output() -> Iterator[int]:
+    """Let standard output lead to standard error in a context, and yield a descriptor for it."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)
     try:
-        async with stdio_server(stdin=lines) as (messages, answers):
-            await server.run(messages, answers, server.create_initialization_options())
-    except* BrokenPipeError:
-        logger.info("The client has closed standard output.")
+        yield own
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+        os.dup2(own, 1)  # `own` stays open: a thread may be writing to it
 
 
 class _Lines(AsyncIterator[str]):
@@ -57,15 +81,15 @@ class _Lines(AsyncIterator[str]):
         return line
 
     def _read(self) -> None:
-        try:
-            rest = b""
+        parts: list[bytes] = []  # of a line that has not ended: it may hold an image of megabytes
+        with suppress(RuntimeError):  # the event loop is closed: the server has ended
             while chunk := self._next_chunk():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._put(line.decode("utf-8", "replace"))
+                *ends, rest = chunk.split(b"\n")
+                for end in ends:
+                    self._put(b"".join([*parts, end]).decode("utf-8", "replace"))
+                    parts.clear()
+                parts.append(rest)
             self._put(None)
-        except RuntimeError:
-            pass  # the event loop is closed: the server has ended
 
     def _next_chunk(self) -> bytes:
         try:
@@ -81,3 +105,57 @@ class _Lines(AsyncIterator[str]):
             putting.close()
             raise
         future.result()
+
+
+class _Output:
+    """Texts that a daemon thread writes to a file descriptor, one at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._texts: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]]] = queue.SimpleQueue()
+        self._last: asyncio.Future[None] | None = None
+        threading.Thread(target=self._write, name="luma-async stdout", daemon=True).start()
+
+    async def write(self, text: str) -> None:
+        """Write a text.
+
+        Raises:
+            BrokenPipeError: nobody reads it.
+
+        """
+        self._last = self._loop.create_future()
+        self._texts.put((text.encode(), self._last))
+        await self._last
+
+    async def flush(self) -> None:
+        """Do nothing: `write()` returns when a text is written."""
+
+    async def finish(self) -> None:
+        """Wait for the text that is being written, but not for long."""
+        if self._last is None or self._last.done():
+            return
+        await asyncio.wait([self._last], timeout=_LAST_WRITE)
+        if not self._last.done():
+            self._last.set_exception(BrokenPipeError())
+
+    def _write(self) -> None:
+        with suppress(RuntimeError):  # the event loop is closed: the server has ended
+            while True:
+                data, written = self._texts.get()
+                error: OSError | None = None
+                try:
+                    while data:
+                        data = data[os.write(self._descriptor, data) :]
+                except OSError:
+                    error = BrokenPipeError()
+                self._loop.call_soon_threadsafe(_settle, written, error)
+
+
+def _settle(written: asyncio.Future[None], error: OSError | None) -> None:
+    if written.done():
+        return
+    if error is None:
+        written.set_result(None)
+    else:
+        written.set_exception(error)

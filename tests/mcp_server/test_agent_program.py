@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
+from luma_async.mcp_server.standard_streams import _taken_output
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
 from tests.cli.commands import COMMAND, PATIENCE, Shell
@@ -94,7 +95,7 @@ async def test_the_second_server_watches_the_job_of_the_first(tmp_path: Path) ->
     assert KEY not in log
 
 
-@pytest.mark.parametrize("end", ["EOF", "SIGTERM", "closed output"])
+@pytest.mark.parametrize("end", ["EOF", "SIGTERM", "closed output", "unread output"])
 def test_it_ends_at_once_and_cleanly(end: str, tmp_path: Path) -> None:
     """In the middle of a wait: whatever the client does, the job stays in the journal."""
     with running_simulator(durations=Fixed(HOUR)) as sim:
@@ -115,6 +116,7 @@ def test_it_ends_at_once_and_cleanly(end: str, tmp_path: Path) -> None:
                 print(json.dumps(message), file=process.stdin, flush=True)
                 if "id" in message:
                     answers.append(json.loads(process.stdout.readline()))
+            start = time.monotonic()
             match end:
                 case "EOF":
                     process.stdin.close()
@@ -122,9 +124,14 @@ def test_it_ends_at_once_and_cleanly(end: str, tmp_path: Path) -> None:
                     process.stdout.close()
                     print(json.dumps(_call(9, "list_jobs")), file=process.stdin, flush=True)
                     process.stdin.close()
+                case "unread output":
+                    for id in range(10, 60):  # more than a pipe holds
+                        message = {"jsonrpc": "2.0", "id": id, "method": "tools/list"}
+                        print(json.dumps(message), file=process.stdin, flush=True)
+                    process.stdin.close()
+                    process.wait(PATIENCE)
                 case _:
                     process.send_signal(getattr(signal, end))
-            start = time.monotonic()
             rest = "" if process.stdout.closed else process.stdout.read()
             said = process.stderr.read()
             code = process.wait(PATIENCE)
@@ -133,11 +140,22 @@ def test_it_ends_at_once_and_cleanly(end: str, tmp_path: Path) -> None:
 
     assert [answer.get("id") for answer in answers] == [1, 2, None]
     assert answers[2]["method"] == "notifications/progress"
-    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())
+    *lines, _ = rest.split("\n")  # the last one may be cut off
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in lines)
     assert code == (130 if end.startswith("SIG") else 0)
     assert took < 10
     assert "Traceback" not in said
     assert (entry["key"], entry["state"]) == ("cat", "running")
+
+
+def test_nothing_else_comes_between_the_messages(capfd: pytest.CaptureFixture[str]) -> None:
+    """A library that prints reaches the log, and standard output is back afterwards."""
+    with _taken_output() as descriptor:
+        os.write(1, b"stray")
+        os.write(descriptor, b"message ")
+    os.write(1, b"after")
+
+    assert capfd.readouterr() == ("message after", "stray")
 
 
 def test_a_server_that_cannot_start_says_so_on_stderr(tmp_path: Path) -> None:
