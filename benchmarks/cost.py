@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
-from benchmarks import dialects
+from benchmarks import dialects, telemetry
 from benchmarks.gateway import gateway
 from benchmarks.lookers import PROGRAMS, cost_of_a_look, submit
 from benchmarks.row import Row
@@ -49,6 +49,7 @@ def rows() -> Iterator[Row]:
     for tls in (False, True):
         yield from _rows(tls=tls)
     yield from dialects.rows()
+    yield from telemetry.rows()
 
 
 def _rows(*, tls: bool) -> Iterator[Row]:
