@@ -1,0 +1,119 @@
+"""Discord bot: `/video` makes a video and answers with the file, and `/cancel` gives it up.
+
+    pip install 'luma-async[journal]' discord.py
+    DISCORD_TOKEN=... LUMA_API_KEY=... python examples/discord_bot.py
+
+Each user has one job at a time. The bot may be stopped or killed at any time: the journal has the
+user and the channel of each job, and the bot answers there when it runs again.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+import discord
+from discord import app_commands
+
+import luma_async as la
+
+EDIT_EVERY = 5.0  # seconds, because Discord limits the edits of a message
+Ratio = Literal["16:9", "9:16", "1:1"]
+Response = discord.Interaction | None
+
+log = logging.getLogger("discord_bot")
+luma = la.LumaClient(journal="discord-bot.db", allow_local_files=False)
+
+
+class VideoBot(discord.Client):
+    async def setup_hook(self) -> None:
+        self.loop.add_signal_handler(signal.SIGTERM, lambda: self.loop.create_task(self.close()))
+        for task in await luma.resume():
+            users[task.metadata["user"]] = asyncio.create_task(follow(None, task))
+        await tree.sync()
+
+    async def close(self) -> None:
+        await luma.aclose()  # waits for the deliveries that have begun
+        await asyncio.gather(*users.values(), return_exceptions=True)
+        await super().close()
+
+
+bot = VideoBot(intents=discord.Intents.none())
+tree = app_commands.CommandTree(bot)
+users: dict[int, asyncio.Task[Any]] = {}  # the last job of each
+
+
+async def follow(response: Response, task: la.VideoTask) -> None:
+    """Show the progress of a job, and answer with its video."""
+    next_edit = 0.0
+    with task.delivery():  # if the bot is killed in this block, the next start resumes the job
+        with suppress(la.LumaError):  # it is in `task.error`
+            async for generation in task.updates(every=EDIT_EVERY):
+                if response and time.monotonic() >= next_edit and not generation.state.terminal:
+                    next_edit = time.monotonic() + EDIT_EVERY
+                    text = f"Your video is {generation.state}: {generation.progress or 0:.0%}"
+                    with suppress(discord.HTTPException):
+                        await response.edit_original_response(content=text)
+        if not isinstance(task.error, la.ClientClosedError):
+            await answer(response, task.metadata, task.error or task.generation)
+
+
+async def answer(
+    response: Response, to: Mapping[str, Any], result: la.Generation | la.LumaError
+) -> None:
+    """Edit the response to the command, or write to its channel if that is no longer possible."""
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(result, la.LumaError):
+            log.warning("No video for user %s: %s", to["user"], result)
+            text = result.for_users[:1900]
+        else:
+            text = f"Your video: {result.url}"
+            with suppress(la.LumaError):  # such as for a file that is too large: the link is left
+                path = await luma.download(result, folder, max_bytes=to["max_bytes"])
+                text, files = "Your video:", [path]
+        if response and not response.is_expired():  # after 15 minutes, the channel is left
+            with suppress(discord.HTTPException):
+                attachments = [discord.File(path) for path in files]
+                await response.edit_original_response(content=text, attachments=attachments)
+                return
+        channel = bot.get_partial_messageable(to["channel"])
+        with suppress(discord.Forbidden, discord.NotFound):  # the bot was removed from there
+            await channel.send(f"<@{to['user']}> {text}", files=[*map(discord.File, files)])
+
+
+@tree.command(description="Make a video with Luma")
+async def video(interaction: discord.Interaction, prompt: str, ratio: Ratio = "16:9") -> None:
+    user, response, command = interaction.user.id, interaction.response, asyncio.current_task()
+    if luma.closed or command is None:
+        return  # Discord says that the bot does not respond
+    if user in users and not users[user].done():
+        with suppress(discord.HTTPException):  # the same command may be delivered twice
+            await response.send_message("Wait for your last video, or /cancel it.", ephemeral=True)
+        return
+    users[user] = command
+    to = {"user": user, "channel": interaction.channel_id, "max_bytes": interaction.filesize_limit}
+    with suppress(discord.HTTPException):  # the answer comes all the same
+        await response.defer(thinking=True)
+    try:
+        task = await luma.generate(prompt, aspect_ratio=ratio, key=str(interaction.id), metadata=to)
+        await follow(interaction, task)
+    except la.LumaError as error:
+        await answer(interaction, to, error)
+
+
+@tree.command(description="Give your video up, which is paid for all the same")
+async def cancel(interaction: discord.Interaction) -> None:
+    mine = [task for task in luma.tasks if task.metadata["user"] == interaction.user.id]
+    for task in mine:
+        task.forget()  # follow() tells that the job is still paid for
+    text = "Your video is cancelled." if mine else "There is nothing to cancel yet."
+    await interaction.response.send_message(text, ephemeral=True)
+
+
+bot.run(os.environ["DISCORD_TOKEN"], root_logger=True)
