@@ -9,8 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from typing import Any, Protocol, cast
 
-from pydantic_core import from_json
-
 from luma_async.concurrency import Worker
 from luma_async.dialects import Dialect
 from luma_async.errors import JournalError
@@ -99,10 +97,7 @@ class HintRelay:
     def _seen(self, body: bytes) -> Generation | None:
         """Return the status in the body of a callback, or `None` if it has none."""
         try:
-            row = from_json(body)
-            if isinstance(row, list) and len(row) == 1:
-                row = row[0]
-            return self._dialect.generation(row) if isinstance(row, dict) else None
+            return self._dialect.generation(self._dialect.get("-").read(body)) if body else None
         except Exception as error:  # noqa: BLE001  a dialect of a user may raise anything
             logger.debug("The body of a callback could not be read: %r", error)
             return None

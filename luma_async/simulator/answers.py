@@ -89,6 +89,15 @@ class Answers:
                 return {"data": task}
         return task
 
+    def callback(self, job: SimulatedJob) -> Any:
+        """Return the body of a callback, or `None` if it has none."""
+        match self._variant.callback:
+            case "row":
+                return self.row(job)
+            case "none":
+                return None
+        return self.one(job)
+
     def many(self, jobs: list[SimulatedJob]) -> Any:
         """Return the answer to "get many"."""
         if self._variant.batch == "rows":

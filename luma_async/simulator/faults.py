@@ -16,6 +16,7 @@ CallName = Literal[
     "tasks",
     "link",
     "media",
+    "callback",
     "agents.generate",
     "agents.get",
     "agents.create_file",
@@ -38,7 +39,8 @@ CallName = Literal[
     "dream-machine.credits",
     "dream-machine.ping",
 ]
-"""Names of the calls. Those of the gateway and of the media host have no prefix."""
+"""Names of the calls. Those of the gateway and of the media host have no prefix. `callback` is the
+server's own call to a hook."""
 
 SUBMISSIONS: tuple[CallName, ...] = (
     "generate",
@@ -56,6 +58,9 @@ SUBMISSIONS: tuple[CallName, ...] = (
 
 FILE_CALLS: tuple[CallName, ...] = ("media", "agents.upload")
 """Calls to signed links, without an API key."""
+
+CALLBACKS: tuple[CallName, ...] = ("callback",)
+"""Calls of the server itself."""
 
 STREAMED: tuple[CallName, ...] = ("agents.create_file", "agents.upload")
 """Calls that read the body of the request themselves."""
@@ -93,6 +98,7 @@ class Fault:
         ranges: for files: `False` to ignore the header `Range`.
         validators: for files: `False` to leave out `ETag` and `Last-Modified`.
         miscounts: for files: number of bytes by which `Content-Length` is too large.
+        copies: for callbacks: number of times that one is sent again.
 
     """
 
@@ -112,6 +118,7 @@ class Fault:
     ranges: bool = True
     validators: bool = True
     miscounts: int = 0
+    copies: int = 0
 
     @classmethod
     def cut(cls, **where: Any) -> Self:
@@ -127,6 +134,11 @@ class Fault:
     def slow(cls, seconds: float, **where: Any) -> Self:
         """Answer correctly after a delay in seconds."""
         return cls(delay=seconds, **where)
+
+    @classmethod
+    def repeated(cls, copies: int = 1, **where: Any) -> Self:
+        """Send each callback again. `cut` loses callbacks, and `slow` delays them."""
+        return cls(copies=copies, on=CALLBACKS, **where)
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = None, **where: Any) -> Self:

@@ -154,7 +154,7 @@ class GatewayRoutes:
             request,
             spec,
             answer=lambda job: as_json(self._answers.accepted(job)),
-            describe=self._answers.one,
+            describe=self._answers.callback,
         )
 
 

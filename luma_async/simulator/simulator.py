@@ -123,7 +123,7 @@ class Simulator:
         self._answers = Answers(variant, clock, self._links, self.ledger)
         self._next_jobs = NextJobs()
         self._rate_limit = RateLimit(self._answers, rate=max_rate, says=says_rate)
-        self._callbacks = Callbacks(clock)
+        self._callbacks = Callbacks(clock, self.faults)
         self._media = MediaHost(
             clock, self.ledger, self._links, video_bytes=video_bytes, same_films=same_films
         )

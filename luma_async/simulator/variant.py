@@ -17,6 +17,7 @@ class Variant:
             object, or that object within `{"data": ...}`.
         knows_repeats: `True` if a repeated `Idempotency-Key` is answered with the first job, and
             creates no other one.
+        callback: body of a callback: that of "get one", a row of "get many", or none.
         extend: "offered", or the HTTP status that "extend" answers.
         batch: answer to "get many": an array of task objects, an envelope of rows, that array
             within `{"data": ...}`, or an HTTP status.
@@ -41,6 +42,7 @@ class Variant:
     submission: Literal["object", "envelope", "id", "array", "wrapped"] = "object"
     one: Literal["object", "row", "array", "wrapped"] = "object"
     knows_repeats: bool = False
+    callback: Literal["one", "row", "none"] = "one"
     extend: Literal["offered", "404", "405"] = "offered"
     batch: Literal["array", "rows", "wrapped", "404", "405"] = "array"
     largest_batch: int | None = None
