@@ -34,19 +34,22 @@ answering: dict[int, str] = {}  # job keys by user
 @dispatcher.message(Command("video", "start"), F.from_user.as_("user"))
 async def on_video(message: Message, command: CommandObject, user: User) -> None:
     key = f"{message.chat.id}:{message.message_id}"
-    running = {task.metadata["user"]: task.key for task in luma.tasks} | answering
+    running = {task.metadata.get("user"): task.key for task in luma.tasks} | answering
     if not command.args or command.command == "start":
         await call(message.reply("Describe the video: /video a cat dances"))
     elif user.id not in running:
         answering[user.id] = key
-        await submit(message, command.args, user.id, key)
+        try:
+            await submit(message, command.args, user.id, key)
+        finally:
+            del answering[user.id]
     elif running[user.id] != key:  # Telegram may send a message twice
         await call(message.reply("One video at a time: /cancel gives up the one that is running."))
 
 
 @dispatcher.message(Command("cancel"), F.from_user.as_("user"))
 async def on_cancel(message: Message, user: User) -> None:
-    tasks = [task for task in luma.tasks if task.metadata["user"] == user.id]
+    tasks = [task for task in luma.tasks if task.metadata.get("user") == user.id]
     for task in tasks:
         task.forget()  # answer() tells the user
     if not tasks:
@@ -54,44 +57,41 @@ async def on_cancel(message: Message, user: User) -> None:
 
 
 async def submit(message: Message, prompt: str, user: int, key: str) -> None:
+    status = await call(message.reply("Your video is being submitted."))
+    ids = {"chat": message.chat.id, "message": message.message_id, "status": status.message_id}
     try:
-        status = await call(message.reply("Your video is being submitted."))
-        ids = {"chat": message.chat.id, "message": message.message_id, "status": status.message_id}
         photo = await bot.download(message.photo[-1]) if message.photo else None
         task = await luma.generate(prompt, image=photo, key=key, metadata={"user": user, **ids})
-        if task.metadata["status"] == status.message_id:
-            await answer(task)
-        else:  # the message came before, to a bot that was killed, and is answered already
-            await call(status.delete())
     except Exception as error:  # noqa: BLE001  the user gets an answer in any case
         print(f"Message {key}: {error}".replace(bot.token, "..."))
-        await call(message.reply(getattr(error, "for_users", LumaError.for_users)))
-    finally:
-        del answering[user]
+        await call(status.edit_text(getattr(error, "for_users", LumaError.for_users)))
+    else:
+        # The message may have come before, to a bot that was killed, and is answered already.
+        await (answer(task) if task.metadata["status"] == status.message_id else status.delete())
 
 
 async def answer(task: VideoTask) -> None:
     """Show the progress of a job, and send its video. If the bot is killed, that is done again."""
-    job, next_edit = task.metadata, 0.0
-    to = {"chat_id": job["chat"], "reply_parameters": ReplyParameters(message_id=job["message"])}
+    job, shown, next_edit = task.metadata, "", 0.0
+    reply = ReplyParameters(message_id=job["message"], allow_sending_without_reply=True)
+    to = {"chat_id": job["chat"], "reply_parameters": reply}
     status = {"chat_id": job["chat"], "message_id": job["status"]}
     gone = suppress(tg.TelegramForbiddenError, tg.TelegramBadRequest)  # the user has left
     with suppress(ClientClosedError), task.delivery(), gone, TemporaryDirectory() as folder:
         try:
             async for generation in task.updates(every=EDIT_EVERY):
-                if time.monotonic() >= next_edit:
-                    next_edit = time.monotonic() + EDIT_EVERY
-                    text = f"Your video is {generation.state}: {generation.progress or 0:.0%}"
+                text = f"Your video is {generation.state}: {generation.progress or 0:.0%}"
+                if text != shown and time.monotonic() >= next_edit:
+                    shown, next_edit = text, time.monotonic() + EDIT_EVERY
                     with suppress(tg.TelegramBadRequest):  # "message is not modified"
                         await call(EditMessageText(text=text, **status))
-            path = await luma.download(task, folder)
+            video = FSInputFile(await luma.download(task, folder))
+            await call(SendVideo(video=video, **to))
         except ClientClosedError:
             raise  # the bot that is started next answers
         except LumaError as error:
             large = isinstance(error, DownloadError)
             await call(SendMessage(text=task.result().url if large else error.for_users, **to))
-        else:
-            await call(SendVideo(video=FSInputFile(path), **to))
         await call(DeleteMessage(**status))
 
 

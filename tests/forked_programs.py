@@ -60,12 +60,21 @@ class ForkedProgram(subprocess.Popen[str]):
 
     It gets the streams, the folder and the environment that it is given, except for variables that
     an interpreter reads when it starts. The signals that end a program have their usual effect, or
-    are `ignored`.
+    are `ignored`. `libraries` are those that only few programs need: the server loads them when
+    the first of these starts.
     """
 
-    def __init__(self, command: Sequence[str], *, ignored: Sequence[int] = (), **how: Any) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        ignored: Sequence[int] = (),
+        libraries: Sequence[str] = (),
+        **how: Any,
+    ) -> None:
         assert list(command[: len(PYTHON)]) == PYTHON
         self._ignored = list(ignored)
+        self._libraries = list(libraries)
         super().__init__(command, text=True, **how)
 
     def _execute_child(self, command: list[str], *how: Any) -> None:
@@ -80,6 +89,7 @@ class ForkedProgram(subprocess.Popen[str]):
             str(Path(folder or ".").absolute()),
             dict(environment or os.environ),
             self._ignored,
+            self._libraries,
         ]
         self._end, end = os.pipe()
         with _lock:
@@ -136,16 +146,18 @@ def _next_program(orders: socket.socket) -> list[Any]:
                 os.close(ready)
                 os.close(end)
                 continue
-            order, fds, _, _ = socket.recv_fds(orders, _MAX_ORDER, 4)
-            if not order:
+            message, fds, _, _ = socket.recv_fds(orders, _MAX_ORDER, 4)
+            if not message:
                 os._exit(0)
+            *program, libraries = json.loads(message)
+            for name in libraries:
+                importlib.import_module(name)
             child = os.fork()
             if not child:
                 for number, fd in enumerate(fds[:3]):
                     os.dup2(fd, number)
                 os.closerange(3, os.sysconf("SC_OPEN_MAX"))
                 orders.detach()
-                program: list[Any] = json.loads(order)
                 return program
             for fd in fds[:3]:
                 os.close(fd)

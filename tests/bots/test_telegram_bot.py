@@ -1,0 +1,178 @@
+"""The Telegram bot of the examples, at a Bot API of the tests, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luma_async import TaskForgottenError
+from luma_async.simulator import Fixed, Simulator
+from luma_async.testing import running_simulator
+from tests.bots.fake_telegram import TOKEN, FakeTelegram, Sent
+from tests.clients import HOUR
+from tests.docs import ROOT
+from tests.forked_programs import PYTHON, ForkedProgram
+
+COMPLAINTS = re.compile("never retrieved|never awaited|Unclosed|Traceback|destroyed|Warning:|ERROR")
+BUSY = "One video at a time: /cancel gives up the one that is running."
+CANCELLED = TaskForgottenError.for_users
+GROUP = -1001
+RESTARTED = "This program is being restarted. Please try again."
+MODERATED = "The server rejected the content (violence). Please change the request."
+FAILED = "The server could not do this. Please try again."
+
+
+class Bot:
+    """The bot as a process, in a folder that it starts in again."""
+
+    def __init__(self, telegram: FakeTelegram, simulator: Simulator, folder: Path) -> None:
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "LUMA_BASE_URL": simulator.url,
+            "LUMA_API_KEY": "sk-simulated",
+            "TELEGRAM_TOKEN": TOKEN,
+            "TELEGRAM_API_URL": telegram.url,
+        }
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ForkedProgram]:
+        """Run the bot within the context, and stop it at the end unless it has ended."""
+        with (self._folder / "stderr").open("ab") as stderr:
+            process = ForkedProgram(
+                [*PYTHON, str(ROOT / "examples/telegram_bot.py")],
+                libraries=["aiogram", "uvloop"],
+                cwd=self._folder,
+                env=self._environment,
+                stdout=stderr,
+                stderr=stderr,
+            )
+        try:
+            yield process
+            if process.poll() is None:
+                await self.stop(process)
+        finally:
+            process.kill()
+        assert COMPLAINTS.findall(self.output) == [], self.output
+
+    async def stop(self, process: ForkedProgram, number: int = signal.SIGTERM) -> None:
+        process.send_signal(number)
+        await asyncio.to_thread(process.wait, 60)
+        assert process.returncode == (0 if number != signal.SIGKILL else -number), self.output
+
+    @property
+    def output(self) -> str:
+        return (self._folder / "stderr").read_text("utf-8")
+
+
+def simulated(**settings: Any) -> Any:
+    return running_simulator(short_side=64, same_films=True, **settings)
+
+
+def results(sent: Iterable[Sent]) -> Counter[str]:
+    """Return the numbers of equal answers. All videos of the simulator are equal."""
+    return Counter("a video" if each.answer.video else each.answer.texts[-1] for each in sent)
+
+
+def test_a_day_of_the_telegram_bot(tmp_path: Path) -> None:
+    """Each message is paid for once and answered once, also if the bot is stopped in between."""
+    users = range(1, 201)
+
+    async def day(sim: Simulator) -> tuple[list[Sent], Sent, Sent]:
+        async with FakeTelegram() as telegram:
+            bot = Bot(telegram, sim, tmp_path)
+            telegram.refuse_next("sendMessage", 429, "Too Many Requests", retry_after=1)
+            telegram.refuse_next("editMessageText", 429, "Too Many Requests", retry_after=1)
+            telegram.refuse_next("sendVideo", 429, "Too Many Requests", retry_after=1)
+            telegram.refuse_next("sendVideo", 403, "Forbidden: bot was blocked by the user")
+            async with bot.running() as process:
+                asked = [
+                    telegram.send(
+                        user,
+                        f"/video cat {user}",
+                        chat=GROUP if user <= 2 else user,
+                        photo=user % 10 == 0,
+                        times=2 if user % 10 == 1 else 1,
+                    )
+                    for user in users
+                ]
+                await telegram.until(lambda: all(sent.is_shown for sent in asked))
+                impatient = telegram.send(7, "/video another cat")
+                await telegram.until(lambda: impatient.is_answered)
+                cancelled = asked[8::20]
+                for sent in cancelled:
+                    telegram.send(sent.user, "/cancel")
+                await telegram.until(lambda: all(sent.is_answered for sent in cancelled))
+                await bot.stop(process)
+            sim.advance(HOUR)
+            async with bot.running():
+                await telegram.until(lambda: sum(not sent.is_answered for sent in asked) == 1)
+                late = telegram.send(7, "/video another cat")
+                await telegram.until(lambda: late.is_shown)
+                sim.advance(HOUR)
+                await telegram.until(lambda: late.is_answered)
+        return asked, impatient, late
+
+    with simulated(durations=Fixed(HOUR)) as sim:
+        sim.fail_next("flagged: violence", times=10)
+        sim.fail_next("out of memory", times=10)
+        asked, impatient, late = asyncio.run(day(sim))
+        jobs = list(sim.ledger.jobs)
+
+    prompts = [f"cat {user}" for user in users]
+    assert sorted(job.prompt for job in jobs) == sorted([*prompts, "another cat"])
+    assert sum("image" in job.request for job in jobs) == 20
+    [blocked] = [sent for sent in asked if not sent.is_answered]
+    assert results(sent for sent in asked if sent is not blocked) == {
+        "a video": 169,
+        MODERATED: 10,
+        FAILED: 10,
+        CANCELLED: 10,
+    }
+    assert results([impatient, late]) == {BUSY: 1, "a video": 1}
+    assert {answer.to for sent in asked for answer in sent.replies} == {sent.id for sent in asked}
+
+
+async def answered_by_the_next(
+    telegram: FakeTelegram, bot: Bot, sim: Simulator, number: int
+) -> Sent:
+    """Stop the bot while it sends a video, and return the message when the next one has run."""
+    telegram.hold("sendVideo")
+    async with bot.running() as process:
+        sent = telegram.send(7, "/video a cat")
+        await telegram.until(lambda: telegram.held)
+        if number == signal.SIGTERM:
+            asyncio.get_running_loop().call_later(0.5, telegram.release, "sendVideo")
+        await bot.stop(process, number)
+        if number == signal.SIGKILL:
+            telegram.release("sendVideo")
+    async with bot.running():
+        await telegram.until(lambda: sent.is_answered)
+        again = telegram.send(7, "/cancel")
+        await telegram.until(lambda: again.is_answered)
+    return sent
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_a_bot_that_is_stopped_while_it_sends_a_video(number: int, tmp_path: Path) -> None:
+    """It sends the video first. If it is killed, the next one sends it, and does not pay again."""
+
+    async def stopped(sim: Simulator) -> Sent:
+        async with FakeTelegram() as telegram:
+            return await answered_by_the_next(telegram, Bot(telegram, sim, tmp_path), sim, number)
+
+    with simulated(durations=Fixed(0.1)) as sim:
+        sent = asyncio.run(stopped(sim))
+        jobs = len(sim.ledger.jobs)
+
+    assert results([sent]) == {"a video": 1}
+    assert jobs == 1
