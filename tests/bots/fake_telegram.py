@@ -271,11 +271,12 @@ class FakeTelegram:
 
 async def _fields(request: web.Request) -> dict[str, Any]:
     """Return the fields of a form; a file is its bytes."""
-    form = await request.post()
-    return {
-        name: value.file.read() if isinstance(value, web.FileField) else value
-        for name, value in form.items()
-    }
+    fields: dict[str, Any] = dict(await request.post())
+    for name, value in fields.items():
+        if isinstance(value, web.FileField):
+            with value.file as file:
+                fields[name] = file.read()
+    return fields
 
 
 def _json(text: str) -> dict[str, Any]:
