@@ -12,10 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from luma_async import TaskForgottenError
-from luma_async.simulator import Fixed, Simulator
+from luma_async import LumaError, TaskForgottenError
+from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.bots.fake_telegram import TOKEN, FakeTelegram, Sent
 from tests.clients import HOUR
@@ -26,6 +24,7 @@ COMPLAINTS = re.compile("never retrieved|never awaited|Unclosed|Traceback|destro
 BUSY = "One video at a time: /cancel gives up the one that is running."
 CANCELLED = TaskForgottenError.for_users
 GROUP = -1001
+USAGE = "Describe the video: /video a cat dances"
 RESTARTED = "This program is being restarted. Please try again."
 MODERATED = "The server rejected the content (violence). Please change the request."
 FAILED = "The server could not do this. Please try again."
@@ -87,7 +86,7 @@ def test_a_day_of_the_telegram_bot(tmp_path: Path) -> None:
     """Each message is paid for once and answered once, also if the bot is stopped in between."""
     users = range(1, 201)
 
-    async def day(sim: Simulator) -> tuple[list[Sent], Sent]:
+    async def day(sim: Simulator) -> tuple[list[Sent], list[Sent]]:
         async with FakeTelegram() as telegram:
             bot = Bot(telegram, sim, tmp_path)
             telegram.refuse_next("sendMessage", 429, "Too Many Requests", retry_after=1)
@@ -106,22 +105,27 @@ def test_a_day_of_the_telegram_bot(tmp_path: Path) -> None:
                     for user in users
                 ]
                 await telegram.until(lambda: all(sent.is_shown for sent in asked))
-                impatient = telegram.send(7, "/video another cat")
-                await telegram.until(lambda: impatient.is_answered)
+                sim.reject_next(402)
+                others = [telegram.send(301, "/video no credits"), telegram.send(7, "/video more")]
+                others += [telegram.send(302, text) for text in ("/cancel", "/start", "/video")]
+                await telegram.until(lambda: all(sent.is_answered for sent in others))
                 cancelled = asked[108::10]
                 for sent in cancelled:
                     telegram.send(sent.user, "/cancel")
                 await telegram.until(lambda: all(sent.is_answered for sent in cancelled))
+                sim.reject_next(429, retry_after=60)
+                others.append(telegram.send(303, "/video waits"))
+                await telegram.until(lambda: sim.ledger.statuses[429])
                 await bot.stop(process)
             sim.advance(HOUR)
             async with bot.running():
                 await telegram.until(lambda: sum(not sent.is_answered for sent in asked) == 1)
-        return asked, impatient
+        return asked, others
 
     with simulated(durations=Fixed(HOUR)) as sim:
         sim.fail_next("prompt was flagged: violence", times=10)
         sim.fail_next("out of memory", times=10)
-        asked, impatient = asyncio.run(day(sim))
+        asked, others = asyncio.run(day(sim))
         jobs = list(sim.ledger.jobs)
 
     prompts = [f"cat {user}" for user in users]
@@ -134,41 +138,40 @@ def test_a_day_of_the_telegram_bot(tmp_path: Path) -> None:
         FAILED: 10,
         CANCELLED: 10,
     }
-    assert impatient.answer.texts == [BUSY]
+    assert [sent.answer.texts[-1] for sent in others] == [
+        LumaError.for_users,
+        BUSY,
+        "No video of yours is running, or it is just being submitted.",
+        USAGE,
+        USAGE,
+        RESTARTED,
+    ]
     assert {answer.to for sent in asked for answer in sent.replies} == {sent.id for sent in asked}
 
 
-async def answered_by_the_next(
-    telegram: FakeTelegram, bot: Bot, sim: Simulator, number: int
-) -> Sent:
-    """Stop the bot while it sends a video, and return the message when the next one has run."""
-    telegram.hold("sendVideo")
-    async with bot.running() as process:
-        sent = telegram.send(7, "/video a cat")
-        await telegram.until(lambda: telegram.held)
-        if number == signal.SIGTERM:
-            asyncio.get_running_loop().call_later(0.5, telegram.release, "sendVideo")
-        await bot.stop(process, number)
-        if number == signal.SIGKILL:
-            telegram.release("sendVideo")
-    async with bot.running():
-        await telegram.until(lambda: sent.is_answered)
-        again = telegram.send(7, "/cancel")
-        await telegram.until(lambda: again.is_answered)
-    return sent
+def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
+    """The next one sends it. The job is paid for once; of a video above 50 MB, the link is sent."""
 
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_a_bot_that_is_stopped_while_it_sends_a_video(number: int, tmp_path: Path) -> None:
-    """It sends the video first. If it is killed, the next one sends it, and does not pay again."""
-
-    async def stopped(sim: Simulator) -> Sent:
+    async def killed(sim: Simulator) -> tuple[Sent, Sent]:
         async with FakeTelegram() as telegram:
-            return await answered_by_the_next(telegram, Bot(telegram, sim, tmp_path), sim, number)
+            bot = Bot(telegram, sim, tmp_path)
+            telegram.hold("sendVideo")
+            async with bot.running() as process:
+                cat = telegram.send(7, "/video a cat")
+                await telegram.until(lambda: telegram.held)
+                await bot.stop(process, signal.SIGKILL)
+            telegram.release("sendVideo")
+            async with bot.running():
+                await telegram.until(lambda: cat.is_answered)
+                sim.faults.add(Fault.answer(bytes(50_000_001), on=["media"]))
+                dog = telegram.send(7, "/video a dog")
+                await telegram.until(lambda: dog.is_answered)
+        return cat, dog
 
     with simulated(durations=Fixed(0.1)) as sim:
-        sent = asyncio.run(stopped(sim))
-        jobs = len(sim.ledger.jobs)
+        cat, dog = asyncio.run(killed(sim))
+        prompts = [job.prompt for job in sim.ledger.jobs]
 
-    assert results([sent]) == {"a video": 1}
-    assert jobs == 1
+    assert cat.answer.video is not None
+    assert dog.answer.texts[0].startswith("http")
+    assert prompts == ["a cat", "a dog"]
