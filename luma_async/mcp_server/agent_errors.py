@@ -12,6 +12,7 @@ from luma_async.errors import (
     ConfigurationError,
     InsufficientCreditsError,
     LumaError,
+    NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     SubmissionUncertainError,
@@ -21,6 +22,20 @@ from luma_async.shell import command_about
 
 LONGEST_ERROR = 2000
 """Maximum number of characters of an error. A server may explain itself at any length."""
+
+
+_ADVICE: dict[tuple[type[LumaError], ...], str] = {
+    (GenerationFailedError,): "The job has ended without a video, and stays so under its key. "
+    "Another try is a further job, which costs money: change the prompt, choose a new key, and ask "
+    "the user first unless they have agreed to further tries.",
+    (InsufficientCreditsError, AuthenticationError, PermissionDeniedError): "Do not repeat the "
+    "call. Tell the user: only they can correct this.",
+    (ConfigurationError,): "Do not repeat the call. Tell the user: the server was set up wrongly.",
+    (NotFoundError,): "No job of the journal has this key, either. Call list_jobs to find the job.",
+    (RateLimitError, APIConnectionError): "The same call may be repeated later, with the same "
+    "arguments and the same key.",
+}
+"""Advice by the classes of errors."""
 
 
 class RefusedCallError(LumaError):
@@ -47,23 +62,9 @@ def error_text(error: LumaError, *, settle_command: str) -> str:
 
 
 def _advice(error: LumaError, settle_command: str) -> str | None:
-    match error:
-        case SubmissionUncertainError():
-            return _advice_on_uncertain(error, settle_command)
-        case GenerationFailedError():
-            return (
-                "The job has ended without a video, and stays so under its key. Another try is a "
-                "further job, which costs money: change the prompt, choose a new key, and ask the "
-                "user first unless they have agreed to further tries."
-            )
-        case InsufficientCreditsError() | AuthenticationError() | PermissionDeniedError():
-            return "Do not repeat the call. Tell the user: only they can correct this."
-        case ConfigurationError():
-            return "Do not repeat the call. Tell the user: the server was set up wrongly."
-        case RateLimitError() | APIConnectionError():
-            return "The same call may be repeated later, with the same arguments and the same key."
-        case _:
-            return None
+    if isinstance(error, SubmissionUncertainError):
+        return _advice_on_uncertain(error, settle_command)
+    return next((text for kinds, text in _ADVICE.items() if isinstance(error, kinds)), None)
 
 
 def _advice_on_uncertain(error: SubmissionUncertainError, settle_command: str) -> str:

@@ -98,7 +98,11 @@ class AgentTools:
         async with self._locks.setdefault(key, asyncio.Lock()):
             task, submitted = await self._submit(request, key, source)
         status = JobStatus.of(
-            task.generation, key=key, submitted=submitted, jobs_left=self.limits.jobs_left
+            task.generation,
+            prompt=request.prompt,
+            key=key,
+            submitted=submitted,
+            jobs_left=self.limits.jobs_left,
         )
         return status.result(status.links())
 
@@ -278,7 +282,11 @@ class AgentTools:
     def _result(
         self, generation: Generation, entry: Entry | None, *, key: str | None = None
     ) -> types.CallToolResult:
-        status = JobStatus.of(generation, key=entry.key if entry else key)
+        status = JobStatus.of(
+            generation,
+            prompt=entry.request.get("prompt") if entry else None,
+            key=entry.key if entry else key,
+        )
         return status.result(status.links())
 
 

@@ -6,9 +6,11 @@ bounded length, and never part of a sentence of ours.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from mcp import types
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,7 +66,7 @@ class OutputLink(_ResultModel):
             return None
         return cls(
             url=url,
-            media_type=asset.media_type,
+            media_type=_media_type_of(asset, url),
             width=asset.width,
             height=asset.height,
             duration=asset.duration,
@@ -97,14 +99,14 @@ class JobStatus(_ResultModel):
     next_step: str = ""
 
     @classmethod
-    def of(cls, generation: Generation, **more: Any) -> Self:
-        """Return the status of a job from its generation."""
+    def of(cls, generation: Generation, *, prompt: str | None = None, **more: Any) -> Self:
+        """Return the status of a job from its generation. Some servers do not repeat the prompt."""
         created = generation.created_at
         assets = generation.outputs or filter(None, [generation.output])
         return cls(
             id=generation.id,
             state=generation.state.value,
-            prompt=_shown(generation.prompt),
+            prompt=_shown(generation.prompt or prompt),
             progress=None if generation.state.terminal else generation.progress,
             created_at=created.isoformat() if created else None,
             failure_reason=_shown(generation.failure_reason),
@@ -134,7 +136,7 @@ class JobStatus(_ResultModel):
                 uri=output.url,
                 name=f"{self.id} output {number}",
                 title=bounded(self.prompt, 80) if self.prompt else None,
-                mime_type=output.media_type or "video/mp4",
+                mime_type=output.media_type,
             )
             for number, output in enumerate(self.outputs)
             if self.state == "completed"
@@ -194,3 +196,12 @@ class ConceptNames(_ResultModel):
 
 def _shown(text: str | None) -> str | None:
     return None if text is None else bounded(text, LONGEST_TEXT)
+
+
+def _media_type_of(asset: Asset, url: str) -> str | None:
+    """Return the media type of an output. Some servers report `video` or `image` only, or none."""
+    declared = (asset.media_type or "").lower()
+    if "/" in declared:
+        return declared
+    guessed, _ = mimetypes.guess_type(urlsplit(url).path)
+    return guessed or {"video": "video/mp4", "image": "image/jpeg"}.get(declared)

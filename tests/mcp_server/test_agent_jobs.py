@@ -67,6 +67,37 @@ async def test_a_key_is_paid_for_once(tmp_path: Path) -> None:
     assert running == [job.id]
 
 
+async def test_other_kinds_of_jobs(tmp_path: Path) -> None:
+    """An image becomes a video, and the video is edited and reframed: outputs have their types."""
+    async with (
+        Simulator(durations=LONG, short_side=64, same_films=True) as sim,
+        session(sim, tmp_path, dialect="agents", limits=SessionLimits(max_tasks=9)) as agent,
+    ):
+        await agent.ask("generate_image", key="img", prompt="a red cat")
+        sim.advance(HOUR)
+        image = await agent.client.call_tool("wait_for_job", {"job": "img"})
+        used = f"generation:{image.structured_content['id']}"
+        await agent.ask("generate_video", key="vid", prompt="it dances", image=used)
+        sim.advance(HOUR)
+        video = await agent.client.call_tool("wait_for_job", {"job": "vid"})
+        await agent.ask("edit_video", key="winter", source="vid", prompt="in winter")
+        await agent.ask(
+            "reframe_video",
+            key="tall",
+            source="vid",
+            prompt="the same",
+            aspect_ratio="9:16",
+            source_position={"x": 0, "y": 0.25, "width": 1, "height": 0.5},
+        )
+        await agent.ask("extract_layers", key="layers", source="img", prompt="cat, background")
+
+        types = [job.type for job in sim.ledger.jobs]
+    assert types == ["image", "video", "video_edit", "video_reframe", "layering"]
+    assert [link.mime_type for link in links_of(image)] == ["image/jpeg"]
+    assert [link.mime_type for link in links_of(video)] == ["video/mp4"]
+    assert video.structured_content["prompt"] == "it dances"
+
+
 async def test_an_extension_waits_for_nothing(tmp_path: Path) -> None:
     """A source that is running is an error with the next step, and takes no place."""
     async with (
