@@ -1,7 +1,8 @@
 """CPU time of a look with and without OpenTelemetry.
 
-`python -m benchmarks.telemetry MODE URL LOOKS` polls the running jobs of a gateway without OpenTelemetry
-(`absent`), with its API only (`api`), or with its SDK (`sdk`), and prints the CPU seconds of one look.
+`python -m benchmarks.telemetry MODE URL LOOKS` polls the running jobs of a gateway without
+OpenTelemetry (`absent`), with its API only (`api`), or with its SDK (`sdk`), and prints the CPU
+seconds of one look.
 """
 
 from __future__ import annotations
