@@ -101,6 +101,7 @@ class FakeTelegram:
         self.edits: defaultdict[int, int] = defaultdict(int)
         self.refusals: list[str] = []
         self._sent: dict[tuple[int, int], Sent] = {}
+        self._messages_of_users: dict[int, dict[str, Any]] = {}
         self._messages: dict[tuple[int, int], BotMessage] = {}
         self._updates: deque[dict[str, Any]] = deque()
         self._numbers = itertools.count(1)
@@ -152,10 +153,16 @@ class FakeTelegram:
             "from": {"id": user, "is_bot": False, "first_name": f"user {user}"},
             **content,
         }
+        self._messages_of_users[sent.id] = message
         for _ in range(times):
-            self._updates.append({"update_id": next(self._numbers), "message": message})
-        self._notify()
+            self.deliver(sent)
         return sent
+
+    def deliver(self, sent: Sent) -> None:
+        """Deliver a message, perhaps once more."""
+        message = self._messages_of_users[sent.id]
+        self._updates.append({"update_id": next(self._numbers), "message": message})
+        self._notify()
 
     def refuse_next(
         self, method: str, status: int, description: str, *, retry_after: int | None = None

@@ -61,6 +61,7 @@ class Bot:
                 await self.stop(process)
         finally:
             process.kill()
+            process.wait()
         assert COMPLAINTS.findall(self.output) == [], self.output
 
     async def stop(self, process: ForkedProgram, number: int = signal.SIGTERM) -> None:
@@ -150,7 +151,10 @@ def test_a_day_of_the_telegram_bot(tmp_path: Path) -> None:
 
 
 def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
-    """The next one sends it. The job is paid for once; of a video above 50 MB, the link is sent."""
+    """The next one sends it, and a message that comes again is not paid for or answered again.
+
+    Of a video above 50 MB, the link is sent.
+    """
 
     async def killed(sim: Simulator) -> tuple[Sent, Sent]:
         async with FakeTelegram() as telegram:
@@ -161,8 +165,12 @@ def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
                 await telegram.until(lambda: telegram.held)
                 await bot.stop(process, signal.SIGKILL)
             telegram.release("sendVideo")
+            telegram.deliver(cat)
             async with bot.running():
                 await telegram.until(lambda: cat.is_answered)
+                replies = len(cat.replies)
+                telegram.deliver(cat)
+                await telegram.until(lambda: len(cat.replies) > replies and cat.is_answered)
                 sim.faults.add(Fault.answer(bytes(50_000_001), on=["media"]))
                 dog = telegram.send(7, "/video a dog")
                 await telegram.until(lambda: dog.is_answered)
