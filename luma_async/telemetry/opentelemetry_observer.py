@@ -43,6 +43,7 @@ class OpenTelemetryObserver:
     def __init__(self, base_url: str, dialect: str) -> None:
         self.live_traces = 0
         self.has_failed = False
+        self._has_sdk = False
         self._base_url = base_url
         self._server = _address(URL(base_url))
         self._dialect: Attributes = {names.DIALECT: dialect}
@@ -58,6 +59,8 @@ class OpenTelemetryObserver:
         self, answering: Awaitable[A], *, method: str, path: str, kind: RequestKind, tries: int
     ) -> A:
         """Await the answer to a request to the server, and record the request."""
+        if not self._has_sdk and not self._finds_sdk():
+            return await answering
         request = self._begin(method, f"{self._base_url}{path}", self._server, kind, tries)
         if request is None:
             return await answering
@@ -130,6 +133,19 @@ class OpenTelemetryObserver:
     def record_request(self, seconds: float, details: Mapping[str, Any]) -> None:
         """Record the duration of a request."""
         self._metrics.requests.record(seconds, details)
+
+    def _finds_sdk(self) -> bool:
+        """Return `True` if a provider has been set up: without one, a request costs too much."""
+        try:
+            meters = type(metrics.get_meter_provider()).__module__
+            has_none = meters.startswith("opentelemetry.metrics") and isinstance(
+                trace.get_tracer_provider(), trace.ProxyTracerProvider
+            )
+        except Exception as error:  # noqa: BLE001  a provider that the environment names may fail
+            log_failure(self, error)
+            return False
+        self._has_sdk = not has_none
+        return self._has_sdk
 
     def _begin(
         self, method: str, url: str, server: Attributes, kind: RequestKind, tries: int
