@@ -31,6 +31,7 @@ NAMES = (
     "responsiveness",
     "media",
     "batch",
+    "callbacks",
 )
 RESULTS = Path(__file__).parent / "results"
 _MARKS = {True: "met", False: "missed", None: ""}
