@@ -29,13 +29,16 @@ ELSEWHERE = "http://192.0.2.1"
 
 async def test_a_job_passes_all_states_within_half_a_second(luma_client: LumaClient) -> None:
     """The default of the fixtures is quick, and a test sees progress nevertheless."""
-    began = asyncio.get_running_loop().time()
-
-    task = await luma_client.generate("a cat dances")
-    states = [generation.state async for generation in task.updates()]
+    for _ in range(3):  # a machine that is busy may sleep through one state
+        began = asyncio.get_running_loop().time()
+        task = await luma_client.generate("a cat dances")
+        states = [generation.state async for generation in task.updates()]
+        took = asyncio.get_running_loop().time() - began
+        if took < 0.5:
+            break
 
     assert list(dict.fromkeys(states)) == [State.PENDING, State.PROCESSING, State.COMPLETED]
-    assert asyncio.get_running_loop().time() - began < 2.0
+    assert took < 0.5
 
 
 @pytest.mark.luma(dialect="agents")

@@ -18,9 +18,13 @@ def test_the_wheel_is_tested() -> None:
 
 
 @run_async
-async def test_a_job_passes_all_states(luma_client: LumaClient) -> None:
+@pytest.mark.luma(durations=3600)
+async def test_a_job_passes_all_states(luma_client: LumaClient, luma_simulator: Simulator) -> None:
     task = await luma_client.generate("a cat dances")
-    states = [generation.state async for generation in task.updates()]
+    states = []
+    async for generation in task.updates():
+        states.append(generation.state)
+        luma_simulator.advance(1800)
     assert list(dict.fromkeys(states)) == [State.PENDING, State.PROCESSING, State.COMPLETED]
 
 
