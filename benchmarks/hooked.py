@@ -1,6 +1,6 @@
 """Program like a bot: a client and its receiver in one event loop, under aiohttp or uvicorn.
 
-`python -m benchmarks.hooked SERVER GATEWAY JOBS SECONDS` prints the public URL, then JSON at the end.
+`python -m benchmarks.hooked SERVER GATEWAY JOBS SECONDS` prints the public URL, then its figures.
 """
 
 from __future__ import annotations
