@@ -15,11 +15,12 @@ from luma_async.journal.closing import Closing
 from luma_async.journal.journal import Entry, EntryState, Journal
 from luma_async.journal.sql.owner import running_time
 from luma_async.telemetry.semantic_names import log_attributes
+from luma_async.transport import UnsentSubmission
 
 logger = logging.getLogger("luma_async")
 
 
-class AlreadyClaimed(Exception):  # noqa: N818  an internal signal, never shown to users
+class AlreadyClaimed(UnsentSubmission):
     """The key was claimed by another caller first; `entry` is the entry of that caller."""
 
     def __init__(self, entry: Entry) -> None:

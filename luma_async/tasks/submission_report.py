@@ -8,7 +8,7 @@ from luma_async.errors import LumaError, SubmissionUncertainError
 from luma_async.requests import JobRequest
 from luma_async.telemetry.observer import JobTrace, SubmissionOutcome
 from luma_async.telemetry.recorder import Recorder
-from luma_async.transport import Failed
+from luma_async.transport import Failed, UnsentSubmission
 
 
 class SubmissionReport:
@@ -51,6 +51,10 @@ class SubmissionReport:
         A submission that was cancelled before it left, or found its job key in use, has no outcome.
         """
         outcome: SubmissionOutcome | None = None
+        if isinstance(error, UnsentSubmission):
+            if self.trace is not None:
+                self.trace.discard()
+            return
         if isinstance(error, SubmissionUncertainError) or (
             isinstance(error, Failed) and error.is_uncertain
         ):

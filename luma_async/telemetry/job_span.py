@@ -125,6 +125,12 @@ class JobSpan:
         self._end({})
 
     @guarded
+    def discard(self) -> None:
+        """Drop the span: one that never ends is not exported."""
+        self.owner.live_traces -= self._is_live
+        self._is_live = False
+
+    @guarded
     def end(
         self, outcome: JobOutcome, error: Exception | None, reason: str, lateness: float | None
     ) -> None:

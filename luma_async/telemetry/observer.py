@@ -63,6 +63,9 @@ class JobTrace(Protocol):
     def not_accepted(self, outcome: SubmissionOutcome | None, error: BaseException) -> None:
         """End the trace, because there is no job. The outcome is `None` if nothing was sent."""
 
+    def discard(self) -> None:
+        """Drop the trace, because there already is a job, which is returned instead."""
+
     def end(
         self, outcome: JobOutcome, error: Exception | None, reason: str, lateness: float | None
     ) -> None:

@@ -7,6 +7,7 @@ from luma_async.transport.submissions import (
     SubmissionRecord,
     SubmissionTransport,
     UncertainSubmission,
+    UnsentSubmission,
 )
 from luma_async.transport.transport import Transport
 
@@ -18,4 +19,5 @@ __all__ = [
     "SubmissionTransport",
     "Transport",
     "UncertainSubmission",
+    "UnsentSubmission",
 ]

@@ -75,6 +75,10 @@ class SubmissionRecord(Protocol[T_contra]):
         """Record in the background that the submission was cut off."""
 
 
+class UnsentSubmission(Exception):  # noqa: N818  an internal signal, never shown to users
+    """Base of the signals of a record that a submission is not to be sent, for a good reason."""
+
+
 class UncertainSubmission(Exception):  # noqa: N818  an internal signal, never shown to users
     """A submission was sent `times` times, and its outcome is not known because of `cause`."""
 

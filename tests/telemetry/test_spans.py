@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from luma_async import FixedSchedule, LumaError, SubmissionUncertainError
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.telemetry import job_span
 from tests.clients import HOUR, KEY, connect, until
+from tests.media.image_files import an_image
 from tests.telemetry.exported import Exported, attributes, events
 
 LOOKS = ("get", "tasks")
@@ -101,6 +103,24 @@ async def test_requests_have_the_attributes_of_the_conventions(
     every = "".join(span.to_json() for span in exported.spans)
     assert KEY not in every
     assert "?" not in every
+
+
+async def test_the_upload_of_an_image_is_a_request_as_well(exported: Exported) -> None:
+    """To the media host, whose signed URL is not shown; the job has its span before."""
+    exported.install()
+    image = an_image() + os.urandom(2 * 2**20)
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim, dialect="agents") as luma:
+        await luma.generate("a cat", image=image)
+
+    [upload] = exported.requests("upload")
+    found = attributes(upload)
+    assert (upload.name, found["http.request.method"]) == ("PUT", "PUT")
+    assert found["url.full"].endswith("/REDACTED")
+    assert found["http.response.status_code"] in (200, 201, 204)
+    [job] = exported.jobs()
+    assert job.start_time is not None
+    assert upload.start_time is not None
+    assert job.start_time < upload.start_time
 
 
 async def test_one_look_is_one_request_and_an_event_of_each_job(exported: Exported) -> None:
@@ -197,6 +217,24 @@ async def test_a_job_that_runs_on_has_a_span_in_each_client(
     assert attributes(resumed)["luma.job.id"] == id
     assert attributes(resumed)["luma.job.key"] == "row-17"
     assert attributes(resumed)["luma.job.outcome"] == "completed"
+
+
+async def test_a_job_key_that_has_a_job_has_no_second_span(
+    exported: Exported, tmp_path: Path
+) -> None:
+    """The journal returns the handle, and nothing is submitted."""
+    exported.install()
+    async with Simulator(durations=Fixed(0.0)) as sim:
+        for _ in range(2):
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                await (await luma.generate("a cat", key="row-17"))
+                observer = luma._recorder.observer
+                assert observer is not None
+                assert observer.live_traces == 0
+
+    [job] = exported.jobs()
+    assert attributes(job)["luma.job.outcome"] == "completed"
+    assert luma.stats().accepted == luma.stats().rejected == 0
 
 
 async def test_a_cancelled_caller_leaves_the_span_to_the_answer(exported: Exported) -> None:
