@@ -51,7 +51,7 @@ users: dict[int, asyncio.Task[Any]] = {}  # the last job of each
 async def follow(response: Response, task: la.VideoTask) -> None:
     """Show the progress of a job, and answer with its video."""
     next_edit = 0.0
-    with task.delivery():  # if the bot is killed in this block, the next start resumes the job
+    with suppress(la.ClientClosedError), task.delivery():  # the next start resumes the job then
         with suppress(la.LumaError):  # it is in `task.error`
             async for generation in task.updates(every=EDIT_EVERY):
                 if response and time.monotonic() >= next_edit and not generation.state.terminal:
@@ -74,7 +74,7 @@ async def answer(
             text = result.for_users[:1900]
         else:
             text = f"Your video: {result.url}"
-            with suppress(la.LumaError):  # such as for a file that is too large: the link is left
+            with suppress(la.DownloadError, la.APIError):  # the file is too large: there is a link
                 path = await luma.download(result, folder, max_bytes=to["max_bytes"])
                 text, files = "Your video:", [path]
         if response and not response.is_expired():  # after 15 minutes, the channel is left
