@@ -172,10 +172,3 @@ def test_storyboard(tmp_path: Path) -> None:
 def frames_of(path: Path) -> int:
     with av.open(str(path)) as film:
         return sum(1 for _ in film.decode(video=0))
-
-
-def test_bot(tmp_path: Path) -> None:
-    """Each message gets its link."""
-    told = run([str(ROOT / "examples/bot.py")], tmp_path, "a cat\na dog\n")
-
-    assert told.count("clean.mp4") == 2
