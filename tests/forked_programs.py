@@ -149,6 +149,7 @@ def _next_program(orders: socket.socket) -> list[Any]:
             message, fds, _, _ = socket.recv_fds(orders, _MAX_ORDER, 4)
             if not message:
                 os._exit(0)
+            program: list[Any]
             *program, libraries = json.loads(message)
             for name in libraries:
                 importlib.import_module(name)
