@@ -126,7 +126,7 @@ class JobSpan:
 
     @guarded
     def discard(self) -> None:
-        """Drop the span: one that never ends is not exported."""
+        """Drop the span. The SDK exports only spans that end."""
         self.owner.live_traces -= self._is_live
         self._is_live = False
 

@@ -64,7 +64,7 @@ class JobTrace(Protocol):
         """End the trace, because there is no job. The outcome is `None` if nothing was sent."""
 
     def discard(self) -> None:
-        """Drop the trace, because there already is a job, which is returned instead."""
+        """Drop the trace, because the job key has a job already."""
 
     def end(
         self, outcome: JobOutcome, error: Exception | None, reason: str, lateness: float | None
