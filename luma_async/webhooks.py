@@ -167,7 +167,10 @@ class WebhookReceiver:
         length = request.headers.get("Content-Length")
         token = request.match_info["token"]
         try:
-            status = await self._answer(request.method, length, token, request.content.readany)
+            content = request.content
+            status = await self._answer(
+                request.method, length, token, content.readany, has_all=content.is_eof()
+            )
         except (ConnectionError, web.RequestPayloadError):
             # The client is gone, or has sent a body that is not valid. An answer would make the
             # server read on, and log a traceback of that.
@@ -180,8 +183,14 @@ class WebhookReceiver:
             response.force_close()  # the rest of the body is not read
         return response
 
-    async def _answer(self, method: str, length: str | None, token: str, read: Read) -> int | None:
-        """Return the status of the answer to a request, or `None` if its client is gone."""
+    async def _answer(
+        self, method: str, length: str | None, token: str, read: Read, *, has_all: bool = False
+    ) -> int | None:
+        """Return the status of the answer to a request, or `None` if its client is gone.
+
+        `has_all` is `True` if the whole body has arrived, as that of nearly every request has. It
+        needs no deadline, which would take a quarter of the time.
+        """
         if method != "POST":
             return 405
         if length is not None and length.isdecimal() and int(length[:20]) > self._max_body:
@@ -189,15 +198,13 @@ class WebhookReceiver:
         request_id = self._tokens.request_id(token)
         body = CallbackBody(self._memory, limit=self._max_body, is_kept=request_id is not None)
         try:
-            with anyio.move_on_after(self._body_timeout) as scope:
-                while chunk := await read():
-                    if not body.add(chunk):
-                        return 413
-                if chunk is None:
-                    return None
-            if scope.cancelled_caught:
-                return 408
-            return self._finish(request_id, body.content())
+            status: int | None = 408
+            if has_all:
+                status = await _fill(body, read)
+            else:
+                with anyio.move_on_after(self._body_timeout):
+                    status = await _fill(body, read)
+            return self._finish(request_id, body.content()) if status == 200 else status
         finally:
             body.release()
 
@@ -223,6 +230,14 @@ def _asgi_reader(receive: Receive) -> Read:
         return chunk
 
     return read
+
+
+async def _fill(body: CallbackBody, read: Read) -> int | None:
+    """Read a whole body. Return 200, or 413 if it is too large, or `None` if its client is gone."""
+    while chunk := await read():
+        if not body.add(chunk):
+            return 413
+    return None if chunk is None else 200
 
 
 async def _send_answer(send: Send, status: int) -> None:
