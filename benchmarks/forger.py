@@ -66,9 +66,10 @@ class Forger(asyncio.Protocol):
 async def forge(url: str, rate: float, seconds: float) -> dict[str, float]:
     """Send forged callbacks for a number of seconds; return the rate and the answers by status."""
     parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
     loop = asyncio.get_running_loop()
     forgers = [
-        (await loop.create_connection(lambda: Forger(parts), parts.hostname, parts.port))[1]
+        (await loop.create_connection(lambda: Forger(parts), host, port))[1]
         for _ in range(CONNECTIONS)
     ]
     began = time.perf_counter()
