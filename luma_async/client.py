@@ -198,7 +198,9 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
             recorder=self._recorder,
         )
         if telemetry:
-            self._recorder.observer = find_observer(self._transport.base_url, self._dialect.name)
+            self._recorder.observer = find_observer(
+                self._transport.base_url, self._dialect.name, self._transport.scrub
+            )
         self._submission_transport = SubmissionTransport(self._transport)
         self._looks = Looks(
             self._transport, self._dialect, batch_size=batch_size, concurrency=max_requests

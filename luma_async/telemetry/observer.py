@@ -7,7 +7,7 @@ because nothing may come between a job that is paid for and its handle.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Literal, Protocol, TypeVar
@@ -82,7 +82,10 @@ class Observer(Protocol):
     async def answered(
         self, answering: Awaitable[A], *, method: str, path: str, kind: RequestKind, tries: int
     ) -> A:
-        """Await the answer to a request to the server, and record the request."""
+        """Await the answer to a request to the server, and record the request.
+
+        The path is that of the call; it may contain a query or, by mistake, the API key.
+        """
 
     def file_request(self, method: str, url: URL, kind: RequestKind) -> RequestTrace:
         """Begin to record a request to a media host."""
@@ -108,7 +111,7 @@ class Observer(Protocol):
         """Record the end of a job, or of watching it, with the time since its submission."""
 
 
-def find_observer(base_url: str, dialect: str) -> Observer | None:
+def find_observer(base_url: str, dialect: str, scrub: Callable[[str], str]) -> Observer | None:
     """Return an observer that exports with OpenTelemetry, or `None` if its API is not installed.
 
     The API is imported here, for the first client that uses it. The import of `luma_async` does
@@ -119,7 +122,7 @@ def find_observer(base_url: str, dialect: str) -> Observer | None:
         return None
     try:
         module = import_module("luma_async.telemetry.opentelemetry_observer")
-        found: Observer = module.OpenTelemetryObserver(base_url, dialect)
+        found: Observer = module.OpenTelemetryObserver(base_url, dialect, scrub)
     except Exception as error:  # noqa: BLE001  an old or broken API may raise anything
         logger.warning("No spans and metrics are exported: %s: %s", type(error).__name__, error)
         return None

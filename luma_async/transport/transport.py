@@ -233,7 +233,7 @@ class Transport:
         return observer.answered(
             answering,
             method=call.method,
-            path=self.scrub(call.path.partition("?")[0]),  # a query may be a signature
+            path=call.path,
             kind=_kind_of(call),
             tries=tries,
         )

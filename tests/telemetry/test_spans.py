@@ -105,6 +105,17 @@ async def test_requests_have_the_attributes_of_the_conventions(
     assert "?" not in every
 
 
+async def test_an_api_key_in_place_of_an_id_is_in_no_span(exported: Exported) -> None:
+    """A caller may mix up the two."""
+    exported.install()
+    async with Simulator() as sim, connect(sim, max_tries=1) as luma:
+        with pytest.raises(LumaError):
+            await luma.get(KEY)
+
+    [poll] = exported.requests("poll")
+    assert KEY not in poll.to_json()
+
+
 async def test_the_upload_of_an_image_is_a_request_as_well(exported: Exported) -> None:
     """To the media host, whose signed URL is not shown; the job has its span before."""
     exported.install()
