@@ -13,6 +13,8 @@ from luma_async.concurrency import Worker
 from luma_async.dialects import Dialect
 from luma_async.errors import JournalError
 from luma_async.generation import Generation
+from luma_async.journal.journal import Journal
+from luma_async.journal.uncertain_callbacks import UncertainCallbacks
 from luma_async.tasks import TaskManager
 
 logger = logging.getLogger("luma_async")
@@ -38,13 +40,15 @@ class HintRelay:
     """Callbacks on their way from a receiver to the poller that watches their job.
 
     A callback about a job of another process is passed on through the journal, if that can pass
-    hints on. All methods but `take()` belong to the event loop of the client.
+    hints on. If that process has ended and left the submission uncertain, the log says so. All
+    methods but `take()` belong to the event loop of the client.
     """
 
-    def __init__(self, manager: TaskManager, dialect: Dialect, journal: object | None) -> None:
+    def __init__(self, manager: TaskManager, dialect: Dialect, journal: Journal | None) -> None:
         self._manager = manager
         self._dialect = dialect
         self._journal = _hint_journal(journal)
+        self._uncertain = None if journal is None else UncertainCallbacks(journal)
         self._outgoing: dict[str, None] = {}
         self._sender = Worker("luma-async hints", self._send, lambda: bool(self._outgoing))
         self._listener: asyncio.Task[None] | None = None
@@ -83,13 +87,18 @@ class HintRelay:
         """Take no more callbacks, and stop listening."""
         self._is_closed = True
         await self._sender.stop()
+        if self._uncertain is not None:
+            await self._uncertain.aclose()
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.wait([self._listener])
 
     def _take(self, request_id: str, body: bytes) -> None:
-        if self._is_closed or self._manager.hint(request_id, self._seen(body)):
+        seen = self._seen(body)
+        if self._is_closed or self._manager.hint(request_id, seen):
             return
+        if self._uncertain is not None:
+            self._uncertain.add(request_id, "" if seen is None else seen.id)
         if self._journal is not None and len(self._outgoing) < MOST_WAITING:
             self._outgoing[request_id] = None
             self._sender.wake()

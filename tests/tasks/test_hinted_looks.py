@@ -304,6 +304,29 @@ async def test_a_callback_about_an_uncertain_submission_tells_how_to_settle_it(
         assert [entry.id for entry in await journal.uncertain()] == [None]
 
 
+async def test_a_callback_about_an_uncertain_submission_of_an_ended_process(
+    caplog: pytest.LogCaptureFixture, tmp_path: Any
+) -> None:
+    """The journal has its job key, and the log tells once how to settle it."""
+    place = tmp_path / "jobs.db"
+    async with listening() as arrivals, simulator() as sim:
+        receiver = arrivals.receiver
+        async with LumaClient(KEY, base_url=sim.url, webhook=receiver, journal=place) as luma:
+            sim.lose_next()
+            with pytest.raises(SubmissionUncertainError):
+                await luma.generate("a cat dances", key="row 17")
+        caplog.clear()
+        sim.faults.add(Fault.repeated(2))
+        async with LumaClient(KEY, base_url=sim.url, webhook=receiver, journal=place) as luma:
+            sim.advance(HOUR)
+            await until(lambda: "luma-async settle" in caplog.text)
+            assert luma.journal is not None
+            assert [entry.id for entry in await luma.journal.uncertain()] == [None]
+
+    id = sim.ledger.jobs[0].id
+    assert caplog.text.count(f"luma-async settle 'row 17' --id {id}") == 1
+
+
 async def test_no_log_line_and_no_error_has_a_token(
     caplog: pytest.LogCaptureFixture, tmp_path: Any
 ) -> None:
