@@ -332,7 +332,7 @@ class Bookkeeper:
             return await self._to_replace(entry, submission.redo)
         if submission.retry_failed and entry.state is EntryState.RUNNING:
             # Ends are written in the background, so that the journal may not know this one yet.
-            end = self._ends.find(entry.id)
+            end = self._ends.find_failure(entry.id)
             if end is not None:
                 await self.journal.finish([end])
                 entry = await self.journal.find(key) or entry

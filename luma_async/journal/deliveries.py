@@ -18,7 +18,8 @@ class Deliveries:
 
     Until a block has delivered its job, the journal has the job as running, so that `resume()`
     returns it after a crash. A block that ends with an exception, other than the error of the job
-    itself, has not delivered anything. Then only a later block about the same job records its end.
+    itself, has not delivered anything. Then only a block about the same job that begins later
+    records its end: one that had begun before was for somebody else.
 
     Args:
         record: records the end of a job in the journal.
@@ -33,15 +34,19 @@ class Deliveries:
         self._record = record
         self._withdraw = withdraw
         self._open: Counter[str] = Counter()
-        self._owners: dict[object, asyncio.Task[None] | None] = {}
-        self._undelivered: set[str] = set()
+        self._owners: dict[int, asyncio.Task[None] | None] = {}
+        """Asyncio tasks of the open blocks, by the number of each block in the order of beginning."""
+        self._begun = 0
+        self._undelivered: dict[str, int] = {}
+        """Number of the newest block when the latest failed, by job."""
         self._held: dict[str, VideoTask] = {}
         self._changed = asyncio.Event()
 
     @contextmanager
     def deliver(self, task: VideoTask) -> Iterator[None]:
         """Hold back the end of a job within the context, and record it at its end."""
-        id, block = task.id, object()
+        self._begun += 1
+        id, block = task.id, self._begun
         self._open[id] += 1
         self._owners[block] = asyncio.current_task()
         if self._withdraw(task):
@@ -51,10 +56,11 @@ class Deliveries:
         except BaseException as error:
             # The error of the job itself is a result, and the code around the block has it now.
             if type(error) is not type(task.error):
-                self._undelivered.add(id)
+                self._undelivered[id] = self._begun
             raise
         else:
-            self._undelivered.discard(id)
+            if block > self._undelivered.get(id, 0):
+                self._undelivered.pop(id, None)
         finally:
             del self._owners[block]
             self._open[id] -= 1

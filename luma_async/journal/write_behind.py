@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from luma_async.concurrency import Worker
 from luma_async.errors import JournalError, NotFoundError, TaskForgottenError
+from luma_async.generation import State
 from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.journal import End, Entry, Journal, forgetting
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
@@ -74,11 +75,17 @@ class Ends:
             self._marks.queued[task.id] = True
         self._writer.wake()
 
-    def find(self, id: str | None) -> End | None:
-        """Return the end of a job that is not written yet, or `None` if there is none."""
+    def find_failure(self, id: str | None) -> End | None:
+        """Return the end of a failed or lost job that is not written yet, or `None`.
+
+        A failed job can be replaced before its failure is delivered. The end of a completed job
+        must not be written before, so it is not found.
+        """
         if id is not None and (task := self.deliveries.held(id)) is not None:
-            return _end_of(task, self._server)
-        return next((end for end in self._ends if end.id == id), None)
+            end = _end_of(task, self._server)
+        else:
+            end = next((end for end in self._ends if end.id == id), None)
+        return None if end is None or _is_completed(end) else end
 
     def is_forgotten(self, entry: Entry) -> bool:
         """Return `True` if a job is forgotten, by its entry or by a mark in the queue."""
@@ -224,6 +231,10 @@ def _end_of(task: VideoTask, server: str) -> End | None:
     if isinstance(error, NotFoundError):
         return End(server=server, id=task.id, reason=error.message, key=task.key)
     return None
+
+
+def _is_completed(end: End) -> bool:
+    return end.generation is not None and end.generation.state is State.COMPLETED
 
 
 class Learned:

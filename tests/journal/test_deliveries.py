@@ -238,3 +238,36 @@ async def test_a_job_that_ended_before_its_delivery_began_is_held_back_in_time(p
 
     assert entry.state is EntryState.RUNNING
     assert states == {"cat": EntryState.COMPLETED}
+
+
+async def test_asking_for_failed_jobs_again_delivers_nothing(place: str) -> None:
+    """`retry_failed` looks for the ends of failed jobs; that of a completed one stays held back."""
+    async with Simulator(durations=SOON) as sim, connect(sim, journal=place) as luma:
+        cat = await luma.generate("a cat", key="cat")
+        with failing_delivery(cat):
+            await cat
+        again = await luma.generate("a cat", key="cat", retry_failed=True)
+        video = await again
+        await flushed(luma)
+        resumed = await keys_of_resumed(sim, place)
+
+    assert (video.id, len(sim.ledger.jobs)) == (cat.id, 1)
+    assert resumed == ["cat"]
+
+
+async def test_a_delivery_that_began_before_another_failed_does_not_speak_for_it(
+    place: str,
+) -> None:
+    """Two chats wait for one job. The first one cannot be reached, and the second one is later."""
+    async with Simulator(durations=SOON) as sim, connect(sim, journal=place) as luma:
+        cat = await luma.generate("a cat", key="cat")
+        with cat.delivery():
+            with failing_delivery(cat):
+                await cat
+        await flushed(luma)
+        resumed = await keys_of_resumed(sim, place)
+        with cat.delivery():
+            pass
+        await ended(luma, "cat")
+
+    assert resumed == ["cat"]
