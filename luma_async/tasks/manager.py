@@ -498,7 +498,9 @@ class TaskManager:
         The next look is in `again_in` seconds at the latest.
         """
         latest = now - self._task_timeout
-        is_failed = news is None or any(isinstance(seen, LumaError) for seen in news.values())
+        is_failed = news is None or (
+            bool(news) and any(isinstance(seen, LumaError) for seen in news.values())
+        )
         for job in batch:
             if job.due <= began:
                 job.looks += 1
