@@ -35,7 +35,7 @@ class Deliveries:
         self._withdraw = withdraw
         self._open: Counter[str] = Counter()
         self._owners: dict[int, asyncio.Task[None] | None] = {}
-        """Asyncio tasks of the open blocks, by the number of each block in the order of beginning."""
+        """Asyncio tasks of the open blocks. The blocks are numbered as they begin."""
         self._begun = 0
         self._undelivered: dict[str, int] = {}
         """Number of the newest block when the latest failed, by job."""

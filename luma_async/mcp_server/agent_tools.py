@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import anyio
@@ -49,6 +50,9 @@ from luma_async.tasks import VideoTask
 HEARTBEAT = 10.0
 """Seconds after which a wait reports its progress again, so that its client does not give up."""
 
+_SUBMITTED_BY = "mcp_call"
+"""Name in the metadata of a job for the call that submitted it."""
+
 Report = Callable[[float, str], Awaitable[None]]
 """Function that sends a progress notification: seconds so far, and a text."""
 
@@ -79,6 +83,8 @@ class AgentTools:
         self._check_key = check_key
         self._heartbeat = heartbeat
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._cut_off: set[str] = set()
+        """Job keys of calls that were cancelled, until the journal tells if they have jobs."""
 
     async def submit(self, kind: Kind, arguments: Mapping[str, Any]) -> types.CallToolResult:
         """Submit a job, unless its key is known, and return its status.
@@ -146,6 +152,7 @@ class AgentTools:
             JournalError: the journal cannot be read.
 
         """
+        await self._give_back_unused()
         newest: deque[dict[str, Any]] = deque(maxlen=arguments.limit)
         found = 0
         async for line in self._journal.export():
@@ -203,20 +210,38 @@ class AgentTools:
                 job = await self._ended(job, "nothing was submitted")
         if not may_submit:
             return await self.luma.submit(request, source=job, key=key), False
+        await self._give_back_unused()
+        call = uuid4().hex
         with self.limits.submitting(key, self.luma.tasks) as has_new_place:
             try:
-                task = await self.luma.submit(request, source=job, key=key)
+                task = await self.luma.submit(
+                    request, source=job, key=key, metadata={_SUBMITTED_BY: call}
+                )
             except LumaError as error:
                 if has_new_place and not isinstance(error, SubmissionUncertainError):
                     self.limits.give_back(key)
                 raise
-        if known is not None:
-            entry = await self._journal.find(key)
-            if entry is not None and entry.claim == known.claim:
+            except asyncio.CancelledError:
                 if has_new_place:
-                    self.limits.give_back(key)
-                return task, False
-        return task, True
+                    self._cut_off.add(key)
+                raise
+        # Another program may have submitted the job between the two looks at the journal.
+        submitted = task.metadata.get(_SUBMITTED_BY) == call
+        if has_new_place and not submitted:
+            self.limits.give_back(key)
+        return task, submitted
+
+    async def _give_back_unused(self) -> None:
+        """Free the places of calls that were cancelled before anything was submitted."""
+        for key in list(self._cut_off):
+            entry = await self._journal.find(key)
+            lock = self._locks.get(key)
+            if lock is not None and lock.locked():
+                continue  # the call is being repeated
+            if entry is None:
+                self.limits.give_back(key)
+            if entry is None or entry.state is not EntryState.SUBMITTING:
+                self._cut_off.discard(key)
 
     async def _download(
         self, generation: Generation, arguments: DownloadArguments

@@ -172,6 +172,48 @@ async def test_a_cancelled_submission_takes_one_place(tmp_path: Path) -> None:
     assert "is its limit" in full
 
 
+async def test_a_submission_that_is_cancelled_before_it_leaves_takes_no_place(
+    tmp_path: Path,
+) -> None:
+    """Nothing is paid for, so that the limit must not say that it is."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent,
+    ):
+        sim.faults.add(Fault.rate_limited(60, times=1))
+        asked = asyncio.create_task(agent.ask("generate_video", key="cat", prompt="a cat"))
+        await until(lambda: sim.ledger.statuses[429])
+        taken = (await agent.ask("list_jobs"))["jobs_left"]
+        asked.cancel()
+        await asyncio.wait([asked])
+        async with asyncio.timeout(10):
+            while not (await agent.ask("list_jobs"))["jobs_left"]:  # noqa: ASYNC110  a call asks
+                await asyncio.sleep(0.01)
+        jobs = len(sim.ledger.jobs)
+
+    assert (taken, jobs) == (0, 0)
+
+
+async def test_of_two_sessions_one_has_submitted_the_job(tmp_path: Path) -> None:
+    """Both ask at once under one key: the job takes a place in the session that pays for it."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path) as one,
+        session(sim, tmp_path) as other,
+    ):
+        sim.faults.add(Fault.slow(0.1, after=True))
+        answers = await asyncio.gather(
+            *(agent.ask("generate_video", key="cat", prompt="a cat") for agent in (one, other))
+        )
+
+        (job,) = sim.ledger.jobs
+    assert {answer["id"] for answer in answers} == {job.id}
+    assert {(answer["submitted"], answer["jobs_left"]) for answer in answers} == {
+        (True, 9),
+        (False, 10),
+    }
+
+
 async def test_an_uncertain_submission_is_for_a_person(tmp_path: Path) -> None:
     """The agent is told not to repeat it, the person what to run; the place stays taken."""
     async with (
