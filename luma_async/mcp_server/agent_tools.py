@@ -83,8 +83,8 @@ class AgentTools:
         self._check_key = check_key
         self._heartbeat = heartbeat
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._cut_off: set[str] = set()
-        """Job keys of calls that were cancelled, until the journal tells if they have jobs."""
+        self._cut_off: dict[str, set[str]] = {}
+        """Cancelled calls by job key, until the journal tells if one has submitted the job."""
 
     async def submit(self, kind: Kind, arguments: Mapping[str, Any]) -> types.CallToolResult:
         """Submit a job, unless its key is known, and return its status.
@@ -213,6 +213,8 @@ class AgentTools:
         await self._give_back_unused()
         call = uuid4().hex
         with self.limits.submitting(key, self.luma.tasks) as has_new_place:
+            if key in self._cut_off:
+                self._cut_off[key].add(call)
             try:
                 task = await self.luma.submit(
                     request, source=job, key=key, metadata={_SUBMITTED_BY: call}
@@ -223,7 +225,7 @@ class AgentTools:
                 raise
             except asyncio.CancelledError:
                 if has_new_place:
-                    self._cut_off.add(key)
+                    self._cut_off[key] = {call}
                 raise
         # Another program may have submitted the job between the two looks at the journal.
         submitted = task.metadata.get(_SUBMITTED_BY) == call
@@ -232,16 +234,17 @@ class AgentTools:
         return task, submitted
 
     async def _give_back_unused(self) -> None:
-        """Free the places of calls that were cancelled before anything was submitted."""
+        """Free the places of cancelled calls, if none of them has submitted the job of its key."""
         for key in list(self._cut_off):
             entry = await self._journal.find(key)
             lock = self._locks.get(key)
             if lock is not None and lock.locked():
                 continue  # the call is being repeated
-            if entry is None:
+            if entry is not None and entry.state is EntryState.SUBMITTING:
+                continue
+            calls = self._cut_off.pop(key, set())
+            if calls and (entry is None or entry.metadata.get(_SUBMITTED_BY) not in calls):
                 self.limits.give_back(key)
-            if entry is None or entry.state is not EntryState.SUBMITTING:
-                self._cut_off.discard(key)
 
     async def _download(
         self, generation: Generation, arguments: DownloadArguments
