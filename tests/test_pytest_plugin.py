@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from luma_async import ConfigurationError, LumaClient, State, client, settings
+from luma_async.cli.environment import default_journal
 from luma_async.simulator import Fixed, Simulator, Variant
 from luma_async.testing import SimulatorSettings, running_simulator
 from luma_async.testing.closing_client import closing
@@ -183,6 +184,17 @@ async def test_no_setting_of_the_developer_reaches_a_test(
         assert luma.journal is None
         await luma.run("a cat dances", download=tmp_path / "cat.mp4")
     assert not (tmp_path / "precious.db").exists()
+
+
+def test_the_command_line_has_a_journal_of_the_test(request: pytest.FixtureRequest) -> None:
+    """A command neither finds a job key in the journal of the developer nor leaves one there."""
+    of_developer = default_journal()
+
+    with isolated("http://127.0.0.1:1", settings_of(request, {})):
+        of_test = default_journal()
+
+    assert of_test != of_developer
+    assert not Path(of_test).exists()
 
 
 async def test_no_request_reaches_a_real_server(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,9 @@ from luma_async.transport.sessions import Sessions
 
 _NO_PROXY = ("NO_PROXY", "no_proxy")
 
+_STATE_FOLDER = "XDG_STATE_HOME"
+"""Variable for the folder of the journal of the command line, which a test may call."""
+
 
 @contextmanager
 def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
@@ -27,7 +31,7 @@ def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
 
     Clients that were created before, such as those of a module, are also kept from other servers.
     """
-    with pytest.MonkeyPatch.context() as patch:
+    with TemporaryDirectory(prefix="luma-async-") as folder, pytest.MonkeyPatch.context() as patch:
         for name in settings.NAMES:
             # Empty means not set, also to python-dotenv: it fills in variables that do not exist.
             patch.setenv(name, "")
@@ -35,6 +39,7 @@ def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
         patch.setenv(settings.API_KEY, test.api_key)
         patch.setenv(settings.DIALECT, test.dialect or "")
         patch.setattr(settings, "ENV_FILE", os.devnull)
+        patch.setenv(_STATE_FOLDER, folder)
         host = urlsplit(url).hostname or ""
         for name in _NO_PROXY:  # for downloads with a client of another library
             patch.setenv(name, ",".join(filter(None, [host, os.environ.get(name)])))

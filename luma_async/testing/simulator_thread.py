@@ -12,16 +12,13 @@ from luma_async.extras import needing
 from luma_async.testing.simulator_settings import SimulatorArguments
 
 with needing("av", "PIL", user="luma_async.testing", extra="simulator"):
-    from luma_async.simulator import Fixed, Simulator, Variant
+    from luma_async.simulator import Simulator, Variant
 
 
 @contextmanager
 def simulator_in_thread(**settings: Unpack[SimulatorArguments]) -> Iterator[Simulator]:
     """Run a simulator in a thread within the context."""
     arguments: dict[str, Any] = {"variant": Variant(estimates=True), **settings}
-    durations = arguments.get("durations")
-    if isinstance(durations, int | float):
-        arguments["durations"] = Fixed(durations)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="luma simulator", daemon=True)
     thread.start()
