@@ -47,3 +47,20 @@ class Exponential:
     def draw(self, chance: random.Random) -> float:
         """Return a random duration with the given mean."""
         return chance.expovariate(1 / self.mean)
+
+
+def distribution_of(durations: Durations | float) -> Durations:
+    """Return a distribution as it is, and for a number the distribution that draws nothing else.
+
+    Raises:
+        ValueError: the value is neither a distribution nor a possible duration.
+
+    """
+    if isinstance(durations, int | float):
+        if 0 <= durations < math.inf:
+            return Fixed(durations)
+    elif hasattr(durations, "draw"):
+        return durations
+    raise ValueError(
+        f"durations: must be seconds, or a distribution such as LogNormal(60), got {durations!r}"
+    )

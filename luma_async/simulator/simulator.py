@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import socket
 import ssl
@@ -24,7 +25,7 @@ from luma_async.simulator.callbacks import Callbacks
 from luma_async.simulator.clock import Clock
 from luma_async.simulator.dream_machine_answers import DreamMachineAnswers
 from luma_async.simulator.dream_machine_routes import DreamMachineRoutes
-from luma_async.simulator.durations import Durations, LogNormal
+from luma_async.simulator.durations import Durations, LogNormal, distribution_of
 from luma_async.simulator.faults import FILE_CALLS, STREAMED, SUBMISSIONS, Fault, Faults
 from luma_async.simulator.file_answer import FileAnswer
 from luma_async.simulator.gateway_routes import GatewayRoutes
@@ -56,7 +57,8 @@ class Simulator:
     Args:
         api_key: the only valid API key; any API key is valid if not given.
         speed: simulated seconds per real second.
-        durations: distribution of the durations of jobs in simulated seconds.
+        durations: distribution of the durations of jobs in simulated seconds. A number is the
+            duration of each job.
         failure_rate: fraction of the jobs that fail.
         credits: number of jobs until the balance is used up; no limit if not given.
         max_jobs: number of running jobs from which on submissions are answered 429; no limit if
@@ -81,6 +83,9 @@ class Simulator:
         says_idle_timeout: timeout in seconds for the `Keep-Alive` header of each answer; no header
             if not given.
 
+    Raises:
+        ValueError: an argument is not valid, and would fail or block every job.
+
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class Simulator:
         *,
         api_key: str | None = None,
         speed: float = 1.0,
-        durations: Durations | None = None,
+        durations: Durations | float | None = None,
         failure_rate: float = 0.0,
         credits: int | None = None,
         max_jobs: int | None = None,
@@ -108,6 +113,12 @@ class Simulator:
         idle_timeout: float = 3600.0,
         says_idle_timeout: float | None = None,
     ) -> None:
+        if not 0 < speed < math.inf:
+            raise ValueError(f"speed: must be more than 0, got {speed!r}")
+        if not 0 <= failure_rate <= 1:
+            raise ValueError(f"failure_rate: must be between 0 and 1, got {failure_rate!r}")
+        if max_jobs is not None and max_jobs < 1:
+            raise ValueError(f"max_jobs: must be at least 1, got {max_jobs!r}")
         variant = variant or Variant()
         clock = Clock(speed)
         self.ledger: Ledger = Ledger(clock)
@@ -130,7 +141,7 @@ class Simulator:
         self._maker = JobFactory(
             clock,
             random.Random(seed),  # its own generator, so that looks do not affect later jobs
-            durations=durations or LogNormal(),
+            durations=LogNormal() if durations is None else distribution_of(durations),
             failure_rate=failure_rate,
             short_side=short_side,
         )

@@ -243,6 +243,24 @@ def test_durations_are_what_they_are_called() -> None:
     assert Fixed(5).draw(chance) == 5
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"durations": "5"}, "durations: must be seconds, or a distribution such as LogNormal"),
+        ({"durations": -1}, "durations: must be seconds"),
+        ({"speed": 0}, "speed: must be more than 0, got 0"),
+        ({"failure_rate": 20}, "failure_rate: must be between 0 and 1, got 20"),
+        ({"max_jobs": 0}, "max_jobs: must be at least 1, got 0"),
+    ],
+)
+def test_a_simulator_with_settings_that_no_job_survives_is_not_made(
+    settings: dict[str, Any], problem: str
+) -> None:
+    """Otherwise each submission would be an internal error, or wait for a place for ever."""
+    with pytest.raises(ValueError, match=problem):
+        Simulator(**settings)
+
+
 async def test_a_hook_is_called_when_the_job_moves() -> None:
     """The callback has the body of "get one", and is repeated after an error."""
     calls: list[dict[str, Any]] = []

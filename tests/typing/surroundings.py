@@ -170,9 +170,10 @@ async def check_simulator() -> None:
         sim.advance(3600)
         assert_type([job.prompt for job in sim.ledger.jobs], list[str])
     Simulator(durations=LogNormal())
+    Simulator(durations=1.0)
     Simulator(durations=Exponential(3.0), max_jobs=5, api_key=None)
 
-    Simulator(durations=1.0)  # type: ignore[arg-type]
+    Simulator(durations="1")  # type: ignore[arg-type]
     Simulator(fast=True)  # type: ignore[call-arg]
     Fault(on=["generat"])  # type: ignore[list-item]
     sim.advance("1 h")  # type: ignore[arg-type]

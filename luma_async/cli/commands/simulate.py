@@ -44,7 +44,7 @@ def simulate(
             metavar="N",
             min=1,
             help="Maximum number of jobs at once; more are rejected.",
-            show_default="(no limit)",
+            show_default="no limit",
         ),
     ] = None,
     max_per_minute: Annotated[
@@ -53,7 +53,7 @@ def simulate(
             metavar="N",
             min=1,
             help="Maximum number of submissions to the Agents API in a simulated minute.",
-            show_default="(no limit)",
+            show_default="no limit",
         ),
     ] = None,
     as_json: AsJSON = False,
