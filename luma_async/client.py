@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from numbers import Real
 from types import TracebackType
-from typing import NoReturn, Self, Unpack, cast
-from urllib.parse import urlsplit
+from typing import NoReturn, Self, Unpack
 from weakref import WeakSet
 
 import aiohttp
 
 from luma_async.account_calls import AccountCalls
+from luma_async.client_parts import build_parts
 from luma_async.client_settings import (
     ClientSettings,
-    check_positive,
-    file_memory_of,
-    journal_at,
+    check_settings,
     server_of_arguments,
     settings_of_environment,
 )
-from luma_async.concurrency import HomeLoop, Turns
+from luma_async.concurrency import Turns
 from luma_async.dialects import Dialect, DialectName
-from luma_async.dialects.file_calls import file_calls_of
-from luma_async.dialects.server_advice import advice_of_server
 from luma_async.download_calls import DownloadCalls
 from luma_async.errors import (
     ClientClosedError,
-    ConfigurationError,
 )
 from luma_async.journal import Journal
-from luma_async.journal.bookkeeper import Bookkeeper
-from luma_async.journal.hint_relay import HintRelay
-from luma_async.media.addresses import AddressPolicy
-from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED, Downloader
-from luma_async.media.downloads import (
-    Downloads,
-)
-from luma_async.media.file_references import FileReferences
-from luma_async.media.file_uploader import FileUploader
-from luma_async.media.image_reader import ImageReader
-from luma_async.media.requester import Requester
-from luma_async.media.transfer import FetchLimits
+from luma_async.media.downloader import LARGEST_DOWNLOAD, LOWEST_SPEED
 from luma_async.run_calls import RunCalls
-from luma_async.schedules import AdaptiveSchedule, PollSchedule
-from luma_async.tasks import Looks, TaskManager, VideoTask
+from luma_async.schedules import PollSchedule
+from luma_async.tasks import VideoTask
 from luma_async.tasks.job_log import log_dialect, log_useless_webhook
 from luma_async.tasks.manager import LINK_TIMEOUT
 from luma_async.tasks.run_many import Run
-from luma_async.tasks.submitter import Submitter
-from luma_async.telemetry.observer import find_observer
-from luma_async.telemetry.recorder import Recorder
 from luma_async.telemetry.stats import Stats
 from luma_async.text_values import SecretLike, URLLike, unwrapped
-from luma_async.transport import SubmissionTransport, Transport
 from luma_async.transport.credentials import Secret
-from luma_async.transport.rate_limit_headers import LONGEST_WAIT
 from luma_async.watch_calls import WatchCalls
 from luma_async.webhooks import WebhookReceiver
 
@@ -160,136 +136,49 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
         server = server_of_arguments(api_key, base_url, dialect)
         self._dialect = server.dialect
         self._why_dialect = server.reason
-        journal = unwrapped(journal)
-        check_positive(
+        settings = ClientSettings(
             max_requests=max_requests,
             max_tasks=max_tasks,
             timeout=timeout,
             max_tries=max_tries,
             task_timeout=task_timeout,
+            schedule=schedule,
             link_timeout=link_timeout,
             batch_size=batch_size,
             max_image_bytes=max_image_bytes,
+            allow_local_files=allow_local_files,
             max_downloads=max_downloads,
+            journal=unwrapped(journal),
+            webhook=webhook,
+            session=session,
+            media_session=media_session,
+            trust_env=trust_env,
+            min_download_speed=min_download_speed,
             max_download_bytes=max_download_bytes,
+            allow_private_media=allow_private_media,
+            telemetry=telemetry,
         )
-        is_number = isinstance(min_download_speed, Real)
-        if not is_number or not 0 <= min_download_speed < math.inf:
-            raise ConfigurationError(
-                "min_download_speed must be 0 or more bytes per second, "
-                f"got {min_download_speed!r}."
-            )
-        self._home = HomeLoop()
+        check_settings(settings)
+        parts = build_parts(server, settings, on_first_use=self._tell_dialect)
+        self._home = parts.home
+        self._recorder = parts.recorder
+        self._transport = parts.transport
+        self._submission_transport = parts.submission_transport
+        self._looks = parts.looks
+        self._bookkeeper = parts.bookkeeper
+        self._manager = parts.manager
+        self._submissions = parts.submissions
+        self._hint_relay = parts.hint_relay
+        self._webhook = parts.webhook
+        self._has_useless_webhook = webhook is not None and parts.webhook is None
+        self._downloader = parts.downloader
+        self._downloads = parts.downloads
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._timeout = timeout
-        own_key = server.api_key()
-        self._recorder = Recorder()
-        self._transport = Transport(
-            api_key=own_key,
-            base_url=server.base_url,
-            max_requests=max_requests,
-            timeout=timeout,
-            max_tries=max_tries,
-            session=session,
-            trust_env=trust_env,
-            on_first_use=self._tell_dialect,
-            advice=advice_of_server(self._dialect.name, server.base_url, own_key),
-            recorder=self._recorder,
-        )
-        if telemetry:
-            self._recorder.observer = find_observer(
-                self._transport.base_url, self._dialect.name, self._transport.scrub
-            )
-        self._submission_transport = SubmissionTransport(self._transport)
-        self._looks = Looks(
-            self._transport, self._dialect, batch_size=batch_size, concurrency=max_requests
-        )
-        schedule = schedule or AdaptiveSchedule()
-        self._bookkeeper: Bookkeeper | None = None
-        if journal is not None:
-            own = journal_at(journal)
-            self._bookkeeper = Bookkeeper(
-                own or cast("Journal", journal),
-                schedule,
-                server=self.api_url,
-                own=own,
-            )
-        self._manager = TaskManager(
-            self._looks,
-            schedule,
-            max_looks=max_requests,
-            task_timeout=task_timeout,
-            link_timeout=link_timeout,
-            longest_look=max_tries * (timeout + LONGEST_WAIT),
-            account=self._submission_transport.account,
-            on_end=None if self._bookkeeper is None else self._bookkeeper.ended,
-            deliver=None if self._bookkeeper is None else self._bookkeeper.deliveries.deliver,
-            home=self._home,
-            recorder=self._recorder,
-        )
-        requester = Requester(
-            AddressPolicy(
-                urlsplit(self.base_url).hostname or "", allow_private=allow_private_media
-            ),
-            timeout=timeout,
-            trust_env=trust_env,
-            media_session=media_session,
-            api_session=session,
-            recorder=self._recorder,
-        )
-        files = file_calls_of(self._dialect)
-        uploads: FileReferences | None = None
-        if files is not None:
-            uploads = FileReferences(
-                FileUploader(
-                    self._transport, requester, files, timeout=timeout, max_tries=max_tries
-                ),
-                files,
-                server=self._transport.base_url,
-                memory=file_memory_of(self.journal),
-            )
-        self._webhook = webhook if self._dialect.supports_callbacks else None
-        self._has_useless_webhook = webhook is not None and self._webhook is None
-        self._hint_relay = HintRelay(self._manager, self._dialect, self.journal)
-        hook_url: Callable[[str], str] | None = None
-        if self._webhook is not None:
-            hook_url = self._webhook.connect(own_key, self._hint_relay.take)
-        submitter = Submitter(
-            self._submission_transport,
-            self._dialect,
-            self._manager,
-            ImageReader(
-                max_bytes=max_image_bytes,
-                at_once=max_requests,
-                allow_local_files=allow_local_files,
-                files=files,
-            ),
-            max_tasks=max_tasks,
-            uploads=uploads,
-            hook_url=hook_url,
-        )
-        self._submissions: Bookkeeper | Submitter = submitter
-        if self._bookkeeper is not None:
-            self._bookkeeper.connect(submitter, self._looks)
-            self._submissions = self._bookkeeper
         self._turns = Turns(SUBMISSIONS_PER_TURN)
         self._is_closed = False
         self._runs: WeakSet[Run] = WeakSet()
-        self._downloader = Downloader(
-            requester,
-            FetchLimits(max_tries, min_download_speed, timeout, max_download_bytes),
-            base_url=self.base_url,
-            max_downloads=max_downloads,
-            recorder=self._recorder,
-        )
-        self._downloads = Downloads(
-            self._downloader,
-            manager=self._manager,
-            looks=self._looks,
-            transport=self._transport,
-            dialect=self._dialect,
-        )
 
     @classmethod
     def from_env(cls, **overrides: Unpack[ClientSettings]) -> Self:

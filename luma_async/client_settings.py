@@ -163,3 +163,26 @@ def check_positive(**settings: Any) -> None:
             raise ConfigurationError(f"{name} must be a number, got {value!r}.")
         if name in _WHOLE_NUMBERS and not isinstance(value, Integral):
             raise ConfigurationError(f"{name} must be a whole number, got {value!r}.")
+
+
+_POSITIVE = (
+    *("max_requests", "max_tasks", "timeout", "max_tries", "task_timeout", "link_timeout"),
+    *("batch_size", "max_image_bytes", "max_downloads", "max_download_bytes"),
+)
+"""Settings that must be above 0."""
+
+
+def check_settings(settings: ClientSettings) -> None:
+    """Check the numbers among the settings of a client.
+
+    Raises:
+        ConfigurationError: a number is not valid. The error names it.
+
+    """
+    given = cast("dict[str, Any]", settings)
+    check_positive(**{name: given[name] for name in _POSITIVE})
+    speed = given["min_download_speed"]
+    if not isinstance(speed, Real) or not 0 <= float(speed) < math.inf:
+        raise ConfigurationError(
+            f"min_download_speed must be 0 or more bytes per second, got {speed!r}."
+        )

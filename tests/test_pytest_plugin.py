@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from luma_async import ConfigurationError, LumaClient, State, client, settings
+from luma_async import ConfigurationError, LumaClient, State, client_parts, settings
 from luma_async.cli.environment import default_journal
 from luma_async.simulator import Fixed, Simulator, Variant
 from luma_async.testing import SimulatorSettings, running_simulator
@@ -223,7 +223,7 @@ def test_a_test_leaves_no_trace(developer: LumaClient, request: pytest.FixtureRe
 def traces() -> list[Any]:
     """Return everything that the isolation of a test changes in its process."""
     modules: list[tuple[Any, str]] = [
-        (client, "AdaptiveSchedule"),
+        (client_parts, "AdaptiveSchedule"),
         (Sessions, "open"),
         (settings, "ENV_FILE"),
     ]

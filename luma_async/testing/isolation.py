@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from luma_async import client, settings
+from luma_async import client_parts, settings
 from luma_async.errors import ConfigurationError
 from luma_async.schedules import FixedSchedule
 from luma_async.testing.simulator_settings import POLL_INTERVAL, FixtureSettings
@@ -44,7 +44,7 @@ def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
         for name in _NO_PROXY:  # for downloads with a client of another library
             patch.setenv(name, ",".join(filter(None, [host, os.environ.get(name)])))
         patch.setattr(Sessions, "open", _only_local(Sessions.open, host))
-        patch.setattr(client, "AdaptiveSchedule", partial(FixedSchedule, POLL_INTERVAL))
+        patch.setattr(client_parts, "AdaptiveSchedule", partial(FixedSchedule, POLL_INTERVAL))
         yield
 
 
