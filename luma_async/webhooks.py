@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import anyio
 from aiohttp.web_routedef import AbstractRouteDef, route
 
-from luma_async.callback_bodies import BodyMemory, CallbackBody
-from luma_async.callback_tokens import CallbackTokens
 from luma_async.errors import ConfigurationError
 from luma_async.text_values import SecretLike, URLLike, is_web_url, shown_link, unwrapped_text
 from luma_async.transport.credentials import Secret
+from luma_async.webhook_bodies import BodyMemory, CallbackBody
+from luma_async.webhook_tokens import CallbackTokens
 
 if TYPE_CHECKING:  # the import takes 15 ms, and a client without a webhook does not need it
     from aiohttp import web

@@ -16,9 +16,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from luma_async import ConfigurationError, LumaClient, WebhookReceiver
-from luma_async.callback_bodies import BodyMemory, CallbackBody
-from luma_async.callback_tokens import TOKEN_LENGTH, CallbackTokens
 from luma_async.transport.credentials import Secret
+from luma_async.webhook_bodies import BodyMemory, CallbackBody
+from luma_async.webhook_tokens import TOKEN_LENGTH, CallbackTokens
 
 ID = "6f1f9a0e-54f2-4c1e-9b7f-0d7d5c1f5a11"
 OTHER_ID = "00000000-0000-4000-8000-000000000000"

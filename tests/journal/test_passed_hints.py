@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from luma_async import JournalError, LumaClient, SQLJournal, WebhookReceiver
-from luma_async.callback_tokens import CallbackTokens
 from luma_async.errors import InvalidRequestError
 from luma_async.simulator import Fixed, Simulator
+from luma_async.webhook_tokens import CallbackTokens
 from tests.clients import HOUR, KEY, until
 from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.databases import counted_commits, execute
