@@ -230,7 +230,8 @@ class TaskManager:
             self._telemetry.begin(job, trace)
             if not submitted_here:
                 log_watched(task)
-            self._expect_callbacks(job, request_id, is_expected=submitted_here)
+            if request_id is not None:
+                self._expect_callbacks(job, request_id, is_expected=submitted_here)
             self._put_on_agenda([job], now, look_now=look_now)
             self._ensure_poller()
         return task
@@ -498,13 +499,10 @@ class TaskManager:
         The next look is in `again_in` seconds at the latest.
         """
         latest = now - self._task_timeout
-        is_failed = news is None or (
-            bool(news) and any(isinstance(seen, LumaError) for seen in news.values())
-        )
         for job in batch:
             if job.due <= began:
                 job.looks += 1
-            if not is_failed or (news is not None and not isinstance(news.get(job.id), LumaError)):
+            if news is not None and not (news and isinstance(news.get(job.id), LumaError)):
                 job.looked = now
             if job.since <= latest:
                 job.task.abandon(self._timed_out(job.task))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 from luma_async.errors import LumaError, SubmissionUncertainError
 from luma_async.requests import JobRequest
 from luma_async.telemetry.observer import JobTrace, SubmissionOutcome
@@ -32,10 +30,6 @@ class SubmissionReport:
         self.trace: JobTrace | None = None
         if recorder.observer is not None:
             self.trace = recorder.observer.job(kind=request.kind, key=key)
-
-    def current(self) -> AbstractContextManager[None]:
-        """Return a context in which requests and log records belong to the trace of the job."""
-        return nullcontext() if self.trace is None else self.trace.current()
 
     def accepted(self, id: str) -> None:
         """Report that the server accepted the job."""

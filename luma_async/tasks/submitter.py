@@ -246,9 +246,14 @@ class Submitter:
 
         """
         report = SubmissionReport(self._transport.recorder, request, key)
+        has_files = self._uploads is not None and self._uploads.are_needed(request)
+        send = self._send_with_files if has_files else self._send
         try:
-            with report.current():
-                generation = await self._send_with_files(submission, request, record, key, report)
+            if report.trace is None:
+                generation = await send(submission, request, record, key, report)
+            else:
+                with report.trace.current():
+                    generation = await send(submission, request, record, key, report)
         except BaseException as error:
             if not report.is_adopted:
                 report.failed(error)
@@ -264,8 +269,7 @@ class Submitter:
         report: SubmissionReport,
     ) -> Generation:
         uploads = self._uploads
-        if uploads is None or not uploads.are_needed(request):
-            return await self._send(submission, request, record, key, report)
+        assert uploads is not None  # noqa: S101  the caller has tested it
         ready = await self._transport.until_stopped(uploads.replace(request))
         try:
             return await self._send(submission, ready, record, key, report)
@@ -294,14 +298,18 @@ class Submitter:
             else:
                 await self._transport.until_stopped(places.acquire())
         request_id = str(uuid4()) if record is None else record.request_id
-        report.hooked = self._expect_callbacks(request, request_id)
+        if self._hook_url is not None and takes_hook(request):
+            report.hooked = request_id
+            self.manager.hints.expect(request_id)
 
         def adopt(delivery: asyncio.Task[Generation]) -> None:
             report.is_adopted = True
             delivery.add_done_callback(lambda done: self._adopt(submission, key, report, done))
 
         try:
-            request = self._with_hook(request, report.hooked)
+            if self._hook_url is not None and report.hooked is not None:
+                hook = self._hook_url(report.hooked)
+                request = request.model_copy(update={"notify_hook": hook})
             source_id = submission.source_id
             if linked := self._dialect.linked_outputs(request, source_id):
                 request = await self._with_links(request, linked)
@@ -333,18 +341,6 @@ class Submitter:
             )
         finally:
             del uncertain  # otherwise it and its traceback refer to each other
-
-    def _expect_callbacks(self, request: JobRequest, request_id: str) -> str | None:
-        """Expect callbacks and return the request id, or `None` if the request takes no hook."""
-        if self._hook_url is None or not takes_hook(request):
-            return None
-        self.manager.hints.expect(request_id)
-        return request_id
-
-    def _with_hook(self, request: JobRequest, hooked: str | None) -> JobRequest:
-        if hooked is None or self._hook_url is None:
-            return request
-        return request.model_copy(update={"notify_hook": self._hook_url(hooked)})
 
     async def _with_links(self, request: JobRequest, linked: Mapping[str, str]) -> JobRequest:
         """Return the request with fresh links to the outputs of jobs, by their places."""

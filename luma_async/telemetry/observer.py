@@ -79,6 +79,9 @@ class Observer(Protocol):
     def live_traces(self) -> int:
         """Number of traces that record looks at their jobs."""
 
+    def is_needed(self) -> bool:
+        """Return `False` as long as the program takes neither spans nor metrics."""
+
     async def answered(
         self, answering: Awaitable[A], *, method: str, path: str, kind: RequestKind, tries: int
     ) -> A:

@@ -30,6 +30,12 @@ from luma_async.version import __version__
 A = TypeVar("A", bound=Answered)
 Attributes = dict[str, str | int]
 
+SEARCH_INTERVAL = 0.1
+"""Seconds between two searches for a provider. Each takes some microseconds, because the API reads
+the environment, and a client may send thousands of requests per second."""
+
+_NO_TRACERS = trace.ProxyTracerProvider, trace.NoOpTracerProvider
+
 
 class OpenTelemetryObserver:
     """Exporter of the spans and metrics of one client, whose server is at `base_url`.
@@ -47,10 +53,15 @@ class OpenTelemetryObserver:
         self.live_traces = 0
         self.has_failed = False
         self._has_sdk = False
+        self._search_again_at = 0.0
         self._base_url = base_url
         self._scrub = scrub
         self._server = _address(URL(base_url))
         self._dialect: Attributes = {names.DIALECT: dialect}
+        tracers, meters = trace.get_tracer_provider(), metrics.get_meter_provider()
+        self._no_tracers = tracers if isinstance(tracers, _NO_TRACERS) else None
+        has_no_meters = type(meters).__module__.startswith("opentelemetry.metrics")
+        self._no_meters = meters if has_no_meters else None
         self._tracer = trace.get_tracer(names.SCOPE, __version__, schema_url=names.SCHEMA_URL)
         self._metrics = _Instruments()
 
@@ -59,12 +70,27 @@ class OpenTelemetryObserver:
         """The observer itself, whose methods are guarded as those of its spans."""
         return self
 
+    def is_needed(self) -> bool:
+        """Return `False` as long as no provider has been set up."""
+        if self._has_sdk:
+            return True
+        now = time.monotonic()
+        if now < self._search_again_at:
+            return False
+        self._search_again_at = now + SEARCH_INTERVAL
+        try:
+            self._has_sdk = (
+                trace.get_tracer_provider() is not self._no_tracers
+                or metrics.get_meter_provider() is not self._no_meters
+            )
+        except Exception as error:  # noqa: BLE001  a provider that the environment names may fail
+            log_failure(self, error)
+        return self._has_sdk
+
     async def answered(
         self, answering: Awaitable[A], *, method: str, path: str, kind: RequestKind, tries: int
     ) -> A:
         """Await the answer to a request to the server, and record the request."""
-        if not self._has_sdk and not self._finds_sdk():
-            return await answering
         url = self._base_url + self._scrub(path.partition("?")[0])  # a query may be a signature
         request = self._begin(method, url, self._server, kind, tries)
         if request is None:
@@ -90,6 +116,8 @@ class OpenTelemetryObserver:
 
     def job(self, *, kind: str | None, key: str | None, id: str | None = None) -> JobTrace | None:
         """Begin the span of a job, as a child of the caller's current one."""
+        if not self.is_needed():
+            return None
         details: Attributes = {**self._dialect}
         for name, value in ((names.JOB_KIND, kind), (names.JOB_KEY, key), (names.JOB_ID, id)):
             if value is not None:
@@ -138,19 +166,6 @@ class OpenTelemetryObserver:
     def record_request(self, seconds: float, details: Mapping[str, Any]) -> None:
         """Record the duration of a request."""
         self._metrics.requests.record(seconds, details)
-
-    def _finds_sdk(self) -> bool:
-        """Return `True` if a provider has been set up: without one, a request costs too much."""
-        try:
-            meters = type(metrics.get_meter_provider()).__module__
-            has_none = meters.startswith("opentelemetry.metrics") and isinstance(
-                trace.get_tracer_provider(), trace.ProxyTracerProvider
-            )
-        except Exception as error:  # noqa: BLE001  a provider that the environment names may fail
-            log_failure(self, error)
-            return False
-        self._has_sdk = not has_none
-        return self._has_sdk
 
     def _begin(
         self, method: str, url: str, server: Attributes, kind: RequestKind, tries: int

@@ -19,7 +19,6 @@ from luma_async.errors import (
     ResponseError,
     SubmissionStoppedError,
 )
-from luma_async.telemetry.recorder import Recorder
 from luma_async.telemetry.semantic_names import log_attributes
 from luma_async.transport.account_limit import AccountLimit, Turn
 from luma_async.transport.call import Body, Call
@@ -133,13 +132,9 @@ class SubmissionTransport:
         self.account = AccountLimit()
         self._waits = EndableWaits()
         self._is_closing = False
+        self.recorder = transport.recorder
         self._deliveries: set[asyncio.Task[Any]] = set()
         self._persist = repeated(self._try_again, max_tries=transport.max_tries)
-
-    @property
-    def recorder(self) -> Recorder:
-        """Counters of the client, and its observer if there is one."""
-        return self._transport.recorder
 
     @property
     def is_free(self) -> bool:

@@ -199,13 +199,20 @@ class Transport:
             recorder.retries += 1
         allowance: Allowance | None = None
         try:
+            answering = answer_to(argument)
+            observer = recorder.observer
+            if observer is not None and observer.is_needed():
+                answering = observer.answered(
+                    answering,
+                    method=call.method,
+                    path=call.path,
+                    kind=_kind_of(call),
+                    tries=tries,
+                )
             if logs_requests():
-                answering = self._observed(call, answer_to(argument), tries)
                 answer = await answered_and_logged(answering, call, tries=tries, scrub=self.scrub)
-            elif recorder.observer is not None:
-                answer = await self._observed(call, answer_to(argument), tries)
             else:
-                answer = await answer_to(argument)
+                answer = await answering
             if KEEP_ALIVE in answer.headers:
                 self.sessions.reuse.update(answer.headers[KEEP_ALIVE])
             if REMAINING in answer.headers:
@@ -222,21 +229,6 @@ class Transport:
         finally:
             recorder.requests_in_flight -= 1
             limiter.finished()
-
-    def _observed(
-        self, call: Call[Any], answering: Awaitable[Answer], tries: int
-    ) -> Awaitable[Answer]:
-        """Return the answer to await, so that the observer records the request if there is one."""
-        observer = self.recorder.observer
-        if observer is None:
-            return answering
-        return observer.answered(
-            answering,
-            method=call.method,
-            path=call.path,
-            kind=_kind_of(call),
-            tries=tries,
-        )
 
     async def request(
         self,
