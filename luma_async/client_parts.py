@@ -74,6 +74,7 @@ def build_parts(
     """
     dialect, api_key = server.dialect, server.api_key()
     home, recorder = HomeLoop(), Recorder()
+    webhook = settings["webhook"] if dialect.supports_callbacks else None
     transport = Transport(
         api_key=api_key,
         base_url=server.base_url,
@@ -85,6 +86,7 @@ def build_parts(
         on_first_use=on_first_use,
         advice=advice_of_server(dialect.name, server.base_url, api_key),
         recorder=recorder,
+        hook_base=None if webhook is None else webhook.public_url,
     )
     if settings["telemetry"]:
         recorder.observer = find_observer(server.base_url, dialect.name, transport.scrub)
@@ -112,7 +114,6 @@ def build_parts(
     )
     journal = None if bookkeeper is None else bookkeeper.journal
     hint_relay = HintRelay(manager, dialect, journal)
-    webhook = settings["webhook"] if dialect.supports_callbacks else None
     requester = _requester(server, settings, recorder)
     submitter = Submitter(
         submission_transport,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from luma_async import ConfigurationError, LumaClient, WebhookReceiver
+from luma_async import ConfigurationError, LumaClient, LumaError, WebhookReceiver
 from luma_async.transport.credentials import Secret
 from luma_async.webhook_bodies import BodyMemory, CallbackBody
 from luma_async.webhook_tokens import TOKEN_LENGTH, CallbackTokens
@@ -326,3 +328,40 @@ async def test_a_receiver_belongs_to_one_client_at_a_time() -> None:
     async with LumaClient("sk-b", base_url="http://127.0.0.1:9", webhook=receiver):
         pass
     assert repr(receiver) == "<WebhookReceiver https://bot.example.com/luma>"
+
+
+@pytest.mark.parametrize("status", [400, 502])
+async def test_no_error_and_no_log_line_shows_a_token_that_a_server_repeats(
+    status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in the words of a rejection, nor in those of an answer that is kept as uncertain."""
+    tokens: list[str] = []
+
+    async def reject(request: web.Request) -> web.Response:
+        hook = (await request.json())["notify_hook"]
+        tokens.append(hook.rpartition("/")[2])
+        escaped = hook.replace("/", "\\/")
+        return web.json_response({"message": f"{hook} or {escaped} is unreachable"}, status=status)
+
+    app = web.Application()
+    app.router.add_post("/luma/generations", reject)
+    receiver = WebhookReceiver("https://bot.example.com/luma")
+    caplog.set_level(logging.DEBUG, "luma_async")
+    async with (
+        serving_aiohttp(app) as port,
+        LumaClient(
+            API_KEY,
+            base_url=f"http://127.0.0.1:{port}",
+            webhook=receiver,
+            journal=tmp_path / "jobs.db",
+        ) as luma,
+    ):
+        with pytest.raises(LumaError, match=r"//bot\.example\.com/luma/\*") as caught:
+            await luma.generate("a cat dances", key="cat")
+        assert luma.journal is not None
+        kept = [line async for line in luma.journal.export()]
+
+    (token,) = tokens
+    assert len(token) == TOKEN_LENGTH
+    assert bool(kept) == (status == 502)
+    assert token not in f"{caught.value} {caught.value!r} {vars(caught.value)} {kept} {caplog.text}"

@@ -1,4 +1,7 @@
-"""Scrubbing: remove the API key from texts of a server, in all usual forms of escaping. Pure."""
+"""Scrubbing: remove secrets from texts of a server, in all usual forms of escaping. Pure.
+
+The secrets are the API key, and the tokens in the URLs of callbacks.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +43,20 @@ comes with the byte that is searched first, because this is faster."""
 
 
 class Scrubber:
-    r"""Mask for one API key.
+    r"""Mask for one API key, and for the tokens of callbacks in texts.
 
     The API key is found as it is, in Base64, and with any of its characters escaped as in JSON
     (`\/`, `\u002d`), HTML (`&amp;`, `&#45;`, `&#x2d;`) or a URL (`%2D`), also with nested escapes.
 
     An API key of fewer than `MIN_SECRET` characters is masked in `text()` only, only as a whole
     word, and not in Base64: "k" is kept in "ask", and masked in "the key k", "k-1" and "key=k".
+
+    A token is known by the URL before it, `hook_base`. It is masked in `text()` only.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, hook_base: str | None = None) -> None:
         self._key = key
+        self._hook_base = hook_base
         self._is_long = len(key) >= MIN_SECRET
         self._as_bytes = key.encode()
         words = re.findall(r"[A-Za-z0-9]+", key)
@@ -60,8 +66,11 @@ class Scrubber:
         return "<Scrubber>"
 
     def text(self, text: str) -> str:
-        """Return a text for users without the API key."""
-        return self._in_text.sub(MASK, text) if text else text
+        """Return a text for users without the API key, and without tokens."""
+        if not text:
+            return text
+        text = self._in_text.sub(MASK, text)
+        return text if self._token is None else self._token.sub(rf"\1{MASK}", text)
 
     def body(self, body: bytes) -> bytes:
         """Return a body for parsers without the API key. Valid JSON remains valid.
@@ -93,6 +102,14 @@ class Scrubber:
         return re.compile(
             "|".join([_escapable(self._key), *map(_escapable, _in_base64(self._key))])
         )
+
+    @cached_property
+    def _token(self) -> re.Pattern[str] | None:
+        """Pattern for a token: group 1 is the URL before it, without the scheme."""
+        if self._hook_base is None:
+            return None
+        place = self._hook_base.partition("//")[2]
+        return re.compile(rf"({_escapable(f'{place}/')})[\w-]+")
 
     @cached_property
     def _in_body(self) -> re.Pattern[bytes]:

@@ -97,6 +97,7 @@ class Transport:
         on_first_use: Callable[[], None] | None = None,
         advice: Advice | None = None,
         recorder: Recorder | None = None,
+        hook_base: str | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         parts = urlsplit(self.base_url)
@@ -107,9 +108,9 @@ class Transport:
         self._advice = advice or Advice()
         self.recorder = recorder or Recorder()
         """Counters of the client, and its observer if there is one."""
-        self._scrubber = Scrubber(key)
+        self._scrubber = Scrubber(key, hook_base=hook_base)
         self.scrub = self._scrubber.text
-        """Function that removes the API key from a text."""
+        """Function that removes the API key, and tokens of callbacks, from a text."""
         headers = {
             "Authorization": Secret(f"Bearer {key}"),
             "Accept": "application/json",

@@ -151,3 +151,20 @@ def test_what_is_not_the_key_is_left(said: str) -> None:
 def test_a_scrubber_does_not_show_its_key() -> None:
     """It stands among the local variables of a traceback."""
     assert KEY not in repr(Scrubber(KEY))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bot.example.com/luma/TOKEN",
+        r"https:\/\/bot.example.com\/luma\/TOKEN",
+        "https%3A%2F%2Fbot.example.com%2Fluma%2FTOKEN",
+        "https:&#x2F;&#x2F;bot.example.com&#x2F;luma&#x2F;TOKEN",
+    ],
+)
+def test_the_token_of_a_callback_is_masked(url: str) -> None:
+    """The URL before it stays readable, because it tells the user of a wrong one."""
+    token = "yjRFwuIqTZ2xd074AvqiV1XRN3sZWyjH3nQDoa-_x1k"  # of no job
+    scrubber = Scrubber(KEY, hook_base="https://bot.example.com/luma")
+    said = f"cannot call {url.replace('TOKEN', token)}, nor host/luma/other"
+    assert scrubber.text(said) == f"cannot call {url.replace('TOKEN', MASK)}, nor host/luma/other"
