@@ -230,8 +230,7 @@ class TaskManager:
             self._telemetry.begin(job, trace)
             if not submitted_here:
                 log_watched(task)
-            if request_id is not None:
-                self._expect_callbacks(job, request_id, is_expected=submitted_here)
+            self._expect_callbacks(job, request_id, is_expected=submitted_here)
             self._put_on_agenda([job], now, look_now=look_now)
             self._ensure_poller()
         return task

@@ -31,8 +31,8 @@ A = TypeVar("A", bound=Answered)
 Attributes = dict[str, str | int]
 
 SEARCH_INTERVAL = 0.1
-"""Seconds between two searches for a provider. Each takes some microseconds, because the API reads
-the environment, and a client may send thousands of requests per second."""
+"""Seconds between two searches for a provider because of requests. Each takes some microseconds, as
+the API reads the environment. A job is worth a search at any time."""
 
 _NO_TRACERS = trace.ProxyTracerProvider, trace.NoOpTracerProvider
 
@@ -78,6 +78,9 @@ class OpenTelemetryObserver:
         if now < self._search_again_at:
             return False
         self._search_again_at = now + SEARCH_INTERVAL
+        return self._finds_provider()
+
+    def _finds_provider(self) -> bool:
         try:
             self._has_sdk = (
                 trace.get_tracer_provider() is not self._no_tracers
@@ -116,7 +119,7 @@ class OpenTelemetryObserver:
 
     def job(self, *, kind: str | None, key: str | None, id: str | None = None) -> JobTrace | None:
         """Begin the span of a job, as a child of the caller's current one."""
-        if not self.is_needed():
+        if not self._has_sdk and not self._finds_provider():
             return None
         details: Attributes = {**self._dialect}
         for name, value in ((names.JOB_KIND, kind), (names.JOB_KEY, key), (names.JOB_ID, id)):
