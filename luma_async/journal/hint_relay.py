@@ -95,9 +95,12 @@ class HintRelay:
 
     def _take(self, request_id: str, body: bytes) -> None:
         seen = self._seen(body)
-        if self._is_closed or self._manager.hint(request_id, seen):
+        if self._is_closed:
             return
-        if self._uncertain is not None:
+        is_known = self._manager.hint(request_id, seen)
+        if is_known and not self._manager.hints.may_be_elsewhere(request_id):
+            return
+        if self._uncertain is not None and not is_known:
             self._uncertain.add(request_id, "" if seen is None else seen.id)
         if self._journal is not None and len(self._outgoing) < MOST_WAITING:
             self._outgoing[request_id] = None

@@ -81,8 +81,10 @@ class Hints:
         self._submitting: dict[str, EarlyCallback | None] = {}
         self._watched: dict[str, str] = {}
         """Ids of watched jobs."""
-        self._ended: OrderedDict[str, str] = OrderedDict()
-        """Ids of jobs that are no longer watched. One that was forgotten may be watched again."""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._given_up: OrderedDict[str, str] = OrderedDict()
+        """Ids of running jobs that are no longer watched, but perhaps again or by another process.
+        The id that a callback has told of an uncertain job is not trusted, and is empty here."""
         self._uncertain: OrderedDict[str, str | None] = OrderedDict()
         """Job keys of uncertain submissions."""
         self._are_reliable = self._are_missing = False
@@ -108,12 +110,12 @@ class Hints:
         early = self._submitting.pop(request_id, None)
         _keep(self._uncertain, request_id, key)
         if early is not None:
-            log_uncertain_job(request_id, key, early.id)
+            self._tell_uncertain(request_id, early.id)
 
     def accepted(self, request_id: str, id: str) -> EarlyCallback | None:
         """Connect a submission with its job, and return the early callback, if one has come."""
         self._uncertain.pop(request_id, None)
-        self._ended.pop(request_id, None)
+        self._given_up.pop(request_id, None)
         self._watched[request_id] = id
         return self._submitting.pop(request_id, None)
 
@@ -123,8 +125,11 @@ class Hints:
         Return `True` if callbacks became unreliable.
         """
         self._watched.pop(hook.request_id, None)
-        _keep(self._ended, hook.request_id, id)
-        if not has_ended or not hook.is_expected or hook.calls:
+        if not has_ended:
+            _keep(self._given_up, hook.request_id, id)
+            return False
+        _keep(self._ended, hook.request_id, None)
+        if not hook.is_expected or hook.calls:
             return False
         if not self._misses:
             self._first_miss_at = now
@@ -144,8 +149,13 @@ class Hints:
             request_id in self._watched
             or request_id in self._submitting
             or request_id in self._ended
+            or request_id in self._given_up
             or request_id in self._uncertain
         )
+
+    def may_be_elsewhere(self, request_id: str) -> bool:
+        """Return `True` if another process may watch the job of a known submission."""
+        return request_id in self._given_up or request_id in self._uncertain
 
     def heard(self, request_id: str, seen: Generation | None) -> str | None:
         """Record a callback about a known submission. Return the id of its job, if it has one.
@@ -162,9 +172,15 @@ class Hints:
                 says_ended or (early is not None and early.says_ended),
             )
         elif request_id in self._uncertain:
-            key = self._uncertain[request_id]
-            log_uncertain_job(request_id, key, "" if seen is None else seen.id)
-        return self._watched.get(request_id) or self._ended.get(request_id)
+            self._tell_uncertain(request_id, "" if seen is None else seen.id)
+        return self._watched.get(request_id) or self._given_up.get(request_id) or None
+
+    def _tell_uncertain(self, request_id: str, id: str) -> None:
+        """Log that an uncertain submission has a job, until a callback has told its id."""
+        log_uncertain_job(request_id, self._uncertain[request_id], id)
+        if id:
+            del self._uncertain[request_id]
+            _keep(self._given_up, request_id, "")
 
 
 def log_uncertain_job(request_id: str, key: str | None, id: str) -> None:

@@ -79,6 +79,23 @@ def test_a_callback_for_an_uncertain_submission_is_logged(
     assert ("LumaClient.watch()" if key is None else settle) in caplog.text
     assert "'job-1'" in caplog.text
     assert hints.knows(ID)
+    caplog.clear()
+    hints.heard(ID, COMPLETED)  # repeated, or for another state
+    assert caplog.text == ""
+
+
+def test_a_job_that_is_not_watched_here_may_be_watched_elsewhere() -> None:
+    """If it was given up or is uncertain, and not if it has ended or is watched again."""
+    hints = Hints()
+    for name, has_ended in (("ended", True), ("given up", False), ("watched", False)):
+        hints.accepted(name, "job")
+        hints.ended(Hook(name, is_expected=True), "job", 0.0, has_ended=has_ended)
+    hints.accepted("watched", "job")
+    hints.expect("uncertain")
+    hints.uncertain("uncertain", "row 17")
+
+    names = ("ended", "given up", "watched", "uncertain")
+    assert [name for name in names if hints.may_be_elsewhere(name)] == ["given up", "uncertain"]
 
 
 def test_memory_of_callbacks_is_bounded() -> None:
