@@ -22,7 +22,7 @@ from luma_async.transport.sessions import Sessions
 _NO_PROXY = ("NO_PROXY", "no_proxy")
 
 _STATE_FOLDER = "XDG_STATE_HOME"
-"""Variable for the folder of the journal of the command line. A test may call that."""
+"""Variable for the folder of the journal of the command line: a test may call that as well."""
 
 
 @contextmanager
