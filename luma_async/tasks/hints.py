@@ -183,6 +183,16 @@ class Hints:
             _keep(self._given_up, request_id, "")
 
 
+def log_missing_callbacks() -> None:
+    """Log that callbacks do not come, so that jobs are looked at as often as without them."""
+    logger.warning(
+        "The last %d jobs or more ended without a callback. Is the public URL of the webhook "
+        "reachable for the server? Until a callback comes, jobs are looked at as often as "
+        "without a webhook.",
+        MISSES,
+    )
+
+
 def log_uncertain_job(request_id: str, key: str | None, id: str) -> None:
     """Log that a callback shows that the server has the job of an uncertain submission."""
     of_key = "" if key is None else f"job key {key!r}, "

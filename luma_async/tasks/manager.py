@@ -20,9 +20,8 @@ from luma_async.errors import ClientClosedError, LumaError, TaskTimeoutError
 from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
-from luma_async.tasks.agenda import Agenda
 from luma_async.tasks.hinted_looks import HintedLooks
-from luma_async.tasks.hints import MISSES, Hints, Hook
+from luma_async.tasks.hints import Hints, Hook, log_missing_callbacks
 from luma_async.tasks.job_log import (
     counted,
     log_closed,
@@ -32,17 +31,13 @@ from luma_async.tasks.job_log import (
     log_watched,
 )
 from luma_async.tasks.job_telemetry import JobTelemetry
+from luma_async.tasks.look_plan import LookPlan
 from luma_async.tasks.look_results import LookResults, as_running
 from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
-from luma_async.tasks.timing import (
-    EARLY_LOOK_SPACING,
-    MIN_EARLY_LOOK_DELAY,
-    Timing,
-    early_look_delay,
-)
+from luma_async.tasks.timing import Timing
 from luma_async.tasks.updates import Updates
-from luma_async.tasks.watched_job import Audience, WatchedJob
+from luma_async.tasks.watched_job import WatchedJob
 from luma_async.telemetry.observer import JobTrace
 from luma_async.telemetry.recorder import Recorder
 from luma_async.transport import AccountLimit
@@ -58,10 +53,6 @@ LINK_TIMEOUT = 120.0
 
 LAST_LOOK = 5.0
 """Seconds that a look may take beyond the `task_timeout` of a job in it."""
-
-MAX_EARLY_LOOKS = 1000
-"""Maximum number of jobs that are rescheduled when a submission begins to wait for one to end. More
-would block the event loop."""
 
 RESTART_DELAY = 1.0
 """Seconds until a poller that failed starts again."""
@@ -120,20 +111,17 @@ class TaskManager:
         self.callbacks = CallbackRunner()
         """Runner of the functions that users attach to handles."""
         self._looks = looks
-        self._timing = Timing(schedule, task_timeout=task_timeout, link_timeout=link_timeout)
+        timing = Timing(schedule, task_timeout=task_timeout, link_timeout=link_timeout)
         self._max_looks = max_looks
         self._task_timeout = task_timeout
         self._longest_look = longest_look
-        self._account = account or AccountLimit()
-        if self._timing.allows_early_looks:
-            self._account.on_wait = self._schedule_early_looks
+        account = account or AccountLimit()
         self._watched: dict[str, WatchedJob] = {}
-        self._agenda: Agenda[WatchedJob] = Agenda(_is_done)
         self._telemetry = JobTelemetry(recorder or Recorder(), looks.scrub)
         self._results = LookResults(
             self._watched,
-            self._timing,
-            self._account,
+            timing,
+            account,
             self._telemetry,
             link_timeout=link_timeout,
             lost_after=lost_after,
@@ -141,12 +129,21 @@ class TaskManager:
         self.hints = Hints()
         """Callbacks that are expected about jobs."""
         self._hinted = HintedLooks()
+        self._plan = LookPlan(
+            self._watched,
+            timing,
+            looks,
+            account=account,
+            hints=self.hints,
+            on_change=self._wake_if_due,
+        )
+        self._agenda = self._plan.agenda
         self._looking = 0
         self._wake = asyncio.Event()
         self._sleeps_until = 0.0
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
-        self._callback = on_end
+        self._on_end = on_end
         self._deliver = deliver
 
     @property
@@ -206,7 +203,7 @@ class TaskManager:
             else:
                 before = watched.next_look
                 self._expect_callbacks(watched, request_id, is_expected=submitted_here)
-                self._bring_forward(watched, before)
+                self._plan.bring_forward(watched, before)
             return known
         task = VideoTask(generation, self, key=key, metadata=metadata)
         if submitted_here:
@@ -231,7 +228,7 @@ class TaskManager:
             if not submitted_here:
                 log_watched(task)
             self._expect_callbacks(job, request_id, is_expected=submitted_here)
-            self._put_on_agenda([job], now, look_now=look_now)
+            self._plan.put([job], now, look_now=look_now)
             self._ensure_poller()
         return task
 
@@ -254,7 +251,7 @@ class TaskManager:
                 self._expect_callbacks(job, request_id, is_expected=True)
             before = job.next_look
             self._ask_for_look(job, says_ended=seen is not None and seen.state.terminal)
-            self._bring_forward(job, before)
+            self._plan.bring_forward(job, before)
         return True
 
     def _expect_nothing(self, request_id: str | None) -> None:
@@ -274,15 +271,6 @@ class TaskManager:
         early = self.hints.accepted(request_id, job.id)
         if early is not None:
             self._ask_for_look(job, says_ended=early.says_ended)
-
-    def _bring_forward(self, job: WatchedJob, before: float) -> None:
-        """Move a job on the agenda, if its next look is to be earlier than before.
-
-        A job that is being looked at now is not on the agenda. It will be looked at once more.
-        """
-        if job.next_look < before and self._agenda.remove(job, before):
-            self._agenda.add(job, job.next_look)
-            self._wake_if_due()
 
     def _ask_for_look(self, job: WatchedJob, *, says_ended: bool) -> None:
         now = self.home.enter().time()
@@ -360,11 +348,12 @@ class TaskManager:
             self._hinted.discard(job)
             now = self.home.enter().time()
             if self.hints.ended(job.hook, job.id, now, has_ended=task.state.terminal):
-                self._warn_of_missing_callbacks()
+                log_missing_callbacks()
+                self._plan.put_again(now)
         if not self._watched:
             self._wake.set()  # so that the poller ends
-        if self._callback is not None:
-            self._callback(task)
+        if self._on_end is not None:
+            self._on_end(task)
 
     def delivery(self, task: VideoTask) -> AbstractContextManager[None]:
         """Return a context whose end, without an exception, means that a job is delivered."""
@@ -376,19 +365,8 @@ class TaskManager:
         A look that is due later is brought forward.
         """
         job = self._watched.get(task.id)
-        if job is None or job.task is not task or reader.every is None:
-            return
-        audience = job.audience
-        if audience is None:
-            audience = job.audience = Audience(job.due)
-        audience.add(reader)
-        due = self.home.enter().time() + reader.every
-        # A job that is being looked at now is not on the agenda.
-        before = job.next_look
-        if due < before and self._agenda.remove(job, before):
-            audience.due = due
-            self._agenda.add(job, due)
-            self._wake_if_due()
+        if job is not None and job.task is task:
+            self._plan.look_often(job, reader, self.home.enter().time())
 
     def _ensure_poller(self) -> None:
         if self._poller is None and self._watched and not self._closed:
@@ -408,7 +386,7 @@ class TaskManager:
             logger.error("The poller failed; it starts again.", exc_info=error)
             self._agenda.clear()
             loop = poller.get_loop()
-            self._put_on_agenda(list(self._watched.values()), loop.time())
+            self._plan.put(list(self._watched.values()), loop.time())
             loop.call_later(RESTART_DELAY, self._ensure_poller)
             return
         self._ensure_poller()
@@ -507,7 +485,7 @@ class TaskManager:
                 job.task.abandon(self._timed_out(job.task))
         if not self._closed:
             running = [job for job in batch if not job.task.done()]
-            self._put_on_agenda(running, now, again_in=again_in)
+            self._plan.put(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
         return TaskTimeoutError(
@@ -515,69 +493,6 @@ class TaskManager:
             "watched. It may still end: LumaClient.watch(id) watches it again.",
             task_id=task.id,
         )
-
-    def _put_on_agenda(
-        self,
-        jobs: list[WatchedJob],
-        now: float,
-        *,
-        look_now: bool = False,
-        again_in: float = math.inf,
-    ) -> None:
-        if look_now:
-            for job in jobs:
-                job.due = now
-                if job.audience is not None:
-                    job.audience.due = now
-                self._agenda.add(job, now)
-        else:
-            sharing = max(min(len(self._watched), self._looks.batch_size.at(now)), 1)
-            early_delay = self._early_delay(now) if self._account.needs_job_ends else None
-            self._timing.put(
-                jobs,
-                self._agenda,
-                now=now,
-                sharing=sharing,
-                at_most=again_in,
-                early_delay=early_delay,
-                net_factor=self.hints.net_factor,
-            )
-        self._wake_if_due()
-
-    def _warn_of_missing_callbacks(self) -> None:
-        """Log that callbacks do not come, and look at jobs as often as without them."""
-        logger.warning(
-            "The last %d jobs or more ended without a callback. Is the public URL of the webhook "
-            "reachable for the server? Until a callback comes, jobs are looked at as often as "
-            "without a webhook.",
-            MISSES,
-        )
-        now = self.home.enter().time()
-        self._put_on_agenda(self._agenda.take(math.inf, MAX_EARLY_LOOKS), now)
-
-    def _early_delay(self, now: float) -> float | None:
-        """Return the maximum delay of a look while a submission waits for a job to end."""
-        if not self._timing.allows_early_looks:
-            return None
-        size = self._looks.batch_size.at(now)
-        if size < 2:
-            return max(EARLY_LOOK_SPACING * len(self._watched), MIN_EARLY_LOOK_DELAY)
-        return MIN_EARLY_LOOK_DELAY * math.ceil(len(self._watched) / size)
-
-    def _schedule_early_looks(self) -> None:
-        """Reschedule the next jobs, because a submission began to wait for one to end."""
-        now = asyncio.get_running_loop().time()
-        early_delay = self._early_delay(now)
-        if early_delay is None or self._closed:
-            return
-        for job in self._agenda.take(math.inf, MAX_EARLY_LOOKS):
-            is_expected = job.hook is not None and job.hook.is_expected
-            factor = self.hints.net_factor if is_expected else 1.0
-            job.due = min(job.due, now + early_look_delay(job, now, early_delay) * factor)
-            if job.audience is not None:
-                job.audience.due = min(job.due, job.audience.due)
-            self._agenda.add(job, job.next_look)
-        self._wake_if_due()
 
     def _wake_if_due(self) -> None:
         """Wake the poller if a look is due before it wakes by itself."""
@@ -590,7 +505,3 @@ def _closed(task: VideoTask) -> ClientClosedError:
         f"The client was closed while job {task.id} was {task.state}. "
         "It continues at the server: another client's watch(id) watches it again."
     )
-
-
-def _is_done(job: WatchedJob) -> bool:
-    return job.task.done()

@@ -202,7 +202,7 @@ async def test_a_job_that_is_being_looked_at_is_looked_at_once_more_in_time() ->
 
         async with task.updates(every=2.0):
             assert luma._manager._agenda.next_due() is None
-            luma._manager._put_on_agenda([job], asyncio.get_running_loop().time())
+            luma._manager._plan.put([job], asyncio.get_running_loop().time())
 
             assert 1.5 < next_look(luma) <= 2.0
 
