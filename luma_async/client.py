@@ -39,8 +39,8 @@ from luma_async.transport.credentials import Secret
 from luma_async.watch_calls import WatchCalls
 from luma_async.webhooks import WebhookReceiver
 
-SUBMISSIONS_PER_TURN = 32
-"""Number of submissions that are prepared in one turn of the event loop. This takes some
+CALLS_PER_TURN = 32
+"""Number of calls whose requests are checked in one turn of the event loop. This takes some
 milliseconds, and more would delay everything else."""
 
 
@@ -176,7 +176,7 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
         self._max_requests = max_requests
         self._max_tasks = max_tasks
         self._timeout = timeout
-        self._turns = Turns(SUBMISSIONS_PER_TURN)
+        self._turns = Turns(CALLS_PER_TURN)
         self._is_closed = False
         self._runs: WeakSet[Run] = WeakSet()
 

@@ -36,6 +36,7 @@ from luma_async.request_fields import (
     Words,
     problems_of,
 )
+from luma_async.text_values import bounded
 
 Kind = Literal["generate", "extend", "edit", "reframe", "image", "edit_image", "layers"]
 """Kinds of requests."""
@@ -325,8 +326,8 @@ def _shortened(value: Any) -> Any:
         return list(map(_shortened, value))
     if isinstance(value, tuple):
         return tuple(map(_shortened, value))
-    if isinstance(value, str) and len(value) > 200:
-        return f"{value[:197]}..."
+    if isinstance(value, str):
+        return bounded(value, 200)
     if isinstance(value, bytes | bytearray) and len(value) > 200:
         return f"<{len(value)} bytes>"
     return value

@@ -83,6 +83,15 @@ def shown_value(value: object) -> str:
     return f"{shown[:_MAX_SHOWN]}..." if is_long or len(shown) > _MAX_SHOWN else shown
 
 
+def bounded(text: str, length: int) -> str:
+    """Return a text of a server or a person with at most `length` characters.
+
+    >>> bounded("a cat dances", 8)
+    'a cat...'
+    """
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
 def has_lone_surrogate(text: str) -> bool:
     r"""Return `True` if a text contains half a character, and so cannot be encoded.
 

@@ -37,6 +37,7 @@ from luma_async.schedules import PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.job_log import counted
 from luma_async.tasks.submitter import Submission, Submitter, kind_of
+from luma_async.text_values import bounded
 
 logger = logging.getLogger("luma_async")
 
@@ -506,8 +507,7 @@ def _used_for_another_request(entry: Entry, after_all: str = "") -> KeyConflictE
 
 
 def _description(entry: Entry) -> str:
-    prompt = str(entry.request.get("prompt", ""))
-    shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
+    shown = bounded(str(entry.request.get("prompt", "")), 60)
     return f" ({entry.verb} {shown!r}{f', job {entry.id}' if entry.id else ''})"
 
 

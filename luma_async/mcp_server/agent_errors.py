@@ -19,6 +19,7 @@ from luma_async.errors import (
 )
 from luma_async.generation import GenerationFailedError
 from luma_async.shell import command_about
+from luma_async.text_values import bounded
 
 LONGEST_ERROR = 2000
 """Maximum number of characters of an error. A server may explain itself at any length."""
@@ -40,15 +41,6 @@ _ADVICE: dict[tuple[type[LumaError], ...], str] = {
 
 class RefusedCallError(LumaError):
     """A call of a tool was refused before anything was sent. The text says what to do."""
-
-
-def bounded(text: str, length: int) -> str:
-    """Return a text of a server or a person with at most `length` characters.
-
-    >>> bounded("a cat dances", 8)
-    'a cat...'
-    """
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def error_text(error: LumaError, *, settle_command: str) -> str:

@@ -10,7 +10,7 @@ from mcp import MCPError, types
 from mcp.server import Server, ServerRequestContext
 
 from luma_async.errors import InvalidRequestError, LumaError
-from luma_async.mcp_server.agent_errors import bounded, error_text
+from luma_async.mcp_server.agent_errors import error_text
 from luma_async.mcp_server.agent_tools import AgentTools
 from luma_async.mcp_server.tool_arguments import (
     DownloadArguments,
@@ -21,6 +21,7 @@ from luma_async.mcp_server.tool_arguments import (
 )
 from luma_async.mcp_server.tool_table import INSTRUCTIONS, SUBMIT_TOOLS, tools_for
 from luma_async.requests import Kind
+from luma_async.text_values import bounded
 from luma_async.version import __version__
 
 logger = logging.getLogger("luma_async")

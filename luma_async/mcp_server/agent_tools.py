@@ -26,7 +26,7 @@ from luma_async.errors import (
 from luma_async.generation import Generation, State, failure_of
 from luma_async.journal import Entry, EntryState, Journal
 from luma_async.journal.fingerprint import checked_key
-from luma_async.mcp_server.agent_errors import RefusedCallError, bounded
+from luma_async.mcp_server.agent_errors import RefusedCallError
 from luma_async.mcp_server.agent_folder import AgentFolder, without_file_scheme
 from luma_async.mcp_server.session_limits import SessionLimits
 from luma_async.mcp_server.tool_arguments import (
@@ -46,6 +46,7 @@ from luma_async.mcp_server.tool_results import (
 from luma_async.request_kinds import REQUESTS
 from luma_async.requests import JobRequest, Kind
 from luma_async.tasks import VideoTask
+from luma_async.text_values import bounded
 
 HEARTBEAT = 10.0
 """Seconds after which a wait reports its progress again, so that its client does not give up."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from luma_async.file_types import HEAD_SIZE, media_type
 from luma_async.generation import Asset, Generation
-from luma_async.mcp_server.agent_errors import bounded
+from luma_async.text_values import bounded
 
 LONGEST_TEXT = 1000
 """Maximum number of characters of a prompt or of a reason in a result."""

@@ -17,7 +17,7 @@ from luma_async.errors import InvalidRequestError
 from luma_async.generation import Generation
 from luma_async.tasks.run_many import Job, Outcome
 from luma_async.tasks.task import VideoTask
-from luma_async.text_values import has_lone_surrogate
+from luma_async.text_values import bounded, has_lone_surrogate
 
 OneText = str | bytes | bytearray
 OneJob = OneText | VideoTask | Generation | Outcome
@@ -156,5 +156,4 @@ def _shown(thing: Any) -> str:
     """Return a short representation for error messages; of bytes, their number only."""
     if isinstance(thing, bytes | bytearray | memoryview):
         return f"<{len(thing)} bytes>"
-    shown = repr(thing)
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+    return bounded(repr(thing), _SHOWN)

@@ -17,7 +17,8 @@ from luma_async import (
     State,
     SubmissionUncertainError,
 )
-from luma_async.mcp_server.agent_errors import LONGEST_ERROR, bounded, error_text
+from luma_async.mcp_server.agent_errors import LONGEST_ERROR, error_text
+from luma_async.text_values import bounded
 
 SETTLE = "luma-async settle --journal=jobs.db"
 
