@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
@@ -83,11 +84,9 @@ class WebhookReceiver:
         body_timeout: float = BODY_TIMEOUT,
     ) -> None:
         self.public_url: str = _checked_url(public_url)
-        if max_body < 1 or not 0 < body_timeout < math.inf:
-            raise ConfigurationError(
-                "max_body and body_timeout must be more than 0, "
-                f"got {max_body!r} and {body_timeout!r}."
-            )
+        for name, value in {"max_body": max_body, "body_timeout": body_timeout}.items():
+            if not isinstance(value, Real) or not 0 < float(value) < math.inf:
+                raise ConfigurationError(f"{name} must be a number above 0, got {value!r}.")
         self._secret = None if secret is None else _checked_secret(secret)
         self._max_body = max_body
         self._body_timeout = body_timeout

@@ -305,8 +305,10 @@ def test_bodies_of_forged_callbacks_take_no_memory() -> None:
         ({"secret": ""}, "at least 16 characters"),
         ({"secret": "fifteen letters"}, "at least 16 characters"),
         ({"secret": 7}, "at least 16 characters"),
-        ({"max_body": 0}, "more than 0"),
-        ({"body_timeout": float("inf")}, "more than 0"),
+        ({"max_body": None}, "max_body must be a number above 0, got None"),
+        ({"body_timeout": "5"}, "body_timeout must be a number above 0, got '5'"),
+        ({"max_body": 0}, "must be a number above 0"),
+        ({"body_timeout": float("inf")}, "must be a number above 0"),
     ],
 )
 def test_a_setting_that_is_not_valid_is_an_error(options: dict[str, Any], problem: str) -> None:
