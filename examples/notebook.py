@@ -17,7 +17,7 @@ from luma_async import LumaClient, State, VideoTask
 
 # %% [markdown]
 # The client stays open from cell to cell. Because of the journal, a cell that is run again pays for
-# no job twice.
+# no video twice, and only submits the jobs again that have failed.
 
 # %%
 luma = await LumaClient(journal="notebook.db").open()
@@ -33,13 +33,16 @@ def note(task: VideoTask) -> None:
 
 
 tasks = await asyncio.gather(
-    *(luma.generate(prompt, key=prompt, on_update=note) for prompt in prompts)
+    *(luma.generate(each, key=each, retry_failed=True, on_update=note) for each in prompts)
 )
 
 # %%
 results = await asyncio.gather(*tasks, return_exceptions=True)
 for task, result in zip(tasks, results, strict=True):
     print(f"{task.key}: {result if isinstance(result, BaseException) else result.url}")
+
+# %% [markdown]
+# The journal keeps no times of changes: a job that had ended before this run has no bar.
 
 # %%
 figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")

@@ -86,3 +86,5 @@ if __name__ == "__main__":
         asyncio.run(main(Path(sys.argv[1]), lines))
     except LumaError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Run it again to go on: the job that is running is not paid for twice.")

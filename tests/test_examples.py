@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from luma_async.simulator import Fixed, Simulator
 from luma_async.testing import running_simulator
+from tests.clients import HOUR
 from tests.docs import PAGES, ROOT, blocks, name_of
 from tests.forked_programs import PYTHON, ForkedProgram
 
@@ -167,6 +169,26 @@ def test_storyboard(tmp_path: Path) -> None:
     *parts, film = [tmp_path / line for line in second.stdout.splitlines() if "mp4" in line]
     assert [part.name[:2] for part in parts] == ["01", "02"]
     assert frames_of(film) == sum(map(frames_of, parts)) - 1
+
+
+def test_a_storyboard_is_stopped_without_a_traceback(tmp_path: Path) -> None:
+    """Ctrl-C says that no job is lost."""
+    with running_simulator(durations=HOUR) as simulator:
+        program = ForkedProgram(
+            [*PYTHON, str(ROOT / "examples/storyboard.py"), "film", "a cat dances"],
+            cwd=tmp_path,
+            env=environment_at(simulator),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert program.stdout is not None
+        while ": pending" not in program.stdout.readline():
+            pass
+        program.send_signal(signal.SIGINT)
+        _, stderr = program.communicate(timeout=30)
+
+    assert "Stopped. Run it again to go on" in stderr
+    assert "Traceback" not in stderr
 
 
 def frames_of(path: Path) -> int:

@@ -40,7 +40,7 @@ async def run(cell: str, names: dict[str, Any]) -> None:
 async def test_a_notebook_draws_the_waiting_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The client is used from cell to cell, and cells that are run again pay for nothing."""
+    """The client is used from cell to cell. A second run only submits the job that has failed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("LUMA_API_KEY", "sk-simulated")
@@ -52,6 +52,7 @@ async def test_a_notebook_draws_the_waiting_times(
     }
     async with Simulator(durations=InTurn(0.5, 0.3, 0.7, 0.4, 0.6), **settings) as sim:
         monkeypatch.setenv("LUMA_BASE_URL", sim.url)
+        sim.fail_next("moderated")
         *others, last = cells()
         for cell in others:
             await run(cell, names)
@@ -60,10 +61,14 @@ async def test_a_notebook_draws_the_waiting_times(
         await run(last, names)
 
     tasks: list[VideoTask] = names["tasks"]
-    assert [job.prompt for job in sim.ledger.jobs] == [task.key for task in tasks]
-    assert capsys.readouterr().out.count("http://") == 2 * len(tasks)
-    (file,) = (tmp_path / "videos").iterdir()
-    assert file.stat().st_size > 1000
+    keys = [task.key for task in tasks]
+    assert [job.prompt for job in sim.ledger.jobs] == [*keys, "a cat dances"]
+    told = capsys.readouterr().out
+    assert told.count("failed: moderated") == 1
+    assert told.count("http://") == 2 * len(tasks) - 1
+    files = list((tmp_path / "videos").iterdir())
+    assert len(files) == 2  # of each run the first video, which is the one that failed before
+    assert all(file.stat().st_size > 1000 for file in files)
     with Image.open(tmp_path / "waiting-times.png") as picture:
         assert picture.format == "PNG"
         assert picture.size == (960, 360)
