@@ -137,12 +137,16 @@ class OpenTelemetryObserver:
     @guarded
     def submitted(self, kind: str, outcome: SubmissionOutcome) -> None:
         """Record the outcome of a submission."""
+        if not self._has_sdk:
+            return
         details = {**self._dialect, names.JOB_KIND: kind, names.SUBMISSION_OUTCOME: outcome}
         self._metrics.submissions.add(1, details)
 
     @guarded
     def running(self, state: str, change: int) -> None:
         """Record that the number of running jobs in a state has changed."""
+        if not self._has_sdk:
+            return
         self._metrics.running_jobs.add(change, {**self._dialect, names.JOB_STATE: state})
 
     @guarded
@@ -156,6 +160,8 @@ class OpenTelemetryObserver:
         lateness: float | None,
     ) -> None:
         """Record the end of a job, or of watching it."""
+        if not self._has_sdk:
+            return
         details: Attributes = {**self._dialect, names.JOB_OUTCOME: outcome}
         if kind is not None:
             details[names.JOB_KIND] = kind
