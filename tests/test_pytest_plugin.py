@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from luma_async import ConfigurationError, LumaClient, State, client_parts, settings
+from luma_async import (
+    APIConnectionError,
+    ConfigurationError,
+    LumaClient,
+    State,
+    client_parts,
+    settings,
+)
 from luma_async.cli.environment import default_journal
 from luma_async.simulator import Fixed, Simulator, Variant
 from luma_async.testing import SimulatorSettings, running_simulator
@@ -207,6 +214,29 @@ async def test_no_request_reaches_a_real_server(
                 await luma.generate("a cat dances")
             with pytest.raises(ConfigurationError, match="replace it by the fixture luma_client"):
                 await luma.get("1")
+
+
+@pytest.mark.parametrize("set_to", ["http://localhost:4000/v1", "http://127.0.0.1:4000"])
+async def test_no_request_reaches_a_gateway_of_the_developer_on_this_machine(
+    set_to: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """It passes jobs on to the real service. Other servers on this machine may be a test's own."""
+    monkeypatch.setenv("LUMA_BASE_URL", set_to)
+    own, other = (
+        LumaClient("sk-real", base_url=f"http://127.0.0.1:{port}", max_tries=1)
+        for port in (4000, 1)
+    )
+    with isolated("http://127.0.0.1:2", settings_of(request, {})):
+        with pytest.raises(ConfigurationError, match="replace it by the fixture luma_client"):
+            await own.generate("a cat dances")
+        with pytest.raises(APIConnectionError):
+            await other.get("1")
+    # Unless the simulator itself is there.
+    with isolated("http://127.0.0.1:4000", settings_of(request, {})):
+        with pytest.raises(APIConnectionError):
+            await own.get("1")
+    await own.aclose()
+    await other.aclose()
 
 
 def test_a_test_leaves_no_trace(developer: LumaClient, request: pytest.FixtureRequest) -> None:

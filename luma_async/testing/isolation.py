@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from yarl import URL
 
 from luma_async import client_parts, settings
 from luma_async.errors import ConfigurationError
@@ -29,8 +30,12 @@ _STATE_FOLDER = "XDG_STATE_HOME"
 def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
     """Let clients find the simulator at `url`, and no setting or server of the developer's.
 
-    Clients that were created before, such as those of a module, are also kept from other servers.
+    Clients that were created before, such as those of a module, are also kept from other servers,
+    and from the developer's own gateway, which may run on this machine and spend money elsewhere.
     """
+    own_gateway = _origin(settings.Settings.load().get(settings.BASE_URL) or "")
+    if own_gateway == _origin(url):  # a simulator has a port that was set
+        own_gateway = None
     with TemporaryDirectory(prefix="luma-async-") as folder, pytest.MonkeyPatch.context() as patch:
         for name in settings.NAMES:
             # Empty means not set, also to python-dotenv: it fills in variables that do not exist.
@@ -43,19 +48,22 @@ def isolated(url: str, test: FixtureSettings) -> Iterator[None]:
         host = urlsplit(url).hostname or ""
         for name in _NO_PROXY:  # for downloads with a client of another library
             patch.setenv(name, ",".join(filter(None, [host, os.environ.get(name)])))
-        patch.setattr(Sessions, "open", _only_local(Sessions.open, host))
+        patch.setattr(Sessions, "open", _only_local(Sessions.open, host, own_gateway))
         patch.setattr(client_parts, "AdaptiveSchedule", partial(FixedSchedule, POLL_INTERVAL))
         yield
 
 
-def _only_local(open_session: Callable[..., Any], simulator: str) -> Callable[..., Any]:
-    """Return `Sessions.open()` with an error for servers on other machines."""
+def _only_local(
+    open_session: Callable[..., Any], simulator: str, own_gateway: object
+) -> Callable[..., Any]:
+    """Return `Sessions.open()` with an error for the developer's gateway and for other machines."""
 
     @wraps(open_session)
     def opened(sessions: Sessions, *, submits: bool) -> Any:
         url = sessions._base_url  # noqa: SLF001
         host = url.host or ""
-        if host != simulator and not is_this_machine(host):
+        is_elsewhere = host != simulator and not is_this_machine(host)
+        if is_elsewhere or _origin(str(url)) == own_gateway:
             raise ConfigurationError(
                 f"A client called {url}, but this test has a simulator: a job there "
                 "might cost money. Create the client during the test, without a base URL, or "
@@ -64,3 +72,15 @@ def _only_local(open_session: Callable[..., Any], simulator: str) -> Callable[..
         return open_session(sessions, submits=submits)
 
     return opened
+
+
+def _origin(url: str) -> tuple[str, int | None] | None:
+    """Return the host and the port of a URL, or `None` if it has none."""
+    try:
+        parts = URL(url)
+        host = parts.host
+    except ValueError:
+        return None
+    if not host:
+        return None
+    return "localhost" if is_this_machine(host) else host, parts.port
