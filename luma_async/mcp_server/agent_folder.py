@@ -6,10 +6,12 @@ file of the machine sent away as an image, nor learn if such a file exists.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import anyio.to_thread
 
@@ -54,8 +56,8 @@ class AgentFolder:
         roots = [folder.resolve() for folder in self._readable]
         found: dict[str, str] = {}
         for place, source in sources.items():
-            path = (self.path / source).resolve()
-            if not any(path.is_relative_to(root) for root in roots):
+            path = _resolved(self.path / source)
+            if path is None or not any(path.is_relative_to(root) for root in roots):
                 raise InvalidRequestError.of(
                     place,
                     f"must be an http(s) URL, or a file in {self.path}. Other files of this "
@@ -78,7 +80,19 @@ def without_file_scheme(value: Any) -> Any:
         return {name: without_file_scheme(item) for name, item in value.items()}
     if isinstance(value, list):
         return [without_file_scheme(item) for item in value]
-    if not isinstance(value, str) or not value.startswith("file://"):
+    if not isinstance(value, str) or value[:7].lower() != "file://":
         return value
     parts = urlsplit(value)
-    return unquote(parts.path) if parts.netloc in ("", "localhost") else value
+    # On Windows, the path of file:///C:/cat.png is C:\cat.png.
+    return url2pathname(parts.path) if parts.netloc.lower() in ("", "localhost") else value
+
+
+def _resolved(path: Path) -> Path | None:
+    """Return a path with links followed, or `None` if it is not a valid path.
+
+    A loop of links is left as it is: it is found when the file is read.
+    """
+    try:
+        return Path(os.path.realpath(path))  # Path.resolve() raises an error for a loop until 3.12
+    except ValueError:
+        return None

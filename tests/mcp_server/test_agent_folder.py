@@ -22,8 +22,10 @@ REFUSED = [
     "folder/secret.png",
     "../videos-of-others/secret.png",
     "/nowhere/at/all.png",
+    "half a character \ud800.png",
 ]
-"""Paths outside of the folder: absolute, relative, through links, and one that does not exist."""
+"""Paths outside of the folder: absolute, relative, through links, and one that does not exist. The
+last one is not a valid path."""
 
 ALLOWED = ["https://host/cat.png", "generation:some-id", "data:image/png;base64,iVBORw0KGgo="]
 
@@ -39,6 +41,7 @@ def folder(tmp_path: Path) -> AgentFolder:
     (place / "link.png").symlink_to(tmp_path / "secret.png")
     (place / "folder").symlink_to(tmp_path)
     (place / "alias.png").symlink_to(place / "cat.png")
+    (place / "loop.png").symlink_to(place / "loop.png")
     return AgentFolder(place, image_folders=[tmp_path / "images"])
 
 
@@ -82,7 +85,9 @@ async def test_a_tool_applies_it_to_every_image(folder: AgentFolder, tmp_path: P
         for tool, images in calls:
             said = await agent.refusal(tool, key="cat", prompt="a cat", **images)
             assert "Other files of this machine are not sent" in said
-        uri = (folder.path / "cat.png").as_uri()
+        said = await agent.refusal("generate_video", key="cat", prompt="a cat", image="loop.png")
+        assert said.startswith("image: cannot be read")
+        uri = (folder.path / "cat.png").as_uri().replace("file", "FILE")
         sent = await agent.ask("generate_video", key="cat", prompt="a cat", image=uri)
 
         (job,) = sim.ledger.jobs
