@@ -72,7 +72,7 @@ def build_parts(
             another client.
 
     """
-    dialect, api_key = server.dialect, server.api_key()
+    dialect, api_key = server.dialect, server.api_key(reads_file=False)
     home, recorder = HomeLoop(), Recorder()
     webhook = settings["webhook"] if dialect.supports_callbacks else None
     transport = Transport(

@@ -89,8 +89,12 @@ class ServerChoice:
         """The dialect, with the reason for it."""
         return ChosenDialect(self.dialect, self.reason)
 
-    def api_key(self, problem: str | None = None) -> Secret:
-        """Return the API key. `problem` describes an error in the settings, if there is one.
+    def api_key(self, problem: str | None = None, *, reads_file: bool = True) -> Secret:
+        """Return the API key.
+
+        Args:
+            problem: description of an error in the settings, if there is one.
+            reads_file: `False` if the caller reads the environment only, and not `.env`.
 
         Raises:
             ConfigurationError: there is no API key that may be sent to this server.
@@ -103,10 +107,12 @@ class ServerChoice:
         may_be = f" or {own}" if own and _may_have_keys_of_luma(self.base_url) else ""
         if self.withheld is None:
             detail = f" ({problem})" if problem else ""
-            raise ConfigurationError(
-                f"There is no API key. Set {API_KEY}{may_be}, or write {API_KEY}=... into a file "
-                f".env in this folder{detail}."
+            other_way = (
+                f"or write {API_KEY}=... into a file .env in this folder{detail}."
+                if reads_file
+                else "or pass one to LumaClient(). Only LumaClient.from_env() reads .env."
             )
+            raise ConfigurationError(f"There is no API key. Set {API_KEY}{may_be}, {other_way}")
         owner = next(api for api in LUMA_APIS if api.key_variable == self.withheld)
         raise ConfigurationError(
             f"There is no API key for {host}. {self.withheld} is set, but it is for {owner.title}, "
