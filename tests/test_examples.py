@@ -32,7 +32,7 @@ PYTEST = [
 ]
 FAST_CLOCK = str(ROOT / "tests/programs/fast_clock.py")
 WITHOUT_ESTIMATES = "dialect="
-"""Text of the programs whose dialects lack estimates of a wait, and which wait longer for a look."""
+"""Text of the programs whose dialects lack estimates, so that they wait longer for a look."""
 
 SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""

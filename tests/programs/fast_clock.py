@@ -13,7 +13,7 @@ import sys
 SPEED = 10
 
 
-class _FastSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _FastSelector(selectors.DefaultSelector):
     """Selector whose timeouts are those of the fast clock."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
