@@ -38,6 +38,9 @@ from luma_async.simulator.simulated_jobs import FAILURE, JobFactory
 from luma_async.simulator.uploaded_files import UploadedFiles
 from luma_async.simulator.variant import Variant
 
+ACCEPT_TURNS = 5
+"""Turns of the event loop after which all connections that were accepted belong to the server."""
+
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
 """Loopback addresses by which a server on all addresses is reached."""
 
@@ -247,6 +250,7 @@ class Simulator:
         await self._callbacks.aclose()
         self._clock.end_sleeps()
         if self._runner is not None:
+            await self._stop_accepting()
             await self._runner.cleanup()
         await self._media.aclose()
 
@@ -358,6 +362,19 @@ class Simulator:
     def _connections_now(self) -> list[web.RequestHandler]:
         server = None if self._runner is None else self._runner.server
         return [] if server is None else server.connections
+
+    async def _stop_accepting(self) -> None:
+        """Accept no more connections, before the server is closed.
+
+        Until version 3.12 of Python, a connection that was accepted just before its server is
+        closed stays open for ever, with a `ResourceWarning`.
+        """
+        listening = getattr(self._site, "_server", None)
+        for sock in () if listening is None else listening.sockets:
+            with contextlib.suppress(NotImplementedError):  # by the event loop of Windows
+                asyncio.get_running_loop().remove_reader(sock.fileno())
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
 
     async def _listen(self) -> None:
         assert self._runner is not None  # noqa: S101

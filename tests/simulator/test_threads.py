@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
+import socket
 from collections.abc import Iterator
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from luma_async import APIConnectionError, FixedSchedule, LumaClient
 from luma_async.simulator import Fault, Simulator
@@ -71,3 +74,15 @@ async def test_faults_that_are_cleared_hold_no_call() -> None:
 
     async with asyncio.timeout(10):
         await faults.delay(fault)
+
+
+def test_a_connection_that_is_accepted_last_is_closed_as_well() -> None:
+    """A simulator that stops at that moment leaves no socket open."""
+    with running_simulator(short_side=60) as simulator:
+        address = ("127.0.0.1", URL(simulator.url).port)
+        connections = [socket.create_connection(address) for _ in range(8)]
+
+    for connection in connections:
+        with connection, contextlib.suppress(ConnectionResetError):
+            connection.settimeout(10)
+            assert connection.recv(1) == b""
