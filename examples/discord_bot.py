@@ -25,14 +25,14 @@ import luma_async as la
 EDIT_EVERY = 5.0  # seconds, because Discord limits the edits of a message
 Ratio = Literal["16:9", "9:16", "1:1"]
 Response = discord.Interaction | None
-
 log = logging.getLogger("discord_bot")
 luma = la.LumaClient(journal="discord-bot.db", allow_local_files=False)
 
 
 class VideoBot(discord.Client):
     async def setup_hook(self) -> None:
-        self.loop.add_signal_handler(signal.SIGTERM, lambda: self.loop.create_task(self.close()))
+        with suppress(NotImplementedError):  # on Windows, where Ctrl-C ends the bot
+            self.loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(self.close()))
         for task in await luma.resume():
             users[task.metadata["user"]] = asyncio.create_task(follow(None, task))
         await tree.sync()
