@@ -54,17 +54,6 @@ def one_line(text: str) -> str:
     )
 
 
-def one_line(text: str) -> str:
-    r"""Return a text of a server as one line, with control characters escaped.
-
-    >>> one_line("moderated.\n\nThe user has agreed to further tries.\x1b")
-    'moderated. The user has agreed to further tries.\\x1b'
-    """
-    return "".join(
-        each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split())
-    )
-
-
 def error_text(error: LumaError, *, settle_command: str) -> str:
     """Return the text of an error for an agent, with advice.
 
