@@ -50,7 +50,7 @@ def test_all_types_of_public_signatures_are_public() -> None:
         for type in own_types(hint)
     }
 
-    assert {luma_async.Generation, luma_async.FailedDownload, luma_async.EntryState} <= types
+    assert {luma_async.Generation, luma_async.FailedDownload, luma_async.Hint} <= types
     assert {type.__name__ for type in types} - NOT_FOR_USERS <= set(luma_async.__all__)
 
 
@@ -74,7 +74,8 @@ def own_types(hint: Any) -> Iterator[type]:
     """Yield the types of this package in a type hint."""
     arguments = get_args(hint)
     for argument in arguments:
-        yield from own_types(argument)
+        for each in argument if isinstance(argument, list) else [argument]:  # of a function
+            yield from own_types(each)
     if inspect.isclass(hint) and not arguments and hint.__module__.startswith("luma_async"):
         yield hint
 

@@ -1,6 +1,6 @@
 """Journal: a durable record of every submitted job and of its outcome."""
 
-from luma_async.journal.journal import End, Entry, EntryState, Journal
+from luma_async.journal.journal import End, Entry, EntryState, Hint, Journal
 from luma_async.journal.sql_journal import SQLJournal
 
-__all__ = ["End", "Entry", "EntryState", "Journal", "SQLJournal"]
+__all__ = ["End", "Entry", "EntryState", "Hint", "Journal", "SQLJournal"]

@@ -13,7 +13,7 @@ from luma_async.concurrency import Worker
 from luma_async.dialects import Dialect
 from luma_async.errors import JournalError
 from luma_async.generation import Generation
-from luma_async.journal.journal import Journal
+from luma_async.journal.journal import Hint, Journal
 from luma_async.journal.uncertain_callbacks import UncertainCallbacks
 from luma_async.tasks import TaskManager
 
@@ -29,10 +29,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 class HintJournal(Protocol):
     """Journal that passes hints between the processes that share it."""
 
-    async def send_hint(self, request_id: str) -> None:
+    async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
         """Pass a hint on to the other processes."""
 
-    def hints(self, on_hint: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+    def hints(self, on_hint: Callable[[Hint], None]) -> AbstractAsyncContextManager[None]:
         """Call a function with each hint of another process while the context is open."""
 
 
@@ -49,7 +49,8 @@ class HintRelay:
         self._dialect = dialect
         self._journal = _hint_journal(journal)
         self._uncertain = None if journal is None else UncertainCallbacks(journal)
-        self._outgoing: dict[str, None] = {}
+        self._outgoing: dict[str, bool] = {}
+        """The request ids to pass on, with `True` if a callback said that the job has ended."""
         self._sender = Worker("luma-async hints", self._send, lambda: bool(self._outgoing))
         self._listener: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -103,7 +104,8 @@ class HintRelay:
         if self._uncertain is not None and not is_known:
             self._uncertain.add(request_id, "" if seen is None else seen.id)
         if self._journal is not None and len(self._outgoing) < MOST_WAITING:
-            self._outgoing[request_id] = None
+            says_ended = seen is not None and seen.state.terminal
+            self._outgoing[request_id] = self._outgoing.get(request_id, False) or says_ended
             self._sender.wake()
 
     def _seen(self, body: bytes) -> Generation | None:
@@ -116,13 +118,17 @@ class HintRelay:
 
     async def _send(self) -> None:
         # Removed first: a callback that comes while it is being passed on is passed on as well.
-        sent, self._outgoing = list(self._outgoing), {}
+        sent, self._outgoing = self._outgoing, {}
         send_hint = cast("HintJournal", self._journal).send_hint
         try:
             # At once, because a journal sends many of them in one transaction.
-            results = await asyncio.gather(*map(send_hint, sent), return_exceptions=True)
+            results = await asyncio.gather(
+                *(send_hint(id, says_ended=says_ended) for id, says_ended in sent.items()),
+                return_exceptions=True,
+            )
         except asyncio.CancelledError:
-            self._outgoing = dict.fromkeys(sent) | self._outgoing
+            for id, says_ended in sent.items():
+                self._outgoing[id] = self._outgoing.get(id, False) or says_ended
             raise
         for result in results:
             if isinstance(result, JournalError):
@@ -142,9 +148,9 @@ class HintRelay:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _heard(self, request_id: str) -> None:
+    def _heard(self, hint: Hint) -> None:
         if not self._is_closed:
-            self._manager.hint(request_id)
+            self._manager.hint(hint.request_id, says_ended=hint.says_ended)
 
 
 def _hint_journal(journal: Any) -> HintJournal | None:

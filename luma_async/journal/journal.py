@@ -22,10 +22,11 @@ class Journal(Protocol):
     A journal may also have the methods `find_file(server, sha256)` and `remember_file(server,
     sha256, id)` of `SQLJournal`. With them, a file is not uploaded again by a later process.
 
-    The methods `send_hint(request_id)` and `hints(on_hint)` of `SQLJournal` are optional as well.
-    With them, a callback that arrives at another process than the one that watches the job is
-    passed on. `hints` is an async context manager. While it is open, it calls `on_hint(request_id)`
-    in the event loop for each hint that another process sends. A hint may be lost.
+    The methods `send_hint(request_id, *, says_ended=False)` and `hints(on_hint)` of `SQLJournal`
+    are optional as well. With them, a callback that arrives at another process than the one that
+    watches the job is passed on. `hints` is an async context manager. While it is open, it calls
+    `on_hint(hint)` in the event loop with each `Hint` that another process sends. A hint may be
+    lost.
     """
 
     async def open(self) -> None:
@@ -189,6 +190,21 @@ class End:
         end = self.generation.state if self.generation is not None else "lost"
         named = f" with the job key {self.key!r}" if self.key is not None else ""
         return f"the job {self.id}{named} is {end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Advice of another process to look at a job now. It is never a fact.
+
+    Attributes:
+        request_id: the `Entry.request_id` of the submission, a UUID.
+        says_ended: `True` if a callback said that the job has ended. Then the job is looked at
+            again soon if the server does not show the end yet.
+
+    """
+
+    request_id: str
+    says_ended: bool = False
 
 
 def made_up_key(claim: str) -> str:

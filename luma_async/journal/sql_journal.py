@@ -21,7 +21,7 @@ from luma_async.concurrency import to_completion
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
 from luma_async.extras import is_installed
 from luma_async.journal.fingerprint import checked_key
-from luma_async.journal.journal import End, Entry, EntryState
+from luma_async.journal.journal import End, Entry, EntryState, Hint
 from luma_async.journal.sql.database_url import parse_database_url
 from luma_async.journal.sql.operations import (
     Accepted,
@@ -49,6 +49,10 @@ CLOSE_TIMEOUT = 30.0
 
 _HINTS = "hint"
 """Topic of the signals that ask for a look at a job."""
+
+_ENDED = "ended"
+"""Word in the payload of such a signal if a callback said that the job has ended. It makes the
+signal another one than that of the start, so that none of the two is taken for a repetition."""
 
 _RESTARTS = 2
 """Number of times that closing is started again if all tasks of the event loop are cancelled."""
@@ -376,7 +380,7 @@ class SQLJournal:
         """
         await self._query("remember_file", server, sha256, id)
 
-    async def send_hint(self, request_id: str) -> None:
+    async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
         """Ask the other processes that use this journal to look at a job now.
 
         The process that watches the job of this submission does so, if it listens with `hints()`.
@@ -385,6 +389,8 @@ class SQLJournal:
 
         Args:
             request_id: the `Entry.request_id` of the submission, a UUID.
+            says_ended: `True` if a callback said that the job has ended. Then the job is looked at
+                again soon if the server does not show the end yet.
 
         Raises:
             InvalidRequestError: the request id is not a UUID.
@@ -394,11 +400,11 @@ class SQLJournal:
         id = _uuid(request_id)
         if id is None:
             raise InvalidRequestError.of("request_id", f"must be a UUID, got {request_id!r}")
-        await (await self._opened()).signals.send(_HINTS, id.hex)
+        await (await self._opened()).signals.send(_HINTS, _payload(id, says_ended))
 
     @asynccontextmanager
-    async def hints(self, on_hint: Callable[[str], None]) -> AsyncGenerator[None, None]:
-        """Call a function with the request id of each hint that another process sends.
+    async def hints(self, on_hint: Callable[[Hint], None]) -> AsyncGenerator[None, None]:
+        """Call a function with each hint that another process sends.
 
         >>> async with journal.hints(print):                   # doctest: +SKIP
         ...     await asyncio.sleep(60)
@@ -413,9 +419,9 @@ class SQLJournal:
         """
 
         def receive(payload: str) -> None:
-            id = _uuid(payload)
-            if id is not None:  # any user of the database can send signals
-                on_hint(str(id))
+            hint = _hint(payload)
+            if hint is not None:  # any user of the database can send signals
+                on_hint(hint)
 
         async with (await self._opened()).signals.listen(_HINTS, receive):
             yield
@@ -498,6 +504,18 @@ def _uuid(text: Any) -> UUID | None:
         return UUID(text)
     except (ValueError, AttributeError, TypeError):
         return None
+
+
+def _payload(id: UUID, says_ended: bool) -> str:
+    """Return the payload of the signal for a hint: the request id, and a word about it."""
+    return f"{id.hex} {_ENDED}" if says_ended else id.hex
+
+
+def _hint(payload: str) -> Hint | None:
+    """Return the hint of a payload, or `None` if it is not valid. Unknown words are ignored."""
+    first, *words = payload.split(" ")
+    id = _uuid(first)
+    return None if id is None else Hint(str(id), says_ended=_ENDED in words)
 
 
 def _check_id(id: Any) -> None:

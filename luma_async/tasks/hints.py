@@ -157,16 +157,19 @@ class Hints:
         """Return `True` if another process may watch the job of a known submission."""
         return request_id in self._given_up or request_id in self._uncertain
 
-    def heard(self, request_id: str, seen: Generation | None) -> str | None:
+    def heard(
+        self, request_id: str, seen: Generation | None, *, says_ended: bool = False
+    ) -> str | None:
         """Record a callback about a known submission. Return the id of its job, if it has one.
 
         `seen` is the status in the callback, if it has one. It is not trusted: it tells only if
-        another look is worthwhile, and the id of an uncertain job for the log.
+        another look is worthwhile, and the id of an uncertain job for the log. `says_ended` is
+        `True` if it, or a hint of another process, says that the job has ended.
         """
         self._misses, self._are_reliable, self._are_missing = 0, True, False
         if request_id in self._submitting:
             early = self._submitting[request_id]
-            says_ended = seen is not None and seen.state.terminal
+            says_ended = says_ended or (seen is not None and seen.state.terminal)
             self._submitting[request_id] = EarlyCallback(
                 (seen.id if seen is not None else "") or (early.id if early is not None else ""),
                 says_ended or (early is not None and early.says_ended),

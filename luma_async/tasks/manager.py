@@ -232,11 +232,14 @@ class TaskManager:
             self._ensure_poller()
         return task
 
-    def hint(self, request_id: str, seen: Generation | None = None) -> bool:
+    def hint(
+        self, request_id: str, seen: Generation | None = None, *, says_ended: bool = False
+    ) -> bool:
         """Look at a job at once, because a callback came for its submission.
 
         The callback is not trusted. It may have come before the answer to the submission: then the
-        look follows the answer. `seen` is the status in the callback, if it has one.
+        look follows the answer. `seen` is the status in the callback, if it has one. `says_ended`
+        is `True` if another process has read in it that the job has ended.
 
         Returns:
             `False` if the submission is not one of this client's.
@@ -244,13 +247,14 @@ class TaskManager:
         """
         if not self.hints.knows(request_id):
             return False
-        id = self.hints.heard(request_id, seen)
+        says_ended = says_ended or (seen is not None and seen.state.terminal)
+        id = self.hints.heard(request_id, seen, says_ended=says_ended)
         job = None if id is None else self._watched.get(id)
         if job is not None and not self._closed:
             if job.hook is None:  # it was given up, and is watched again
                 self._expect_callbacks(job, request_id, is_expected=True)
             before = job.next_look
-            self._ask_for_look(job, says_ended=seen is not None and seen.state.terminal)
+            self._ask_for_look(job, says_ended=says_ended)
             self._plan.bring_forward(job, before)
         return True
 

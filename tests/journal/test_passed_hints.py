@@ -14,26 +14,36 @@ from pathlib import Path
 
 import pytest
 
-from luma_async import JournalError, LumaClient, SQLJournal, WebhookReceiver
+from luma_async import FixedSchedule, Hint, JournalError, LumaClient, SQLJournal, WebhookReceiver
 from luma_async.errors import InvalidRequestError
-from luma_async.simulator import Fixed, Simulator
+from luma_async.journal.sql.signal_sender import REPEAT_AFTER
+from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.webhook_tokens import CallbackTokens
 from tests.clients import HOUR, KEY, until
 from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.databases import counted_commits, execute
 from tests.journal.workers import ROOT
+from tests.loops import skip
 
 HOOK = "http://127.0.0.1:9/hook"
 """Address that nothing listens at: each test brings the callbacks to a receiver itself."""
+
+ENDINGS = [(b"processing", b"completed"), (b"completed", b"processing")]
+"""States in two callbacks about one job, which may come in any order."""
 
 
 def new_ids(number: int) -> list[str]:
     return [str(uuid.uuid4()) for _ in range(number)]
 
 
+def unexpected(hint: Hint) -> None:
+    """Fail, because no hint is expected."""
+    pytest.fail(f"got {hint}")
+
+
 async def test_a_hint_reaches_the_other_journals_that_listen(place: str) -> None:
     """All of them, because any may belong to the process of the job; never the sender itself."""
-    heard: dict[str, list[str]] = {"sender": [], "one": [], "other": []}
+    heard: dict[str, list[Hint]] = {"sender": [], "one": [], "other": []}
     async with (
         SQLJournal(place) as sender,
         SQLJournal(place) as one,
@@ -50,7 +60,8 @@ async def test_a_hint_reaches_the_other_journals_that_listen(place: str) -> None
         await one.send_hint(last.upper().replace("-", ""))
         await until(lambda: heard["sender"] and len(heard["other"]) == 4)
 
-    assert heard == {"sender": [last], "one": ids, "other": [*ids, last]}
+    hints = [Hint(id) for id in ids]
+    assert heard == {"sender": [Hint(last)], "one": hints, "other": [*hints, Hint(last)]}
 
 
 async def test_a_hint_is_there_soon(place: str) -> None:
@@ -58,7 +69,7 @@ async def test_a_hint_is_there_soon(place: str) -> None:
     heard: dict[str, float] = {}
     sent: dict[str, float] = {}
     async with SQLJournal(place) as one, SQLJournal(place) as other:
-        async with other.hints(lambda hint: heard.update({hint: time.perf_counter()})):
+        async with other.hints(lambda hint: heard.update({hint.request_id: time.perf_counter()})):
             for id in new_ids(9):
                 sent[id] = time.perf_counter()
                 await one.send_hint(id)
@@ -70,14 +81,14 @@ async def test_a_hint_is_there_soon(place: str) -> None:
 
 async def test_ten_thousand_hints_arrive(place: str) -> None:
     """Many of them share a transaction, and rows of the last minute do not slow the journal."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     ids = new_ids(10_000)
     async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
         with counted_commits() as commits:
             await asyncio.gather(*map(one.send_hint, ids))
         await until(lambda: len(heard) == len(ids))
 
-    assert heard == ids
+    assert heard == [Hint(id) for id in ids]
     assert len(commits) < 60
 
 
@@ -94,7 +105,7 @@ async def test_a_hint_is_about_a_request_id(tmp_path: Path, id: str) -> None:
 
 async def test_an_earlier_hint_is_not_heard(place: str) -> None:
     """The poller has looked at the job since, or will."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     early, late = new_ids(2)
     async with SQLJournal(place) as one, SQLJournal(place) as other:
         await one.send_hint(early)
@@ -102,21 +113,21 @@ async def test_an_earlier_hint_is_not_heard(place: str) -> None:
             await one.send_hint(late)
             await until(lambda: heard)
 
-    assert heard == [late]
+    assert heard == [Hint(late)]
 
 
 async def test_rows_of_hints_are_deleted_after_a_minute(tmp_path: Path) -> None:
     """By those that send the next ones; an id of a row is never used again."""
     place = str(tmp_path / "jobs.db")
-    heard: list[str] = []
+    heard: list[Hint] = []
     ids = new_ids(3)
     async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
         for id in ids:
             await one.send_hint(id)
-            await until(lambda: heard[-1:] == [id])  # noqa: B023  it ends in this round
+            await until(lambda: heard[-1:] == [Hint(id)])  # noqa: B023  it ends in this round
             await execute(place, "UPDATE luma_signals SET sent_at = sent_at - 61")
 
-    assert heard == ids
+    assert heard == [Hint(id) for id in ids]
     assert await execute(place, "SELECT count(*), max(id) FROM luma_signals") == [(1, 3)]
 
 
@@ -124,7 +135,7 @@ async def test_a_closed_journal_passes_nothing_on(place: str) -> None:
     """Nothing is left of its listener. A context that is still open then ends as usual."""
     tasks = asyncio.all_tasks()
     journal = SQLJournal(place)
-    async with journal.hints(pytest.fail):
+    async with journal.hints(unexpected):
         await journal.aclose()
         assert asyncio.all_tasks() == tasks
         threads = [thread for thread in threading.enumerate() if "listener" in thread.name]
@@ -134,16 +145,16 @@ async def test_a_closed_journal_passes_nothing_on(place: str) -> None:
         with pytest.raises(JournalError, match="closed"):
             await journal.send_hint(new_ids(1)[0])
         with pytest.raises(JournalError, match="closed"):
-            await journal.hints(pytest.fail).__aenter__()
+            await journal.hints(unexpected).__aenter__()
 
 
 async def test_a_listening_task_can_be_cancelled(place: str) -> None:
     """At any moment of it; others of the same journal go on listening."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(place) as one, SQLJournal(place) as other:
 
         async def listen() -> None:
-            async with other.hints(pytest.fail):
+            async with other.hints(unexpected):
                 await asyncio.get_running_loop().create_future()
 
         for steps in range(0, 30, 3):
@@ -158,7 +169,7 @@ async def test_a_listening_task_can_be_cancelled(place: str) -> None:
             await one.send_hint(id)
             await until(lambda: heard)
 
-    assert heard == [id]
+    assert heard == [Hint(id)]
 
 
 async def test_a_callback_that_comes_while_one_is_passed_on_is_passed_on_as_well(
@@ -166,12 +177,12 @@ async def test_a_callback_that_comes_while_one_is_passed_on_is_passed_on_as_well
 ) -> None:
     """The first one may be about the start of the job, and the other about its end."""
     [id] = new_ids(1)
-    sent: list[str] = []
+    sent: list[Hint] = []
     is_free = asyncio.Event()
 
     class SlowJournal(SQLJournal):
-        async def send_hint(self, request_id: str) -> None:
-            sent.append(request_id)
+        async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
+            sent.append(Hint(request_id, says_ended))
             await is_free.wait()
 
     receiver = WebhookReceiver(HOOK)
@@ -187,7 +198,7 @@ async def test_a_callback_that_comes_while_one_is_passed_on_is_passed_on_as_well
         is_free.set()
         await until(lambda: len(sent) == 2)
 
-    assert sent == [id, id]
+    assert sent == [Hint(id), Hint(id)]
 
 
 @contextmanager
@@ -220,3 +231,79 @@ async def test_a_callback_at_another_process_resolves_the_job(place: str) -> Non
 
             assert await line() == "completed\n"
             assert sim.ledger.requests.total() - looks <= 2
+
+
+async def test_a_hint_about_the_end_is_not_taken_for_a_repeated_one(place: str) -> None:
+    """Callbacks about the start and the end of a job come within a second: both arrive at once."""
+    [id] = new_ids(1)
+    heard: list[Hint] = []
+    async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
+        began = asyncio.get_running_loop().time()
+        await one.send_hint(id)
+        await one.send_hint(id, says_ended=True)
+        await one.send_hint(id, says_ended=True)
+        await until(lambda: len(heard) == 2)
+        assert heard == [Hint(id), Hint(id, says_ended=True)]
+        assert asyncio.get_running_loop().time() - began < REPEAT_AFTER
+        skip(REPEAT_AFTER)
+        await until(lambda: len(heard) == 3)
+
+    assert heard[2] == Hint(id, says_ended=True)
+
+
+async def test_callbacks_that_are_passed_on_together_tell_of_the_end(tmp_path: Path) -> None:
+    """If one of them does, in any order."""
+    ids = new_ids(2)
+    sent: list[Hint] = []
+
+    class OtherJournal(SQLJournal):
+        async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
+            sent.append(Hint(request_id, says_ended))
+
+    receiver = WebhookReceiver(HOOK)
+    tokens = [CallbackTokens(KEY).token(id) for id in ids]
+    async with (
+        Simulator() as sim,
+        OtherJournal(tmp_path / "jobs.db") as journal,
+        LumaClient(KEY, base_url=sim.url, journal=journal, webhook=receiver),
+    ):
+        for token, states in zip(tokens, ENDINGS, strict=True):
+            for state in states:
+                assert receiver.receive(token, b'{"id": "a", "state": "%s"}' % state) == 204
+        await until(lambda: len(sent) == 2)
+
+    assert sent == [Hint(id, says_ended=True) for id in ids]
+
+
+async def test_the_owner_looks_again_soon_if_its_server_is_behind_a_callback(place: str) -> None:
+    """As if the callback had come to it: the hint carries that the job is said to have ended."""
+    receivers = [WebhookReceiver(HOOK) for _ in range(2)]
+    async with (
+        Simulator(short_side=64, same_films=True, durations=Fixed(HOUR)) as sim,
+        SQLJournal(place) as journal,
+        SQLJournal(place) as elsewhere,
+        LumaClient(
+            KEY,
+            base_url=sim.url,
+            journal=journal,
+            webhook=receivers[0],
+            schedule=FixedSchedule(HOUR),
+            link_timeout=2.0,
+        ) as luma,
+        LumaClient(KEY, base_url=sim.url, journal=elsewhere, webhook=receivers[1]) as other,
+    ):
+        sim.faults.add(Fault.cut(on=["callback"]))
+        await other.get_many(["the client is open, and knows its own API key"])
+        task = await luma.generate("a cat dances")
+        async with journal.hints(lambda _: None):  # which waits until the client listens
+            token = str(sim.ledger.jobs[0].request["notify_hook"]).rpartition("/")[2]
+        row = b'{"id": "%s", "state": "%%s"}' % task.id.encode()
+        sim.faults.add(Fault.answer(row % b"processing", on=["get"], times=2))
+        looks = sim.ledger.requests["get"]
+        sim.advance(HOUR)
+        assert receivers[1].receive(token, row % b"completed") == 204
+
+        async with asyncio.timeout(5):
+            await task
+
+        assert sim.ledger.requests["get"] - looks == 3

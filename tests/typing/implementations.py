@@ -20,6 +20,7 @@ from luma_async import (
     EntryState,
     GenerateRequest,
     Generation,
+    Hint,
     JobRequest,
     Journal,
     LumaClient,
@@ -51,7 +52,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._learned: dict[str, Mapping[str, Any]] = {}
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Callable[[Hint], None]] = []
 
     async def open(self) -> None:
         pass
@@ -111,12 +112,12 @@ class MemoryJournal:
     async def keep_learned(self, server: str, learned: Mapping[str, Any]) -> None:
         self._learned[server] = learned
 
-    async def send_hint(self, request_id: str) -> None:
+    async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
         for listener in self._listeners:
-            listener(request_id)
+            listener(Hint(request_id, says_ended))
 
     @asynccontextmanager
-    async def hints(self, on_hint: Callable[[str], None]) -> AsyncGenerator[None]:
+    async def hints(self, on_hint: Callable[[Hint], None]) -> AsyncGenerator[None]:
         self._listeners.append(on_hint)
         yield
 

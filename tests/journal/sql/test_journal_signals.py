@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from luma_async import JournalError, SQLJournal
+from luma_async import Hint, JournalError, SQLJournal
 from luma_async.errors import InvalidRequestError
 from luma_async.journal.sql import postgres_listener, schema
 from luma_async.journal.sql.queries import CHANNEL
@@ -23,6 +23,7 @@ from tests.clients import until
 from tests.journal.databases import execute
 from tests.journal.postgres import Server, running_pgbouncer
 from tests.journal.test_owners import new_entry
+from tests.journal.test_passed_hints import unexpected
 from tests.loops import skip
 
 A_SIGNAL = Signal("me", "hint", "a job")
@@ -53,17 +54,17 @@ def numbered(number: int) -> Signal:
     return Signal("me", "hint", f"job {number}")
 
 
-async def passes(sender: SQLJournal, heard: list[str], *, within: float = 60) -> None:
+async def passes(sender: SQLJournal, heard: list[Hint], *, within: float = 60) -> None:
     """Return when hints of a journal arrive. Those of an outage are lost, so it sends new ones."""
     id = str(uuid.uuid4())
     async with asyncio.timeout(within):
-        while id not in heard:
+        while Hint(id) not in heard:
             id = str(uuid.uuid4())
             with suppress(JournalError):
                 await sender.send_hint(id)
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
-                    await until(lambda: id in heard)  # noqa: B023  it ends in this round
+                    await until(lambda: Hint(id) in heard)  # noqa: B023  it ends in this round
 
 
 async def test_signals_of_one_moment_share_transactions() -> None:
@@ -183,9 +184,9 @@ async def test_a_function_that_fails_ends_no_listening(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its exception is in the log."""
-    heard: list[str] = []
+    heard: list[Hint] = []
 
-    def fail(id: str) -> None:
+    def fail(hint: Hint) -> None:
         raise ZeroDivisionError
 
     async with SQLJournal(place) as one, SQLJournal(place) as other:
@@ -198,7 +199,7 @@ async def test_a_function_that_fails_ends_no_listening(
 async def test_rows_of_strangers_are_ignored(tmp_path: Path) -> None:
     """Any program that writes to the file can add some."""
     place = str(tmp_path / "jobs.db")
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
         await execute(
             place,
@@ -213,7 +214,7 @@ async def test_rows_of_strangers_are_ignored(tmp_path: Path) -> None:
 
 async def test_notifications_of_strangers_are_ignored(postgres_place: str) -> None:
     """Any user of the database can send some."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(postgres_place) as one, SQLJournal(postgres_place) as other:
         async with other.hints(heard.append):
             for text in ("", "hint", "x hint DROP TABLE", "x  ", "x - probe"):
@@ -227,16 +228,16 @@ async def test_journals_in_two_schemas_do_not_hear_each_other(postgres_place: st
     """The channel belongs to the tables of a journal, and not to the database."""
     await execute(postgres_place, "CREATE SCHEMA other")
     elsewhere = f"{postgres_place}?options=-c%20search_path%3Dother"
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(postgres_place) as one, SQLJournal(elsewhere) as other:
-        async with one.hints(heard.append), other.hints(pytest.fail):
+        async with one.hints(heard.append), other.hints(unexpected):
             async with SQLJournal(postgres_place) as sender:
                 await passes(sender, heard)
 
 
 async def test_a_lost_connection_is_made_again(postgres_place: str) -> None:
     """Soon, and without a warning."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(postgres_place) as one, SQLJournal(postgres_place) as other:
         async with other.hints(heard.append):
             await passes(one, heard)
@@ -255,7 +256,7 @@ async def test_a_server_that_refuses_connections_is_tried_again(
     """One warning for the whole outage, which says why, and nothing is raised."""
     name = Path(new_database).name
     superuser = str(Path(new_database).parent / "postgres").replace(":/", "://")
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(new_database) as one, SQLJournal(new_database) as other:
         async with other.hints(heard.append):
             await execute(superuser, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
@@ -281,7 +282,7 @@ async def test_a_listener_closes_while_the_server_is_frozen(
     """In bounded time; nothing of it is left."""
     before = asyncio.all_tasks()
     journal = SQLJournal(postgres_place)
-    async with journal.hints(pytest.fail):
+    async with journal.hints(unexpected):
         with postgres_server.frozen():
             async with asyncio.timeout(10):
                 await journal.aclose(timeout=0.1)
@@ -297,7 +298,7 @@ async def test_a_pooler_in_transaction_mode_is_noticed(
     """Hints are sent through it. That it delivers none is in the log once."""
     monkeypatch.setattr(postgres_listener, "_PROBE_TIMEOUT", 0.3)
     monkeypatch.setattr(postgres_listener, "_PAUSE_WHEN_DEAF", 0.1)
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(new_database) as direct, SQLJournal(pooled_place) as pooled:
         async with direct.hints(heard.append), pooled.hints(lambda _: None):
             await passes(pooled, heard)
@@ -313,7 +314,7 @@ async def test_a_pooler_in_session_mode_delivers(
     new_database: str, postgres_server: Server
 ) -> None:
     """Each of its clients has a session of the server."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     with running_pgbouncer(postgres_server, pool_mode="session") as pooler:
         place = pooler.url(Path(new_database).name)
         async with SQLJournal(new_database) as direct, SQLJournal(place) as pooled:
@@ -323,7 +324,7 @@ async def test_a_pooler_in_session_mode_delivers(
 
 async def test_listening_goes_on_after_everything_was_cancelled(place: str) -> None:
     """As after other catastrophes."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
         await passes(one, heard)
         mine = asyncio.current_task()
@@ -344,7 +345,7 @@ async def test_a_file_that_is_gone_stops_nothing(
 
         with pytest.raises(JournalError, match="deleted or replaced"):
             await journal.send_hint(str(uuid.uuid4()))
-        async with journal.hints(pytest.fail):
+        async with journal.hints(unexpected):
             pass
 
     assert "does not receive the signals" in caplog.text
@@ -354,7 +355,7 @@ async def test_a_file_that_is_gone_stops_nothing(
 async def test_a_listener_keeps_no_writer_waiting(tmp_path: Path) -> None:
     """It reads in passing, so that even the log beside the file can be emptied."""
     place = str(tmp_path / "jobs.db")
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(place) as one, SQLJournal(place) as other, other.hints(heard.append):
         await one.claim(new_entry("cat"))
         await passes(one, heard)
@@ -383,7 +384,7 @@ def test_a_loop_that_ends_with_a_listener_ends_its_thread(tmp_path: Path) -> Non
 
 async def test_a_journal_of_version_5_gets_the_signals(place: str) -> None:
     """In SQLite, as a table; PostgreSQL needs none."""
-    heard: list[str] = []
+    heard: list[Hint] = []
     async with SQLJournal(place):
         pass
     await execute(place, "DROP TABLE IF EXISTS luma_signals")
