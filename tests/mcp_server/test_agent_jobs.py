@@ -12,9 +12,10 @@ from luma_async import ConfigurationError, LumaClient
 from luma_async.mcp_server import AgentFolder, AgentTools, SessionLimits
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR, KEY, until
-from tests.mcp_server.sessions import links_of, session
+from tests.mcp_server.sessions import links_of, session, text_of
 
 LONG = Fixed(HOUR)
+DOG = {"key": "dog", "prompt": "a dog"}
 
 
 async def test_a_video_from_the_prompt_to_the_file(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ async def test_a_key_is_paid_for_once(tmp_path: Path) -> None:
         async with session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent:
             calls = [agent.ask("generate_video", key="cat", prompt="a cat") for _ in range(5)]
             answers = await asyncio.gather(*calls)
-            after = await agent.ask("generate_video", key="cat", prompt="a cat")
+            after = await agent.ask("generate_video", key=" cat\n", prompt="a cat")
             other = await agent.refusal("generate_video", key="cat", prompt="a dog")
         async with session(sim, tmp_path, limits=SessionLimits(max_jobs=0)) as agent:
             next_day = await agent.ask("generate_video", key="cat", prompt="a cat")
@@ -152,7 +153,7 @@ async def test_the_limit_of_running_jobs_names_them(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_submission_takes_one_place(tmp_path: Path) -> None:
-    """The job goes on, and its key returns it."""
+    """The job goes on, and its key returns it. No further call under the key frees the place."""
     async with (
         Simulator(durations=LONG, same_films=True) as sim,
         session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent,
@@ -162,12 +163,22 @@ async def test_a_cancelled_submission_takes_one_place(tmp_path: Path) -> None:
         await until(lambda: sim.ledger.jobs)
         asked.cancel()
         await asyncio.wait([asked])
+        waiting = asyncio.create_task(agent.ask("generate_video", key="cat", prompt="a cat"))
+        await asyncio.wait([waiting], timeout=0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        other = asyncio.create_task(
+            agent.refusal("generate_video", key="cat", prompt="another cat")
+        )
+        await asyncio.wait([other], timeout=0.05)
         sim.faults.clear()
+        assert "was used for another request" in await other
         again = await agent.ask("generate_video", key="cat", prompt="a cat")
         full = await agent.refusal("generate_video", key="dog", prompt="a dog")
 
         (job,) = sim.ledger.jobs
     assert asked.cancelled()
+    assert waiting.cancelled()
     assert (again["id"], again["submitted"]) == (job.id, False)
     assert "is its limit" in full
 
@@ -194,6 +205,36 @@ async def test_a_submission_that_is_cancelled_before_it_leaves_takes_no_place(
     assert (taken, jobs) == (0, 0)
 
 
+@pytest.mark.parametrize("is_repeated", [True, False])
+async def test_a_cancelled_submission_that_is_rejected_gives_its_place_back(
+    is_repeated: bool, tmp_path: Path
+) -> None:
+    """Once that is known; and a call that repeats it meanwhile takes the place for its own job."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent,
+    ):
+        sim.faults.add(Fault.slow(0.2, times=1))
+        sim.faults.add(Fault.explained(400, times=1))
+        asked = asyncio.create_task(agent.ask("generate_video", key="cat", prompt="a cat"))
+        await until(lambda: sim.ledger.requests["generate"])
+        asked.cancel()
+        await asyncio.wait([asked])
+        taken = (await agent.ask("list_jobs"))["jobs_left"]
+        if is_repeated:
+            again = await agent.ask("generate_video", key="cat", prompt="a cat")
+            left = (await agent.ask("list_jobs"))["jobs_left"]
+            assert (again["submitted"], again["jobs_left"], left) == (True, 0, 0)
+        else:
+            async with asyncio.timeout(10):
+                while (await agent.client.call_tool("generate_video", DOG)).is_error:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+        jobs = [job.prompt for job in sim.ledger.jobs]
+    assert taken == 0
+    assert jobs == ["a cat" if is_repeated else "a dog"]
+
+
 async def test_of_two_sessions_one_has_submitted_the_job(tmp_path: Path) -> None:
     """Both ask at once under one key: the job takes a place in the session that pays for it."""
     async with (
@@ -212,6 +253,60 @@ async def test_of_two_sessions_one_has_submitted_the_job(tmp_path: Path) -> None
         (True, 9),
         (False, 10),
     }
+
+
+async def test_a_job_at_another_server_is_neither_looked_at_nor_used(tmp_path: Path) -> None:
+    """Its id means nothing here, or another job: one journal has the jobs of several servers."""
+    async with Simulator(same_films=True) as one, Simulator(same_films=True) as other:
+        async with session(one, tmp_path) as agent:
+            await agent.ask("generate_video", key="cat", prompt="a cat")
+        async with session(other, tmp_path) as agent:
+            said = [
+                await agent.refusal("get_job", job="cat"),
+                await agent.refusal("wait_for_job", job="cat"),
+                await agent.refusal("download_files", job="cat"),
+                await agent.refusal("extend_video", key="cat+", source="cat", prompt="it bows"),
+            ]
+
+        assert other.ledger.requests.total() == 0
+    assert {f"The job 'cat' is at {one.url}" in text for text in said} == {True}
+
+
+async def test_two_calls_under_one_key_of_which_the_first_is_rejected(tmp_path: Path) -> None:
+    """The second submits the job, and takes the place that the first has given back."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, limits=SessionLimits(max_jobs=1)) as agent,
+    ):
+        sim.faults.add(Fault.explained(400, times=1))
+        first, second = await asyncio.gather(
+            agent.refusal("generate_video", key="cat", prompt="a cat"),
+            agent.ask("generate_video", key="cat", prompt="a cat"),
+        )
+
+    assert "this is refused" in first
+    assert (second["submitted"], second["jobs_left"]) == (True, 0)
+
+
+async def test_a_job_that_another_session_gave_up_while_it_submitted_it(tmp_path: Path) -> None:
+    """The session that submits it then pays for it with a place, and the other one does not."""
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path) as one,
+        session(sim, tmp_path) as other,
+    ):
+        sim.faults.add(Fault.rate_limited(60, times=1))
+        waiting = asyncio.create_task(one.ask("generate_video", key="cat", prompt="a cat"))
+        await until(lambda: sim.ledger.statuses[429])
+        asked = asyncio.create_task(other.ask("generate_video", key="cat", prompt="a cat"))
+        await asyncio.wait([asked], timeout=0.1)
+        waiting.cancel()
+        answer = await asked
+        async with asyncio.timeout(10):
+            while (await one.ask("list_jobs"))["jobs_left"] < 10:  # noqa: ASYNC110  a call asks
+                await asyncio.sleep(0.01)
+
+    assert (answer["submitted"], answer["jobs_left"]) == (True, 9)
 
 
 async def test_an_uncertain_submission_is_for_a_person(tmp_path: Path) -> None:
@@ -298,6 +393,30 @@ async def test_a_cancelled_wait_leaves_the_job(mode: str, tmp_path: Path) -> Non
     assert ended.structured_content["state"] == "completed"
 
 
+async def test_a_wait_for_a_job_that_is_forgotten_is_an_error(tmp_path: Path) -> None:
+    """Its state says that it is running, which would make the agent wait again."""
+    begun = asyncio.Event()
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        begun.set()
+
+    async with (
+        Simulator(durations=LONG, same_films=True) as sim,
+        session(sim, tmp_path, heartbeat=0.02) as agent,
+    ):
+        await agent.ask("generate_video", key="cat", prompt="a cat")
+        waiting = asyncio.create_task(
+            agent.client.call_tool("wait_for_job", {"job": "cat"}, progress_callback=on_progress)
+        )
+        await begun.wait()
+        (task,) = agent.luma.tasks
+        task.forget()
+        waited = await waiting
+
+    assert waited.is_error
+    assert "forgotten" in text_of(waited)
+
+
 async def test_a_failed_job_is_a_state_and_no_reason_to_pay_again(tmp_path: Path) -> None:
     """Waiting shows the reason, of a bounded length; later its key raises the failure again."""
     long = "a cat " * 500
@@ -309,13 +428,14 @@ async def test_a_failed_job_is_a_state_and_no_reason_to_pay_again(tmp_path: Path
         async with session(sim, tmp_path) as agent:
             again = await agent.refusal("generate_video", key="cat", prompt=long)
             nothing = await agent.refusal("download_files", job="cat")
+            longer = await agent.refusal("extend_video", key="a", source="cat", prompt="it bows")
             (listed,) = (await agent.ask("list_jobs", state="failed"))["jobs"]
 
         assert len(sim.ledger.jobs) == 1
     assert ended["state"] == "failed"
     assert ended["failure_reason"] == listed["failure_reason"] != ""
     assert len(ended["prompt"]) == 1000
-    for text in (again, nothing):
+    for text in (again, nothing, longer):
         assert "choose a new key, and ask the user first" in text
 
 
