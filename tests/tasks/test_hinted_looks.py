@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import pytest
 from aiohttp import web
@@ -109,6 +110,100 @@ async def test_a_job_resolves_at_once_when_its_callback_comes(batch: Any) -> Non
     assert looks <= 2 * jobs + (batch == "404")  # the first look finds out
     if batch == "array":
         assert looks <= 12  # many jobs share one
+
+
+Note: TypeAlias = Callable[[VideoTask], None]
+
+
+async def by_generate(luma: LumaClient, jobs: int, note: Note) -> None:
+    await asyncio.gather(*(luma.run("a cat dances", on_update=note) for _ in range(jobs)))
+
+
+async def by_run_many(luma: LumaClient, jobs: int, note: Note) -> None:
+    outcomes = luma.run_many(["a cat dances"] * jobs, on_update=note)
+    assert all([outcome.ok async for outcome in outcomes])
+
+
+async def by_readers(luma: LumaClient, jobs: int, note: Note) -> None:
+    async def read(task: VideoTask) -> list[State]:
+        return [seen.state async for seen in task.updates(every=HOUR)]
+
+    tasks = [await luma.generate("a cat dances", on_update=note) for _ in range(jobs)]
+    for states in await asyncio.gather(*map(read, tasks)):
+        assert states[-2:] == [State.PROCESSING, State.COMPLETED]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Use of a client with a webhook, and the most looks that it may need."""
+
+    run: Callable[[LumaClient, int, Note], Coroutine[Any, Any, None]]
+    looks: int
+    jobs: int = 20
+    at_once: int = 20
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+USES = {
+    "generate": Use(by_generate, looks=12),
+    "run_many": Use(by_run_many, looks=12),
+    "updates": Use(by_readers, looks=12),
+    "fixed schedule": Use(by_generate, looks=12, settings={"schedule": FixedSchedule(HOUR)}),
+    "full account": Use(by_generate, looks=12, jobs=9, at_once=3, settings={"max_tasks": 3}),
+    "run_many, full": Use(by_run_many, looks=12, jobs=9, at_once=3, settings={"max_tasks": 3}),
+    "one by one": Use(by_generate, looks=40, settings={"batch_size": 1}),
+    "a hundred": Use(by_generate, looks=16, jobs=100, at_once=100),
+}
+
+
+async def test_a_callback_resolves_its_job_in_every_use_of_a_client() -> None:
+    """With estimates of the server, which are of hours: nobody is late, and looks are few.
+
+    The looks of a full account free its places, so that the next submissions leave at once.
+    """
+    looks: dict[str, int] = {}
+    late: dict[str, float] = {}
+    async with (
+        listening() as arrivals,
+        simulator(variant=Variant(estimates=True)) as sim,
+    ):
+        for name, use in USES.items():
+            states: dict[str, list[State]] = {}
+            resolved: list[float] = []
+            arrivals.times.clear()
+            jobs, calls = len(sim.ledger.jobs), sim.ledger.requests.copy()
+
+            def note(task: VideoTask) -> None:
+                states.setdefault(task.id, []).append(task.state)  # noqa: B023  ends in this round
+                if task.done():
+                    resolved.append(time.monotonic())  # noqa: B023
+
+            async with LumaClient(
+                KEY, base_url=sim.url, webhook=arrivals.receiver, **use.settings
+            ) as luma:
+                running = asyncio.create_task(use.run(luma, use.jobs, note))
+                ended: list[float] = []
+                for wave in range(use.at_once, use.jobs + 1, use.at_once):
+                    async with asyncio.timeout(SOON):
+                        await until(lambda: len(states) == wave)  # noqa: B023
+                        sim.advance(HOUR / 2)
+                        await until(lambda: all(len(seen) >= 2 for seen in states.values()))  # noqa: B023
+                        first = len(arrivals.times)
+                        sim.advance(HOUR / 2)
+                        await until(lambda: len(resolved) == wave)  # noqa: B023
+                    ended += arrivals.times[first:]
+                await running
+
+            assert len(sim.ledger.jobs) - jobs == use.jobs
+            for seen in states.values():
+                assert seen == [State.PENDING, State.PROCESSING, State.COMPLETED]
+            made = sim.ledger.requests - calls
+            looks[name] = made["get"] + made["tasks"]
+            delays = [end - call for call, end in zip(ended, resolved, strict=True)]
+            late[name] = sorted(delays)[len(delays) // 2]  # the machine may be busy
+
+    assert {name: number for name, number in looks.items() if number > USES[name].looks} == {}
+    assert {name: seconds for name, seconds in late.items() if seconds >= 0.2} == {}
 
 
 FAULTS: dict[str, tuple[dict[str, Any], Sequence[Fault]]] = {
