@@ -3,8 +3,7 @@
     pip install 'luma-async[journal]' discord.py
     DISCORD_TOKEN=... LUMA_API_KEY=... python examples/discord_bot.py
 
-Each user has one job at a time. The bot may be stopped or killed at any time: the journal has the
-user and the channel of each job, and the bot answers there when it runs again.
+The journal has all jobs: a bot that was stopped or killed answers when it starts again.
 """
 
 import asyncio
@@ -12,19 +11,16 @@ import logging
 import os
 import signal
 import tempfile
-import time
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
 import discord
-from discord import app_commands
 
 import luma_async as la
 
 EDIT_EVERY = 5.0  # seconds, because Discord limits the edits of a message
 Ratio = Literal["16:9", "9:16", "1:1"]
-Response = discord.Interaction | None
+Result = la.Generation | la.LumaError
 log = logging.getLogger("discord_bot")
 luma = la.LumaClient(journal="discord-bot.db", allow_local_files=False)
 
@@ -34,7 +30,8 @@ class VideoBot(discord.Client):
         with suppress(NotImplementedError):  # on Windows, where Ctrl-C ends the bot
             self.loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(self.close()))
         for task in await luma.resume():
-            users[task.metadata["user"]] = asyncio.create_task(follow(None, task))
+            if "user" in task.metadata:  # not a job of another program
+                users[task.metadata["user"]] = asyncio.create_task(follow(None, task))
         await tree.sync()
 
     async def close(self) -> None:
@@ -44,39 +41,42 @@ class VideoBot(discord.Client):
 
 
 bot = VideoBot(intents=discord.Intents.none())
-tree = app_commands.CommandTree(bot)
+tree = discord.app_commands.CommandTree(bot)
 users: dict[int, asyncio.Task[Any]] = {}  # the last job of each
 
 
-async def follow(response: Response, task: la.VideoTask) -> None:
-    """Show the progress of a job, and answer with its video."""
+async def follow(response: discord.Interaction | None, task: la.VideoTask) -> None:
+    try:
+        with suppress(la.ClientClosedError), task.delivery():  # the next start resumes the job
+            with suppress(la.LumaError):  # it is in `task.error`
+                await show_progress(response, task)
+            if not isinstance(task.error, la.ClientClosedError):
+                await answer(response, dict(task.metadata), task.error or task.generation)
+    except Exception:
+        log.exception("Job %s was not answered. The next start tries again.", task.id)
+
+
+async def show_progress(response: discord.Interaction | None, task: la.VideoTask) -> None:
     next_edit = 0.0
-    with suppress(la.ClientClosedError), task.delivery():  # the next start resumes the job then
-        with suppress(la.LumaError):  # it is in `task.error`
-            async for generation in task.updates(every=EDIT_EVERY):
-                if response and time.monotonic() >= next_edit and not generation.state.terminal:
-                    next_edit = time.monotonic() + EDIT_EVERY
-                    text = f"Your video is {generation.state}: {generation.progress or 0:.0%}"
-                    with suppress(discord.HTTPException):
-                        await response.edit_original_response(content=text)
-        if not isinstance(task.error, la.ClientClosedError):
-            await answer(response, task.metadata, task.error or task.generation)
+    async for generation in task.updates(every=EDIT_EVERY):
+        if response and bot.loop.time() >= next_edit and not generation.state.terminal:
+            next_edit = bot.loop.time() + EDIT_EVERY
+            text = f"Your video is {generation.state}: {generation.progress or 0:.0%}"
+            with suppress(discord.HTTPException):
+                await response.edit_original_response(content=text)
 
 
-async def answer(
-    response: Response, to: Mapping[str, Any], result: la.Generation | la.LumaError
-) -> None:
+async def answer(response: discord.Interaction | None, to: dict[str, Any], result: Result) -> None:
     """Edit the response to the command, or write to its channel if that is no longer possible."""
-    files = []
     with tempfile.TemporaryDirectory() as folder:
+        files = []
         if isinstance(result, la.LumaError):
             log.warning("No video for user %s: %s", to["user"], result)
-            text = result.for_users[:1900]
+            text = result.for_users
         else:
-            text = f"Your video: {result.url}"
             with suppress(la.DownloadError, la.APIError):  # the file is too large: there is a link
-                path = await luma.download(result, folder, max_bytes=to["max_bytes"])
-                text, files = "Your video:", [path]
+                files.append(await luma.download(result, folder, max_bytes=to["max_bytes"]))
+            text = "Your video:" if files else f"Your video: {result.url}"
         if response and not response.is_expired():  # after 15 minutes, the channel is left
             with suppress(discord.HTTPException):
                 attachments = [discord.File(path) for path in files]
@@ -84,7 +84,7 @@ async def answer(
                 return
         channel = bot.get_partial_messageable(to["channel"])
         with suppress(discord.Forbidden, discord.NotFound):  # the bot was removed from there
-            await channel.send(f"<@{to['user']}> {text}", files=[*map(discord.File, files)])
+            await channel.send(f"<@{to['user']}> {text}", files=[discord.File(p) for p in files])
 
 
 @tree.command(description="Make a video with Luma")
@@ -109,7 +109,7 @@ async def video(interaction: discord.Interaction, prompt: str, ratio: Ratio = "1
 
 @tree.command(description="Give your video up, which is paid for all the same")
 async def cancel(interaction: discord.Interaction) -> None:
-    mine = [task for task in luma.tasks if task.metadata["user"] == interaction.user.id]
+    mine = [task for task in luma.tasks if task.metadata.get("user") == interaction.user.id]
     for task in mine:
         task.forget()  # follow() tells that the job is still paid for
     text = "Your video is cancelled." if mine else "There is nothing to cancel yet."

@@ -7,6 +7,7 @@ The journal telegram.db has all jobs: a bot that was stopped or killed answers w
 """
 
 import asyncio
+import logging
 import os
 import time
 from contextlib import suppress
@@ -15,8 +16,6 @@ from typing import Any
 
 from aiogram import Bot, Dispatcher, F
 from aiogram import exceptions as tg
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
 from aiogram.filters import Command, CommandObject
 from aiogram.methods import DeleteMessage, EditMessageText, SendMessage, SendVideo, TelegramMethod
 from aiogram.types import FSInputFile, Message, ReplyParameters, User
@@ -24,9 +23,9 @@ from aiogram.types import FSInputFile, Message, ReplyParameters, User
 from luma_async import ClientClosedError, DownloadError, LumaClient, LumaError, VideoTask
 
 EDIT_EVERY = 4.0  # seconds: Telegram takes one message a second in a chat, 20 a minute in a group
+log = logging.getLogger("telegram_bot")
 luma = LumaClient(journal="telegram.db", max_download_bytes=50_000_000)  # a bot may send no more
-api = TelegramAPIServer.from_base(os.environ.get("TELEGRAM_API_URL", "https://api.telegram.org"))
-bot = Bot(os.environ["TELEGRAM_TOKEN"], AiohttpSession(api=api))
+bot = Bot(os.environ["TELEGRAM_TOKEN"])
 dispatcher = Dispatcher()
 answering: dict[int, str] = {}  # job keys by user
 
@@ -63,7 +62,7 @@ async def submit(message: Message, prompt: str, user: int, key: str) -> None:
         photo = await bot.download(message.photo[-1]) if message.photo else None
         task = await luma.generate(prompt, image=photo, key=key, metadata={"user": user, **ids})
     except Exception as error:  # noqa: BLE001  the user gets an answer in any case
-        print(f"Message {key}: {error}".replace(bot.token, "..."))
+        log.warning("Message %s: %s", key, str(error).replace(bot.token, "..."))
         await call(status.edit_text(getattr(error, "for_users", LumaError.for_users)))
     else:
         # The message may have come before, to a bot that was killed, and is answered already.
@@ -85,8 +84,7 @@ async def answer(task: VideoTask) -> None:
                     shown, next_edit = text, time.monotonic() + EDIT_EVERY
                     with suppress(tg.TelegramBadRequest):  # "message is not modified"
                         await call(EditMessageText(text=text, **status))
-            video = FSInputFile(await luma.download(task, folder))
-            await call(SendVideo(video=video, **to))
+            await call(SendVideo(video=FSInputFile(await luma.download(task, folder)), **to))
         except ClientClosedError:
             raise  # the bot that is started next answers
         except LumaError as error:
@@ -106,7 +104,8 @@ async def call(method: TelegramMethod[Any]) -> Any:
 
 @dispatcher.startup()
 async def startup() -> None:
-    dispatcher["jobs"] = asyncio.gather(*map(answer, await luma.resume()), return_exceptions=True)
+    ours = [task for task in await luma.resume() if "chat" in task.metadata]
+    dispatcher["jobs"] = asyncio.gather(*map(answer, ours), return_exceptions=True)
 
 
 @dispatcher.shutdown()
@@ -116,4 +115,5 @@ async def shutdown() -> None:
     await luma.aclose()
 
 
+logging.basicConfig(level=logging.INFO)
 dispatcher.run_polling(bot)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from luma_async import LumaClient
 from luma_async.simulator import Simulator
 
 COMPLAINTS = re.compile(
@@ -21,6 +22,11 @@ COMPLAINTS = re.compile(
     re.MULTILINE,
 )
 """Words on stderr that no bot of ours says."""
+
+
+def another_program(simulator: Simulator, journal: Path) -> LumaClient:
+    """Return the client of another program that uses the journal of a bot."""
+    return LumaClient("sk-simulated", base_url=simulator.url, journal=journal)
 
 
 class BotProcess:
@@ -55,6 +61,10 @@ class BotProcess:
     def complaints(self) -> list[str]:
         """Complaints on stderr."""
         return COMPLAINTS.findall(self.stderr)
+
+    def forget_complaints(self) -> None:
+        """Empty the file of stderr, because a test has seen the complaints that it expected."""
+        (self._folder / "stderr").write_bytes(b"")
 
     async def __aenter__(self) -> Self:
         with (self._folder / "stderr").open("ab") as stderr:

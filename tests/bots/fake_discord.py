@@ -113,6 +113,7 @@ class FakeDiscord:
         accepts_files: set unless edits with files are to wait.
         uploads: number of edits with files that have come.
         too_many_edits: number of edits that were answered 429.
+        is_down: `True` to refuse messages in channels with a status that a bot does not try again.
         lost_acknowledgements: number of acknowledgements to come whose answer gets lost.
         synced: names of the commands that the bot has registered.
 
@@ -123,6 +124,7 @@ class FakeDiscord:
         self.accepts_files.set()
         self.uploads = 0
         self.too_many_edits = 0
+        self.is_down = False
         self.lost_acknowledgements = 0
         self.synced: list[str] = []
         self._commands: dict[int, Command] = {}
@@ -316,6 +318,8 @@ class FakeDiscord:
 
     async def _send(self, request: web.Request) -> web.Response:
         payload, files = await _read(request)
+        if self.is_down:
+            return _error(503, 0, "Service Unavailable")
         message = Message(int(request.match_info["channel"]), payload["content"], files)
         for user, command in self._latest.items():
             if f"<@{user}>" in message.content:

@@ -16,7 +16,7 @@ import pytest
 
 from luma_async import ClientClosedError, GenerationFailedError, TaskForgottenError
 from luma_async.simulator import Fixed, Simulator, Variant
-from tests.bots.bot_process import BotProcess
+from tests.bots.bot_process import BotProcess, another_program
 from tests.bots.fake_discord import Command, FakeDiscord, NoResponseError
 from tests.clients import until
 from tests.docs import ROOT
@@ -177,6 +177,36 @@ def test_a_video_is_answered_although_the_bot_is_killed_while_it_sends_it(tmp_pa
 
     assert [(text, len(files)) for text, files in command.answers] == [(f"<@1> {VIDEO}", 1)]
     assert [job.request["aspect_ratio"] for job in sim.ledger.jobs] == ["9:16"]
+
+
+def test_answers_that_fail_after_a_restart(tmp_path: Path) -> None:
+    """The log has each one, and the next start answers. Jobs of other programs are left alone."""
+    sim = simulated(durations=Fixed(0.3))
+
+    async def restarted() -> tuple[Command, str]:
+        async with sim, FakeDiscord() as discord:
+            discord.accepts_files.clear()
+            async with bot_at(discord, sim, tmp_path) as bot:
+                command = await discord.command(1, "video", prompt="a cat")
+                await discord.until(lambda: discord.uploads)
+                await bot.stop(signal.SIGKILL)
+            async with another_program(sim, tmp_path / "discord-bot.db") as other:
+                await other.generate("a dog", metadata={"channel": 100})
+            discord.is_down = True
+            async with bot_at(discord, sim, tmp_path) as bot:
+                await until(lambda: bot.complaints)
+                log = bot.stderr
+                await bot.stop()
+                bot.forget_complaints()
+            discord.is_down = False
+            async with bot_at(discord, sim, tmp_path):
+                await discord.answer(command)
+        return command, log
+
+    command, log = asyncio.run(restarted())
+
+    assert "was not answered. The next start tries again." in log
+    assert [(text, len(files)) for text, files in command.answers] == [(f"<@1> {VIDEO}", 1)]
 
 
 def test_a_command_that_two_processes_get_is_paid_for_once(tmp_path: Path) -> None:

@@ -15,10 +15,13 @@ from typing import Any
 from luma_async import LumaError, TaskForgottenError
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
+from tests.bots.bot_process import another_program
 from tests.bots.fake_telegram import TOKEN, FakeTelegram, Sent
 from tests.clients import HOUR
 from tests.docs import ROOT
 from tests.forked_programs import PYTHON, ForkedProgram
+
+PROGRAM = ROOT / "tests/programs/telegram_bot_at.py"
 
 COMPLAINTS = re.compile("never retrieved|never awaited|Unclosed|Traceback|destroyed|Warning:|ERROR")
 BUSY = "One video at a time: /cancel gives up the one that is running."
@@ -40,15 +43,15 @@ class Bot:
             "LUMA_BASE_URL": simulator.url,
             "LUMA_API_KEY": "sk-simulated",
             "TELEGRAM_TOKEN": TOKEN,
-            "TELEGRAM_API_URL": telegram.url,
         }
+        self._program = [str(PROGRAM), telegram.url]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ForkedProgram]:
         """Run the bot within the context, and stop it at the end unless it has ended."""
         with (self._folder / "stderr").open("ab") as stderr:
             process = ForkedProgram(
-                [*PYTHON, str(ROOT / "examples/telegram_bot.py")],
+                [*PYTHON, *self._program],
                 libraries=["aiogram", "uvloop"],
                 cwd=self._folder,
                 env=self._environment,
@@ -153,10 +156,10 @@ def test_a_day_of_the_telegram_bot(tmp_path: Path) -> None:
 def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
     """The next one sends it, and a message that comes again is not paid for or answered again.
 
-    Of a video above 50 MB, the link is sent.
+    Jobs of other programs in the journal are left alone. Of a video above 50 MB, the link is sent.
     """
 
-    async def killed(sim: Simulator) -> tuple[Sent, Sent]:
+    async def killed(sim: Simulator) -> tuple[Sent, Sent, str]:
         async with FakeTelegram() as telegram:
             bot = Bot(telegram, sim, tmp_path)
             telegram.hold("sendVideo")
@@ -166,6 +169,8 @@ def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
                 await bot.stop(process, signal.SIGKILL)
             telegram.release("sendVideo")
             telegram.deliver(cat)
+            async with another_program(sim, tmp_path / "telegram.db") as other:
+                await other.generate("a horse", metadata={"user": 7})
             async with bot.running():
                 await telegram.until(lambda: cat.is_answered)
                 replies = len(cat.replies)
@@ -174,12 +179,13 @@ def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
                 sim.faults.add(Fault.answer(bytes(50_000_001), on=["media"]))
                 dog = telegram.send(7, "/video a dog")
                 await telegram.until(lambda: dog.is_answered)
-        return cat, dog
+        return cat, dog, bot.output
 
     with simulated(durations=Fixed(0.1)) as sim:
-        cat, dog = asyncio.run(killed(sim))
+        cat, dog, output = asyncio.run(killed(sim))
         prompts = [job.prompt for job in sim.ledger.jobs]
 
+    assert "Start polling" in output
     assert cat.answer.video is not None
     assert dog.answer.texts[0].startswith("http")
-    assert prompts == ["a cat", "a dog"]
+    assert prompts == ["a cat", "a horse", "a dog"]
