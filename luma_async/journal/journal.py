@@ -27,6 +27,9 @@ class Journal(Protocol):
     watches the job is passed on. `hints` is an async context manager. While it is open, it calls
     `on_hint(hint)` in the event loop with each `Hint` that another process sends. A hint may be
     lost.
+
+    With the method `newest(limit, *, state=None)` of `SQLJournal`, which is optional, too, an AI
+    agent can list jobs without an export.
     """
 
     async def open(self) -> None:

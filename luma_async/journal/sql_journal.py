@@ -343,6 +343,21 @@ class SQLJournal:
                     since_turn = 0
                     await asyncio.sleep(0)
 
+    async def newest(
+        self, limit: int, *, state: EntryState | None = None
+    ) -> tuple[list[Entry], int]:
+        """Return the newest entries, newest first, and the number of all.
+
+        Args:
+            limit: maximum number of entries to return.
+            state: return and count only entries in this state.
+
+        Raises:
+            JournalError: the journal could not be read.
+
+        """
+        return await (await self._opened()).newest(limit, state)
+
     async def learned(self, server: str) -> Mapping[str, Any]:
         """Return the learned durations of the jobs of a server, for `AdaptiveSchedule.recall()`.
 

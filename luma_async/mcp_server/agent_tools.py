@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -33,6 +33,7 @@ from luma_async.mcp_server.tool_arguments import (
     DownloadArguments,
     JobArguments,
     ListArguments,
+    SourceArgument,
     WaitArguments,
 )
 from luma_async.mcp_server.tool_results import (
@@ -43,6 +44,7 @@ from luma_async.mcp_server.tool_results import (
     SavedFile,
     SavedFiles,
 )
+from luma_async.mcp_server.tool_schemas import LONGEST_KEY
 from luma_async.request_kinds import REQUESTS
 from luma_async.requests import JobRequest, Kind
 from luma_async.tasks import VideoTask
@@ -56,6 +58,15 @@ _SUBMITTED_BY = "mcp_call"
 
 Report = Callable[[float, str], Awaitable[None]]
 """Function that sends a progress notification: seconds so far, and a text."""
+
+
+@runtime_checkable
+class _ReadsNewest(Protocol):
+    """Journal that reads its newest entries without all others."""
+
+    async def newest(
+        self, limit: int, *, state: EntryState | None = None
+    ) -> tuple[list[Entry], int]: ...
 
 
 class AgentTools:
@@ -98,8 +109,11 @@ class AgentTools:
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         key = checked_key(str(given.pop("key", "")).strip())
+        if len(key) > LONGEST_KEY:
+            problem = f"must have at most {LONGEST_KEY} characters, has {len(key)}"
+            raise InvalidRequestError.of("key", problem)
         self._check_key(key)
-        source = given.pop("source", None)
+        source = SourceArgument.of({"source": given.pop("source", None)}).source
         request = REQUESTS[kind].from_mapping(without_file_scheme(given))
         request = await self.folder.with_allowed_files(request)
         async with self._locks.setdefault(key, asyncio.Lock()):
@@ -154,14 +168,20 @@ class AgentTools:
 
         """
         await self._give_back_unused()
-        newest: deque[dict[str, Any]] = deque(maxlen=arguments.limit)
-        found = 0
-        async for line in self._journal.export():
-            entry = json.loads(line)
-            if arguments.state in (None, entry["state"]):
-                found += 1
-                newest.appendleft(entry)
-        jobs = tuple(map(JobStatus.of_entry, newest))
+        limit, state = arguments.limit, arguments.state
+        if isinstance(self._journal, _ReadsNewest):
+            wanted = None if state is None else EntryState(state)
+            entries, found = await self._journal.newest(limit, state=wanted)
+            jobs = tuple(map(_status_of, entries))
+        else:
+            newest: deque[dict[str, Any]] = deque(maxlen=limit)
+            found = 0
+            async for line in self._journal.export():
+                entry = json.loads(line)
+                if state in (None, entry["state"]):
+                    found += 1
+                    newest.appendleft(entry)
+            jobs = tuple(map(JobStatus.of_entry, newest))
         return JobList(jobs=jobs, found=found, jobs_left=self.limits.jobs_left).result()
 
     async def download_files(self, arguments: DownloadArguments) -> types.CallToolResult:
@@ -328,6 +348,9 @@ def _status_of(entry: Entry) -> JobStatus:
             "request": entry.request,
             "submitted_at": entry.submitted_at.isoformat(),
             "reason": entry.reason,
+            "generation": {"failure_reason": entry.generation.failure_reason}
+            if entry.generation
+            else None,
         }
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from luma_async.errors import InvalidRequestError
 from luma_async.request_fields import problems_of
@@ -15,7 +15,14 @@ DEFAULT_TIMEOUT = 50.0
 
 LONGEST_TIMEOUT = 900.0
 
-_Job = Annotated[str, Field(min_length=1, description="Id of the job, or its key.")]
+LONGEST_NAME = 1000
+"""Maximum length of the id or key of a job, in characters. Keys of other programs have up to 500,
+and ids of servers less than a hundred."""
+
+_Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME)
+]
+_Job = Annotated[_Name, Field(description="Id of the job, or its key.")]
 
 
 class ToolArguments(BaseModel):
@@ -42,6 +49,12 @@ class JobArguments(ToolArguments):
     """Arguments of a tool about one job."""
 
     job: _Job
+
+
+class SourceArgument(ToolArguments):
+    """The job whose output a submission works on, if there is one."""
+
+    source: _Name | None = None
 
 
 class WaitArguments(ToolArguments):

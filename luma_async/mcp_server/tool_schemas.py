@@ -11,10 +11,12 @@ from typing import Any
 
 from luma_async.dialects import Dialect
 from luma_async.errors import InvalidRequestError, UnsupportedError
+from luma_async.mcp_server.tool_arguments import LONGEST_NAME
 from luma_async.request_kinds import REQUESTS
 from luma_async.requests import JobRequest, Kind
 
 LONGEST_KEY = 200
+"""Maximum length of a key that an agent chooses, in characters."""
 
 KEY: Mapping[str, Any] = {
     "type": "string",
@@ -65,7 +67,12 @@ def schema_of_request(kind: Kind) -> dict[str, Any]:
         is_needed = request.source_need == "required"
         instead = "" if is_needed else " Either this or `media`."
         described = _SOURCE.format(state="completed") + instead
-        fields["source"] = {"type": "string", "minLength": 1, "description": described}
+        fields["source"] = {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_NAME,
+            "description": described,
+        }
         required += ["source"] if is_needed else []
     fields |= {
         name: _field(name, field)

@@ -82,6 +82,21 @@ async def test_exporting_goes_on_from_page_to_page(place: str) -> None:
     assert len(keys) == len(set(keys)) == 401
 
 
+async def test_the_newest_jobs_are_read_without_all_others(place: str) -> None:
+    """Newest first, in a state or of all, with the number of all."""
+    async with Simulator(durations=Fixed(0)) as sim, connect(sim, journal=place) as luma:
+        for number in range(5):
+            await (await luma.generate("a cat", key=f"cat-{number}"))
+        await luma.generate("a dog", key="dog")
+        assert isinstance(luma.journal, SQLJournal)
+        newest, all_jobs = await luma.journal.newest(2)
+        completed, cats = await luma.journal.newest(3, state=EntryState.COMPLETED)
+
+    assert [entry.key for entry in newest] == ["dog", "cat-4"]
+    assert [entry.key for entry in completed] == ["cat-4", "cat-3", "cat-2"]
+    assert (all_jobs, cats) == (6, 5)
+
+
 async def test_an_export_can_be_left_early(place: str) -> None:
     """Nothing is held open by it."""
     async with SQLJournal(place) as journal:

@@ -447,6 +447,7 @@ async def test_the_list_has_the_newest_first(tmp_path: Path) -> None:
     ):
         for key in ("cat", "dog", "cow"):
             await agent.ask("generate_video", key=key, prompt=f"a {key}")
+        assert (await agent.ask("get_job", job=" cat\n"))["key"] == "cat"
         listed = await agent.ask("list_jobs", limit=2)
         none = await agent.ask("list_jobs", state="failed")
 

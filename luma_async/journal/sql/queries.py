@@ -15,9 +15,11 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,6 +65,21 @@ async def keys(connection: AsyncConnection, states: Sequence[EntryState]) -> lis
     if states:
         query = query.where(jobs.c.state.in_([state.value for state in states]))
     return [row.key async for page in _pages(connection, query) for row in page]
+
+
+async def newest_keys(
+    connection: AsyncConnection, limit: int, state: EntryState | None
+) -> tuple[list[str], int]:
+    """Return the keys of the newest entries, in a state or of all, and the number of all."""
+    condition = true() if state is None else jobs.c.state == state.value
+    newest = (
+        select(jobs.c.key)
+        .where(condition)
+        .order_by(jobs.c.submitted_at.desc(), jobs.c.key.desc())
+        .limit(limit)
+    )
+    found = await connection.scalar(select(func.count()).select_from(jobs).where(condition))
+    return list(await connection.scalars(newest)), found or 0
 
 
 async def states(connection: AsyncConnection) -> dict[str, EntryState]:

@@ -213,6 +213,18 @@ class Store:
                 if (not states or entry.state in states) and server in (None, entry.server)
             ]
 
+    async def newest(self, limit: int, state: EntryState | None) -> tuple[list[Entry], int]:
+        """Return the newest entries in a state, or of all, newest first, and their number."""
+        # Reading makes entries of dead submitters uncertain, so these are read first.
+        async for _ in self.pages(EntryState.SUBMITTING):
+            pass
+        keys, found = await self.run(queries.newest_keys, limit, state)
+        entries: list[Entry] = []
+        for start in range(0, len(keys), _PAGE):
+            page = queries.has_key(keys[start : start + _PAGE])
+            entries += reversed(await self.run(self._transactions.read, page))
+        return entries, found
+
     async def _run(self, work: Callable[..., Awaitable[T]], arguments: tuple[Any, ...]) -> T:
         try:
             return await self._connections.run(work, *arguments)
