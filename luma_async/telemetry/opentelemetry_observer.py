@@ -64,6 +64,9 @@ class OpenTelemetryObserver:
         self._no_meters = meters if has_no_meters else None
         self._tracer = trace.get_tracer(names.SCOPE, __version__, schema_url=names.SCHEMA_URL)
         self._metrics = _Instruments()
+        self._has_meters = False
+        self._uncounted: dict[str, int] = {}
+        """Changes of the numbers of running jobs that no provider has counted yet, by state."""
 
     @property
     def owner(self) -> OpenTelemetryObserver:
@@ -88,6 +91,7 @@ class OpenTelemetryObserver:
             )
         except Exception as error:  # noqa: BLE001  a provider that the environment names may fail
             log_failure(self, error)
+        self._count_running()
         return self._has_sdk
 
     async def answered(
@@ -145,9 +149,22 @@ class OpenTelemetryObserver:
     @guarded
     def running(self, state: str, change: int) -> None:
         """Record that the number of running jobs in a state has changed."""
+        self._uncounted[state] = self._uncounted.get(state, 0) + change
+        self._count_running()
+
+    @guarded
+    def _count_running(self) -> None:
+        """Count the changes of running jobs, also those from before a provider was set up."""
         if not self._has_sdk:
             return
-        self._metrics.running_jobs.add(change, {**self._dialect, names.JOB_STATE: state})
+        if not self._has_meters:
+            self._has_meters = metrics.get_meter_provider() is not self._no_meters
+            if not self._has_meters:
+                return
+        uncounted, self._uncounted = self._uncounted, {}
+        for state, change in uncounted.items():
+            if change:
+                self._metrics.running_jobs.add(change, {**self._dialect, names.JOB_STATE: state})
 
     @guarded
     def ended(

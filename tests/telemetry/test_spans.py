@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
@@ -274,6 +274,25 @@ async def test_an_sdk_that_is_set_up_later_gets_the_spans_from_then_on(exported:
 
     assert len(exported.jobs()) == 1
     assert exported.metrics()["luma.job.lateness"][0].count == 1
+
+
+async def test_a_provider_of_metrics_that_is_set_up_later_counts_the_jobs_that_run(
+    exported: Exported,
+) -> None:
+    """The number of running jobs is right from then on, also if there were spans before."""
+    async with Simulator(durations=Fixed(HOUR)) as sim, connect(sim) as luma:
+        tasks = [await luma.generate(f"{n} cats") for n in range(3)]
+        trace.set_tracer_provider(exported.tracers)
+        tasks.append(await luma.generate("a dog"))
+        metrics.set_meter_provider(exported.meters)
+        tasks.append(await luma.generate("a cow"))
+        running = exported.metrics()["luma.jobs.running"]
+        sim.advance(HOUR)
+        await asyncio.gather(*tasks)
+    ended = exported.metrics()["luma.jobs.running"]
+
+    assert sum(point.value for point in running) == 5
+    assert {point.value for point in ended} == {0}
 
 
 async def test_polls_beyond_the_limit_of_events_are_counted(
