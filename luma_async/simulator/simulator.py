@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import random
 import socket
@@ -40,6 +41,9 @@ from luma_async.simulator.variant import Variant
 
 ACCEPT_TURNS = 5
 """Turns of the event loop after which all connections that were accepted belong to the server."""
+
+_ACCESS_LINE = '"%r" %s, %b bytes'
+"""Line of the access log for each request, in the format of aiohttp."""
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the user's choice
 """Loopback addresses by which a server on all addresses is reached."""
@@ -85,6 +89,8 @@ class Simulator:
         idle_timeout: real seconds after which an idle connection is closed.
         says_idle_timeout: timeout in seconds for the `Keep-Alive` header of each answer; no header
             if not given.
+        access_log: logger that gets a line at INFO for each request, with the status; none if not
+            given.
 
     Raises:
         ValueError: an argument is not valid, and would fail or block every job.
@@ -115,6 +121,7 @@ class Simulator:
         ssl_context: ssl.SSLContext | None = None,
         idle_timeout: float = 3600.0,
         says_idle_timeout: float | None = None,
+        access_log: logging.Logger | None = None,
     ) -> None:
         if not 0 < speed < math.inf:
             raise ValueError(f"speed: must be more than 0, got {speed!r}")
@@ -133,6 +140,7 @@ class Simulator:
         self._ssl_context = ssl_context
         self._idle_timeout = idle_timeout
         self._says_idle_timeout = says_idle_timeout
+        self._access_log = access_log
         self._links = SignedLinks(clock, lifetime=link_lifetime)
         self._answers = Answers(variant, clock, self._links, self.ledger)
         self._next_jobs = NextJobs()
@@ -234,7 +242,11 @@ class Simulator:
             app.add_routes(part.routes())
         app.add_routes([web.get("/simulator/ledger", self._show_ledger)])
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=self._idle_timeout
+            app,
+            access_log=self._access_log,
+            access_log_format=_ACCESS_LINE,
+            shutdown_timeout=1.0,
+            keepalive_timeout=self._idle_timeout,
         )
         await self._runner.setup()
         try:

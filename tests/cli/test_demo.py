@@ -7,9 +7,10 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
@@ -120,6 +121,21 @@ def test_a_simulator_serves_until_it_is_stopped() -> None:
 
     assert process.returncode == 130
     assert complaints == ""
+
+
+def test_a_simulator_shows_each_request_if_asked_to() -> None:
+    """With `-v`, one line on stderr, with the status."""
+    with started("simulate", "--port", "0", "-v") as process:
+        url = next_line(process).split()[-1]
+        for path in ("/simulator/ledger", "/nowhere"):
+            with suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{url}{path}").close()  # noqa: S310  our own
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=PATIENCE)
+
+    [found, missing] = log.splitlines()
+    assert '"GET /simulator/ledger HTTP/1.1" 200' in found
+    assert '"GET /nowhere HTTP/1.1" 404' in missing
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -61,9 +62,10 @@ def simulate(
     """Serve a simulated gateway that bills nothing and makes real files, until Ctrl-C.
 
     It serves Luma's own APIs, too. It accepts any API key, or only the one in LUMA_SIMULATOR_KEY if
-    that is set.
+    that is set. With -v, each request is shown.
     """
     from luma_async.cli.program import run
+    from luma_async.cli.verbosity import log_level
 
     run(
         lambda terminal: serve(
@@ -76,6 +78,7 @@ def simulate(
             max_jobs=max_jobs,
             max_per_minute=max_per_minute,
             api_key=os.environ.get(API_KEY) or None,
+            shows_requests=log_level() <= logging.INFO,
         ),
         as_json=as_json,
     )
@@ -92,6 +95,7 @@ async def serve(
     max_jobs: int | None,
     max_per_minute: int | None,
     api_key: str | None,
+    shows_requests: bool,
 ) -> ExitCode:
     """Print the gateway's URL, and serve until cancelled."""
     import asyncio
@@ -108,6 +112,7 @@ async def serve(
         max_per_minute=max_per_minute,
         api_key=api_key,
         variant=Variant(estimates=True),
+        access_log=logging.getLogger("luma_async.simulator") if shows_requests else None,
     )
     shown_key = "any-key" if api_key is None else f"${API_KEY}"
     try:
