@@ -28,6 +28,9 @@ ADDRESS = "127.0.0.2"
 there."""
 
 
+ANN = {"X-User": "ann"}
+
+
 class App:
     """The app at a simulator, with a journal in a folder."""
 
@@ -177,8 +180,10 @@ def test_readers_may_leave_and_errors_have_a_status(tmp_path: Path) -> None:
                 "no key": web.post("/videos", json={"prompt": "a dog"}),
                 "dear": web.post("/videos", json={"prompt": "a", "model": "x"}, headers=key("a")),
                 "path": web.post("/videos", json={"prompt": "a", "image": "/a"}, headers=key("b")),
+                "odd key": web.post("/videos", json={"prompt": "a"}, headers=key("a/b")),
+                "hers": web.post("/videos", json={"prompt": "a cow"}, headers=key("cat") | ANN),
                 "unknown": web.get("/videos/dog"),
-                "of another": web.get("/videos/cat", headers={"X-User": "ann"}),
+                "of another": web.get("/videos/cat", headers={"X-User": "bob"}),
             }
         stderr = app.stop()
 
@@ -190,6 +195,8 @@ def test_readers_may_leave_and_errors_have_a_status(tmp_path: Path) -> None:
         "no key": 422,
         "dear": 422,
         "path": 422,
+        "odd key": 422,
+        "hers": 202,
         "unknown": 404,
         "of another": 404,
     }
@@ -199,4 +206,4 @@ def test_readers_may_leave_and_errors_have_a_status(tmp_path: Path) -> None:
     (complaint,) = complaints(stderr)  # for the operator, who can do something about it
     assert "'/videos': HTTP 402" in complaint
     assert "Top up the account" in complaint
-    assert len(sim.ledger.jobs) == 1
+    assert [job.prompt for job in sim.ledger.jobs] == ["cat", "a cow"]
