@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from luma_async import FixedSchedule, Hint, JournalError, LumaClient, SQLJournal, WebhookReceiver
 from luma_async.errors import InvalidRequestError
+from luma_async.journal.hint_relay import FIRST_PAUSE, MOST_WAITING
 from luma_async.journal.sql.signal_sender import REPEAT_AFTER
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.webhook_tokens import CallbackTokens
@@ -199,6 +201,74 @@ async def test_a_callback_that_comes_while_one_is_passed_on_is_passed_on_as_well
         await until(lambda: len(sent) == 2)
 
     assert sent == [Hint(id), Hint(id)]
+
+
+async def test_a_journal_that_fails_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In both directions. The log has the reasons, and the next callbacks are passed on."""
+    caplog.set_level(logging.INFO, "luma_async")
+    first, second = new_ids(2)
+    sent: list[str] = []
+    listened: list[float] = []
+
+    class FailingJournal(SQLJournal):
+        async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
+            sent.append(request_id)
+            if request_id == first:
+                raise JournalError("there is no database")
+
+        @asynccontextmanager
+        async def hints(self, on_hint: Callable[[Hint], None]) -> AsyncGenerator[None, None]:
+            listened.append(asyncio.get_running_loop().time())
+            if len(listened) == 1:
+                raise OSError("there are no notifications")
+            yield
+
+    receiver, tokens = WebhookReceiver(HOOK), CallbackTokens(KEY)
+    async with (
+        Simulator() as sim,
+        FailingJournal(tmp_path / "jobs.db") as journal,
+        LumaClient(KEY, base_url=sim.url, journal=journal, webhook=receiver),
+    ):
+        assert receiver.receive(tokens.token(first), b"") == 204
+        await until(lambda: "could not be passed on: there is no database" in caplog.text)
+        assert receiver.receive(tokens.token(second), b"") == 204
+        await until(lambda: sent == [first, second])
+        await until(lambda: "cannot be heard: there are no notifications" in caplog.text)
+        skip(FIRST_PAUSE)
+        await until(lambda: len(listened) == 2)
+
+    assert listened[1] - listened[0] >= FIRST_PAUSE
+
+
+async def test_few_callbacks_wait_for_a_journal_that_hangs(tmp_path: Path) -> None:
+    """Polling makes up for the others, and the memory of the process does not grow."""
+    first, last, *others = new_ids(MOST_WAITING + 12)
+    sent: list[str] = []
+    is_free = asyncio.Event()
+
+    class HangingJournal(SQLJournal):
+        async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
+            sent.append(request_id)
+            await is_free.wait()
+
+    receiver, tokens = WebhookReceiver(HOOK), CallbackTokens(KEY)
+    async with (
+        Simulator() as sim,
+        HangingJournal(tmp_path / "jobs.db") as journal,
+        LumaClient(KEY, base_url=sim.url, journal=journal, webhook=receiver),
+    ):
+        receiver.receive(tokens.token(first), b"")
+        await until(lambda: sent)
+        for id in others:
+            assert receiver.receive(tokens.token(id), b"") == 204
+        is_free.set()
+        await until(lambda: len(sent) > MOST_WAITING)
+        receiver.receive(tokens.token(last), b"")
+        await until(lambda: last in sent)
+
+    assert sent == [first, *others[:MOST_WAITING], last]
 
 
 @contextmanager
