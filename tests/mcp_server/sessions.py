@@ -15,6 +15,9 @@ from luma_async.mcp_server import AgentFolder, AgentTools, SessionLimits, agent_
 from luma_async.simulator import Simulator
 from tests.clients import connect
 
+SETTLE = "luma-async settle --journal my.db"
+"""Command that settles a job in the journal of the session."""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -65,7 +68,7 @@ async def session(
             limits or SessionLimits(),
             heartbeat=heartbeat,
         )
-        async with Client(agent_server(tools), mode=mode) as client:
+        async with Client(agent_server(tools, settle_command=SETTLE), mode=mode) as client:
             yield Session(client, luma)
 
 

@@ -74,6 +74,7 @@ async def test_a_tool_applies_it_to_every_image(folder: AgentFolder, tmp_path: P
         ("generate_video", {"image_end": f"file://{secret}"}),
         ("generate_video", {"keyframes": {"0": secret}}),
         ("generate_image", {"references": ["cat.png", secret]}),
+        ("generate_image", {"references": ["cat.png", f"file://{secret}"]}),
         ("edit_image", {"media": secret}),
         ("edit_video", {"media": f"file://localhost{secret}"}),
         ("extract_layers", {"media": secret}),

@@ -12,7 +12,7 @@ from luma_async import ConfigurationError, LumaClient
 from luma_async.mcp_server import AgentFolder, AgentTools, SessionLimits
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR, KEY, until
-from tests.mcp_server.sessions import links_of, session, text_of
+from tests.mcp_server.sessions import SETTLE, links_of, session, text_of
 
 LONG = Fixed(HOUR)
 DOG = {"key": "dog", "prompt": "a dog"}
@@ -326,8 +326,8 @@ async def test_an_uncertain_submission_is_for_a_person(tmp_path: Path) -> None:
     for text in texts:
         assert "The job may have been accepted and billed" in text
         assert "Do not submit this job again, under this key or another one" in text
-        assert "`luma-async settle cat --id ID`" in text
-        assert "`luma-async settle cat --resubmit`" in text
+        assert f"`{SETTLE} cat --id ID`" in text
+        assert f"`{SETTLE} cat --resubmit`" in text
         assert KEY not in text
     assert (looked["state"], looked["key"]) == ("uncertain", "cat")
     assert "Do not submit it again" in waited
