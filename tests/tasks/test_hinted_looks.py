@@ -468,13 +468,14 @@ def hooked() -> tuple[WatchedJob, Hook]:
     return watched(hook), hook
 
 
-def test_a_callback_that_is_repeated_without_end_causes_few_looks() -> None:
+@pytest.mark.parametrize("says_ended", [False, True])
+def test_a_callback_that_is_repeated_without_end_causes_few_looks(says_ended: bool) -> None:
     """The first ones are followed by a look each, later ones by one a second; none is lost."""
     looks, (job, hook) = HintedLooks(), hooked()
     times: list[float] = []
     for number in range(10_000):  # a thousand a second, and each look ends at once
         now = number / 1_000
-        looks.ask(job, now, says_ended=False, is_shared=False)
+        looks.ask(job, now, says_ended=says_ended, is_shared=False)
         if hook.look_at is not None and hook.look_at <= now:
             times.append(now)
             looks.end(looks.begin([job], now), {})
@@ -483,7 +484,8 @@ def test_a_callback_that_is_repeated_without_end_causes_few_looks() -> None:
 
     assert len(times) == pytest.approx(FREE_CALLS + 10 / CALL_SPACING, abs=1)
     looks.ask(job, 10.0, says_ended=True, is_shared=False)
-    assert hook.look_at == 10.0  # the end of a job is news
+    looks.ask(job, 10.1, says_ended=False, is_shared=False)
+    assert (hook.look_at == 10.0) is not says_ended  # the end of a job is news, once
     looks.end(looks.begin([job], 10.0), {})
     assert not looks
 

@@ -60,6 +60,23 @@ def test_an_early_callback_is_told_with_the_job() -> None:
     assert hints.heard(ID, RUNNING) == "job-1"
 
 
+def test_a_submission_that_is_sent_again_is_expected_again() -> None:
+    """It was uncertain before, and is not any more. A callback that has come is kept."""
+    hints = Hints()
+    hints.expect(ID)
+    hints.uncertain(ID, "row 17")
+    hints.expect(ID)
+    assert not hints.may_be_elsewhere(ID)
+
+    hints.heard(ID, COMPLETED)
+    hints.heard(ID, None)
+    hints.expect(ID)
+    assert hints.accepted(ID, "job-1") == EarlyCallback("job-1", says_ended=True)
+
+    hints.forget_watched()
+    assert not hints.knows(ID)
+
+
 @pytest.mark.parametrize("is_early", [True, False])
 @pytest.mark.parametrize("key", ["row 17", None])
 def test_a_callback_for_an_uncertain_submission_is_logged(
