@@ -7,6 +7,7 @@ them: each program still imports it, as it would elsewhere.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -23,14 +24,18 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = [
-    "aiohttp",
+    "aiohttp.web",
     "aiosqlite",
     "anyio._backends._asyncio",
     "anyio.streams.memory",
     "anyio.streams.tls",
     "backoff",
+    "getpass",
     "html",
+    "jinja2",
     "platformdirs",
+    "pydantic.dataclasses",
+    "pydantic.functional_serializers",
     "pydantic.json_schema",
     "pydantic.networks",
     "pydantic.plugin._loader",
@@ -41,6 +46,7 @@ LIBRARIES = [
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "sqlalchemy.ext.asyncio",
+    "statistics",
     "typer",
     "zoneinfo",
 ]
@@ -153,6 +159,7 @@ def _next_program(orders: socket.socket) -> list[Any]:
             *program, libraries = json.loads(message)
             for name in libraries:
                 importlib.import_module(name)
+            gc.freeze()  # a program that ends would look for garbage among the libraries
             child = os.fork()
             if not child:
                 for number, fd in enumerate(fds[:3]):
