@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked_programs import PYTHON, ForkedProgram
+
 BLOCKED = """
 import sys
+
+for name in list(sys.modules):
+    if name.partition(".")[0] in {modules}:
+        del sys.modules[name]
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -23,14 +29,13 @@ sys.meta_path.insert(0, Blocked())
 
 def run(program: str, *missing: str, arguments: tuple[str, ...] = ()) -> tuple[int, str, str]:
     """Run a program without some modules; return its exit code, stdout and stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", BLOCKED.format(modules=set(missing)) + program, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stdout, done.stderr
+    with ForkedProgram(
+        [*PYTHON, "-c", BLOCKED.format(modules=set(missing)) + program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        said, complaints = process.communicate(timeout=60)
+    return process.returncode, said, complaints
 
 
 @pytest.mark.parametrize(
