@@ -14,5 +14,5 @@ from aiogram.client.telegram import TelegramAPIServer
 if __name__ == "__main__":
     [url] = sys.argv[1:]
     session = partial(AiohttpSession, api=TelegramAPIServer.from_base(url))
-    bot.AiohttpSession = session  # type: ignore[misc, assignment]
+    vars(bot)["AiohttpSession"] = session
     runpy.run_path(str(Path(__file__).parents[2] / "examples/telegram_bot.py"), run_name="__main__")
