@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from numbers import Real
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from aiohttp.web_routedef import AbstractRouteDef, route
+from yarl import URL
 
 from luma_async.errors import ConfigurationError
 from luma_async.text_values import SecretLike, URLLike, is_web_url, shown_link, unwrapped_text
@@ -134,8 +136,7 @@ class WebhookReceiver:
         base = urlsplit(self.public_url).path if path is None else path.rstrip("/")
         if base and not base.startswith("/"):
             raise ConfigurationError(f"path must begin with '/' or be empty, got {path!r}.")
-        escaped = base.replace("{", "%7B").replace("}", "%7D")  # no variables of the route
-        return [route("*", f"{escaped}/{{token}}", self._answer_aiohttp)]
+        return [route("*", f"{_route_pattern(base)}/{{token}}", self._answer_aiohttp)]
 
     def receive(self, token: str, body: bytes) -> int:
         """Process a callback that a web framework has read, and return the status of its answer.
@@ -254,6 +255,19 @@ async def _run_lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{event}.complete"})
         if event == "lifespan.shutdown":
             return
+
+
+def _route_pattern(base: str) -> str:
+    """Return the pattern of a path for aiohttp.
+
+    aiohttp quotes the text of a pattern, but unquotes the path of a request before it compares the
+    two. So a path in which anything is quoted is a regular expression.
+    """
+    if re.fullmatch(r"[\w./~-]*", base, re.ASCII):
+        return base
+    literal = re.escape(URL(base).path_safe[1:])
+    braces = literal.replace(r"\{", r"\x7b").replace(r"\}", r"\x7d")
+    return f"/{{base:{braces}}}"
 
 
 def _checked_url(public_url: URLLike) -> str:

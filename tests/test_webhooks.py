@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,69 @@ async def test_an_application_of_aiohttp_has_it_below_any_path() -> None:
         receiver.routes("luma")
 
 
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("{bot}/luma", "%7Bbot%7D/luma"),
+        ("a%7Bbot/luma", "a%7Bbot/luma"),
+        ("café/luma", "caf%C3%A9/luma"),
+        ("a%20bot/luma", "a%20bot/luma"),
+        ("bot.v1/luma", "bot.v1/luma"),
+    ],
+)
+async def test_a_public_path_may_have_any_characters(path: str, sent: str) -> None:
+    """Quoted in the URL or not. None of them is a pattern that takes the place of another path."""
+    taken = Taken()
+    receiver = WebhookReceiver(f"https://bot.example.com/{path}")
+    token = receiver.connect(API_KEY, taken)(ID).rpartition("/")[2]
+    app = web.Application()
+    app.add_routes(receiver.routes())
+
+    async with serving_aiohttp(app) as port:
+        for each, status in ((sent, 204), ("botxv1/luma", 404), ("luma", 404)):
+            callback = request(token).replace(b"luma", each.encode())
+            assert (await answer(port, callback))[0] == status
+
+
+async def test_bodies_on_their_way_share_a_memory_and_give_it_back() -> None:
+    """Forged ones take none of it, so that they keep no body of a valid one from being read."""
+    taken = Taken()
+    receiver, token = receiver_of(taken)
+    receiver._memory = BodyMemory(4)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("status"))
+
+    async def call(token: str, *parts: bytes, end: Callable[[], Awaitable[Any]]) -> None:
+        messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        arriving = iter(messages)
+
+        async def receive() -> Any:
+            return next(arriving, None) or await end()
+
+        path = f"/luma/{token}"
+        scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+        await receiver(scope, receive, send)
+
+    async def complete() -> Any:
+        return {"type": "http.request"}
+
+    async def leave() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def answer_forged() -> Any:
+        await call(token, b"abc", b"", b"d", end=complete)
+        return await complete()
+
+    await call("A" * TOKEN_LENGTH, b"1234", end=answer_forged)  # another comes in the middle of it
+    await call(token, b"1234", end=leave)
+    await call(token, b"efgh", end=complete)
+
+    assert taken.bodies == [b"abcd", b"efgh"]
+    assert sent == [204, None, 404, None, 204, None]
+
+
 async def test_a_websocket_is_refused() -> None:
     """There is nothing to talk about."""
     receiver, _ = receiver_of(Taken())
@@ -247,10 +310,24 @@ def test_another_framework_passes_a_callback_by_itself() -> None:
 
     assert receiver.receive(token, b"{}") == 204
     assert receiver.receive("wrong", b"{}") == 404
+    receiver.disconnect(Taken())  # another client that is closed, and never had the receiver
+    assert receiver.receive(token, b"{}") == 204
     receiver.disconnect(taken)
     assert receiver.receive(token, b"{}") == 404
     assert WebhookReceiver("https://bot.example.com").receive(token, b"{}") == 404
-    assert taken.bodies == [b"{}"]
+    assert taken.bodies == [b"{}"] * 2
+
+
+def test_a_secret_takes_the_place_of_the_api_key() -> None:
+    """Who knows the API key makes no valid token then, and other API keys share the callbacks."""
+    taken = Taken()
+    receiver, token = receiver_of(taken, secret="a secret of the program")
+    other = WebhookReceiver("https://bot.example.com", secret="a secret of the program")
+    url = other.connect(Secret("sk-another"), Taken())(ID)
+
+    assert receiver.receive(CallbackTokens(API_KEY).token(ID), b"{}") == 404
+    assert receiver.receive(token, b"{}") == 204
+    assert url.endswith(f"/{token}")
 
 
 def test_one_text_only_is_the_token_of_a_submission() -> None:
@@ -300,6 +377,7 @@ def test_bodies_of_forged_callbacks_take_no_memory() -> None:
         ({"public_url": "bot.example.com"}, "public_url must look like"),
         ({"public_url": "ftp://bot.example.com"}, "public_url must look like"),
         ({"public_url": "https://bot.example.com/luma?a=b"}, "public_url must look like"),
+        ({"public_url": "https://bot.example.com/luma#a"}, "public_url must look like"),
         ({"public_url": "https://me:password@bot.example.com/luma"}, "public_url must look like"),
         ({"public_url": None}, "public_url must look like"),
         ({"secret": ""}, "at least 16 characters"),
