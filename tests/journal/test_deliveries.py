@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -43,6 +43,13 @@ async def flushed(luma: LumaClient) -> None:
     await until(lambda: not ends._ends and not ends._marks.queued)
 
 
+async def held(luma: LumaClient, task: VideoTask) -> None:
+    """Return when the end of a job is held back."""
+    assert luma._bookkeeper is not None
+    deliveries = luma._bookkeeper.deliveries
+    await until(lambda: deliveries.held(task.id))
+
+
 async def test_a_job_is_resumed_until_it_is_delivered(place: str) -> None:
     """Completed at the server or not, a program that is killed before would answer nobody."""
     async with Simulator(durations=SOON) as sim, connect(sim, journal=place) as luma:
@@ -65,6 +72,7 @@ async def test_a_delivery_that_fails_is_repeated(place: str) -> None:
             cat, dog = [await luma.generate(f"a {key}", key=key) for key in ("cat", "dog")]
             with failing_delivery(cat):
                 await asyncio.gather(cat, dog)
+                await held(luma, cat)
             await ended(luma, "dog")
         async with connect(sim, journal=place) as luma:
             [again] = await luma.resume()
@@ -109,6 +117,7 @@ async def test_of_several_deliveries_the_last_records_the_end(place: str) -> Non
         with cat.delivery():
             with cat.delivery():
                 await cat
+                await held(luma, cat)
             await flushed(luma)
             between = await entry_of(luma, "cat")
         after = await ended(luma, "cat")
@@ -213,6 +222,20 @@ async def test_closing_does_not_wait_for_a_delivery_forever(
     assert cat.id in warning
 
 
+async def test_a_delivery_that_closes_the_client_does_not_wait_for_itself(place: str) -> None:
+    """As in a bot that ends after one answer. The job counts as not delivered."""
+    async with Simulator(durations=SOON) as sim:
+        luma = connect(sim, journal=place)
+        cat = await luma.generate("a cat", key="cat")
+        async with asyncio.timeout(10):
+            with cat.delivery():
+                await cat
+                await luma.aclose()
+        resumed = await keys_of_resumed(sim, place)
+
+    assert resumed == ["cat"]
+
+
 async def test_without_a_journal_a_delivery_has_no_effect() -> None:
     """The same code runs with and without one, also for a job that has ended before."""
     async with Simulator(durations=SOON) as sim, connect(sim) as luma:
@@ -269,5 +292,21 @@ async def test_a_delivery_that_began_before_another_failed_does_not_speak_for_it
         with cat.delivery():
             pass
         await ended(luma, "cat")
+
+    assert resumed == ["cat"]
+
+
+async def test_a_delivery_that_began_after_another_and_before_its_failure_is_no_repetition(
+    place: str,
+) -> None:
+    """The first chat cannot be reached any more, and the second one has its answer."""
+    async with Simulator(durations=SOON) as sim, connect(sim, journal=place) as luma:
+        cat = await luma.generate("a cat", key="cat")
+        with ExitStack() as second:
+            with failing_delivery(cat):
+                second.enter_context(cat.delivery())
+                await cat
+        await flushed(luma)
+        resumed = await keys_of_resumed(sim, place)
 
     assert resumed == ["cat"]
