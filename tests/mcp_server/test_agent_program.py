@@ -23,7 +23,7 @@ from luma_async.testing import running_simulator
 from tests.cli.commands import COMMAND, PATIENCE, Shell
 from tests.clients import HOUR, KEY
 from tests.forked_programs import ForkedProgram
-from tests.mcp_server.sessions import links_of
+from tests.mcp_server.sessions import links_of, text_of
 
 CAT = {"key": "cat", "prompt": "a cat"}
 
@@ -42,9 +42,14 @@ class Program:
         content: dict[str, Any] = result.structured_content
         return content
 
+    async def refusal(self, tool: str, **arguments: Any) -> str:
+        result = await self.session.call_tool(tool, arguments)
+        assert result.is_error
+        return text_of(result)
+
 
 @asynccontextmanager
-async def program(shell: Shell, name: str) -> AsyncIterator[Program]:
+async def program(shell: Shell, name: str, *options: str) -> AsyncIterator[Program]:
     """Start a server as an MCP client does. It tells its process id in a file."""
     log = shell.folder / f"{name}.log"
     note = shell.folder / f"{name}.pid"
@@ -54,7 +59,7 @@ async def program(shell: Shell, name: str) -> AsyncIterator[Program]:
     )
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-W", "error", "-c", text, "mcp", "-v"],
+        args=["-W", "error", "-c", text, "mcp", "-v", *options],
         env=shell.environment,
         cwd=shell.folder,
     )
@@ -70,7 +75,8 @@ async def program(shell: Shell, name: str) -> AsyncIterator[Program]:
 async def test_the_second_server_watches_the_job_of_the_first(tmp_path: Path) -> None:
     """Killed after generate; called again with the key: one job, which is awaited and saved.
 
-    The second one ends by itself when its client closes the input, and says nothing but the log.
+    The second one ends by itself when its client closes the input, and says nothing but the log. It
+    has the limits that a person has set, and takes no API key as a job key.
     """
     with running_simulator(durations=Fixed(HOUR), short_side=64) as sim:
         shell = Shell.at(sim, tmp_path)
@@ -78,12 +84,18 @@ async def test_the_second_server_watches_the_job_of_the_first(tmp_path: Path) ->
             asked = await first.ask("generate_video", **CAT)
             os.kill(first.pid, signal.SIGKILL)
         sim.advance(HOUR)
-        async with program(shell, "second") as second:
+        async with program(shell, "second", "--max-jobs=2", "--max-tasks=1") as second:
             again = await second.ask("generate_video", **CAT)
             ended = await second.session.call_tool("wait_for_job", {"job": "cat"})
             saved = await second.ask("download_files", job="cat")
+            secret = await second.refusal("generate_video", key=KEY, prompt="a cat")
+            dog = await second.ask("generate_video", key="dog", prompt="a dog")
+            third = await second.refusal("generate_video", key="cow", prompt="a cow")
 
-        (job,) = sim.ledger.jobs
+        job, _ = sim.ledger.jobs
+    assert "looks like an API key" in secret
+    assert dog["jobs_left"] == 1
+    assert "1 jobs of this session are running" in third
     (link,) = links_of(ended)
     log = second.log.read_text("utf-8")
     assert (asked["id"], asked["submitted"]) == (job.id, True)
