@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from luma_async import LumaClient, LumaError, Stats, SubmissionUncertainError
 from luma_async.simulator import Fault, Fixed, Simulator
+from luma_async.telemetry.recorder import RECENT, Recorder
 from tests.clients import HOUR, KEY, connect, until
 
 LOOKS = ("get", "tasks")
@@ -145,6 +146,17 @@ async def test_any_thread_may_read_the_figures() -> None:
     completed = [each.completed for each in found]
     assert completed == sorted(completed)
     assert luma.stats().completed == 30
+
+
+def test_the_lateness_is_that_of_the_latest_jobs() -> None:
+    """A client that runs for months keeps no figure of each job."""
+    recorder = Recorder()
+    recorder.lateness.extend([60.0, *[1.0] * (RECENT - 2), 3.0, 5.0])
+
+    stats = recorder.stats(connections=0, idle_connections=0)
+
+    assert stats.lateness_mean == pytest.approx(1.0 + 6.0 / RECENT)
+    assert (stats.lateness_median, stats.lateness_max) == (1.0, 5.0)
 
 
 def test_the_figures_are_frozen() -> None:
