@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
@@ -16,6 +15,7 @@ from luma_async.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator
 from tests.clients import connect
+from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.workers import ROOT
 
 KEYS = 30
@@ -119,10 +119,13 @@ EXPECTED = re.compile("The submission was cancelled|Unclosed client session|clie
 """Lines of a program that ends without `aclose()`; two of them only if its session was open."""
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, warnings
 from luma_async import FixedSchedule, LumaClient
 from luma_async.concurrency import Worker
 from tests.clients import KEY
+
+# Python has this filter unless it is told otherwise.
+warnings.simplefilter("ignore", ResourceWarning)
 
 # No machine is so slow that a few writes take longer.
 Worker.__init__.__kwdefaults__["grace"] = 60.0
@@ -151,22 +154,14 @@ def test_a_program_that_just_ends(place: str, moment: float) -> None:
     """`asyncio.run()` cancels all: what left is uncertain, and there is no traceback."""
     with running_simulator(durations=Fixed(600)) as sim:
         sim.faults.add(Fault.slow(0.3, after=True))
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                PROGRAM,
-                sim.url,
-                place,
-                str(moment),
-            ],
+        with ForkedProgram(
+            [*PYTHON, "-c", PROGRAM, sim.url, place, str(moment)],
             cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        said = [line for line in done.stderr.splitlines() if not EXPECTED.match(line)]
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as done:
+            _, complaints = done.communicate(timeout=120)
+        said = [line for line in complaints.splitlines() if not EXPECTED.match(line)]
         billed = {job.prompt for job in sim.ledger.jobs}
 
     async def states() -> dict[str, EntryState]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +18,9 @@ from luma_async.journal import EntryState
 from luma_async.journal.sql.operations import Beat
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
+from tests.cli.commands import wait_for
 from tests.clients import connect
+from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.clocks import RunningClock
 from tests.journal.databases import execute
 from tests.journal.test_owners import new_entry, put_elsewhere
@@ -33,15 +35,13 @@ async def step_clock(place: str, seconds: int) -> None:
 @contextmanager
 def stopped_process(url: str, place: str) -> Iterator[subprocess.Popen[str]]:
     """Run a process until it is stopped between its claim and its request."""
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.journal.stopper", url, place],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
+    with ForkedProgram(
+        [*PYTHON, "-m", "tests.journal.stopper", url, place], cwd=ROOT, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "claimed\n"
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        status = Path(f"/proc/{process.pid}/status")
+        wait_for(lambda: "State:\tT" in status.read_text())
         try:
             yield process
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from luma_async.dialects.agents_file_calls import AgentsFileCalls
 from luma_async.journal.sql import schema
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import connect, until
+from tests.forked_programs import PYTHON, ForkedProgram
 from tests.journal.databases import execute
 from tests.journal.workers import ROOT
 from tests.media.image_files import an_image
@@ -96,29 +97,23 @@ async def test_a_program_killed_between_upload_and_submission(tmp_path: Path) ->
     image = tmp_path / "large.png"
     image.write_bytes(LARGE)
     async with Simulator(speed=100, durations=Fixed(0.0)) as sim:
-        program = [
-            *("-W", "error", "-m", "tests.journal.uploader"),
-            sim.url,
-            str(tmp_path / "jobs"),
-        ]
+        program = [*PYTHON, "-m", "tests.journal.uploader", sim.url, str(tmp_path / "jobs")]
 
-        async def start() -> asyncio.subprocess.Process:
-            return await asyncio.create_subprocess_exec(
-                sys.executable, *program, str(image), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-            )
+        def start() -> ForkedProgram:
+            return ForkedProgram([*program, str(image)], cwd=ROOT, stdout=subprocess.PIPE)
 
         sim.faults.add(Fault(on=["agents.get_file"], delay=math.inf))
-        killed = await start()
+        killed = start()
         await until(lambda: sim.ledger.requests["agents.get_file"])
         killed.kill()
-        await killed.communicate()
+        await asyncio.to_thread(killed.communicate)
         sim.faults.clear()
-        said, _ = await (await start()).communicate()
-        again, _ = await (await start()).communicate()
+        said, _ = await asyncio.to_thread(start().communicate)
+        again, _ = await asyncio.to_thread(start().communicate)
 
     ids = {f"row-{job.prompt[-1]}": job.id for job in sim.ledger.jobs}
     assert len(sim.ledger.jobs) == 2
-    assert dict(line.split() for line in said.decode().splitlines()) == ids
+    assert dict(line.split() for line in said.splitlines()) == ids
     assert Counter(again.split()) == Counter(said.split())
     assert sim.ledger.requests["agents.create_file"] == 1
     assert sim.ledger.requests["agents.upload"] == 1
