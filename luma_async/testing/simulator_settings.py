@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import pytest
 
 if TYPE_CHECKING:
+    import logging
     import ssl
 
     from luma_async.dialects import DialectName
@@ -61,6 +62,7 @@ class SimulatorArguments(TypedDict, total=False):
     ssl_context: ssl.SSLContext | None
     idle_timeout: float
     says_idle_timeout: float | None
+    access_log: logging.Logger | None
 
 
 class SimulatorSettings(SimulatorArguments, total=False):
