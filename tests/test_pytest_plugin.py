@@ -82,7 +82,9 @@ class TestSettings:
 def test_an_unknown_setting_fails_the_test(request: pytest.FixtureRequest) -> None:
     """The text has the names that there are."""
     wrong: SimulatorSettings = {"duration": 1}  # type: ignore[typeddict-unknown-key]
-    with pytest.raises(pytest.fail.Exception, match=r"no setting duration; it has api_key, .*dia"):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"no setting duration; it has access_log, api_key, .*dia"
+    ):
         settings_of(request, wrong)
 
 
