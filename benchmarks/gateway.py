@@ -68,6 +68,7 @@ def gateway(
     max_rate: float | None = None,
     same_films: bool = False,
     tls: bool = False,
+    says_more: bool = False,
     max_jobs: int | None = None,
     full_for: float | None = None,
     rejected: float = 0.0,
@@ -84,6 +85,7 @@ def gateway(
         same_films: `True` to serve one film for all jobs.
         tls: `True` to use TLS. Programs that are started in the context find the authority of the
             certificate by `SSL_CERT_FILE`.
+        says_more: `True` for answers with the progress of jobs, and with estimates.
         max_jobs: maximum number of running jobs.
         full_for: `Retry-After` in seconds for submissions beyond `max_jobs`.
         rejected: fraction of the requests that are answered 429 at random.
@@ -97,6 +99,7 @@ def gateway(
         "batch": batch,
         "max_rate": max_rate,
         "same_films": same_films,
+        "says_more": says_more,
         "max_jobs": max_jobs,
         "full_for": full_for,
         "rejected": rejected,
@@ -138,7 +141,11 @@ async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
     simulator = Simulator(
         durations=LogNormal(settings["median"], settings["sigma"]),
         speed=settings["speed"],
-        variant=Variant(batch=settings["batch"], progress=False),  # as short as rows may be
+        variant=Variant(
+            batch=settings["batch"],
+            progress=settings["says_more"],  # if not, rows are as short as they may be
+            estimates=settings["says_more"],
+        ),
         max_rate=settings["max_rate"],
         same_films=settings["same_films"],
         max_jobs=settings["max_jobs"],
