@@ -36,6 +36,7 @@ from luma_async.journal.sql.operations import (
 from luma_async.text_values import URLLike, has_lone_surrogate, unwrapped
 
 if TYPE_CHECKING:
+    from luma_async.journal.sql.signals import OnSignal
     from luma_async.journal.sql.store import Store
 
 _MOST_SHOWN = 20
@@ -104,6 +105,7 @@ class SQLJournal:
         self._closing_store: Store | None = None  # kept, because closing may be cancelled
         self._closed = False
         self._opening: asyncio.Task[Store] | None = None
+        self._on_signals: list[OnSignal] = []
 
     def __repr__(self) -> str:
         return f"<SQLJournal {self._store.shown if self._store else 'not open'}>"
@@ -426,7 +428,8 @@ class SQLJournal:
 
         The function is called in the event loop, for the hints of other open journals: those of
         this `SQLJournal` are left out. If the database cannot be listened to, the log has a
-        warning, and it is tried again until the context is left or the journal is closed.
+        warning, and it is tried again until the context is left. If the journal is closed and
+        opened again in the context, the hints from then on are heard.
 
         Raises:
             JournalError: the journal cannot be opened.
@@ -438,8 +441,12 @@ class SQLJournal:
             if hint is not None:  # any user of the database can send signals
                 on_hint(hint)
 
-        async with (await self._opened()).signals.listen(_HINTS, receive):
-            yield
+        try:
+            async with (await self._opened()).signals.listen(_HINTS, receive):
+                yield
+        finally:
+            if self._store is not None:  # perhaps another one, if the journal was opened again
+                await self._store.signals.stop_if_unused()
 
     async def _write(self, operation: Operation) -> None:
         if self._closed:
@@ -492,7 +499,10 @@ class SQLJournal:
         load = partial(import_module, "luma_async.journal.sql.store")
         module = await anyio.to_thread.run_sync(load)
         store: Store = module.Store(
-            self._place, lock_timeout=self._lock_timeout, owner_timeout=self._owner_timeout
+            self._place,
+            lock_timeout=self._lock_timeout,
+            owner_timeout=self._owner_timeout,
+            on_signals=self._on_signals,
         )
         await store.open()
         return store
@@ -501,6 +511,7 @@ class SQLJournal:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._store = opening.result()
+            self._store.signals.resume()
 
     async def _close(self, until: float) -> None:
         if (opening := self._opening) is not None:

@@ -66,6 +66,26 @@ async def test_a_hint_reaches_the_other_journals_that_listen(place: str) -> None
     assert heard == {"sender": [Hint(last)], "one": hints, "other": [*hints, Hint(last)]}
 
 
+async def test_a_journal_that_is_opened_again_goes_on_to_listen(place: str) -> None:
+    """The contexts that were entered before hear the hints from then on, until they are left."""
+    heard: list[str] = []
+    first, second, third = new_ids(3)
+    async with SQLJournal(place) as sender, SQLJournal(place) as journal:
+        async with journal.hints(heard.append):
+            await sender.send_hint(first)
+            await until(lambda: heard == [first])
+            await journal.aclose()
+            await journal.open()
+            deadline = time.monotonic() + 10
+            while second not in heard and time.monotonic() < deadline:
+                await sender.send_hint(second)
+                await asyncio.sleep(0.05)
+        await sender.send_hint(third)
+        assert not [task for task in asyncio.all_tasks() if "listener" in task.get_name()]
+
+    assert set(heard) == {first, second}
+
+
 async def test_a_hint_is_there_soon(place: str) -> None:
     """Within the 0.2 s that a callback has to resolve its job; half of them in 0.03 s."""
     heard: dict[str, float] = {}

@@ -44,6 +44,8 @@ class SignalListener(Protocol):
 
 Receive: TypeAlias = Callable[[Signal], None]
 SendProbe: TypeAlias = Callable[[str], Awaitable[None]]
+OnSignal: TypeAlias = tuple[str, Callable[[str], None]]
+"""Topic, and the function to call with each payload."""
 MakeListener: TypeAlias = Callable[[Receive, SendProbe], SignalListener]
 """Callable that makes a listener. The listener may send a probe, which it will receive itself."""
 
@@ -53,6 +55,9 @@ class Signals:
 
     `write` sends some signals in a transaction. There is a listener only while a topic is being
     listened to. The signals of this sender itself are not passed on to its functions.
+
+    `functions` are those that listen. They outlive this object: if the journal is opened again, the
+    next one has the same list, and `resume()` makes it listen.
     """
 
     def __init__(
@@ -60,13 +65,14 @@ class Signals:
         sender: str,
         write: Callable[[Sequence[Signal]], Awaitable[None]],
         make_listener: MakeListener,
+        functions: list[OnSignal],
     ) -> None:
         self._sender = sender
         self._write = write
         self._outbox = SignalSender(write)
         self._make_listener = make_listener
         self._listener: SignalListener | None = None
-        self._functions: list[tuple[str, Callable[[str], None]]] = []
+        self._functions = functions
         self._is_closed = False
 
     async def send(self, topic: str, payload: str) -> None:
@@ -101,19 +107,26 @@ class Signals:
         function = (topic, on_signal)
         self._functions.append(function)
         try:
-            if self._listener is None:
-                self._listener = self._make_listener(self._receive, self._send_probe)
-                self._listener.start()
+            listener = self._started()
             try:
                 async with asyncio.timeout(_READY_TIMEOUT):
-                    await self._listener.ready()
+                    await listener.ready()
             except TimeoutError:
                 logger.debug("Listening to the signals of other processes takes long to begin.")
             yield
         finally:
             self._functions.remove(function)
-            if not self._functions:
-                await self._stop_listening()
+            await self.stop_if_unused()
+
+    def resume(self) -> None:
+        """Begin to listen if there are functions that do, which a closed journal has left."""
+        if self._functions:
+            self._started()
+
+    async def stop_if_unused(self) -> None:
+        """Stop listening if no function does any more."""
+        if not self._functions:
+            await self._stop_listening()
 
     async def aclose(self, *, within: float) -> None:
         """Stop listening, and send the signals that are queued for at most `within` seconds."""
@@ -122,6 +135,13 @@ class Signals:
             await self._stop_listening()
         finally:
             await self._outbox.aclose(_closed_error(), within=within)
+
+    def _started(self) -> SignalListener:
+        """Return the listener, which is made and started if there is none."""
+        if self._listener is None:
+            self._listener = self._make_listener(self._receive, self._send_probe)
+            self._listener.start()
+        return self._listener
 
     async def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None

@@ -25,7 +25,7 @@ from luma_async.journal.sql.operations import Beat, Claim, Hold, Withdrawn
 from luma_async.journal.sql.owner import DeadOwners, Owner, running_time
 from luma_async.journal.sql.postgres_listener import PostgresListener
 from luma_async.journal.sql.schema import migrate
-from luma_async.journal.sql.signals import Receive, SendProbe, SignalListener, Signals
+from luma_async.journal.sql.signals import OnSignal, Receive, SendProbe, SignalListener, Signals
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.journal.sql.sqlite_listener import SQLiteListener
 from luma_async.journal.sql.transactions import Transactions
@@ -48,6 +48,7 @@ class Store:
     each `owner_timeout`. Otherwise only requested changes are written.
 
     A transaction on a PostgreSQL server may take `server_timeout` seconds, network included.
+    `on_signals` are the functions that listen to signals.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Store:
         lock_timeout: float,
         owner_timeout: float,
         server_timeout: float = 15.0,
+        on_signals: list[OnSignal] | None = None,
     ) -> None:
         self.shown = place.shown
         self.loop = asyncio.get_running_loop()
@@ -83,7 +85,10 @@ class Store:
         self._last_beat: asyncio.Future[Any] | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self.signals = Signals(
-            self._owner.id, partial(self.run, queries.send_signals), self._new_listener
+            self._owner.id,
+            partial(self.run, queries.send_signals),
+            self._new_listener,
+            [] if on_signals is None else on_signals,
         )
 
     async def open(self) -> None:
