@@ -71,7 +71,7 @@ async def test_a_journal_that_is_opened_again_goes_on_to_listen(place: str) -> N
     heard: list[str] = []
     first, second, third = new_ids(3)
     async with SQLJournal(place) as sender, SQLJournal(place) as journal:
-        async with journal.hints(heard.append):
+        async with journal.hints(lambda hint: heard.append(hint.request_id)):
             await sender.send_hint(first)
             await until(lambda: heard == [first])
             await journal.aclose()
