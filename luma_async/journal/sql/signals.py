@@ -119,7 +119,7 @@ class Signals:
             await self.stop_if_unused()
 
     def resume(self) -> None:
-        """Begin to listen if there are functions that do, which a closed journal has left."""
+        """Begin to listen if a closed journal has left functions that do."""
         if self._functions:
             self._started()
 
@@ -137,7 +137,7 @@ class Signals:
             await self._outbox.aclose(_closed_error(), within=within)
 
     def _started(self) -> SignalListener:
-        """Return the listener, which is made and started if there is none."""
+        """Return the listener. It is made and started if there is none."""
         if self._listener is None:
             self._listener = self._make_listener(self._receive, self._send_probe)
             self._listener.start()
