@@ -67,10 +67,11 @@ async def test_a_job_is_resumed_until_it_is_delivered(place: str) -> None:
 
 async def test_a_delivery_that_fails_is_repeated(place: str) -> None:
     """By the next program, or in the same one; another job is not affected."""
-    async with Simulator(durations=SOON) as sim:
+    async with Simulator(durations=Fixed(HOUR)) as sim:
         async with connect(sim, journal=place) as luma:
             cat, dog = [await luma.generate(f"a {key}", key=key) for key in ("cat", "dog")]
             with failing_delivery(cat):
+                sim.advance(HOUR)
                 await asyncio.gather(cat, dog)
                 await held(luma, cat)
             await ended(luma, "dog")

@@ -12,6 +12,7 @@ from luma_async import AdaptiveSchedule, SQLJournal, SubmissionUncertainError
 from luma_async.journal import EntryState
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR, connect
+from tests.journal.test_entries import ended
 from tests.journal.test_owners import new_entry
 
 
@@ -87,6 +88,7 @@ async def test_the_newest_jobs_are_read_without_all_others(place: str) -> None:
     async with Simulator(durations=Fixed(0)) as sim, connect(sim, journal=place) as luma:
         for number in range(5):
             await (await luma.generate("a cat", key=f"cat-{number}"))
+        await ended(luma, "cat-4")
         sim.delay_next(HOUR)
         await luma.generate("a dog", key="dog")
         assert isinstance(luma.journal, SQLJournal)
