@@ -30,8 +30,8 @@ class VideoBot(discord.Client):
         with suppress(NotImplementedError):  # on Windows, where Ctrl-C ends the bot
             self.loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(self.close()))
         for task in await luma.resume():
-            if "user" in task.metadata:  # not a job of another program
-                users[task.metadata["user"]] = asyncio.create_task(follow(None, task))
+            if "member" in task.metadata:  # not a job of another program
+                users[task.metadata["member"]] = asyncio.create_task(follow(None, task))
         await tree.sync()
 
     async def close(self) -> None:
@@ -71,11 +71,11 @@ async def answer(response: discord.Interaction | None, to: dict[str, Any], resul
     with tempfile.TemporaryDirectory() as folder:
         files = []
         if isinstance(result, la.LumaError):
-            log.warning("No video for user %s: %s", to["user"], result)
+            log.warning("No video for user %s: %s", to["member"], result)
             text = result.for_users
         else:
             with suppress(la.DownloadError, la.APIError):  # the file is too large: there is a link
-                files.append(await luma.download(result, folder, max_bytes=to["max_bytes"]))
+                files.append(await luma.download(result, folder, max_bytes=to["limit"]))
             text = "Your video:" if files else f"Your video: {result.url}"
         if response and not response.is_expired():  # after 15 minutes, the channel is left
             with suppress(discord.HTTPException):
@@ -84,7 +84,7 @@ async def answer(response: discord.Interaction | None, to: dict[str, Any], resul
                 return
         channel = bot.get_partial_messageable(to["channel"])
         with suppress(discord.Forbidden, discord.NotFound):  # the bot was removed from there
-            await channel.send(f"<@{to['user']}> {text}", files=[discord.File(p) for p in files])
+            await channel.send(f"<@{to['member']}> {text}", files=[discord.File(p) for p in files])
 
 
 @tree.command(description="Make a video with Luma")
@@ -97,7 +97,7 @@ async def video(interaction: discord.Interaction, prompt: str, ratio: Ratio = "1
             await response.send_message("Wait for your last video, or /cancel it.", ephemeral=True)
         return
     users[user] = command
-    to = {"user": user, "channel": interaction.channel_id, "max_bytes": interaction.filesize_limit}
+    to = {"member": user, "channel": interaction.channel_id, "limit": interaction.filesize_limit}
     with suppress(discord.HTTPException):  # the answer comes all the same
         await response.defer(thinking=True)
     try:
@@ -109,7 +109,7 @@ async def video(interaction: discord.Interaction, prompt: str, ratio: Ratio = "1
 
 @tree.command(description="Give your video up, which is paid for all the same")
 async def cancel(interaction: discord.Interaction) -> None:
-    mine = [task for task in luma.tasks if task.metadata.get("user") == interaction.user.id]
+    mine = [task for task in luma.tasks if task.metadata.get("member") == interaction.user.id]
     for task in mine:
         task.forget()  # follow() tells that the job is still paid for
     text = "Your video is cancelled." if mine else "There is nothing to cancel yet."

@@ -33,7 +33,7 @@ answering: dict[int, str] = {}  # job keys by user
 @dispatcher.message(Command("video", "start"), F.from_user.as_("user"))
 async def on_video(message: Message, command: CommandObject, user: User) -> None:
     key = f"{message.chat.id}:{message.message_id}"
-    running = {task.metadata.get("user"): task.key for task in luma.tasks} | answering
+    running = {task.metadata.get("sender"): task.key for task in luma.tasks} | answering
     if not command.args or command.command == "start":
         await call(message.reply("Describe the video: /video a cat dances"))
     elif user.id not in running:
@@ -48,7 +48,7 @@ async def on_video(message: Message, command: CommandObject, user: User) -> None
 
 @dispatcher.message(Command("cancel"), F.from_user.as_("user"))
 async def on_cancel(message: Message, user: User) -> None:
-    tasks = [task for task in luma.tasks if task.metadata.get("user") == user.id]
+    tasks = [task for task in luma.tasks if task.metadata.get("sender") == user.id]
     for task in tasks:
         task.forget()  # answer() tells the user
     if not tasks:
@@ -60,7 +60,7 @@ async def submit(message: Message, prompt: str, user: int, key: str) -> None:
     ids = {"chat": message.chat.id, "message": message.message_id, "status": status.message_id}
     try:
         photo = await bot.download(message.photo[-1]) if message.photo else None
-        task = await luma.generate(prompt, image=photo, key=key, metadata={"user": user, **ids})
+        task = await luma.generate(prompt, image=photo, key=key, metadata={"sender": user, **ids})
     except Exception as error:  # noqa: BLE001  the user gets an answer in any case
         log.warning("Message %s: %s", key, str(error).replace(bot.token, "..."))
         await call(status.edit_text(getattr(error, "for_users", LumaError.for_users)))
@@ -104,7 +104,7 @@ async def call(method: TelegramMethod[Any]) -> Any:
 
 @dispatcher.startup()
 async def startup() -> None:
-    ours = [task for task in await luma.resume() if "chat" in task.metadata]
+    ours = [task for task in await luma.resume() if "sender" in task.metadata]
     dispatcher["jobs"] = asyncio.gather(*map(answer, ours), return_exceptions=True)
 
 

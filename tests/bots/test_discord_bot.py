@@ -191,7 +191,7 @@ def test_answers_that_fail_after_a_restart(tmp_path: Path) -> None:
                 await discord.until(lambda: discord.uploads)
                 await bot.stop(signal.SIGKILL)
             async with another_program(sim, tmp_path / "discord-bot.db") as other:
-                await other.generate("a dog", metadata={"channel": 100})
+                await other.generate("a dog", metadata={"user": 1, "channel": 100})
             discord.is_down = True
             async with bot_at(discord, sim, tmp_path) as bot:
                 await until(lambda: bot.complaints)

@@ -169,6 +169,7 @@ def test_a_bot_that_is_killed_while_it_sends_a_video(tmp_path: Path) -> None:
                 await bot.stop(process, signal.SIGKILL)
             telegram.release("sendVideo")
             telegram.deliver(cat)
+            sim.delay_next(3600)
             async with another_program(sim, tmp_path / "telegram.db") as other:
                 await other.generate("a horse", metadata={"user": 7})
             async with bot.running():
