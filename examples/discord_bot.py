@@ -27,7 +27,7 @@ luma = la.LumaClient(journal="discord-bot.db", allow_local_files=False)
 
 class VideoBot(discord.Client):
     async def setup_hook(self) -> None:
-        with suppress(NotImplementedError):  # on Windows, where Ctrl-C ends the bot
+        with suppress(NotImplementedError):  # some event loops take no signal handlers
             self.loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(self.close()))
         for task in await luma.resume():
             if "member" in task.metadata:  # not a job of another program

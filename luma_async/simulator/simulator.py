@@ -383,7 +383,7 @@ class Simulator:
         """
         listening = getattr(self._site, "_server", None)
         for sock in () if listening is None else listening.sockets:
-            with contextlib.suppress(NotImplementedError):  # by the event loop of Windows
+            with contextlib.suppress(NotImplementedError):  # a proactor has no readers
                 asyncio.get_running_loop().remove_reader(sock.fileno())
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
