@@ -28,6 +28,10 @@ class Journal(Protocol):
     `on_hint(hint)` in the event loop with each `Hint` that another process sends. A hint may be
     lost.
 
+    A journal with all methods of `SharedJournal` may limit the running jobs of all processes that
+    use it, and lets one process watch each job. With another one, each process watches all jobs
+    that it resumes.
+
     With the method `newest(limit, *, state=None)` of `SQLJournal`, which is optional, too, an AI
     agent can list jobs without an export.
     """
@@ -149,6 +153,10 @@ class Entry:
             request and its fingerprint.
         forgotten: `True` if the job is running, and was given up with `VideoTask.forget()`.
             `resume()` leaves it.
+        has_ended: `True` if the job is running only because its result is yet to be delivered.
+        owner: identifies the open journal, and with it the process, that submitted the job, or that
+            watches it if it is running. Empty if nobody does.
+        is_watched_elsewhere: `True` if the job is running, and another live process watches it.
 
     """
 
@@ -168,6 +176,9 @@ class Entry:
     request_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=no_metadata)
     forgotten: bool = False
+    has_ended: bool = False
+    owner: str = field(default="", compare=False)
+    is_watched_elsewhere: bool = field(default=False, compare=False)
 
     @property
     def verb(self) -> str:

@@ -22,6 +22,7 @@ from luma_async.errors import ConfigurationError, InvalidRequestError, JournalEr
 from luma_async.extras import is_installed
 from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState, Hint
+from luma_async.journal.shared_calls import SharedCalls
 from luma_async.journal.sql.database_url import parse_database_url
 from luma_async.journal.sql.operations import (
     Accepted,
@@ -59,7 +60,7 @@ _RESTARTS = 2
 """Number of times that closing is started again if all tasks of the event loop are cancelled."""
 
 
-class SQLJournal:
+class SQLJournal(SharedCalls):
     """A journal at a path (SQLite) or a database URL (`postgresql://user:password@host/name`).
 
     >>> async with SQLJournal("jobs.db") as journal:      # doctest: +SKIP
@@ -151,7 +152,9 @@ class SQLJournal:
 
         """
         store = await self._opened()
-        return await store.claim(Claim(entry=entry, instead_of=instead_of))
+        current = await store.claim(Claim(entry=entry, instead_of=instead_of))
+        assert current is not None  # noqa: S101  only a limit leaves a claim without an entry
+        return current
 
     async def hold(self, entry: Entry) -> bool:
         """Return `True` if a claim is still valid, right before its submission is sent.

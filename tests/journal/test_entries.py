@@ -471,7 +471,7 @@ async def test_opening_can_be_cancelled_at_any_moment(place: str) -> None:
             await luma.generate("a dog", key="dog")
 
 
-async def test_a_heart_beats_only_while_something_is_submitted(place: str) -> None:
+async def test_a_heart_beats_only_while_something_is_submitted_or_watched(place: str) -> None:
     """A journal that is open writes nothing by itself."""
     async with Simulator() as sim, SQLJournal(place, owner_timeout=0.5) as journal:
         async with connect(sim, journal=journal) as luma, connect(sim, journal=journal) as other:
@@ -481,4 +481,7 @@ async def test_a_heart_beats_only_while_something_is_submitted(place: str) -> No
             assert journal._store is not None
             heart = journal._store._heart
             assert not journal._store._owner.claims
+            assert heart._task is not None
+            end = End(server=luma.api_url, id=luma.tasks[0].id, reason="gone")
+            await journal.finish([end])
             await until(lambda: heart._task is None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from luma_async.journal.journal import End, Entry, forgetting, made_up_key
+from luma_async.journal.shared_journal import Limit
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -37,10 +38,11 @@ class Operation:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Claim(Operation):
-    """Write an entry, unless its key has an entry other than `instead_of`."""
+    """Write an entry, unless its key has another one than `instead_of`, or `limit` is reached."""
 
     entry: Entry
     instead_of: Entry | None = None
+    limit: Limit | None = None
 
     @property
     def is_contested(self) -> bool:
@@ -127,6 +129,29 @@ class Forget(Operation):
     def jobs(self) -> list[str]:
         """Describe each of the jobs."""
         return [forgetting(id, forgotten=self.forgotten) for id in self.ids]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class MarkEnded(Operation):
+    """Record that running jobs of a server have ended, and are yet to be delivered."""
+
+    server: str
+    ids: Sequence[str]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Lease(Operation):
+    """Let this owner watch running jobs, if their entries have the same owner as when read."""
+
+    entries: Sequence[Entry]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Release(Operation):
+    """Record that this owner does not watch some running jobs of a server any more."""
+
+    server: str
+    ids: Sequence[str]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

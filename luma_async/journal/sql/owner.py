@@ -1,4 +1,4 @@
-"""Owners of claims: the processes that are submitting jobs, and the detection of dead ones."""
+"""Owners: the processes that submit or watch jobs, and the detection of dead ones."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # the extra may be missing
 BEATS_PER_TIMEOUT = 5
 """Number of heartbeats that a process writes within the time after which it counts as dead."""
 
+LEASE_TIMEOUT = 15.0
+"""Seconds of silence after which another process may watch the jobs of this one. That is harmless
+if this one is alive: then both look at them. A submission has a time of its own."""
+
+_LEASE_BEATS = 4
+"""Number of heartbeats within `LEASE_TIMEOUT`."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
@@ -34,19 +41,22 @@ def running_time() -> float:
 
 
 class Owner:
-    """Owner of the claims of this process, while a journal is open.
+    """Owner of the claims and leases of this process, while a journal is open.
 
-    `claims` has those that have not ended yet. As long as there are any, a heartbeat must be
-    written every `beat_every` seconds. `last_beat` is the time of the last heartbeat, by
-    `running_time()`. After `timeout` seconds of silence, other processes count this one as dead.
+    `claims` has the submissions that have not ended yet, and `leases` the ids of the running jobs
+    that this process watches. As long as there are any, a heartbeat must be written every
+    `beat_every` seconds; `idle` is set while there are none. `last_beat` is the time of the last
+    heartbeat, by `running_time()`. After `timeout` seconds of silence, other processes count this
+    one as dead.
     """
 
     def __init__(self, timeout: float) -> None:
         self.id = uuid.uuid4().hex
         self.timeout = timeout
-        self.beat_every = timeout / BEATS_PER_TIMEOUT
+        self.beat_every = min(timeout / BEATS_PER_TIMEOUT, LEASE_TIMEOUT / _LEASE_BEATS)
         self.claims: set[str] = set()
-        self.no_claims = asyncio.Event()
+        self.leases: set[str] = set()
+        self.idle = asyncio.Event()
         self.last_beat = -math.inf
 
     def enter(self) -> None:
@@ -60,13 +70,26 @@ class Owner:
     def add(self, claim: str) -> None:
         """Record that a claim is being made."""
         self.claims.add(claim)
-        self.no_claims.clear()
+        self.idle.clear()
 
     def remove(self, claim: str) -> None:
         """Record that a claim has ended, with any outcome."""
         self.claims.discard(claim)
-        if not self.claims:
-            self.no_claims.set()
+        self._set_idle()
+
+    def add_lease(self, id: str) -> None:
+        """Record that this process watches a job."""
+        self.leases.add(id)
+        self.idle.clear()
+
+    def remove_lease(self, id: str) -> None:
+        """Record that a job has ended, or that this process does not watch it any more."""
+        self.leases.discard(id)
+        self._set_idle()
+
+    def _set_idle(self) -> None:
+        if not self.claims and not self.leases:
+            self.idle.set()
 
 
 class DeadOwners:
@@ -76,11 +99,19 @@ class DeadOwners:
     moment, and then every owner seems silent, however regular its heartbeat. So an owner on another
     machine counts as dead only if its heartbeat has also stayed the same, by the `clock` of this
     machine, for long enough to contain two beats. A live process of this machine is never dead,
-    however silent it is: it may have been suspended, and may continue.
+    however silent it is: it may have been suspended, and may continue. With `spares_suspended` set
+    to `False`, it counts as dead like one of another machine.
     """
 
-    def __init__(self, timeout: float, *, clock: Callable[[], float] = running_time) -> None:
+    def __init__(
+        self,
+        timeout: float,
+        *,
+        spares_suspended: bool = True,
+        clock: Callable[[], float] = running_time,
+    ) -> None:
         self._timeout = timeout
+        self._spares_suspended = spares_suspended
         self._clock = clock
         self._seen: dict[str, tuple[float, float]] = {}
         self._undecided_for = 0.0
@@ -96,7 +127,8 @@ class DeadOwners:
             return True  # the owner has left
         has_ended = has_ended_here(row["owner"], row["host"], row["pid"], row["start"])
         unchanged = self._unchanged_for(row["owner"], row["heartbeat"])
-        if has_ended is not None or 0 <= row["silence"] <= self._timeout:
+        is_certain = bool(has_ended) or (has_ended is False and self._spares_suspended)
+        if is_certain or 0 <= row["silence"] <= self._timeout:
             return bool(has_ended)
         remaining = self._timeout / 2 - unchanged
         self._undecided_for = max(self._undecided_for, remaining)

@@ -67,6 +67,30 @@ async def keys(connection: AsyncConnection, states: Sequence[EntryState]) -> lis
     return [row.key async for page in _pages(connection, query) for row in page]
 
 
+async def keys_of_owners(
+    connection: AsyncConnection, server: str, watchers: Sequence[str]
+) -> list[str]:
+    """Return the keys of the running jobs of a server that some owners watch, oldest first."""
+    query = (
+        select(jobs.c.key)
+        .where(
+            statements.IS_RUNNING,
+            jobs.c.server == server,
+            jobs.c.owner.in_(watchers),
+            jobs.c.forgotten.is_(None),
+        )
+        .order_by(jobs.c.submitted_at, jobs.c.key)
+    )
+    return [row.key async for page in _pages(connection, query) for row in page]
+
+
+async def keys_of_ids(connection: AsyncConnection, server: str, ids: Sequence[str]) -> list[str]:
+    """Return the keys of the jobs of a server with these ids."""
+    query = select(jobs.c.key).where(jobs.c.server == server)
+    cleaned = map(row_mapping.clean, ids)
+    return [row.key for row in await _in_pages(connection, query, jobs.c.task_id, cleaned)]
+
+
 async def newest_keys(
     connection: AsyncConnection, limit: int, state: EntryState | None
 ) -> tuple[list[str], int]:

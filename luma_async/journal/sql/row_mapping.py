@@ -38,6 +38,7 @@ def values_of(entry: Entry, owner: str) -> Values:
         "request_id": entry.request_id,
         "metadata": metadata_text(entry.metadata) if entry.metadata else None,
         "forgotten": 1 if entry.forgotten else None,
+        "has_ended": 1 if entry.has_ended else None,
     }
 
 
@@ -62,6 +63,8 @@ def entry_of(row: RowMapping) -> Entry:
         request_id=row["request_id"],
         metadata=parsed_metadata(metadata) if metadata else NO_METADATA,
         forgotten=row["forgotten"] is not None,
+        has_ended=row["has_ended"] is not None,
+        owner=row["owner"],
     )
 
 

@@ -32,6 +32,16 @@ _IS_OPEN = text("state IN ('submitting', 'uncertain', 'running')")
 # longer id of a job that is paid for could not be written at all. A hash index takes any length.
 _BY_TASK_ID = Index("luma_jobs_task_id", "task_id", postgresql_using="hash")
 
+# Servers of one journal look every few seconds for jobs whose owner is dead.
+_IS_RUNNING = text("state = 'running'")
+_BY_OWNER = Index(
+    "luma_jobs_watched",
+    "server",
+    "owner",
+    sqlite_where=_IS_RUNNING,
+    postgresql_where=_IS_RUNNING,
+)
+
 jobs = Table(
     "luma_jobs",
     metadata,
@@ -52,12 +62,17 @@ jobs = Table(
     Column("request_id", Text),
     Column("metadata", Text),
     Column("forgotten", Integer),
+    Column("has_ended", Integer),
     _BY_TASK_ID,
     # Only few jobs are open at a time, and queries look for those.
     Index("luma_jobs_open", "state", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+    _BY_OWNER,
 )
-"""Table of entries. Times are seconds of the Unix epoch. `metadata` is JSON, and NULL if a job has
-none; `forgotten` is 1 for a running job that is not to be resumed, and NULL for others."""
+"""Table of entries. Times are seconds of the Unix epoch. `owner` is the one that submitted the job,
+and for a running job the one that watches it; it is empty if nobody does. `metadata` is JSON, and
+NULL if a job has none. `forgotten` is 1 for a running job that is not to be resumed. `has_ended` is
+1 for a job that has ended and counts as running until its result is delivered. Both are NULL for
+others."""
 
 owners = Table(
     "luma_owners",
@@ -68,8 +83,8 @@ owners = Table(
     Column("heartbeat", Double, nullable=False),
     Column("start", Text),
 )
-"""Table of the processes that may have submissions under way. The heartbeat is by the clock of the
-database; `start` tells a process from a later one with the same `pid`."""
+"""Table of the processes that may have submissions under way, or watch jobs. The heartbeat is by
+the clock of the database; `start` tells a process from a later one with the same `pid`."""
 
 durations = Table(
     "luma_durations",
@@ -141,6 +156,12 @@ def _add_signals(connection: Connection) -> None:
         signals.create(connection, checkfirst=True)
 
 
+def _add_leases(connection: Connection) -> None:
+    """Add the column and the index of version 7: jobs by owner, and jobs to be delivered."""
+    _add_column(connection, "luma_jobs", "has_ended", "INTEGER")
+    _BY_OWNER.create(connection, checkfirst=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     metadata.create_all,
     _add_columns,
@@ -148,6 +169,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_metadata,
     _add_files,
     _add_signals,
+    _add_leases,
 )
 """Migrations from each version to the next: the one at position n leads from version n to n + 1.
 

@@ -11,17 +11,21 @@ from sqlalchemy import (
     Select,
     Table,
     Update,
+    UpdateBase,
     bindparam,
     delete,
     literal_column,
     null,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.journal.journal import EntryState
+from luma_async.journal.sql import row_mapping
 from luma_async.journal.sql.schema import jobs, owners
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -29,6 +33,11 @@ _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.
 
 IS_CLAIM = (jobs.c.key == bindparam("the_key")) & (jobs.c.claim == bindparam("the_claim"))
 """Condition that a row is the one of a claim."""
+
+NO_OWNER = ""
+"""Owner of a running job that no process watches."""
+
+IS_RUNNING = jobs.c.state == EntryState.RUNNING.value
 
 IS_SUBMITTING = jobs.c.state == EntryState.SUBMITTING.value
 
@@ -112,13 +121,53 @@ MARK_FORGOTTEN: Update = (
     .where(
         jobs.c.task_id == bindparam("the_id"),
         jobs.c.server == bindparam("the_server"),
-        jobs.c.state == EntryState.RUNNING.value,
+        IS_RUNNING,
         jobs.c.forgotten.is_distinct_from(bindparam("new_forgotten")),
     )
     .values(forgotten=bindparam("new_forgotten"))
 )
 """Statement that marks a running job as forgotten, or as not forgotten any more. Its state does not
 change, so neither does the time of its last change."""
+
+
+MARK_ENDED: Update = (
+    update(jobs)
+    .where(
+        jobs.c.task_id == bindparam("the_id"),
+        jobs.c.server == bindparam("the_server"),
+        IS_RUNNING,
+    )
+    .values(has_ended=1)
+)
+
+LEASE: Update = (
+    update(jobs)
+    .where(IS_CLAIM, IS_RUNNING, jobs.c.owner == bindparam("old_owner"))
+    .values(owner=bindparam("new_owner"))
+)
+
+RELEASE: Update = (
+    update(jobs)
+    .where(
+        jobs.c.task_id == bindparam("the_id"),
+        jobs.c.server == bindparam("the_server"),
+        IS_RUNNING,
+        jobs.c.owner == bindparam("old_owner"),
+    )
+    .values(owner=NO_OWNER)
+)
+
+
+async def execute_many(
+    connection: AsyncConnection, statement: UpdateBase, rows: list[row_mapping.Values]
+) -> int:
+    """Run a statement for each row, and return the number of rows, or -1 if it is not known."""
+    if not rows:
+        return 0
+    if len(rows) > 1:
+        rows.sort(key=row_mapping.sort_key)
+    result = await connection.execute(statement, rows)
+    return result.rowcount
 
 
 def now(dialect: str) -> ColumnElement[float]:
@@ -156,11 +205,31 @@ def beat(dialect: str) -> Any:
     )
 
 
+def select_watchers(dialect: str, server: str) -> Select[Any]:
+    """Return the query for the owners of the running jobs of a server, each once."""
+    # A literal state, because an index with a condition serves no query with a parameter.
+    is_running = text("luma_jobs.state = 'running'")
+    watchers = (
+        select(jobs.c.owner)
+        .where(is_running, jobs.c.server == server)
+        .distinct()
+        .subquery("watchers")
+    )
+    return select(watchers.c.owner, *_signs_of_life(dialect)).select_from(
+        watchers.outerjoin(owners, watchers.c.owner == owners.c.owner)
+    )
+
+
 def select_jobs(dialect: str) -> Select[Any]:
     """Return the query for rows, oldest first, each with the silence of its owner in seconds."""
-    silence = (now(dialect) - owners.c.heartbeat).label("silence")
     return (
-        select(jobs, owners.c.host, owners.c.pid, owners.c.start, owners.c.heartbeat, silence)
+        select(jobs, *_signs_of_life(dialect))
         .select_from(jobs.outerjoin(owners, jobs.c.owner == owners.c.owner))
         .order_by(jobs.c.submitted_at, jobs.c.key)
     )
+
+
+def _signs_of_life(dialect: str) -> list[ColumnElement[Any]]:
+    """Return the columns by which `DeadOwners` decides; all are NULL if an owner has left."""
+    silence = (now(dialect) - owners.c.heartbeat).label("silence")
+    return [owners.c.host, owners.c.pid, owners.c.start, owners.c.heartbeat, silence]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from luma_async.journal.sql.connections import Connections
 from luma_async.journal.sql.database_url import Database
 from luma_async.journal.sql.error_explanations import UnusableError
 from luma_async.journal.sql.group_commit import GroupCommit
-from luma_async.journal.sql.operations import Beat, Claim, Hold, Withdrawn
+from luma_async.journal.sql.operations import Beat, Claim, Hold, Lease, Withdrawn
 from luma_async.journal.sql.owner import DeadOwners, Owner, running_time
 from luma_async.journal.sql.postgres_listener import PostgresListener
 from luma_async.journal.sql.schema import migrate
@@ -44,8 +45,8 @@ class Store:
     """Open database behind a `SQLJournal`, from `open()` to `aclose()`.
 
     All work on the database is done in asyncio tasks of its own, so a cancelled caller interrupts
-    nothing. While a submission is under way, the heartbeat of its owner is written five times in
-    each `owner_timeout`. Otherwise only requested changes are written.
+    nothing. While a submission is under way, or a job is watched, the heartbeat of this owner is
+    written every few seconds. Otherwise only requested changes are written.
 
     A transaction on a PostgreSQL server may take `server_timeout` seconds, network included.
     `on_signals` are the functions that listen to signals.
@@ -80,7 +81,9 @@ class Store:
         )
         self.commits = GroupCommit(self._transactions.commit)
         self._heart = Worker(
-            "luma-async journal heartbeat", self._beat, lambda: bool(self._owner.claims)
+            "luma-async journal heartbeat",
+            self._beat,
+            lambda: bool(self._owner.claims or self._owner.leases),
         )
         self._last_beat: asyncio.Future[Any] | None = None
         self._running: set[asyncio.Task[Any]] = set()
@@ -141,10 +144,11 @@ class Store:
             self._owner.leave()
             await self._connections.aclose(is_sound=is_sound)
 
-    async def claim(self, claim: Claim) -> Entry:
+    async def claim(self, claim: Claim) -> Entry | None:
         """Write an entry, unless its key has another one; return the entry that the key has then.
 
-        While a claim has no outcome yet, heartbeats keep it valid.
+        While a claim has no outcome yet, heartbeats keep it valid. Return `None` if the limit of
+        the claim is reached.
 
         Raises:
             JournalError: the entry could not be written.
@@ -154,12 +158,12 @@ class Store:
         self._owner.add(entry.claim)
         self._heart.wake()
         try:
-            current: Entry = await self.commits.put(claim)
+            current: Entry | None = await self.commits.put(claim)
         except BaseException:
             # The claim may have been written all the same. It has ended when it is removed.
             self.commits.put(Withdrawn(entry=entry, instead_of=claim.instead_of))
             raise
-        if current.claim != entry.claim:
+        if current is None or current.claim != entry.claim:
             self._owner.remove(entry.claim)
         return current
 
@@ -179,6 +183,31 @@ class Store:
         if not is_valid:
             self._owner.remove(entry.claim)
         return is_valid
+
+    async def lease(self, entries: Sequence[Entry]) -> AbstractSet[str]:
+        """Let this owner watch running jobs, and return the claims of those that it watches then.
+
+        Raises:
+            JournalError: the leases could not be written.
+
+        """
+        await self.attend()  # without a heartbeat, this owner would count as dead
+        won: AbstractSet[str] = await self.commits.put(Lease(entries=entries))
+        for entry in entries:
+            if entry.claim in won and entry.id is not None:
+                self._owner.add_lease(entry.id)
+        self._heart.wake()
+        return won
+
+    async def attend(self) -> None:
+        """Record that this owner is there, so that other processes send it their changes.
+
+        Raises:
+            JournalError: this could not be written.
+
+        """
+        if self._owner.last_beat == -math.inf:
+            await self.commits.put(Beat())
 
     async def read_decided(self, read: Callable[[], Awaitable[T]]) -> T:
         """Read entries, and read them again when it is known if silent owners are dead."""
@@ -209,14 +238,30 @@ class Store:
         # Reading makes entries of dead submitters uncertain, so these are read as well.
         read_states = (*states, EntryState.SUBMITTING) if states else ()
         keys = await self.run(queries.keys, read_states)
-        for start in range(0, len(keys), _PAGE):
-            page = queries.has_key(keys[start : start + _PAGE])
-            found = await self.run(self._transactions.read, page)
+        async for found in self._read(keys):
             yield [
                 entry
                 for entry in found
                 if (not states or entry.state in states) and server in (None, entry.server)
             ]
+
+    async def find_jobs(self, server: str, ids: Sequence[str]) -> list[Entry]:
+        """Return the entries of the jobs of a server with these ids."""
+        keys = await self.run(queries.keys_of_ids, server, ids)
+        return [entry async for page in self._read(keys) for entry in page]
+
+    async def unwatched(self, server: str) -> list[Entry]:
+        """Return the running jobs of a server that no live process watches, oldest first."""
+        dead = await self.run(self._transactions.dead_watchers, server)
+        if not dead:
+            return []
+        keys = await self.run(queries.keys_of_owners, server, dead)
+        return [
+            entry
+            async for page in self._read(keys)
+            for entry in page
+            if entry.state is EntryState.RUNNING and not entry.is_watched_elsewhere
+        ]
 
     async def newest(self, limit: int, state: EntryState | None) -> tuple[list[Entry], int]:
         """Return the newest entries in a state, or of all, newest first, and their number."""
@@ -224,11 +269,13 @@ class Store:
         async for _ in self.pages(EntryState.SUBMITTING):
             pass
         keys, found = await self.run(queries.newest_keys, limit, state)
-        entries: list[Entry] = []
+        return [entry async for page in self._read(keys) for entry in reversed(page)], found
+
+    async def _read(self, keys: Sequence[str]) -> AsyncIterator[list[Entry]]:
+        """Yield the entries with these keys, in pages."""
         for start in range(0, len(keys), _PAGE):
             page = queries.has_key(keys[start : start + _PAGE])
-            entries += reversed(await self.run(self._transactions.read, page))
-        return entries, found
+            yield await self.run(self._transactions.read, page)
 
     async def _run(self, work: Callable[..., Awaitable[T]], arguments: tuple[Any, ...]) -> T:
         try:
@@ -253,14 +300,14 @@ class Store:
         raise explained
 
     async def _beat(self) -> None:
-        """Wait until all claims have ended, and queue a heartbeat if that takes time.
+        """Wait until all claims and leases have ended, and queue a heartbeat if that takes time.
 
         When all asyncio tasks are cancelled, they are waited for only once. This task must
         therefore not end before the writer has.
         """
         try:
             async with asyncio.timeout(self._owner.beat_every):
-                await self._owner.no_claims.wait()
+                await self._owner.idle.wait()
         except TimeoutError:
             if self._last_beat is None or self._last_beat.done():
                 self._last_beat = self.commits.put(Beat())

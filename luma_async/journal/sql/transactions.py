@@ -6,15 +6,18 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from sqlalchemy import RowMapping, UpdateBase, delete, select
+from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from luma_async.errors import JournalError
 from luma_async.journal.journal import Entry, EntryState, made_up_key
-from luma_async.journal.sql import row_mapping, statements
+from luma_async.journal.shared_journal import Change
+from luma_async.journal.sql import leases, row_mapping, statements
+from luma_async.journal.sql.change_signals import change_of, send_change
 from luma_async.journal.sql.connections import Connections
 from luma_async.journal.sql.driver_errors import ConflictError, is_database_failure
 from luma_async.journal.sql.error_explanations import explain
@@ -28,12 +31,23 @@ from luma_async.journal.sql.operations import (
     Finish,
     Forget,
     Hold,
+    Lease,
+    MarkEnded,
     Operation,
     Rejected,
+    Release,
     Uncertain,
     Withdrawn,
 )
-from luma_async.journal.sql.owner import DeadOwners, Owner, running_time, start_of, this_host
+from luma_async.journal.sql.owner import (
+    LEASE_TIMEOUT,
+    DeadOwners,
+    Owner,
+    running_time,
+    start_of,
+    this_host,
+)
+from luma_async.journal.sql.running_limit import RunningLimit
 from luma_async.journal.sql.schema import jobs, owners
 
 _DIED = "The process that was submitting the job ended before the answer arrived."
@@ -43,6 +57,9 @@ _STEP = 64 * 2**10
 
 _MAX_TRIES = 5
 """Number of times that a claim is tried if competing entries appear and disappear."""
+
+_CHANGES = (ClaimOutcome, Finish, Forget, MarkEnded, Release, Lease)
+"""Operations that change existing rows, in a transaction apart from claims."""
 
 _OPEN_STATES = (EntryState.SUBMITTING, EntryState.UNCERTAIN)
 
@@ -68,14 +85,16 @@ class Transactions:
         self._connections = connections
         self._owner = owner
         self._dead_owners = dead_owners
+        self._dead_watchers = DeadOwners(LEASE_TIMEOUT, spares_suspended=False)
+        self._limit = RunningLimit(dialect, self.read)
         self._dialect = dialect
         self._shown = shown
 
     async def commit(self, group: Sequence[Operation]) -> Results:
         """Commit the operations of a group, and return their results.
 
-        The result of a `Claim` or `Find` is the entry that the key has then, and of a `Hold`
-        whether the claim is valid.
+        The result of a `Claim` or `Find` is the entry that the key has then, or `None`. That of a
+        `Hold` is whether the claim is valid, and that of a `Lease` the claims that were leased.
 
         Raises:
             CommitError: the group was not committed.
@@ -89,7 +108,7 @@ class Transactions:
         changes: list[Operation] = []
         others: list[Operation] = []
         for operation in group:
-            if isinstance(operation, ClaimOutcome | Finish | Forget):
+            if isinstance(operation, _CHANGES):
                 changes.append(operation)
             else:
                 others.append(operation)
@@ -110,8 +129,7 @@ class Transactions:
             if must_beat:
                 owner.last_beat = began
             for operation in changes:
-                if isinstance(operation, ClaimOutcome):
-                    owner.remove(operation.entry.claim)
+                _note_change(owner, operation)
             return results
         raise failure  # outside of the handler, because its context would keep cursors alive
 
@@ -129,6 +147,8 @@ class Transactions:
         for kind, step in self._STEPS.items():
             if operations := by_kind.get(kind):
                 results |= await step(self, connection, operations) or {}
+        if (change := change_of(group)) is not None:
+            await send_change(connection, change, self._owner.id)
         return results
 
     async def beat(self, connection: AsyncConnection, _: Sequence[Beat] = ()) -> None:
@@ -143,8 +163,19 @@ class Transactions:
         await connection.execute(statements.beat(self._dialect), values)
 
     async def leave(self, connection: AsyncConnection) -> None:
-        """Record that this owner has no submissions under way any more."""
+        """Record that this owner submits and watches no jobs any more."""
         await connection.execute(delete(owners).where(owners.c.owner == self._owner.id))
+        if self._owner.leases:
+            await send_change(connection, Change(is_released=True), self._owner.id)
+
+    async def dead_watchers(self, connection: AsyncConnection, server: str) -> list[str]:
+        """Return the owners of running jobs of a server that watch them no more."""
+        found = await connection.execute(statements.select_watchers(self._dialect, server))
+        return [
+            row["owner"]
+            for row in found.mappings()
+            if row["owner"] != self._owner.id and self._dead_watchers.is_dead(row)
+        ]
 
     async def read(self, connection: AsyncConnection, condition: Any) -> list[Entry]:
         """Return the entries that meet a condition, oldest first.
@@ -168,8 +199,11 @@ class Transactions:
                     died.append({**_row_of(entry), "new_reason": _DIED, "now": moment})
                 elif row["owner"] != self._owner.id:
                     entry = replace(entry, reason=self._dead_owners.describe_silence(row))
+            elif entry.state is EntryState.RUNNING and row["owner"] != self._owner.id:
+                is_watched = not self._dead_watchers.is_dead(row)
+                entry = replace(entry, is_watched_elsewhere=is_watched)
             entries.append(entry)
-        await _execute_many(connection, statements.MARK_OWNER_DEAD, died)
+        await statements.execute_many(connection, statements.MARK_OWNER_DEAD, died)
         return entries
 
     def _is_dead(self, row: RowMapping) -> bool:
@@ -190,7 +224,7 @@ class Transactions:
         results: dict[Operation, bool] = {}
         for hold in holds:
             row = {**_row_of(hold.entry), "now": moment}
-            results[hold] = await _execute_many(connection, statements.HOLD, [row]) == 1
+            results[hold] = await statements.execute_many(connection, statements.HOLD, [row]) == 1
         return results
 
     async def _accept(self, connection: AsyncConnection, accepted: Sequence[Accepted]) -> None:
@@ -199,7 +233,7 @@ class Transactions:
         for each in accepted:
             new_id = row_mapping.clean(each.id)
             rows.append({**_row_of(each.entry), "new_id": new_id, "now": moment})
-        written = await _execute_many(connection, statements.ACCEPT, rows)
+        written = await statements.execute_many(connection, statements.ACCEPT, rows)
         if written != len(accepted):
             await self._insert_settled(connection, accepted)
 
@@ -223,7 +257,7 @@ class Transactions:
                     reason=f"Its job key {entry.key!r} was settled before the answer arrived.",
                 )
                 rows.append(row_mapping.values_of(settled, self._owner.id))
-        await _execute_many(connection, statements.INSERT_IF_FREE[self._dialect], rows)
+        await statements.execute_many(connection, statements.INSERT_IF_FREE[self._dialect], rows)
 
     async def _reject(self, connection: AsyncConnection, rejected: Sequence[Rejected]) -> None:
         removed: list[row_mapping.Values] = []
@@ -234,8 +268,8 @@ class Transactions:
             else:
                 before = replace(each.instead_of, claim=each.entry.claim)
                 restored.append(self._replacement(each.entry, _OPEN_STATES, before))
-        await _execute_many(connection, statements.REJECT, removed)
-        await _execute_many(connection, statements.REPLACE, restored)
+        await statements.execute_many(connection, statements.REJECT, removed)
+        await statements.execute_many(connection, statements.REPLACE, restored)
 
     async def _mark_uncertain(
         self, connection: AsyncConnection, uncertain: Sequence[Uncertain]
@@ -245,7 +279,7 @@ class Transactions:
         for each in uncertain:
             reason = row_mapping.clean(each.reason)
             rows.append({**_row_of(each.entry), "new_reason": reason, "now": moment})
-        await _execute_many(connection, statements.MARK_UNCERTAIN, rows)
+        await statements.execute_many(connection, statements.MARK_UNCERTAIN, rows)
 
     async def _finish(self, connection: AsyncConnection, finishes: Sequence[Finish]) -> None:
         moment = row_mapping.this_moment()
@@ -254,7 +288,7 @@ class Transactions:
             for finish in finishes
             for end in finish.ends
         ]
-        await _execute_many(connection, statements.FINISH, rows)
+        await statements.execute_many(connection, statements.FINISH, rows)
 
     async def _forget(self, connection: AsyncConnection, marks: Sequence[Forget]) -> None:
         # A later mark of a job overrides an earlier one, so they are written one after another.
@@ -267,12 +301,27 @@ class Transactions:
             for mark in marks
             for id in mark.ids
         ]
-        await _execute_many(connection, statements.MARK_FORGOTTEN, rows)
+        await statements.execute_many(connection, statements.MARK_FORGOTTEN, rows)
+
+    async def _mark_ended(self, connection: AsyncConnection, marks: Sequence[MarkEnded]) -> None:
+        await leases.mark_ended(connection, marks)
+
+    async def _release(self, connection: AsyncConnection, releases: Sequence[Release]) -> None:
+        await leases.release(connection, releases, self._owner.id)
+
+    async def _lease(self, connection: AsyncConnection, asked: Sequence[Lease]) -> Results:
+        return await leases.lease(connection, asked, self._owner.id)
 
     async def _claim(self, connection: AsyncConnection, claims: Sequence[Claim]) -> Results:
-        """Write claims, and return the entry that the key of each has then."""
-        current: dict[Operation, Entry] = {claim: claim.entry for claim in claims}
-        remaining = claims
+        """Write claims, and return the entry that the key of each has then.
+
+        That is `None` if there is no free place for a new entry.
+        """
+        beyond = await self._limit.beyond(connection, claims)
+        current: dict[Operation, Entry | None] = {claim: claim.entry for claim in claims}
+        if beyond:
+            current |= await self._find_others(connection, beyond)
+        remaining: Sequence[Claim] = [claim for claim in claims if claim not in beyond]
         for tried in range(_MAX_TRIES):
             # Only the first try may replace the entries that the callers had read.
             contested = await self._try_to_claim(connection, remaining, may_replace=tried == 0)
@@ -286,6 +335,23 @@ class Transactions:
             if not remaining:
                 return current
         raise ConflictError
+
+    async def _find_others(
+        self, connection: AsyncConnection, claims: AbstractSet[Claim]
+    ) -> dict[Operation, Entry | None]:
+        """Return the entries that other callers have given to the keys of claims, if any."""
+        contested = {claim.entry.key for claim in claims if claim.is_contested}
+        found = await self._read_keys(connection, contested) if contested else {}
+        others: dict[Operation, Entry | None] = {}
+        for claim in claims:
+            entry, before = found.get(claim.entry.key), claim.instead_of
+            is_unchanged = (
+                entry is not None
+                and before is not None
+                and (entry.claim, entry.state) == (before.claim, before.state)
+            )
+            others[claim] = None if is_unchanged else entry
+        return others
 
     async def _try_to_claim(
         self, connection: AsyncConnection, claims: Sequence[Claim], *, may_replace: bool
@@ -306,8 +372,8 @@ class Transactions:
                     self._replacement(before, (before.state, before.state), claim.entry)
                 )
         insert = statements.INSERT_IF_FREE[self._dialect]
-        inserted = await _execute_many(connection, insert, rows)
-        replaced = await _execute_many(connection, statements.REPLACE, replacements)
+        inserted = await statements.execute_many(connection, insert, rows)
+        replaced = await statements.execute_many(connection, statements.REPLACE, replacements)
         contested: list[Claim] = []
         if inserted != len(new):
             contested += [claim for claim in new if claim.is_contested]
@@ -334,6 +400,9 @@ class Transactions:
         Uncertain: _mark_uncertain,
         Finish: _finish,
         Forget: _forget,
+        MarkEnded: _mark_ended,
+        Release: _release,
+        Lease: _lease,
         Beat: beat,
         Hold: _hold,
         Claim: _claim,
@@ -346,16 +415,18 @@ class Transactions:
     """
 
 
-async def _execute_many(
-    connection: AsyncConnection, statement: UpdateBase, rows: list[row_mapping.Values]
-) -> int:
-    """Run a statement for each row, and return the number of rows, or -1 if it is not known."""
-    if not rows:
-        return 0
-    if len(rows) > 1:
-        rows.sort(key=row_mapping.sort_key)
-    result = await connection.execute(statement, rows)
-    return result.rowcount
+def _note_change(owner: Owner, operation: Operation) -> None:
+    """Update the claims and leases of an owner after an operation was committed."""
+    if isinstance(operation, Accepted):
+        owner.add_lease(operation.id)
+    if isinstance(operation, ClaimOutcome):
+        owner.remove(operation.entry.claim)
+    elif isinstance(operation, Finish):
+        for end in operation.ends:
+            owner.remove_lease(end.id)
+    elif isinstance(operation, Release):
+        for id in operation.ids:
+            owner.remove_lease(id)
 
 
 def _row_of(entry: Entry) -> row_mapping.Values:

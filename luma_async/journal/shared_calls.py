@@ -1,0 +1,120 @@
+"""Shared calls: the methods of `SQLJournal` by which processes share an account and its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from luma_async.journal.journal import Entry
+from luma_async.journal.shared_journal import Change, Limit
+from luma_async.journal.sql.operations import Claim, MarkEnded, Operation, Release
+
+if TYPE_CHECKING:
+    from luma_async.journal.sql.store import Store
+
+
+class SharedCalls:
+    """Base of `SQLJournal` with the methods of `SharedJournal`."""
+
+    _store: Store | None
+
+    async def claim_within(
+        self, limit: Limit, entry: Entry, *, instead_of: Entry | None = None
+    ) -> Entry | None:
+        """Claim a job key like `claim()`, if fewer jobs run at its server than the limit allows.
+
+        The jobs of all processes count that use this journal. Return `None` if there is no free
+        place, and the job key has no other entry.
+
+        Raises:
+            JournalError: the entry could not be written.
+
+        """
+        claim = Claim(entry=entry, instead_of=instead_of, limit=limit)
+        return await (await self._opened()).claim(claim)
+
+    async def lease(self, entries: Sequence[Entry]) -> AbstractSet[str]:
+        """Let this process watch running jobs, and return the claims of those that it may watch.
+
+        A job is left out if it has ended, or if another process was faster. From then on, this
+        process writes a heartbeat every few seconds, until the jobs have ended or are released.
+
+        Raises:
+            JournalError: the leases could not be written.
+
+        """
+        return await (await self._opened()).lease(entries)
+
+    async def release(self, server: str, ids: Sequence[str]) -> None:
+        """Record that this process does not watch some running jobs any more.
+
+        Raises:
+            JournalError: this could not be written.
+
+        """
+        await self._write(Release(server=server, ids=ids))
+
+    async def mark_ended(self, server: str, ids: Sequence[str]) -> None:
+        """Record that running jobs have ended, but that their results are yet to be delivered.
+
+        Such a job stays a running one, and takes no place of a `Limit`.
+
+        Raises:
+            JournalError: this could not be written.
+
+        """
+        await self._write(MarkEnded(server=server, ids=ids))
+
+    async def find_jobs(self, server: str, ids: Sequence[str]) -> list[Entry]:
+        """Return the entries of jobs by their ids, in any order. Unknown ids are left out.
+
+        Raises:
+            JournalError: the journal could not be read.
+
+        """
+        return await (await self._opened()).find_jobs(server, ids)
+
+    async def unwatched(self, server: str) -> list[Entry]:
+        """Return the running jobs of a server that no live process watches, oldest first.
+
+        Forgotten jobs are left out.
+
+        Raises:
+            JournalError: the journal could not be read.
+
+        """
+        return await (await self._opened()).unwatched(server)
+
+    @asynccontextmanager
+    async def changes(self, on_change: Callable[[Change], None]) -> AsyncGenerator[None, None]:
+        """Call a function in the event loop with each change of another process.
+
+        >>> async with journal.changes(print):                 # doctest: +SKIP
+        ...     await asyncio.sleep(60)
+
+        A change may get lost. If the database cannot be listened to, the log has a warning, and it
+        is tried again until the context is left.
+
+        Raises:
+            JournalError: the journal cannot be opened.
+
+        """
+        # Loaded with the store: at the top of the file, an extra may be missing.
+        from luma_async.journal.sql.change_signals import TOPIC, parse_change  # noqa: PLC0415
+
+        store = await self._opened()
+        await store.attend()
+        try:
+            async with store.signals.listen(TOPIC, lambda text: on_change(parse_change(text))):
+                yield
+        finally:
+            if self._store is not None:  # perhaps another one, if the journal was opened again
+                await self._store.signals.stop_if_unused()
+
+    async def _opened(self) -> Store:
+        raise NotImplementedError
+
+    async def _write(self, operation: Operation) -> None:
+        raise NotImplementedError
