@@ -14,14 +14,16 @@ from types import MappingProxyType
 from luma_async.batch.earlier_videos import EarlierVideo
 from luma_async.batch.redo import Redo
 from luma_async.batch.results import (
-    OutputFile,
     Result,
     ResultState,
+    RowFiles,
     result_unknown_to_journal,
 )
 from luma_async.batch.rows import Row
-from luma_async.generation import Generation
+from luma_async.errors import KeyConflictError, SubmissionStoppedError, SubmissionUncertainError
+from luma_async.generation import Generation, GenerationFailedError
 from luma_async.journal import Entry, EntryState
+from luma_async.tasks.run_many import FailedOutcome
 
 _UNSUCCESSFUL = (EntryState.FAILED, EntryState.LOST)
 
@@ -46,7 +48,7 @@ class RowState:
         entry: the job of such a row in the journal.
         source: the id of the job that the row extends.
         earlier: the earlier videos of the row.
-        outputs: the files of the row, if its job has several.
+        files: the files of the row, once they are saved.
         extensions_left: number of rows that extend this row and are still to be submitted.
         video: the video of the row or the id of its job, if extensions of it are left.
         started_at: the time when the row was submitted, by `time.monotonic()`.
@@ -65,7 +67,7 @@ class RowState:
     entry: Entry | None = None
     source: str | None = None
     earlier: tuple[EarlierVideo, ...] = ()
-    outputs: tuple[OutputFile, ...] = ()
+    files: RowFiles | None = None
     extensions_left: int = 0
     video: Generation | str | None = None
     started_at: float = 0.0
@@ -177,3 +179,23 @@ def _is_left_to_redo(redo: Redo, result: Result | None) -> bool:
 def _is_paid(result: Result) -> bool:
     """Return `True` if a job for a row was accepted and did not fail."""
     return result.id is not None and result.state is not ResultState.FAILED
+
+
+def is_unpaid(outcome: FailedOutcome) -> bool:
+    """Return `True` if an error tells for certain that nothing was paid."""
+    return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)
+
+
+def has_other_job(outcome: FailedOutcome) -> bool:
+    """Return `True` if the job key has a job that was submitted for an earlier text of the row."""
+    return isinstance(outcome.error, KeyConflictError) and outcome.error.id is not None
+
+
+def keeps_earlier(state: RowState, outcome: FailedOutcome) -> bool:
+    """Return `True` if a redo certainly brought no video, so that a row keeps its earlier one."""
+    if state.earlier_result is None or state.earlier_result.state is not ResultState.DONE:
+        return False
+    if isinstance(outcome.error, SubmissionStoppedError):
+        return False
+    has_failed = isinstance(outcome.error, GenerationFailedError) and outcome.id is not None
+    return has_failed or (is_unpaid(outcome) and not state.was_uncertain)

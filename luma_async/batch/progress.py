@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from luma_async.generation import State
+from luma_async.tasks.task import VideoTask
 
 
 @dataclass(slots=True)
@@ -84,3 +87,13 @@ class RunningRow(NamedTuple):
     key: str
     stage: Stage
     progress: float | None = None
+
+    @classmethod
+    def of(cls, key: str, task: VideoTask | None, *, is_completed: bool) -> Self:
+        """Return a row that runs, with its handle if its job is accepted and watched."""
+        if is_completed:
+            return cls(key, Stage.DOWNLOADING)
+        if task is None:
+            return cls(key, Stage.SUBMITTING)
+        stage = Stage.PENDING if task.state is State.PENDING else Stage.PROCESSING
+        return cls(key, stage, task.generation.progress)

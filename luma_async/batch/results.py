@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path, PurePath
 from typing import Any
 
 from luma_async.batch.earlier_videos import EarlierVideo
@@ -46,6 +44,14 @@ class OutputFile:
 
     file: str
     layer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowFiles:
+    """Files of a row that were saved: the main one, and all `outputs` if there are several."""
+
+    file: str
+    outputs: tuple[OutputFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,40 +108,26 @@ def result_of_video(
     row: Row,
     generation: Generation,
     *,
-    file: PurePath | None,
-    outputs: tuple[OutputFile, ...] = (),
+    files: RowFiles | None,
     error: LumaError | None,
     took: float | None,
 ) -> Result:
-    """Return the result of a completed job, with its `file` or with the `error` of the download."""
+    """Return the result of a completed job, with its `files` or the `error` of the download."""
     return Result(
         key=row.key,
         line=row.line,
-        state=ResultState.NOT_DOWNLOADED if file is None else ResultState.DONE,
+        state=ResultState.NOT_DOWNLOADED if files is None else ResultState.DONE,
         prompt=row.request.prompt,
         extends=row.extends,
         id=generation.id,
-        file=None if file is None else file.as_posix(),
+        file=None if files is None else files.file,
         error=None if error is None else str(error),
         took=None if took is None else round(took, 2),
         asks=row.asks,
         duration=_reported(generation, "duration"),
         width=_reported(generation, "width"),
         height=_reported(generation, "height"),
-        outputs=() if file is None else outputs,
-    )
-
-
-def output_files(
-    generation: Generation, paths: Sequence[Path], folder: Path
-) -> tuple[OutputFile, ...]:
-    """Return the files of a job with several outputs. A single file needs no list."""
-    if len(paths) < 2:
-        return ()
-    layers = [output.layer.label if output.layer else None for output in generation.outputs]
-    return tuple(
-        OutputFile(file=path.relative_to(folder).as_posix(), layer=layer)
-        for path, layer in zip(paths, layers, strict=True)
+        outputs=() if files is None else files.outputs,
     )
 
 

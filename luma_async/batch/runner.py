@@ -16,61 +16,36 @@ from collections.abc import (
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import anyio.to_thread
 
 from luma_async.batch.circuit_breaker import CircuitBreaker
-from luma_async.batch.earlier_videos import earlier_videos, files_of_row
 from luma_async.batch.manifest import Manifest
-from luma_async.batch.notes import (
-    note_of_failed_redo,
-    note_of_skipped_redo,
-    with_note,
-)
-from luma_async.batch.plan import Plan, RowState, make_plan
-from luma_async.batch.progress import Progress, RunningRow, Stage
+from luma_async.batch.notes import note_of_failed_redo, note_of_skipped_redo, with_note
+from luma_async.batch.output import Output
+from luma_async.batch.output_folder import OutputFolder
+from luma_async.batch.plan import Plan, RowState, has_other_job, is_unpaid, keeps_earlier, make_plan
+from luma_async.batch.progress import Progress, RunningRow
 from luma_async.batch.queue import Queue
 from luma_async.batch.redo_plan import RedoPlan
-from luma_async.batch.results import (
-    OutputFile,
-    Result,
-    ResultState,
-    output_files,
-    result_of_conflict,
-    result_of_earlier_job,
-    result_of_error,
-    result_of_video,
-    result_without_source,
-)
-from luma_async.batch.results_file import ResultsFile, has_file
+from luma_async.batch.results import Result, ResultState, result_without_source
+from luma_async.batch.results_file import ResultsFile
+from luma_async.batch.row_downloads import RowDownloads
 from luma_async.batch.rows import Row
 from luma_async.client import LumaClient
 from luma_async.concurrency import to_completion
 from luma_async.errors import (
     BatchError,
     ConfigurationError,
-    KeyConflictError,
     LumaError,
     SubmissionStoppedError,
-    SubmissionUncertainError,
 )
-from luma_async.generation import Generation, GenerationFailedError, State
-from luma_async.media.downloads import (
-    CompletedDownload,
-    Download,
-    FailedDownload,
-    Source,
-    download_all,
-)
-from luma_async.media.filenames import safe_stem
+from luma_async.generation import Generation
+from luma_async.media.downloads import Download, download_all
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
-from luma_async.tasks.run_many import FailedOutcome, Job, Outcome
-from luma_async.tasks.task import VideoTask
-
-VIDEOS = "videos"
-"""Name of the folder of the videos."""
+from luma_async.tasks.run_many import Job, Outcome
 
 
 class Batch:
@@ -123,6 +98,8 @@ class Batch:
         if luma.journal is None:
             raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
         self.folder: Path = Path(folder)
+        self.output: Output = OutputFolder(self.folder)
+        """The place of the files of the rows."""
         self.max_tasks = max_tasks
         self.progress: Progress = Progress(len(manifest.rows), limit=limit_jobs)
         self.begun: asyncio.Event = asyncio.Event()
@@ -136,6 +113,9 @@ class Batch:
         self._retry_uncertain = retry_uncertain
         self._results = ResultsFile(self.folder)
         self._states: dict[str, RowState] = {}
+        self._downloads = RowDownloads(
+            luma, luma.journal, self.output, states=self._states, results=self._results
+        )
         self._running: dict[str, bool] = {}
         """Keys of the rows that have begun and not ended: `True` once the job is completed."""
         self._queue = Queue((), made=())
@@ -181,7 +161,7 @@ class Batch:
         """Rows that have begun and not ended, in the order in which they began."""
         tasks = {task.key: task for task in self._luma.tasks}
         return [
-            _running_row(key, tasks.get(key), is_completed=is_completed)
+            RunningRow.of(key, tasks.get(key), is_completed=is_completed)
             for key, is_completed in self._running.items()
         ]
 
@@ -234,7 +214,7 @@ class Batch:
         results = self._results
         try:
             plan = await self._plan(prepare)
-            self._states = plan.states
+            self._states.update(plan.states)
             self._queue = Queue(
                 plan.left,
                 made=(key for key, state in plan.states.items() if state.video is not None),
@@ -249,7 +229,9 @@ class Batch:
             for result in [*plan.held_back, *never_begun]:
                 results.add(result)
                 yield result
-            async with aclosing(download_all(self._outcomes(), self._deliver)) as downloads:
+            async with aclosing(
+                download_all(self._outcomes(), self._downloads.deliver)
+            ) as downloads:
                 async for download in downloads:
                     for result in self._results_of(download):
                         results.add(result)
@@ -263,16 +245,21 @@ class Batch:
 
     async def _plan(self, prepare: Callable[[], None] | None) -> Plan:
         """Read the results of earlier runs and the journal, and plan the rest of the rows."""
-        with_file: set[str] = set()
+        results = self._results
         await anyio.to_thread.run_sync(self._manifest.check, self._luma.dialect)
-        await to_completion(anyio.to_thread.run_sync, self._prepare_folder, with_file, prepare)
+        await to_completion(anyio.to_thread.run_sync, self._open_results, prepare)
+        # Before any submission, so that no job is paid for whose video has no place.
+        await self.output.prepare()
+        await to_completion(anyio.to_thread.run_sync, self._update_results)
+        ours = (result for key, result in results.all.items() if key in self._rows)
+        with_file = await self.output.keys_with_files(ours)
         self.progress.mean = await self._learned_duration()
         entries = await self._journal.states()
-        redos = await self._redos.make(self._journal, self._results.all, entries)
+        redos = await self._redos.make(self._journal, results.all, entries)
         decide = partial(
             make_plan,
             self._rows.values(),
-            results=self._results.all,
+            results=results.all,
             with_file=with_file,
             entries=entries,
             retry_failed=self._retry_failed,
@@ -293,25 +280,22 @@ class Batch:
                 if noted is not result:
                     results.add(noted, has_ended=False)
 
-    def _prepare_folder(
-        self, with_file: set[str], prepare: Callable[[], None] | None = None
-    ) -> None:
-        """Open the results, create the folder of the videos, and look for those that are there.
-
-        This comes before any submission, so that no job is paid for whose video has no place.
-        """
-        results = self._results
-        results.open()
+    def _open_results(self, prepare: Callable[[], None] | None) -> None:
+        """Open the results, and read the redo that an interrupted run has left."""
+        self._results.open()
         if prepare is not None:
             prepare()
         try:
             self._redos.read()
-            (self.folder / VIDEOS).mkdir(exist_ok=True)
         except OSError as error:
             raise BatchError(
-                f"The folder {str(self.folder / VIDEOS)!r} cannot be created: "
-                f"{error.strerror or error}. Nothing was submitted."
+                f"The folder {str(self.folder)!r} cannot be read: {error.strerror or error}. "
+                "Nothing was submitted."
             ) from None
+
+    def _update_results(self) -> None:
+        """Update the results of earlier runs to the present lines and metadata of their rows."""
+        results = self._results
         for key in results.all.keys() & self._rows.keys():
             row = self._rows[key]
             metadata = None if row.metadata is None else dict(row.metadata)
@@ -319,8 +303,6 @@ class Batch:
             results.all[key] = result = replace(before, line=row.line, metadata=metadata)
             if result.metadata != before.metadata:
                 results.add(result, has_ended=False)
-            if has_file(result, self.folder):
-                with_file.add(key)
 
     async def _learned_duration(self) -> float | None:
         """Return the seconds that a job takes, if earlier runs have learned them."""
@@ -388,21 +370,11 @@ class Batch:
         if not state.is_new or not self._states[row.parent].keeps_earlier:
             return False
         self._states[row.parent].take_video()
-        self._keep_earlier_result(state, note_of_skipped_redo(row))
+        self._downloads.keep_earlier_result(state, note_of_skipped_redo(row))
         self._redos.left.discard(row.key)
         self.progress.before += 1
         self._queue.made(row.key)
         return True
-
-    def _keep_earlier_result(self, state: RowState, note: str) -> Result:
-        """Let a row keep its earlier result with a note, and return that."""
-        assert state.earlier_result is not None  # noqa: S101  the callers have checked it
-        state.keeps_earlier = True
-        if state.extensions_left:
-            state.video = state.earlier_result.id
-        result = replace(state.earlier_result, note=note)
-        self._results.add(result, has_ended=False)
-        return result
 
     async def _may_pay(self) -> bool:
         """Return `True` if another job may be paid for.
@@ -438,13 +410,13 @@ class Batch:
             self._breaker.job_completed()
             self._queue.made(state.row.key)
             return True
-        if state.is_new and _is_unpaid(outcome):
+        if state.is_new and is_unpaid(outcome):
             progress.paid -= 1
             progress.repeated -= state.was_uncertain
         if isinstance(outcome.error, SubmissionStoppedError):
             progress.submitted -= 1
             self.stop()
-        elif _has_other_job(outcome) and not state.any_request and state.redo is None:
+        elif has_other_job(outcome) and not state.any_request and state.redo is None:
             progress.submitted -= 1
             state.any_request, state.is_new = True, False
             self._running.pop(state.row.key, None)
@@ -452,115 +424,11 @@ class Batch:
             return False
         elif self._breaker.job_failed(outcome.error, was_accepted=outcome.id is not None):
             self.stop()
-        if _keeps_earlier(state, outcome):
+        if keeps_earlier(state, outcome):
             why = note_of_failed_redo(outcome.id, str(outcome.error))
-            self._keep_earlier_result(state, why)
+            self._downloads.keep_earlier_result(state, why)
             self._queue.made(state.row.key)
         return True
-
-    async def _deliver(self, source: Source) -> Download:
-        """Download the files of a completed job into the folder."""
-        assert isinstance(source, Outcome)  # noqa: S101  the sources are those of `_outcomes`
-        state = self._states[source.key or ""]
-        try:
-            await self._keep_earlier_video(state, source)
-        except LumaError as error:
-            if state.earlier_result is not None:
-                self._keep_earlier_result(state, str(error))
-            return FailedDownload(source, source.id, error)
-        if not source.ok:
-            return FailedDownload(source, source.id, source.error)
-        try:
-            path = await self._download(state, source.generation)
-        except LumaError as error:
-            return FailedDownload(source, source.id, error)
-        return CompletedDownload(source, source.id, path)
-
-    async def _download(self, state: RowState, generation: Generation) -> Path:
-        """Download the files of a row, and return the path of the main one.
-
-        A file without a result may be of another job that had the key of the row, so it is
-        replaced.
-        """
-        folder, key = self.folder / VIDEOS, state.row.key
-        if generation.video is not None and len(generation.outputs) < 2:
-            path = folder / _file_name(key)
-            return await self._luma.download(generation, path, overwrite=True)
-        paths = await self._luma.download_outputs(generation, folder, name=key, overwrite=True)
-        state.outputs = output_files(generation, paths, self.folder)
-        main = generation.output
-        return next(
-            (
-                path
-                for path, output in zip(paths, generation.outputs, strict=False)
-                if output is main
-            ),
-            paths[0],
-        )
-
-    async def _keep_earlier_video(self, state: RowState, outcome: Outcome) -> None:
-        """Keep the video of a row that was redone, and record its new job.
-
-        This comes before the download. Between the two, a killed process leaves a result that is
-        not downloaded, and a file that may be either video; the earlier one has its other name.
-
-        Raises:
-            BatchError: the video cannot be kept, or the result cannot be written.
-            JournalError: the job of an edited row cannot be read.
-
-        """
-        if state.any_request:
-            state.entry = await self._journal.find(state.row.key)
-        before = state.earlier_result
-        if before is None and state.replaces is not None:
-            before = await anyio.to_thread.run_sync(self._unrecorded, state.row, state.replaces)
-        if before is None or state.keeps_earlier or before.id == outcome.id:
-            return
-        if isinstance(outcome.error, SubmissionStoppedError):
-            return
-        state.earlier = await anyio.to_thread.run_sync(earlier_videos, before, self.folder)
-        if outcome.ok:
-            self._results.add(self._result(state, outcome, None, None), has_ended=False)
-
-    def _unrecorded(self, row: Row, id: str) -> Result:
-        """Return a result of the job that a redo replaces, if `results.jsonl` has lost its own.
-
-        Its files are found by their names. This call blocks.
-        """
-        found = files_of_row(self.folder / VIDEOS, safe_stem(row.key))
-        files = [path.relative_to(self.folder).as_posix() for path in found]
-        return Result(
-            key=row.key,
-            line=row.line,
-            state=ResultState.NOT_DOWNLOADED,
-            prompt="",  # the row may have been edited since
-            id=id,
-            file=files[0] if files else None,
-            outputs=tuple(OutputFile(file=file) for file in files),
-        )
-
-    def _result(
-        self, state: RowState, outcome: Outcome, file: PurePath | None, error: LumaError | None
-    ) -> Result:
-        """Return the result of a row, with its file or the error of the download."""
-        row, before = state.row, self._results.all.get(state.row.key)
-        if isinstance(outcome.error, KeyConflictError) and before is not None and before.id:
-            return with_note(row, result_of_conflict(before, outcome.error), None)
-        if outcome.ok:
-            generation, took = outcome.generation, state.took
-            result = result_of_video(
-                row, generation, file=file, outputs=state.outputs, error=error, took=took
-            )
-        else:
-            result = result_of_error(row, outcome, was_uncertain=state.was_uncertain)
-        metadata = None if row.metadata is None else dict(row.metadata)
-        source = state.source if result.id is not None else None
-        # After a redo that was rejected, the job that it was to replace is the row's own again.
-        earlier = tuple(video for video in state.earlier if video.id != result.id)
-        result = replace(result, earlier=earlier, source=source, metadata=metadata)
-        if state.entry is not None:
-            result = result_of_earlier_job(row, result, before, state.entry)
-        return with_note(row, result, self._results.all.get(row.parent or ""))
 
     def _results_of(self, download: Download) -> list[Result]:
         """Return the result of a row, and of the rows that can never begin because of it."""
@@ -580,15 +448,14 @@ class Batch:
             self.progress.failed += 1
             if state.keeps_earlier:
                 return [self._results.all[row.key]]
-            return [self._result(state, outcome, None, None), *self._give_up_on(row.key)]
+            return [self._downloads.result(state, outcome, None), *self._give_up_on(row.key)]
         if error is None:
             self.progress.downloaded += 1
         else:
             self.progress.failed += 1
         if self._breaker.download_ended(error):
             self.stop()
-        file = download.path.relative_to(self.folder) if download.path else None
-        return [self._result(state, outcome, file, error)]
+        return [self._downloads.result(state, outcome, error)]
 
     def _give_up_on(self, key: str) -> list[Result]:
         """Return the results of the rows that can never begin, because a row has no video.
@@ -599,42 +466,9 @@ class Batch:
         for row in self._queue.not_made(key):
             state = self._states[row.key]
             if state.earlier_result is not None and state.earlier_result.state is ResultState.DONE:
-                self._keep_earlier_result(state, note_of_skipped_redo(row))
+                self._downloads.keep_earlier_result(state, note_of_skipped_redo(row))
                 self.progress.before += 1
             else:
                 results.append(result_without_source(row, self._results.all.get(row.key)))
         self.progress.failed += len(results)
         return results
-
-
-def _file_name(key: str) -> str:
-    return f"{safe_stem(key)}.mp4"
-
-
-def _is_unpaid(outcome: FailedOutcome) -> bool:
-    """Return `True` if an error tells for certain that nothing was paid."""
-    return outcome.id is None and not isinstance(outcome.error, SubmissionUncertainError)
-
-
-def _has_other_job(outcome: FailedOutcome) -> bool:
-    """Return `True` if the job key has a job that was submitted for an earlier text of the row."""
-    return isinstance(outcome.error, KeyConflictError) and outcome.error.id is not None
-
-
-def _keeps_earlier(state: RowState, outcome: FailedOutcome) -> bool:
-    """Return `True` if a redo certainly brought no video, so that a row keeps its earlier one."""
-    if state.earlier_result is None or state.earlier_result.state is not ResultState.DONE:
-        return False
-    if isinstance(outcome.error, SubmissionStoppedError):
-        return False
-    has_failed = isinstance(outcome.error, GenerationFailedError) and outcome.id is not None
-    return has_failed or (_is_unpaid(outcome) and not state.was_uncertain)
-
-
-def _running_row(key: str, task: VideoTask | None, *, is_completed: bool) -> RunningRow:
-    if is_completed:
-        return RunningRow(key, Stage.DOWNLOADING)
-    if task is None:
-        return RunningRow(key, Stage.SUBMITTING)
-    stage = Stage.PENDING if task.state is State.PENDING else Stage.PROCESSING
-    return RunningRow(key, stage, task.generation.progress)

@@ -1,0 +1,83 @@
+"""Output folder: the files of a batch in a local folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import anyio.to_thread
+
+from luma_async.batch.earlier_videos import EarlierVideo, earlier_videos, files_of_row
+from luma_async.batch.output import VIDEOS, download_files, saved_files
+from luma_async.batch.results import Result, RowFiles
+from luma_async.batch.results_file import has_file
+from luma_async.client import LumaClient
+from luma_async.errors import BatchError
+from luma_async.generation import Generation
+from luma_async.media.filenames import safe_stem
+
+
+class OutputFolder:
+    """Files of a batch in a local folder, such as one that several machines share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def place(self) -> str:
+        """Path of the folder."""
+        return str(self.folder)
+
+    async def prepare(self) -> None:
+        """Create the folder of the videos.
+
+        Raises:
+            BatchError: it cannot be created.
+
+        """
+        await anyio.to_thread.run_sync(self._create)
+
+    def _create(self) -> None:
+        videos = self.folder / VIDEOS
+        try:
+            videos.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BatchError(
+                f"The folder {str(videos)!r} cannot be created: {error.strerror or error}. "
+                "Nothing was submitted."
+            ) from None
+
+    async def keys_with_files(self, results: Iterable[Result]) -> set[str]:
+        """Return the keys of the rows that are done and have all their files."""
+        found = list(results)
+        return await anyio.to_thread.run_sync(
+            lambda: {result.key for result in found if has_file(result, self.folder)}
+        )
+
+    async def save(self, luma: LumaClient, generation: Generation, key: str) -> RowFiles:
+        """Download the files of a completed job to their names.
+
+        Raises:
+            LumaError: a file did not arrive.
+
+        """
+        folder = self.folder / VIDEOS
+        paths, main = await download_files(luma, generation, folder, key, overwrite=True)
+        return saved_files(generation, [self._name(path) for path in paths], main)
+
+    async def keep_earlier(self, result: Result) -> tuple[EarlierVideo, ...]:
+        """Return the earlier videos of a row, and keep the files of its result among them.
+
+        Raises:
+            BatchError: a file cannot be kept.
+
+        """
+        return await anyio.to_thread.run_sync(earlier_videos, result, self.folder)
+
+    async def files_of_row(self, key: str) -> list[str]:
+        """Return the files that a row has by their names, the main file first."""
+        found = await anyio.to_thread.run_sync(files_of_row, self.folder / VIDEOS, safe_stem(key))
+        return [self._name(path) for path in found]
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
