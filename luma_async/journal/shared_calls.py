@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from luma_async.journal.journal import Entry
-from luma_async.journal.shared_journal import Change, Limit
+from luma_async.journal.shared_journal import Limit
 from luma_async.journal.sql.operations import Claim, MarkEnded, Operation, Release
 
 if TYPE_CHECKING:
@@ -86,32 +85,6 @@ class SharedCalls:
 
         """
         return await (await self._opened()).unwatched(server)
-
-    @asynccontextmanager
-    async def changes(self, on_change: Callable[[Change], None]) -> AsyncGenerator[None, None]:
-        """Call a function in the event loop with each change of another process.
-
-        >>> async with journal.changes(print):                 # doctest: +SKIP
-        ...     await asyncio.sleep(60)
-
-        A change may get lost. If the database cannot be listened to, the log has a warning, and it
-        is tried again until the context is left.
-
-        Raises:
-            JournalError: the journal cannot be opened.
-
-        """
-        # Loaded with the store: at the top of the file, an extra may be missing.
-        from luma_async.journal.sql.change_signals import TOPIC, parse_change  # noqa: PLC0415
-
-        store = await self._opened()
-        await store.attend()
-        try:
-            async with store.signals.listen(TOPIC, lambda text: on_change(parse_change(text))):
-                yield
-        finally:
-            if self._store is not None:  # perhaps another one, if the journal was opened again
-                await self._store.signals.stop_if_unused()
 
     async def _opened(self) -> Store:
         raise NotImplementedError

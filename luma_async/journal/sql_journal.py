@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextvars import Context
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from uuid import UUID
 
 import anyio.to_thread
 
@@ -21,8 +19,9 @@ from luma_async.concurrency import to_completion
 from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
 from luma_async.extras import is_installed
 from luma_async.journal.fingerprint import checked_key
-from luma_async.journal.journal import End, Entry, EntryState, Hint
+from luma_async.journal.journal import End, Entry, EntryState
 from luma_async.journal.shared_calls import SharedCalls
+from luma_async.journal.signal_calls import SignalCalls
 from luma_async.journal.sql.database_url import parse_database_url
 from luma_async.journal.sql.operations import (
     Accepted,
@@ -49,18 +48,11 @@ _STEP = 64 * 2**10
 CLOSE_TIMEOUT = 30.0
 """Seconds that pending writes may take when a journal is closed."""
 
-_HINTS = "hint"
-"""Topic of the signals that ask for a look at a job."""
-
-_ENDED = "ended"
-"""Word in the payload of such a signal if a callback said that the job has ended. It makes the
-signal another one than that of the start, so that none of the two is taken for a repetition."""
-
 _RESTARTS = 2
 """Number of times that closing is started again if all tasks of the event loop are cancelled."""
 
 
-class SQLJournal(SharedCalls):
+class SQLJournal(SharedCalls, SignalCalls):
     """A journal at a path (SQLite) or a database URL (`postgresql://user:password@host/name`).
 
     >>> async with SQLJournal("jobs.db") as journal:      # doctest: +SKIP
@@ -400,57 +392,6 @@ class SQLJournal(SharedCalls):
         """
         await self._query("remember_file", server, sha256, id)
 
-    async def send_hint(self, request_id: str, *, says_ended: bool = False) -> None:
-        """Ask the other processes that use this journal to look at a job now.
-
-        The process that watches the job of this submission does so, if it listens with `hints()`.
-        Nothing is stored for the others. A hint that is repeated within a second is sent once more,
-        at the end of that second.
-
-        Args:
-            request_id: the `Entry.request_id` of the submission, a UUID.
-            says_ended: `True` if a callback said that the job has ended. Then the job is looked at
-                again soon if the server does not show the end yet.
-
-        Raises:
-            InvalidRequestError: the request id is not a UUID.
-            JournalError: the hint could not be sent. It is not sent later.
-
-        """
-        id = _uuid(request_id)
-        if id is None:
-            raise InvalidRequestError.of("request_id", f"must be a UUID, got {request_id!r}")
-        await (await self._opened()).signals.send(_HINTS, _payload(id, says_ended))
-
-    @asynccontextmanager
-    async def hints(self, on_hint: Callable[[Hint], None]) -> AsyncGenerator[None, None]:
-        """Call a function with each hint that another process sends.
-
-        >>> async with journal.hints(print):                   # doctest: +SKIP
-        ...     await asyncio.sleep(60)
-
-        The function is called in the event loop, for the hints of other open journals: those of
-        this `SQLJournal` are left out. If the database cannot be listened to, the log has a
-        warning, and it is tried again until the context is left. If the journal is closed and
-        opened again in the context, the hints from then on are heard.
-
-        Raises:
-            JournalError: the journal cannot be opened.
-
-        """
-
-        def receive(payload: str) -> None:
-            hint = _hint(payload)
-            if hint is not None:  # any user of the database can send signals
-                on_hint(hint)
-
-        try:
-            async with (await self._opened()).signals.listen(_HINTS, receive):
-                yield
-        finally:
-            if self._store is not None:  # perhaps another one, if the journal was opened again
-                await self._store.signals.stop_if_unused()
-
     async def _write(self, operation: Operation) -> None:
         if self._closed:
             # This concerns a job that may be paid for, so the journal is opened once more.
@@ -526,25 +467,6 @@ class SQLJournal(SharedCalls):
         if self._closing_store is not None:
             await self._closing_store.aclose(within=max(until - time.monotonic(), 0))
             self._closing_store = None
-
-
-def _uuid(text: Any) -> UUID | None:
-    try:
-        return UUID(text)
-    except (ValueError, AttributeError, TypeError):
-        return None
-
-
-def _payload(id: UUID, says_ended: bool) -> str:
-    """Return the payload of the signal for a hint: the request id, and a word about it."""
-    return f"{id.hex} {_ENDED}" if says_ended else id.hex
-
-
-def _hint(payload: str) -> Hint | None:
-    """Return the hint of a payload, or `None` if it is not valid. Unknown words are ignored."""
-    first, *words = payload.split(" ")
-    id = _uuid(first)
-    return None if id is None else Hint(str(id), says_ended=_ENDED in words)
 
 
 def _check_id(id: Any) -> None:
