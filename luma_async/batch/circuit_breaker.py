@@ -47,6 +47,11 @@ class CircuitBreaker:
     _was_reached: bool = False
     _unreachable: LumaError | None = None
 
+    @property
+    def unreachable(self) -> LumaError | None:
+        """Error of the last row that did not reach the server, if no row has reached it."""
+        return None if self._was_reached else self._unreachable
+
     def job_completed(self) -> None:
         """Note that a job completed."""
         self._was_reached = True
@@ -76,8 +81,7 @@ class CircuitBreaker:
 
     def batch_ended(self) -> None:
         """Note the end of the batch: if no row reached the server, that is its problem."""
-        if not self._was_reached:
-            self.problem = self.problem or self._unreachable
+        self.problem = self.problem or self.unreachable
 
 
 def _fatal(error: LumaError | None) -> LumaError | None:

@@ -39,6 +39,7 @@ class RowState:
         row: the row.
         is_new: `True` if a submission of the row pays for a job; `False` if the journal has the
             job, so that it is watched and not paid again.
+        retries: `False` if a job of the row that failed or is uncertain is not submitted again.
         was_uncertain: `True` if an earlier submission of the row may have been accepted.
         redo: the id of the job that a new job of the row replaces, if the row is redone.
         replaces: the same id, also if an interrupted run has replaced the job.
@@ -59,6 +60,7 @@ class RowState:
     row: Row
     is_new: bool
     was_uncertain: bool
+    retries: bool = True
     redo: str | None = None
     replaces: str | None = None
     earlier_result: Result | None = None

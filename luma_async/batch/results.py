@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from luma_async.batch.earlier_videos import EarlierVideo
 from luma_async.batch.rows import Row
@@ -102,6 +102,21 @@ class Result:
     metadata: dict[str, Any] | None = field(default=None, hash=False)
     outputs: tuple[OutputFile, ...] = ()
     failure_code: str | None = None
+
+
+class ResultStore(Protocol):
+    """Results of rows, to which further ones are added."""
+
+    all: dict[str, Result]
+    """The last result of each row, by its key."""
+
+    def add(self, result: Result, *, has_ended: bool = True) -> None:
+        """Add the result of a row. It counts as one of this run if the row `has_ended` in it.
+
+        Raises:
+            BatchError: it cannot be written.
+
+        """
 
 
 def result_of_video(

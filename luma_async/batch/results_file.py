@@ -72,7 +72,7 @@ class ResultsFile:
         """
         assert self._file is not None  # noqa: S101  the runner opens it first
         try:
-            self._file.write(_line(result))
+            self._file.write(line_of(result))
             self._file.flush()
         except OSError as error:
             raise BatchError(
@@ -102,7 +102,7 @@ class ResultsFile:
         path = self.folder / NAME
         new = path.with_name(f"{NAME}.new")
         with new.open("w", encoding="utf-8") as file:
-            file.writelines(map(_line, self.all.values()))
+            file.writelines(map(line_of, self.all.values()))
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
@@ -126,7 +126,7 @@ def read_results(path: Path) -> Iterable[Result]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for line in text.split("\n"):
-        if (result := _parse(line)) is not None:
+        if (result := parse_line(line)) is not None:
             yield result
 
 
@@ -138,12 +138,14 @@ def has_file(result: Result, folder: Path) -> bool:
     return all((folder / file).is_file() for file in files)
 
 
-def _line(result: Result) -> str:
+def line_of(result: Result) -> str:
+    """Return the line of a result in the file."""
     known = {name: value for name, value in asdict(result).items() if value not in (None, ())}
     return json.dumps(known, ensure_ascii=False) + "\n"
 
 
-def _parse(line: str) -> Result | None:
+def parse_line(line: str) -> Result | None:
+    """Return the result in a line; `None` if it cannot be read."""
     try:
         return _RESULT.validate_json(line, strict=True)
     except ValidationError:

@@ -13,12 +13,12 @@ from luma_async.batch.results import (
     OutputFile,
     Result,
     ResultState,
+    ResultStore,
     result_of_conflict,
     result_of_earlier_job,
     result_of_error,
     result_of_video,
 )
-from luma_async.batch.results_file import ResultsFile
 from luma_async.batch.rows import Row
 from luma_async.client import LumaClient
 from luma_async.errors import (
@@ -46,7 +46,7 @@ class RowDownloads:
         output: Output,
         *,
         states: Mapping[str, RowState],
-        results: ResultsFile,
+        results: ResultStore,
     ) -> None:
         self._luma = luma
         self._journal = journal

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Callable,
     Collection,
     Iterable,
@@ -20,32 +18,22 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from luma_async.batch.circuit_breaker import CircuitBreaker
 from luma_async.batch.manifest import Manifest
-from luma_async.batch.notes import note_of_failed_redo, note_of_skipped_redo, with_note
+from luma_async.batch.notes import with_note
 from luma_async.batch.output import Output
 from luma_async.batch.output_folder import OutputFolder
-from luma_async.batch.plan import Plan, RowState, has_other_job, is_unpaid, keeps_earlier, make_plan
+from luma_async.batch.plan import Plan, make_plan
 from luma_async.batch.progress import Progress, RunningRow
-from luma_async.batch.queue import Queue
 from luma_async.batch.redo_plan import RedoPlan
-from luma_async.batch.results import Result, ResultState, result_without_source
+from luma_async.batch.results import Result
 from luma_async.batch.results_file import ResultsFile
-from luma_async.batch.row_downloads import RowDownloads
+from luma_async.batch.row_runner import RowRunner
 from luma_async.batch.rows import Row
 from luma_async.client import LumaClient
 from luma_async.concurrency import to_completion
-from luma_async.errors import (
-    BatchError,
-    ConfigurationError,
-    LumaError,
-    SubmissionStoppedError,
-)
-from luma_async.generation import Generation
-from luma_async.media.downloads import Download, download_all
+from luma_async.errors import BatchError, ConfigurationError, LumaError
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
-from luma_async.tasks.run_many import Job, Outcome
 
 
 class Batch:
@@ -95,8 +83,6 @@ class Batch:
         redo: Iterable[str] = (),
         redo_edited: bool = False,
     ) -> None:
-        if luma.journal is None:
-            raise ConfigurationError("A batch needs a journal: LumaClient(journal='jobs.db').")
         self.folder: Path = Path(folder)
         self.output: Output = OutputFolder(self.folder)
         """The place of the files of the rows."""
@@ -106,25 +92,24 @@ class Batch:
         """Set once the rows of this run and the results of earlier ones are known."""
         self._luma = luma
         self._manifest = manifest
-        self._journal = luma.journal
         self._rows = {row.key: row for row in manifest.rows}
         self._redos = RedoPlan(self._rows, self.folder, redo=redo, all_edited=redo_edited)
         self._retry_failed = retry_failed
         self._retry_uncertain = retry_uncertain
         self._results = ResultsFile(self.folder)
-        self._states: dict[str, RowState] = {}
-        self._downloads = RowDownloads(
-            luma, luma.journal, self.output, states=self._states, results=self._results
+        self._runner = RowRunner(
+            luma,
+            self.output,
+            results=self._results,
+            progress=self.progress,
+            max_tasks=max_tasks,
+            retry_failed=retry_failed,
+            retry_uncertain=retry_uncertain,
         )
-        self._running: dict[str, bool] = {}
-        """Keys of the rows that have begun and not ended: `True` once the job is completed."""
-        self._queue = Queue((), made=())
-        self._breaker = CircuitBreaker()
+        self._runner.redone = self._redos.left
+        assert luma.journal is not None  # noqa: S101  the runner has checked it
+        self._journal = luma.journal
         self._has_run = False
-        self._is_stopped = False
-        self._new_running = 0
-        """Number of running jobs that this run pays for, unless they are rejected."""
-        self._has_ended = asyncio.Event()
 
     @property
     def dialect_name(self) -> str:
@@ -134,7 +119,7 @@ class Batch:
     @property
     def problem(self) -> LumaError | None:
         """The error that concerns all rows, if any: a wrong API key, an unreachable host, ..."""
-        return self._breaker.problem
+        return self._runner.breaker.problem
 
     @property
     def results(self) -> list[Result]:
@@ -159,11 +144,7 @@ class Batch:
     @property
     def running_rows(self) -> list[RunningRow]:
         """Rows that have begun and not ended, in the order in which they began."""
-        tasks = {task.key: task for task in self._luma.tasks}
-        return [
-            RunningRow.of(key, tasks.get(key), is_completed=is_completed)
-            for key, is_completed in self._running.items()
-        ]
+        return self._runner.running_rows
 
     @property
     def already_redone(self) -> Sequence[str]:
@@ -178,7 +159,7 @@ class Batch:
     @property
     def is_stopped(self) -> bool:
         """`True` if no more rows are submitted: `stop()` was called, or `problem` is an error."""
-        return self._is_stopped
+        return self._runner.is_stopped
 
     def stop(self) -> None:
         """Submit no more rows. Running jobs are watched to their end and downloaded.
@@ -186,9 +167,7 @@ class Batch:
         Rows that wait for a free place in the client are still submitted, unless
         `LumaClient.stop_submitting()` is called as well.
         """
-        self._is_stopped = True
-        self._has_ended.set()
-        self._queue.stop()
+        self._runner.stop()
 
     async def run(
         self, *, prepare: Callable[[], None] | None = None
@@ -214,34 +193,32 @@ class Batch:
         results = self._results
         try:
             plan = await self._plan(prepare)
-            self._states.update(plan.states)
-            self._queue = Queue(
-                plan.left,
-                made=(key for key, state in plan.states.items() if state.video is not None),
-            )
-            if self._is_stopped:
-                self._queue.stop()
+            runner = self._runner
+            runner.states.update(plan.states)
+            runner.queue(plan.left)
             self.progress.before = plan.finished
             self.progress.failed += len(plan.held_back)
             self.begun.set()
             self._write_notes()
-            never_begun = [each for key in plan.without_video for each in self._give_up_on(key)]
+            never_begun = [each for key in plan.without_video for each in runner.give_up_on(key)]
             for result in [*plan.held_back, *never_begun]:
                 results.add(result)
                 yield result
-            async with aclosing(
-                download_all(self._outcomes(), self._downloads.deliver)
-            ) as downloads:
-                async for download in downloads:
-                    for result in self._results_of(download):
-                        results.add(result)
-                        yield result
+            given_up = {result.key for result in never_begun}
+            left = [row for row in plan.left if row.key not in given_up]
+            async with aclosing(self._run_rows(left)) as ended:
+                async for result in ended:
+                    yield result
             self._write_notes()  # extensions of rows that were redone
-            self._breaker.batch_ended()
-            if not self._is_stopped:
+            runner.breaker.batch_ended()
+            if not runner.is_stopped:
                 self._redos.finish()
         finally:
             results.close()
+
+    def _run_rows(self, rows: Sequence[Row]) -> AsyncGenerator[Result, None]:  # noqa: ARG002  they are queued
+        """Run the rows that are left, and yield the result of each one after it was added."""
+        return self._runner.run()
 
     async def _plan(self, prepare: Callable[[], None] | None) -> Plan:
         """Read the results of earlier runs and the journal, and plan the rest of the rows."""
@@ -312,163 +289,3 @@ class Batch:
             return Lifetime.from_state(learned[EVERY_KIND]).median
         except (KeyError, ValueError):
             return None
-
-    async def _outcomes(self) -> AsyncIterator[Outcome]:
-        outcomes = self._luma.run_many(
-            self._jobs(),
-            max_tasks=self.max_tasks,
-            retry_failed=self._retry_failed,
-            retry_uncertain="once" if self._retry_uncertain else False,
-        )
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                if self._note(outcome):
-                    yield outcome
-
-    async def _jobs(self) -> AsyncGenerator[Job, None]:
-        """Yield the job of each row that can begin, while jobs may be paid for."""
-        progress = self.progress
-        async for row in self._queue.rows():
-            state = self._states[row.key]
-            if self._skips_redo(state):
-                continue
-            if state.is_new and progress.limit is not None and not await self._may_pay():
-                self._queue.skip(row.key)  # rows behind it may be paid for already
-                continue
-            if self._is_stopped:
-                return
-            progress.paid += state.is_new
-            progress.repeated += state.is_new and state.was_uncertain
-            progress.submitted += 1
-            progress.running += 1
-            self._new_running += state.is_new
-            self._running[row.key] = False
-            state.started_at = time.monotonic()
-            source: Generation | str | None = row.source_id
-            if row.parent is not None and not state.any_request:
-                source = self._states[row.parent].take_video()
-            elif state.any_request:
-                source = state.source
-            state.source = source.id if isinstance(source, Generation) else source
-            yield Job(
-                row.request,
-                row.key,
-                source,
-                row.metadata,
-                redo=state.redo,
-                any_request=state.any_request,
-            )
-
-    def _skips_redo(self, state: RowState) -> bool:
-        """Return `True` if a row is not redone, because the row that it extends has no new video.
-
-        The row keeps its own video.
-        """
-        row, before = state.row, state.earlier_result
-        if before is None or before.state is not ResultState.DONE or row.parent is None:
-            return False
-        if not state.is_new or not self._states[row.parent].keeps_earlier:
-            return False
-        self._states[row.parent].take_video()
-        self._downloads.keep_earlier_result(state, note_of_skipped_redo(row))
-        self._redos.left.discard(row.key)
-        self.progress.before += 1
-        self._queue.made(row.key)
-        return True
-
-    async def _may_pay(self) -> bool:
-        """Return `True` if another job may be paid for.
-
-        At the limit, this waits for the running jobs: one that was rejected is not paid for.
-        """
-        limit = self.progress.limit
-        while limit is not None and self.progress.paid >= limit:
-            if self._is_stopped or not self._new_running:
-                return False
-            self._has_ended.clear()
-            await self._has_ended.wait()
-        return True
-
-    def _note(self, outcome: Outcome) -> bool:
-        """Note the end of a job, before its video is downloaded.
-
-        Return `False` if the row is run once more, to get the job of an earlier text of it.
-        """
-        state = self._states[outcome.key or ""]
-        progress = self.progress
-        progress.running -= 1
-        self._new_running -= state.is_new
-        self._has_ended.set()
-        if outcome.ok:
-            self._running[state.row.key] = True
-            progress.done += 1
-            if state.is_new:
-                state.took = time.monotonic() - state.started_at
-                progress.observe(state.took)
-            if state.extensions_left:
-                state.video = outcome.generation
-            self._breaker.job_completed()
-            self._queue.made(state.row.key)
-            return True
-        if state.is_new and is_unpaid(outcome):
-            progress.paid -= 1
-            progress.repeated -= state.was_uncertain
-        if isinstance(outcome.error, SubmissionStoppedError):
-            progress.submitted -= 1
-            self.stop()
-        elif has_other_job(outcome) and not state.any_request and state.redo is None:
-            progress.submitted -= 1
-            state.any_request, state.is_new = True, False
-            self._running.pop(state.row.key, None)
-            self._queue.again(state.row)
-            return False
-        elif self._breaker.job_failed(outcome.error, was_accepted=outcome.id is not None):
-            self.stop()
-        if keeps_earlier(state, outcome):
-            why = note_of_failed_redo(outcome.id, str(outcome.error))
-            self._downloads.keep_earlier_result(state, why)
-            self._queue.made(state.row.key)
-        return True
-
-    def _results_of(self, download: Download) -> list[Result]:
-        """Return the result of a row, and of the rows that can never begin because of it."""
-        outcome = download.source
-        assert isinstance(outcome, Outcome)  # noqa: S101  the sources are those of `_outcomes`
-        self._running.pop(outcome.key or "", None)
-        if isinstance(outcome.error, SubmissionStoppedError):
-            return []  # the row is still to do
-        state = self._states[outcome.key or ""]
-        row, error = state.row, download.error
-        if outcome.ok and state.keeps_earlier:
-            # The earlier video could not be kept. The next run continues the redo.
-            self.progress.failed += 1
-            return [self._results.all[row.key]]
-        self._redos.left.discard(row.key)
-        if not outcome.ok:
-            self.progress.failed += 1
-            if state.keeps_earlier:
-                return [self._results.all[row.key]]
-            return [self._downloads.result(state, outcome, None), *self._give_up_on(row.key)]
-        if error is None:
-            self.progress.downloaded += 1
-        else:
-            self.progress.failed += 1
-        if self._breaker.download_ended(error):
-            self.stop()
-        return [self._downloads.result(state, outcome, error)]
-
-    def _give_up_on(self, key: str) -> list[Result]:
-        """Return the results of the rows that can never begin, because a row has no video.
-
-        A row that was to be redone keeps its own video.
-        """
-        results: list[Result] = []
-        for row in self._queue.not_made(key):
-            state = self._states[row.key]
-            if state.earlier_result is not None and state.earlier_result.state is ResultState.DONE:
-                self._downloads.keep_earlier_result(state, note_of_skipped_redo(row))
-                self.progress.before += 1
-            else:
-                results.append(result_without_source(row, self._results.all.get(row.key)))
-        self.progress.failed += len(results)
-        return results

@@ -64,6 +64,8 @@ class Job:
         redo: the id of the ended job with this key to submit anew, and pay for. The same `Job`
             again gets the handle of the new job, so that an interrupted run can be repeated.
         any_request: return the job with this key even if it was submitted for another request.
+        retries: `False` to leave a job with this key that failed or is uncertain as it is, although
+            `run_many` is told to submit such jobs again.
 
     Raises:
         InvalidRequestError: `request` is of another type, `source` does not match it, `metadata`
@@ -77,6 +79,7 @@ class Job:
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     redo: str | None = None
     any_request: bool = False
+    retries: bool = True
 
     def __post_init__(self) -> None:
         if self.metadata is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from luma_async import (
+    GenerateRequest,
     GenerationFailedError,
+    Job,
     KeyConflictError,
     LumaClient,
     ServerError,
@@ -193,3 +196,20 @@ async def test_a_job_that_has_just_failed_is_submitted_again(place: str) -> None
         assert entry is not None
         assert (entry.id, entry.state) == (video.id, EntryState.COMPLETED)
         assert entry.earlier_ids == (failed.id,)
+
+
+async def test_a_job_of_many_can_be_left_as_it_failed(place: str) -> None:
+    """A run that submits failed jobs again leaves the ones for which that is not wanted."""
+    async with Simulator(durations=Fixed(0), failure_rate=1.0) as sim:
+        async with connect(sim, journal=place) as luma:
+            jobs = [Job(GenerateRequest(prompt="a cat"), key=key) for key in ("cat", "dog")]
+            ends = [outcome async for outcome in luma.run_many(jobs)]
+            jobs[0] = replace(jobs[0], retries=False)
+
+            again = [outcome async for outcome in luma.run_many(jobs, retry_failed=True)]
+
+        before = {outcome.key: outcome.id for outcome in ends}
+        after = {outcome.key: outcome.id for outcome in again}
+    assert after["cat"] == before["cat"]
+    assert after["dog"] != before["dog"]
+    assert len(sim.ledger.jobs) == 3
