@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import io
 import json
 import math
@@ -26,6 +27,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import typer.main
 
 from luma_async import LumaClient
 from luma_async.cli import main
@@ -47,6 +49,18 @@ HELD_LOOKS = Fault.slow(math.inf, on=("get", "tasks"))
 """Until the faults are cleared, nobody learns that a job has ended."""
 
 Done = subprocess.CompletedProcess[str]
+
+_build = functools.cache(lambda app, _environment, build=typer.main.get_command: build(app))
+
+
+def _built_commands(typer_instance: typer.Typer) -> Any:
+    """Return the commands as Typer builds them, which depends on one variable only."""
+    return _build(typer_instance, os.environ.get("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"))
+
+
+# A program builds its commands once. Here many run in one process, and to build them anew takes
+# longer than most of them do.
+typer.main.get_command = _built_commands
 
 
 @dataclass(frozen=True)
