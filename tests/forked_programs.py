@@ -1,7 +1,8 @@
 """Python programs in processes of their own, without the time in which libraries are loaded.
 
 A server has loaded them once, and forks a process for each program. None of this library is among
-them: each program still imports it, as it would elsewhere.
+them: such a program still imports it, as it would elsewhere. Where a test is not about that, a
+second server, which has loaded this library as well, saves most of the time that is left.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -52,6 +54,18 @@ LIBRARIES = [
 ]
 """Modules, among them those that the others load when they are used."""
 
+PROJECT = [
+    "luma_async.batch",
+    "luma_async.cli.app",
+    "luma_async.cli.batch_run",
+    "luma_async.cli.follower",
+    "luma_async.cli.single_job",
+    "luma_async.client",
+    "luma_async.journal.sql.store",
+    "luma_async.journal.sql_journal",
+]
+"""Modules of this library, which import nearly all of it but the simulator."""
+
 PYTHON = [sys.executable, "-W", "error"]
 """The beginning of each command. `-m` and a module follow, `-c` and a text, or a path."""
 
@@ -67,7 +81,7 @@ class ForkedProgram(subprocess.Popen[str]):
     It gets the streams, the folder and the environment that it is given, except for variables that
     an interpreter reads when it starts. The signals that end a program have their usual effect, or
     are `ignored`. `libraries` are those that only few programs need: the server loads them when
-    the first of these starts.
+    the first of these starts. With `loaded`, this library is loaded as well.
     """
 
     def __init__(
@@ -76,11 +90,13 @@ class ForkedProgram(subprocess.Popen[str]):
         *,
         ignored: Sequence[int] = (),
         libraries: Sequence[str] = (),
+        loaded: bool = False,
         **how: Any,
     ) -> None:
         assert list(command[: len(PYTHON)]) == PYTHON
         self._ignored = list(ignored)
-        self._libraries = list(libraries)
+        self._libraries = [*libraries, *(PROJECT if loaded else [])]
+        self._is_loaded = loaded
         super().__init__(command, text=True, **how)
 
     def _execute_child(self, command: list[str], *how: Any) -> None:
@@ -99,8 +115,9 @@ class ForkedProgram(subprocess.Popen[str]):
         ]
         self._end, end = os.pipe()
         with _lock:
-            socket.send_fds(_server(), [json.dumps(order).encode()], [*streams, end])
-            self.pid = int(_server().recv(64))
+            server = _servers()[self._is_loaded]
+            socket.send_fds(server, [json.dumps(order).encode()], [*streams, end])
+            self.pid = int(server.recv(64))
         os.close(end)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
@@ -121,23 +138,44 @@ class ForkedProgram(subprocess.Popen[str]):
 
 
 @cache
-def _server() -> socket.socket:
-    """Start the server, which ends when this process does."""
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with there:
-        process = subprocess.Popen(
-            [sys.executable, "-P", *PYTHON[1:], __file__, str(there.fileno())],
-            pass_fds=[there.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+def _servers() -> list[socket.socket]:
+    """Start both servers, which end when this process does."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+    theirs = [there.fileno() for _, there in pairs]
+    process = subprocess.Popen(
+        [sys.executable, "-P", *PYTHON[1:], __file__, *map(str, theirs)],
+        pass_fds=theirs,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    for _, there in pairs:
+        there.close()
+    ours = [here for here, _ in pairs]
 
     def end() -> None:
-        here.close()
+        for here in ours:
+            here.close()
         process.wait()
 
     atexit.register(end)
-    return here
+    return ours
+
+
+def _forked(orders: socket.socket, others: socket.socket) -> socket.socket:
+    """Fork the server that loads this library as well. Return what either takes its orders from."""
+    gc.freeze()
+    mine, not_mine = (orders, others) if os.fork() else (others, orders)
+    not_mine.close()
+    return mine
+
+
+def _load(libraries: list[str]) -> None:
+    """Load modules. Where one of others warns while it is loaded, no test is about that."""
+    for name in libraries:
+        with warnings.catch_warnings():
+            if not name.startswith("luma_async"):
+                warnings.simplefilter("ignore")
+            importlib.import_module(name)
 
 
 def _next_program(orders: socket.socket) -> list[Any]:
@@ -157,8 +195,7 @@ def _next_program(orders: socket.socket) -> list[Any]:
                 os._exit(0)
             program: list[Any]
             *program, libraries = json.loads(message)
-            for name in libraries:
-                importlib.import_module(name)
+            _load(libraries)
             gc.freeze()  # a program that ends would look for garbage among the libraries
             child = os.fork()
             if not child:
@@ -211,4 +248,4 @@ def _output(number: int, errors: str) -> Any:
 if __name__ == "__main__":
     for _name in LIBRARIES:
         importlib.import_module(_name)
-    _run(*_next_program(socket.socket(fileno=int(sys.argv[1]))))
+    _run(*_next_program(_forked(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))))

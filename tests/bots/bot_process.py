@@ -6,8 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +13,7 @@ from typing import Self
 
 from luma_async import LumaClient
 from luma_async.simulator import Simulator
+from tests.forked_programs import PYTHON, ForkedProgram
 
 COMPLAINTS = re.compile(
     "never retrieved|Unclosed|Traceback|Warning:|was destroyed|never awaited"
@@ -43,7 +42,7 @@ class BotProcess:
         simulator: Simulator,
         environment: Mapping[str, str],
     ) -> None:
-        self._command = [sys.executable, "-W", "default::ResourceWarning", *map(str, program)]
+        self._command = [*PYTHON, *map(str, program)]
         self._folder = folder
         self._environment = {
             **os.environ,
@@ -68,8 +67,13 @@ class BotProcess:
 
     async def __aenter__(self) -> Self:
         with (self._folder / "stderr").open("ab") as stderr:
-            self._process = subprocess.Popen(  # noqa: ASYNC220  it does not block
-                self._command, cwd=self._folder, env=self._environment, stderr=stderr
+            self._process = ForkedProgram(
+                self._command,
+                libraries=["discord", "discord.app_commands"],
+                loaded=True,
+                cwd=self._folder,
+                env=self._environment,
+                stderr=stderr,
             )
         return self
 

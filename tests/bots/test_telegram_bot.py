@@ -53,6 +53,7 @@ class Bot:
             process = ForkedProgram(
                 [*PYTHON, *self._program],
                 libraries=["aiogram", "uvloop"],
+                loaded=True,
                 cwd=self._folder,
                 env=self._environment,
                 stdout=stderr,

@@ -155,6 +155,7 @@ class Shell:
         with ForkedProgram(
             [*command, *arguments],
             ignored=ignored,
+            loaded=True,
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -187,6 +188,7 @@ class Shell:
         del environment["COLUMNS"]
         process = ForkedProgram(
             [*command, *arguments],
+            loaded=True,
             env=environment,
             cwd=self.folder,
             stdin=side,

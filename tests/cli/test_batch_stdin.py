@@ -77,6 +77,7 @@ def test_a_stopped_batch_says_how_to_go_on(tmp_path: Path) -> None:
         sim.faults.add(HELD_LOOKS)
         with ForkedProgram(
             [*COMMAND, *arguments],
+            loaded=True,
             env=shell(sim, tmp_path).environment,
             cwd=tmp_path,
             stdin=subprocess.PIPE,
@@ -118,6 +119,7 @@ def test_a_run_in_a_folder_that_is_in_use_leaves_the_kept_rows(tmp_path: Path) -
         sim.faults.add(HELD_LOOKS)
         with ForkedProgram(
             [*COMMAND, *arguments],
+            loaded=True,
             env=shell(sim, tmp_path).environment,
             cwd=tmp_path,
             stdin=subprocess.PIPE,
@@ -142,6 +144,7 @@ def test_ctrl_c_ends_the_wait_for_rows(tmp_path: Path) -> None:
     """Nobody has to close standard input first."""
     with ForkedProgram(
         [*COMMAND, "batch", "-", "--output", "out"],
+        loaded=True,
         env=shell(None, tmp_path).environment,
         cwd=tmp_path,
         stdin=subprocess.PIPE,

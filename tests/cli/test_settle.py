@@ -384,6 +384,7 @@ def test_ctrl_c_ends_the_wait_for_a_list(tmp_path: Path) -> None:
     journal_with(shell, "a")
     with ForkedProgram(
         [*COMMAND, "settle", "--ids", "-"],
+        loaded=True,
         env=shell.environment,
         cwd=tmp_path,
         stdin=subprocess.PIPE,

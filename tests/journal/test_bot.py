@@ -18,6 +18,7 @@ USERS = ["Ada", "Grace", "Alan"]
 def bot(*arguments: str) -> ForkedProgram:
     return ForkedProgram(
         [*PYTHON, "-m", "tests.journal.answerer", *arguments],
+        loaded=True,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -156,6 +156,7 @@ def test_a_program_that_just_ends(place: str, moment: float) -> None:
         sim.faults.add(Fault.slow(0.3, after=True))
         with ForkedProgram(
             [*PYTHON, "-c", PROGRAM, sim.url, place, str(moment)],
+            loaded=True,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

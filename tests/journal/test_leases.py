@@ -36,7 +36,10 @@ async def step_clock(place: str, seconds: int) -> None:
 def stopped_process(url: str, place: str) -> Iterator[subprocess.Popen[str]]:
     """Run a process until it is stopped between its claim and its request."""
     with ForkedProgram(
-        [*PYTHON, "-m", "tests.journal.stopper", url, place], cwd=ROOT, stdout=subprocess.PIPE
+        [*PYTHON, "-m", "tests.journal.stopper", url, place],
+        loaded=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "claimed\n"

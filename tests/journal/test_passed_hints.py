@@ -295,7 +295,7 @@ async def test_few_callbacks_wait_for_a_journal_that_hangs(tmp_path: Path) -> No
 def waiter(sim: Simulator, place: str) -> Iterator[Callable[[], Awaitable[str]]]:
     """Run a program that waits for a job, and yield the function that reads its next line."""
     command = [*PYTHON, "-m", "tests.journal.waiter", sim.url, place, HOOK]
-    with ForkedProgram(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with ForkedProgram(command, loaded=True, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield partial(asyncio.to_thread, process.stdout.readline)

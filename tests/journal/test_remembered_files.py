@@ -100,7 +100,9 @@ async def test_a_program_killed_between_upload_and_submission(tmp_path: Path) ->
         program = [*PYTHON, "-m", "tests.journal.uploader", sim.url, str(tmp_path / "jobs")]
 
         def start() -> ForkedProgram:
-            return ForkedProgram([*program, str(image)], cwd=ROOT, stdout=subprocess.PIPE)
+            return ForkedProgram(
+                [*program, str(image)], loaded=True, cwd=ROOT, stdout=subprocess.PIPE
+            )
 
         sim.faults.add(Fault(on=["agents.get_file"], delay=math.inf))
         killed = start()

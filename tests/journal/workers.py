@@ -49,6 +49,7 @@ def worker(url: str, place: str, first: int, last: int, max_requests: int = 8) -
     arguments = [url, place, *map(str, (first, last, max_requests))]
     with ForkedProgram(
         [*PYTHON, "-m", "tests.journal.worker", *arguments],
+        loaded=True,
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

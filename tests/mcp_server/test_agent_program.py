@@ -114,6 +114,8 @@ def test_it_ends_at_once_and_cleanly(end: str, tmp_path: Path) -> None:
         shell = Shell.at(sim, tmp_path)
         with ForkedProgram(
             [*COMMAND, "mcp"],
+            libraries=["luma_async.mcp_server"],
+            loaded=True,
             env=shell.environment,
             cwd=tmp_path,
             stdin=subprocess.PIPE,

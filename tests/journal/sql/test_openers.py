@@ -108,6 +108,7 @@ def test_processes_open_a_new_journal_at_once(place: str, processes: int) -> Non
             stack.enter_context(
                 ForkedProgram(
                     [*PYTHON, "-m", "tests.journal.opener", place],
+                    loaded=True,
                     cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
