@@ -63,11 +63,17 @@ def run(program: list[str], folder: Path, text: str = "", *, same_films: bool = 
 
 
 def run_program(
-    program: list[str], folder: Path, simulator: Simulator, text: str = ""
+    program: list[str],
+    folder: Path,
+    simulator: Simulator,
+    text: str = "",
+    *,
+    loaded: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, in which a warning is an error."""
     with ForkedProgram(
         [*PYTHON, *program],
+        loaded=loaded,
         cwd=folder,
         env=environment_at(simulator),
         stdin=subprocess.PIPE,
@@ -97,20 +103,30 @@ def is_test(block: str) -> bool:
     return re.search(r"^(async )?def test_", block, re.MULTILINE) is not None
 
 
+def first_import(block: str) -> str:
+    """Return the import that loads this library."""
+    found = re.search(r"^from luma_async[.\w]* import \(?\s*\w+", block, re.MULTILINE)
+    return "" if found is None else found[0]
+
+
 PROGRAMS = {name: block for name, block in BLOCKS.items() if not is_test(block)}
+LOADING = {first_import(block): name for name, block in reversed(PROGRAMS.items())}
+"""The programs that load this library, one for each way to begin. The others find it loaded."""
+
 TESTS = {name: block for name, block in BLOCKS.items() if is_test(block)}
 
 
-@pytest.mark.parametrize("block", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_of_the_documentation_runs(
-    block: str, gateway: Simulator, tmp_path: Path
+    name: str, gateway: Simulator, tmp_path: Path
 ) -> None:
     """As it stands there, in an empty folder."""
     program = tmp_path / "block.py"
-    program.write_text(block, "utf-8")
-    clock = [FAST_CLOCK] if WITHOUT_ESTIMATES in block else []
+    program.write_text(PROGRAMS[name], "utf-8")
+    clock = [FAST_CLOCK] if WITHOUT_ESTIMATES in PROGRAMS[name] else []
+    loaded = name not in LOADING.values()
 
-    assert_good(run_program([*clock, str(program)], tmp_path, gateway))
+    assert_good(run_program([*clock, str(program)], tmp_path, gateway, loaded=loaded))
 
 
 @pytest.mark.parametrize("block", TESTS.values(), ids=TESTS)
