@@ -159,6 +159,7 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
             telemetry=telemetry,
         )
         check_settings(settings)
+        self._settings = settings
         parts = build_parts(server, settings, on_first_use=self._tell_dialect)
         self._home = parts.home
         self._recorder = parts.recorder
@@ -247,6 +248,11 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
     def journal(self) -> Journal | None:
         """Journal of this client, for methods such as `uncertain()` and `settle()`, or `None`."""
         return self._bookkeeper.journal if self._bookkeeper is not None else None
+
+    @property
+    def settings(self) -> ClientSettings:
+        """Settings of this client without its API key, such as for a client of another process."""
+        return self._settings.copy()
 
     @property
     def closed(self) -> bool:

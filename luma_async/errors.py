@@ -117,7 +117,7 @@ class ManifestError(LumaError):
 
 
 class BatchError(LumaError):
-    """The folder of a batch cannot be used. The text says what to do about it.
+    """The folder or the cluster of a batch cannot be used. The text says what to do about it.
 
     All jobs that were paid for are in the journal.
     """

@@ -24,6 +24,8 @@ _EXTRAS = {
     "aiosqlite": "journal",
     "asyncpg": "postgres",
     "openpyxl": "xlsx",
+    "dask": "cluster",
+    "distributed": "cluster",
     "mcp": "mcp",
     "mcp_types": "mcp",
 }

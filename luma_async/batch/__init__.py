@@ -11,6 +11,7 @@
 from luma_async.extras import needing
 
 with needing("yaml", "jinja2", "markupsafe", "sqlalchemy", user="luma_async.batch", extra="batch"):
+    from luma_async.batch.cluster import ClusterBatch
     from luma_async.batch.gallery import write as write_gallery
     from luma_async.batch.live_gallery import LiveGallery
     from luma_async.batch.manifest import Manifest, read_manifest
@@ -21,6 +22,7 @@ with needing("yaml", "jinja2", "markupsafe", "sqlalchemy", user="luma_async.batc
 
 __all__ = [
     "Batch",
+    "ClusterBatch",
     "LiveGallery",
     "Manifest",
     "Progress",

@@ -130,14 +130,8 @@ def make_plan(
     for row in rows:
         key = row.key
         entry, result = entries.get(key), results.get(key)
-        was_uncertain = entry in _UNCERTAIN
-        state = states[key] = RowState(
-            row,
-            is_new=entry is None
-            or (retry_failed and entry in _UNSUCCESSFUL)
-            or (retry_uncertain and was_uncertain),
-            was_uncertain=was_uncertain,
-            earlier=() if result is None else result.earlier,
+        state = states[key] = state_of_row(
+            row, entry, result, retry_failed=retry_failed, retry_uncertain=retry_uncertain
         )
         if (redo := redos.get(key)) is not None and _is_left_to_redo(redo, result):
             state.earlier_result, state.replaces = result, redo.replaces
@@ -161,6 +155,26 @@ def make_plan(
         if row.parent is not None:
             states[row.parent].extensions_left += 1
     return Plan(states, left, finished, held_back, without_video)
+
+
+def state_of_row(
+    row: Row,
+    entry: EntryState | None,
+    result: Result | None,
+    *,
+    retry_failed: bool,
+    retry_uncertain: bool,
+) -> RowState:
+    """Return the state of a row before it runs, by its entry in the journal and its result."""
+    was_uncertain = entry in _UNCERTAIN
+    return RowState(
+        row,
+        is_new=entry is None
+        or (retry_failed and entry in _UNSUCCESSFUL)
+        or (retry_uncertain and was_uncertain),
+        was_uncertain=was_uncertain,
+        earlier=() if result is None else result.earlier,
+    )
 
 
 def is_finished(result: Result, *, has_file: bool, retry_failed: bool) -> bool:

@@ -33,6 +33,7 @@ class BatchOptions:
     redo_edited: bool = False
     format: str | None = None
     kept_format: str = "csv"
+    cluster: str | None = None
 
     @property
     def from_stdin(self) -> bool:
@@ -92,6 +93,7 @@ class BatchOptions:
             *connection.downloads.words(),
             output=None if self.folder == default_folder(self.manifest) else str(self.folder),
             format=self.format,
+            cluster=self.cluster,
             journal=None if self.has_own_journal(connection) else connection.journal,
             **{name: str(n) for name, (n, default) in numbers.items() if n != default},
         )

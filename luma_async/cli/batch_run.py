@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from luma_async.batch import (
     Batch,
+    ClusterBatch,
     LiveGallery,
     Manifest,
     Result,
@@ -30,6 +31,7 @@ from luma_async.cli.exit_codes import ExitCode
 from luma_async.cli.rows_input import keep_rows, read_rows
 from luma_async.cli.streams import discard_stdout
 from luma_async.cli.terminal import Terminal
+from luma_async.client import LumaClient
 from luma_async.dialects.server_advice import search_for_lost_jobs
 from luma_async.errors import BatchError, InsufficientCreditsError, LumaError
 from luma_async.journal.sql.database_url import masked
@@ -66,17 +68,7 @@ async def run_batch(
     was_stopped = asyncio.Event()
     client = connection.client_that_submits(max_downloads=options.max_downloads, **settings)
     async with client as luma:
-        batch = Batch(
-            luma,
-            manifest,
-            options.folder,
-            max_tasks=options.max_tasks,
-            limit_jobs=options.limit_jobs,
-            retry_failed=options.retry_failed,
-            retry_uncertain=options.retry_uncertain,
-            redo=options.redo,
-            redo_edited=options.redo_edited,
-        )
+        batch = _batch(luma, manifest, options)
         if options.retry_uncertain:
             terminal.warn("Uncertain rows are submitted again, and may be paid for twice.")
         terminal.continue_command = options.repeat_command(connection)
@@ -96,7 +88,9 @@ async def run_batch(
         try:
             async with _gallery(connection, options, batch):
                 with terminal.meter(
-                    batch.progress, max_tasks=options.max_tasks, running=lambda: luma.tasks
+                    batch.progress,
+                    max_tasks=options.max_tasks,
+                    running=lambda: batch.running_rows,
                 ):
                     async with aclosing(batch.run(prepare=keep)) as results:
                         async for result in results:
@@ -105,6 +99,26 @@ async def run_batch(
             terminal.on_first_interrupt = None
     _print_summary(terminal, connection, options, manifest, batch)
     return _exit_code(terminal, manifest, batch, was_stopped=was_stopped.is_set())
+
+
+def _batch(luma: LumaClient, manifest: Manifest, options: BatchOptions) -> Batch:
+    """Return the batch, on a cluster if one is named.
+
+    Raises:
+        LumaError: an option is not valid.
+        ModuleNotFoundError: the extra `cluster` is not installed.
+
+    """
+    settings: dict[str, Any] = {
+        "max_tasks": options.max_tasks,
+        "limit_jobs": options.limit_jobs,
+        "retry_failed": options.retry_failed,
+        "retry_uncertain": options.retry_uncertain,
+    }
+    if options.cluster is None:
+        settings |= {"redo": options.redo, "redo_edited": options.redo_edited}
+        return Batch(luma, manifest, options.folder, **settings)
+    return ClusterBatch(luma, manifest, options.folder, cluster=options.cluster, **settings)
 
 
 def _check_folder(connection: Connection, options: BatchOptions) -> None:

@@ -24,7 +24,7 @@ from luma_async.cli.text import clean, format_duration, format_megabytes
 from luma_async.generation import State
 
 if TYPE_CHECKING:
-    from luma_async.batch import Progress
+    from luma_async.batch import Progress, RunningRow
     from luma_async.tasks import VideoTask
 
 _STYLES = {"saved": "green", "completed": "green", "processing": "cyan"}
@@ -167,7 +167,7 @@ class BatchMeter:
         progress: Progress,
         *,
         max_tasks: int,
-        running: Callable[[], Sequence[VideoTask]],
+        running: Callable[[], Sequence[RunningRow]],
     ) -> None:
         self.display = Display(console, self._render, per_second=5)
         self._progress = progress
@@ -178,7 +178,7 @@ class BatchMeter:
     def _render(self) -> list[Table | Text]:
         progress = self._progress
         ended = progress.total - progress.left
-        reported = [task.generation.progress for task in self._running()]
+        reported = [row.progress for row in self._running()]
         known = [each for each in reported if each is not None]
         bar = Table.grid(padding=(0, 2, 0, 0), expand=True)
         bar.add_column(ratio=1)

@@ -22,8 +22,7 @@ from luma_async.cli.text import clean, escaped
 from luma_async.errors import LumaError, ManifestError
 
 if TYPE_CHECKING:
-    from luma_async.batch import Progress
-    from luma_async.tasks import VideoTask
+    from luma_async.batch import Progress, RunningRow
 
 _MAX_COMMANDS = 3
 """Maximum number of commands for single jobs to print after an interruption."""
@@ -79,9 +78,9 @@ class Terminal:
 
     @contextmanager
     def meter(
-        self, progress: Progress, *, max_tasks: int, running: Callable[[], Sequence[VideoTask]]
+        self, progress: Progress, *, max_tasks: int, running: Callable[[], Sequence[RunningRow]]
     ) -> Iterator[None]:
-        """Show the progress of a batch in a context; `running` returns the tasks of its jobs."""
+        """Show the progress of a batch in a context; `running` returns its running rows."""
         meter = BatchMeter(self._console, progress, max_tasks=max_tasks, running=running)
         with self._showing(meter.display):
             yield

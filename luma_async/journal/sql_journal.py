@@ -33,6 +33,7 @@ from luma_async.journal.sql.operations import (
     Rejected,
     Uncertain,
 )
+from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.text_values import URLLike, has_lone_surrogate, unwrapped
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class SQLJournal(SharedCalls, SignalCalls):
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
                 raise ConfigurationError(f"{name} must be above 0, got {seconds!r}.")
-        self._place = parse_database_url(os.fsdecode(unwrapped(place)))
+        self._url = os.fsdecode(unwrapped(place))
+        self._place = parse_database_url(self._url)
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
         _check_packages(self._place.dialect)
@@ -99,6 +101,16 @@ class SQLJournal(SharedCalls, SignalCalls):
         self._closed = False
         self._opening: asyncio.Task[Store] | None = None
         self._on_signals: list[OnSignal] = []
+
+    @property
+    def location(self) -> str:
+        """Absolute path or URL of the journal, for another process. A URL may have a password."""
+        return str(self._place.path) if isinstance(self._place, SQLiteFile) else self._url
+
+    @property
+    def is_file(self) -> bool:
+        """`True` if the journal is a SQLite file, which serves the processes of one machine."""
+        return isinstance(self._place, SQLiteFile)
 
     def __repr__(self) -> str:
         return f"<SQLJournal {self._store.shown if self._store else 'not open'}>"

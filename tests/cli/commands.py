@@ -149,13 +149,18 @@ class Shell:
 
     @contextmanager
     def started(
-        self, *arguments: str, ignored: Sequence[int] = (), command: Sequence[str] = COMMAND
+        self,
+        *arguments: str,
+        ignored: Sequence[int] = (),
+        command: Sequence[str] = COMMAND,
+        libraries: Sequence[str] = (),
     ) -> Iterator[subprocess.Popen[str]]:
         """Run a command that signals reach but the `ignored` ones, and leave none behind."""
         with ForkedProgram(
             [*command, *arguments],
             ignored=ignored,
             loaded=True,
+            libraries=libraries,
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

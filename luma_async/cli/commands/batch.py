@@ -82,6 +82,15 @@ def batch(
     max_downloads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent downloads.")
     ] = DEFAULT_MAX_DOWNLOADS,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLUSTER",
+            help="Run the rows on a Dask cluster: local:N for N processes of this machine, or the "
+            "address of a scheduler, such as tcp://scheduler:8786.",
+            show_default=False,
+        ),
+    ] = None,
     limits: LimitOptions,
     server: ServerOptions,
     journal: BatchJournal = None,
@@ -112,6 +121,10 @@ def batch(
         raise typer.BadParameter("Rows from standard input need a folder: --output FOLDER.")
     if manifest != STDIN and format is not None:
         raise typer.BadParameter("--format is for rows from standard input; name FILE as -.")
+    if cluster is not None and (redo or redo_edited):
+        raise typer.BadParameter(
+            "--redo and --redo-edited do not work with --cluster; redo rows without it."
+        )
     options = BatchOptions(
         manifest=manifest,
         folder=output or default_folder(manifest),
@@ -123,6 +136,7 @@ def batch(
         redo=tuple(redo or ()),
         redo_edited=redo_edited,
         format=format,
+        cluster=cluster,
     )
     # The default journal is in the output folder, because in one journal for all batches the keys
     # of two manifests would name the same jobs. LUMA_JOURNAL is ignored: with another value in

@@ -1,0 +1,308 @@
+"""Cluster connection: a Dask cluster from the side of the coordinator of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from multiprocessing import resource_tracker
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from luma_async.batch.cluster_run import ClusterRun, Phase, ShardReport
+from luma_async.batch.shards import Shard
+from luma_async.concurrency import to_completion
+from luma_async.errors import BatchError, ConfigurationError
+from luma_async.extras import needing
+from luma_async.version import __version__
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_TIMEOUT = 20.0
+"""Seconds to wait for the scheduler, and then for a first worker."""
+
+LEAVE_TIMEOUT = 60.0
+"""Seconds that workers may take to leave a run. They wait for the answers to submissions."""
+
+_LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
+_ADDRESS = re.compile(r"[a-z]+://\S+")
+_VERSION = "luma_async.version:__version__"
+
+
+def local_workers(cluster: str) -> int | None:
+    """Return the number of workers that `local:N` asks for, `None` for the address of a scheduler.
+
+    >>> local_workers("local:4")
+    4
+
+    Raises:
+        ConfigurationError: the text is neither.
+
+    """
+    if (local := _LOCAL.fullmatch(cluster)) is not None:
+        return int(local[1])
+    if _ADDRESS.fullmatch(cluster):
+        return None
+    raise ConfigurationError(
+        "The cluster must be local:N with the number of workers, such as local:4, or the address "
+        f"of a Dask scheduler, such as tcp://scheduler:8786, got {cluster!r}."
+    )
+
+
+class ClusterConnection:
+    """Connection to a Dask cluster, and the tasks of the batches that run on it.
+
+    Args:
+        cluster: `local:N` for a cluster of worker processes that this connection starts and ends,
+            the address of a scheduler, or a client of Dask.
+
+    Raises:
+        ConfigurationError: `cluster` is not valid.
+        ModuleNotFoundError: `pip install 'luma-async[cluster]'`.
+
+    """
+
+    def __init__(self, cluster: str | Client) -> None:
+        with needing("distributed", user="A batch on a cluster", extra="cluster"):
+            import distributed  # noqa: PLC0415  it takes half a second, and the extra may be missing
+        self.is_local = isinstance(cluster, str) and local_workers(cluster) is not None
+        self._dask: Any = distributed  # most of it has no types
+        self._cluster = cluster
+        self._opened = AsyncExitStack()
+        self._client: Any = None
+
+    async def open(self) -> tuple[int, int]:
+        """Connect, and return the numbers of workers, and of shards that can run at once.
+
+        Raises:
+            BatchError: the scheduler cannot be reached, or has no worker.
+
+        """
+        try:
+            return await self._open()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _open(self) -> tuple[int, int]:
+        connect = self._dask.Client
+        options: dict[str, Any] = {"asynchronous": True, "set_as_default": False}
+        address: Any
+        if isinstance(self._cluster, connect):
+            # A client that is not asynchronous has an event loop of its own, in another thread.
+            given: Any = self._cluster
+            options["security"] = given.security
+            address = given.scheduler.address
+        else:
+            self._opened.enter_context(_silenced_dask())
+            address = await self._start_local() or self._cluster
+        client = connect(address, timeout=CONNECT_TIMEOUT, **options)
+        self._opened.push_async_callback(client.close)
+        try:
+            self._client = await client
+            await client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
+        except TimeoutError:
+            raise BatchError(
+                f"The Dask scheduler at {address} has no workers. Start some, with `dask worker "
+                f"{address}`. Nothing was submitted."
+            ) from None
+        except OSError as error:
+            raise BatchError(
+                f"The Dask scheduler at {address} cannot be reached: {error}. Nothing was "
+                "submitted."
+            ) from None
+        threads: Mapping[str, int] = await client.nthreads()
+        return len(threads), sum(threads.values())
+
+    async def _start_local(self) -> Any:
+        """Start a cluster on this machine if one is asked for, and return it."""
+        number = local_workers(str(self._cluster))
+        if number is None:
+            return None
+        local = self._dask.LocalCluster(
+            n_workers=number,
+            threads_per_worker=1,
+            worker_class=_worker_class(),
+            memory_limit=None,  # Dask would kill a worker above it, with all of its jobs
+            dashboard_address=None,
+            asynchronous=True,
+            silence_logs=logging.CRITICAL,
+        )
+        self._opened.push_async_callback(local.close)
+        return await local
+
+    async def check(self, run: ClusterRun) -> None:
+        """Check that the scheduler and all workers can serve a run, and open the workers' clients.
+
+        Raises:
+            BatchError: one of them cannot. Nothing was submitted.
+
+        """
+        if not self.is_local:
+            found = await self._version_of_scheduler()
+            _check_version("Dask scheduler", found)
+            versions = await self._on_workers(resolve_name, _VERSION)
+            for address, version in versions.items():
+                _check_version(f"worker at {address}", version)
+        from luma_async.batch.cluster_worker import prepare  # noqa: PLC0415  it imports Dask
+
+        for address, problem in (await self._on_workers(prepare, run)).items():
+            if problem is not None:
+                raise BatchError(
+                    f"The worker at {address} cannot run rows: {problem} Nothing was submitted."
+                )
+
+    async def _version_of_scheduler(self) -> Any:
+        try:
+            return await self._connected.run_on_scheduler(resolve_name, _VERSION)
+        except Exception as error:  # noqa: BLE001  of the scheduler: the module may be missing
+            return error
+
+    async def run_shard(self, run: ClusterRun, shard: Shard) -> ShardReport:
+        """Run a shard on a worker.
+
+        Raises:
+            Exception: the shard could not be run to its end. Its rows are run or not, as the
+                journal knows.
+
+        """
+        from luma_async.batch.cluster_worker import run_shard  # noqa: PLC0415  it imports Dask
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # rows may have images
+            future = self._connected.submit(
+                run_shard, run, shard, key=run.task_key(shard.name), pure=False
+            )
+        try:
+            report: ShardReport = await future
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise BatchError("Dask has dropped rows; its scheduler may have ended.") from None
+        else:
+            return report
+        finally:
+            future.release()
+
+    def subscribe(self, run: ClusterRun, on_message: Callable[[Any], None]) -> None:
+        """Call a function with each message of a worker about a run."""
+        self._connected.subscribe_topic(run.topic, lambda event: on_message(event[1]))
+
+    async def tell_phase(self, run: ClusterRun, phase: Phase, beat: int) -> None:
+        """Tell the workers the phase of a run. They take a coordinator for dead that tells nothing.
+
+        `beat` is another number each time. The scheduler may be away; then this is without effect.
+        """
+        try:
+            await self._connected.set_metadata(run.phase_keys, [phase.value, beat])
+        except (OSError, RuntimeError) as error:
+            logging.getLogger("luma_async").debug("The scheduler is not reached: %r", error)
+
+    async def stop(self, run: ClusterRun) -> None:
+        """Let the workers submit no more rows of a run, sooner than they ask for its phase."""
+        from luma_async.batch.cluster_worker import stop  # noqa: PLC0415  it imports Dask
+
+        await self._on_workers(stop, run.id)
+
+    async def leave(self, run: ClusterRun) -> None:
+        """Let the workers close the clients of a run, once their submissions are answered."""
+        from luma_async.batch.cluster_worker import leave  # noqa: PLC0415  it imports Dask
+
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await self._on_workers(leave, run.id)
+        except (OSError, TimeoutError) as error:
+            logging.getLogger("luma_async").warning("Workers may not have left the run: %r", error)
+
+    async def _on_workers(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+        """Run a function on all workers; an exception of one stands for its result."""
+        done: dict[str, Any] = await self._connected.run(function, *arguments, on_error="return")
+        return done
+
+    async def aclose(self) -> None:
+        """Close the connection, and end the cluster if it was started here."""
+        self._client = None
+        await to_completion(self._opened.aclose)
+
+    @property
+    def _connected(self) -> Any:
+        assert self._client is not None  # noqa: S101  `open` comes first
+        return self._client
+
+
+def _check_version(subject: str, found: Any) -> None:
+    if found == __version__:
+        return
+    has = "luma-async" if isinstance(found, BaseException) else f"luma-async {found}"
+    verb = "has no" if isinstance(found, BaseException) else "has"
+    raise BatchError(
+        f"The {subject} {verb} {has}. Install 'luma-async[cluster]' {__version__} there, as it is "
+        "here. Nothing was submitted."
+    )
+
+
+@contextmanager
+def _silenced_dask() -> Iterator[None]:
+    """Keep Dask from printing in a context, also if its configuration says otherwise.
+
+    It logs workers that die and connections that close, and this library reports what matters.
+    """
+    names = ("distributed", "tornado")
+    handlers = [
+        handler
+        for name, logger in logging.root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger) and name.startswith(names)
+        for handler in logger.handlers
+    ]
+    levels = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)
+
+
+_uninterrupted = 0
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that start in a context. A terminal sends it to all.
+
+    The coordinator tells its workers what an interrupt means.
+    """
+    global _uninterrupted  # noqa: PLW0603  contexts overlap, and the last one to end counts
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    _uninterrupted += 1
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        _uninterrupted -= 1
+        if not _uninterrupted:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _worker_class() -> Any:
+    """Return the class of local workers: processes that ignore Ctrl-C, also if restarted."""
+    from distributed import Nanny  # noqa: PLC0415  it takes half a second to import
+
+    # Starting it later would let the first process have Ctrl-C again.
+    resource_tracker.ensure_running()
+
+    class UninterruptedNanny(Nanny):
+        async def instantiate(self) -> Any:
+            with _without_interrupts():
+                return await super().instantiate()
+
+    return UninterruptedNanny

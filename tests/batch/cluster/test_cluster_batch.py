@@ -1,0 +1,283 @@
+"""A batch on a cluster is run as one on a single client: each row once, and each video there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import distributed
+import pytest
+
+from luma_async import ConfigurationError, InsufficientCreditsError, JournalError, SQLJournal
+from luma_async.batch import Result, ResultState, cluster, cluster_worker
+from luma_async.batch.cluster_connection import ClusterConnection
+from luma_async.errors import BatchError
+from luma_async.journal import Entry
+from tests.batch.cluster.workers_here import batch_on, run_on_cluster, start_workers_here
+from tests.batch.runs import a_manifest, cats, end_all, lines, small
+from tests.clients import HOUR, InTurn, connect, until
+
+
+@pytest.fixture(autouse=True)
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[distributed.Worker]:
+    return start_workers_here(monkeypatch)
+
+
+def chains(number: int, length: int) -> list[dict[str, Any]]:
+    return [
+        {"key": f"cat-{n}-{at}", "prompt": f"take {n}, part {at}"}
+        | ({"extends": f"cat-{n}-{at - 1}"} if at else {})
+        for n in range(number)
+        for at in range(length)
+    ]
+
+
+async def test_each_row_is_made_once_by_one_of_the_workers(tmp_path: Path) -> None:
+    """Results, files and counts are those of a batch on one client; another run finds all done."""
+    rows = chains(6, 2)
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *rows)
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, manifest, tmp_path, max_tasks=4)
+            results = [result async for result in batch.run()]
+            requests = luma.stats().requests
+        again = await run_on_cluster(sim, manifest, tmp_path)
+        prompts = Counter(job.prompt for job in sim.ledger.jobs)
+
+    progress = batch.progress
+    assert {result.key: result.state for result in results} == {
+        row["key"]: ResultState.DONE for row in rows
+    }
+    assert {line["key"] for line in lines(tmp_path)} == {row["key"] for row in rows}
+    assert all((tmp_path / str(result.file)).stat().st_size for result in results)
+    assert prompts == Counter(row["prompt"] for row in rows)
+    assert (progress.downloaded, progress.done, progress.paid, progress.left) == (12, 12, 12, 0)
+    assert (progress.running, progress.submitted, batch.running_rows) == (0, 12, [])
+    assert requests == 0
+    assert again == []
+    assert not list(tmp_path.glob(".cluster-*"))
+
+
+async def test_rows_that_run_are_known_while_they_run(tmp_path: Path) -> None:
+    """The gallery and the progress of a terminal show them."""
+    async with small(durations=InTurn(0.0, HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, a_manifest(tmp_path, *cats(5)), tmp_path)
+            results = batch.run()
+            first = await anext(results)
+            await until(lambda: len(batch.running_rows) == 4 and batch.progress.running == 4)
+            keys = {row.key for row in batch.running_rows}
+            rest = await end_all(sim, asyncio.create_task(_all(results)))
+
+    assert keys == {result.key for result in rest}
+    assert first.state is ResultState.DONE
+
+
+async def _all(results: Any) -> list[Result]:
+    return [result async for result in results]
+
+
+async def test_a_stopped_batch_submits_no_more_on_any_worker(tmp_path: Path) -> None:
+    """Running jobs are watched to their ends, and the next run does the rest."""
+    async with small(durations=InTurn(0.0, HOUR)) as sim:
+        manifest = a_manifest(tmp_path, *cats(12))
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, manifest, tmp_path, max_tasks=4)
+            results = batch.run()
+            first = await anext(results)
+            batch.stop()
+            ended = [first, *await end_all(sim, asyncio.create_task(_all(results)))]
+        taken = len(sim.ledger.jobs)
+        rest = await end_all(sim, asyncio.create_task(run_on_cluster(sim, manifest, tmp_path)))
+
+    assert taken == len(ended) < 12
+    assert len(rest) == 12 - taken
+    assert len(sim.ledger.jobs) == len(lines(tmp_path)) == 12
+
+
+async def test_a_batch_that_is_left_at_once_is_continued(tmp_path: Path) -> None:
+    """The clients of the workers are closed, and the jobs that run are found again."""
+    async with small(durations=InTurn(HOUR)) as sim:
+        manifest = a_manifest(tmp_path, *cats(4))
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            running = asyncio.create_task(_all(batch_on(luma, manifest, tmp_path).run()))
+            await until(lambda: len(sim.ledger.jobs) == 4)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        left = dict(cluster_worker._runs)
+        rest = await end_all(sim, asyncio.create_task(run_on_cluster(sim, manifest, tmp_path)))
+
+    assert left == {}
+    assert len(rest) == 4 == len(sim.ledger.jobs)
+
+
+async def test_another_worker_goes_on_with_the_rows_of_one_that_is_gone(
+    tmp_path: Path, workers: list[distributed.Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their jobs are found by their job keys, and the log tells it."""
+    async with small(durations=InTurn(HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, a_manifest(tmp_path, *chains(2, 2)), tmp_path)
+            running = asyncio.create_task(_all(batch.run()))
+            await until(lambda: len(sim.ledger.jobs) == 2)
+            await workers[0].close(nanny=False)
+            results = await end_all(sim, running)
+
+    assert [result.state for result in results] == [ResultState.DONE] * 4
+    assert len(sim.ledger.jobs) == 4
+    assert "2 rows of the batch run again on another worker" in caplog.text
+
+
+async def test_a_job_that_failed_in_this_run_is_not_retried_when_its_rows_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`retry_failed` is for failures of earlier runs; a dead worker must not cost another job."""
+    real, tries = cluster_worker.WorkerRun.run_shard, Counter[str]()
+
+    async def fail_once(run: Any, shard: Any) -> Any:
+        report = await real(run, shard)
+        tries[shard.name] += 1
+        if shard.name == "1.1":
+            raise RuntimeError("the worker is out of memory")
+        return report
+
+    async with small(failure_rate=1.0) as sim:
+        manifest = a_manifest(tmp_path, *cats(1))
+        await run_on_cluster(sim, manifest, tmp_path)
+        monkeypatch.setattr(cluster_worker.WorkerRun, "run_shard", fail_once)
+        monkeypatch.setattr(cluster_worker.WorkerRun, "_send_news", lambda _: None)
+        monkeypatch.setattr(cluster, "LONGEST_PAUSE", 0.01)
+        results = await run_on_cluster(sim, manifest, tmp_path, retry_failed=True)
+
+    assert tries == Counter({"1.1": 1, "1.2": 1})
+    assert [result.state for result in results] == [ResultState.FAILED]
+    assert len(sim.ledger.jobs) == 2
+
+
+async def test_rows_wait_for_a_journal_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away for a while ends no row, and nothing is submitted meanwhile."""
+    real, refused = SQLJournal.claim, Counter[str]()
+
+    async def claim(journal: SQLJournal, entry: Entry, **how: Any) -> Entry:
+        refused[entry.key] += 1
+        if refused[entry.key] == 1:
+            raise JournalError("the database is away")
+        return await real(journal, entry, **how)
+
+    monkeypatch.setattr(SQLJournal, "claim", claim)
+    monkeypatch.setattr(cluster, "LONGEST_PAUSE", 0.01)
+    async with small() as sim:
+        results = await run_on_cluster(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
+
+    assert [result.state for result in results] == [ResultState.DONE] * 3
+    assert len(sim.ledger.jobs) == 3
+
+
+async def test_rows_that_no_worker_can_run_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are still to do, and the batch has a problem."""
+
+    async def fail(run: Any, shard: Any) -> Any:
+        raise RuntimeError(f"out of memory in {shard.name}")
+
+    monkeypatch.setattr(cluster_worker.WorkerRun, "run_shard", fail)
+    monkeypatch.setattr(cluster, "LONGEST_PAUSE", 0.01)
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        batch = batch_on(luma, a_manifest(tmp_path, *cats(1)), tmp_path)
+        results = await _all(batch.run())
+
+    assert results == []
+    assert batch.progress.left == 1
+    assert "out of memory in 1.7" in str(batch.problem)
+
+
+async def test_an_error_of_all_rows_stops_all_workers(tmp_path: Path) -> None:
+    """An empty account rejects the other rows as well."""
+    async with small(credits=3) as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        batch = batch_on(luma, a_manifest(tmp_path, *cats(40)), tmp_path, max_tasks=1)
+        results = await _all(batch.run())
+
+    assert isinstance(batch.problem, InsufficientCreditsError)
+    assert Counter(result.state for result in results)[ResultState.DONE] == 3
+    assert len(results) < 10
+    assert batch.is_stopped
+
+
+async def test_at_most_the_limit_is_paid_for(tmp_path: Path) -> None:
+    """A row whose source is left out is left out as well."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        batch = batch_on(luma, a_manifest(tmp_path, *chains(4, 3)), tmp_path, limit_jobs=5)
+        results = await _all(batch.run())
+
+    assert len(results) == len(sim.ledger.jobs) == 5
+    assert batch.progress.left == 7
+
+
+async def test_a_worker_without_an_api_key_is_told_before_anything_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API keys are not sent to workers: each has its own."""
+    monkeypatch.delenv("LUMA_API_KEY")
+    async with small() as sim:
+        with pytest.raises(BatchError, match=r"The worker at .* There is no API key"):
+            await run_on_cluster(sim, a_manifest(tmp_path, *cats(1)), tmp_path)
+
+        assert not sim.ledger.requests
+    assert not list(tmp_path.glob(".cluster-*"))
+
+
+async def test_a_worker_that_sees_another_folder_is_told_before_anything_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of the same name on another machine would get the videos, and nobody find them."""
+    monkeypatch.setattr(Path, "touch", lambda _: None)
+    async with small() as sim:
+        with pytest.raises(BatchError, match=r"another folder of that name.*Nothing was submitted"):
+            await run_on_cluster(sim, a_manifest(tmp_path, *cats(1)), tmp_path)
+
+        assert not sim.ledger.requests
+
+
+async def test_workers_leave_a_run_whose_coordinator_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They submit no more, and their jobs are left to the next run."""
+    monkeypatch.setattr(cluster_worker, "SILENCE", 0.5)
+    monkeypatch.setattr(cluster, "BEAT_EVERY", 0.05)
+    async with small(durations=InTurn(HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, a_manifest(tmp_path, *cats(4)), tmp_path)
+            running = asyncio.create_task(_all(batch.run()))
+            await until(lambda: len(sim.ledger.jobs) == 4)
+            assert cluster_worker._runs
+            monkeypatch.setattr(ClusterConnection, "tell_phase", _say_nothing)
+            monkeypatch.setattr(cluster, "LONGEST_PAUSE", 60)
+            await until(lambda: not cluster_worker._runs)
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def _say_nothing(*_: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize("address", ["tcp://scheduler:8786", "tls://scheduler:8786"])
+async def test_a_journal_in_a_file_is_not_for_other_machines(tmp_path: Path, address: str) -> None:
+    """The error names the form of a journal that is."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(ConfigurationError, match=r"--journal postgresql://user@host/name"):
+            batch_on(luma, a_manifest(tmp_path, *cats(1)), tmp_path, cluster=address)
+
+
+@pytest.mark.parametrize("name", ["local", "local:0", "local:-1", "scheduler:8786", ""])
+async def test_a_cluster_has_a_number_or_an_address(tmp_path: Path, name: str) -> None:
+    """Other texts are errors that show both forms."""
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(ConfigurationError, match=r"local:4, or .*tcp://scheduler:8786"):
+            batch_on(luma, a_manifest(tmp_path, *cats(1)), tmp_path, cluster=name)

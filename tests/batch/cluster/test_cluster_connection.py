@@ -1,0 +1,143 @@
+"""A cluster is connected to and checked before anything is submitted, and told the run's phase."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import distributed
+import pytest
+
+from luma_async import GatewayDialect, extras
+from luma_async.batch import Result, ResultState, RunningRow, Stage, cluster_connection
+from luma_async.batch.cluster_connection import ClusterConnection
+from luma_async.batch.cluster_run import ClusterRun, ShardNews, process_name
+from luma_async.batch.log_forwarder import LogForwarder, log_forwarded
+from luma_async.batch.output_folder import OutputFolder
+from luma_async.errors import BatchError
+from luma_async.version import __version__
+from tests.clients import KEY
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_connection, "CONNECT_TIMEOUT", 0.3)
+
+
+def a_run(folder: Path) -> ClusterRun:
+    return ClusterRun(
+        id=uuid4().hex,
+        base_url="http://localhost:9",
+        dialect=GatewayDialect(),
+        journal=str(folder / "jobs.db"),
+        output=OutputFolder(folder),
+        marker=None,
+        max_tasks=20,
+        process=process_name(),
+    )
+
+
+async def test_a_scheduler_that_is_not_there_is_told() -> None:
+    """The address is in the error."""
+    connection = ClusterConnection("tcp://127.0.0.1:9")
+
+    with pytest.raises(BatchError, match=r"tcp://127.0.0.1:9 cannot be reached.*Nothing was"):
+        await connection.open()
+
+
+async def test_a_scheduler_without_workers_is_told() -> None:
+    """The error has the command that starts one."""
+    async with distributed.Scheduler(dashboard_address=":0", port=0) as scheduler:
+        connection = ClusterConnection(scheduler.address)
+
+        with pytest.raises(BatchError, match=rf"no workers.*dask worker {scheduler.address}"):
+            await connection.open()
+
+
+def a_client(address: str) -> Any:
+    client: Any = distributed.Client  # it has no types
+    return client(address, asynchronous=True)
+
+
+async def test_all_workers_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of Dask may be given in place of an address; it stays open."""
+    monkeypatch.setenv("LUMA_API_KEY", KEY)
+    run = a_run(tmp_path)
+    async with (
+        distributed.Scheduler(dashboard_address=":0", port=0) as scheduler,
+        distributed.Worker(scheduler.address, nthreads=3),
+        distributed.Worker(scheduler.address, nthreads=2),
+        a_client(scheduler.address) as client,
+    ):
+        connection = ClusterConnection(client)
+        try:
+            assert await connection.open() == (2, 5)
+            await connection.check(run)
+            await connection.leave(run)
+            with monkeypatch.context() as another:
+                another.setattr(cluster_connection, "__version__", "9.9")
+                with pytest.raises(BatchError, match=rf"scheduler has luma-async {__version__}"):
+                    await connection.check(run)
+        finally:
+            await connection.aclose()
+
+        assert client.status == "running"
+
+
+def test_a_version_is_told_whose_it_is() -> None:
+    """Both machines may be meant, so the error names the one to change, and the version."""
+    missing = ModuleNotFoundError("No module named 'luma_async'")
+
+    with pytest.raises(BatchError, match=r"^The worker at tcp://a:1 has no luma-async\. Install"):
+        cluster_connection._check_version("worker at tcp://a:1", missing)
+    with pytest.raises(BatchError, match=rf"has luma-async 0\.0\.1\. Install .*{__version__}"):
+        cluster_connection._check_version("worker at tcp://a:1", "0.0.1")
+
+
+def test_the_order_to_workers_shows_no_password(tmp_path: Path) -> None:
+    """Dask logs what it runs."""
+    run = a_run(tmp_path)
+
+    assert "jobs.db" not in repr(run)
+
+
+def test_news_arrive_as_they_were_sent() -> None:
+    """Dask transports plain values only."""
+    result = Result(key="a", line=1, state=ResultState.DONE, prompt="ä", file="videos/a.mp4")
+    running = (RunningRow("b", Stage.PENDING), RunningRow("c", Stage.PROCESSING, 0.5))
+    news = ShardNews(
+        shard="1.1", results=(result,), running=running, paid=3, repeated=1, has_problem=False
+    )
+
+    assert ShardNews.of_message(tuple(news.message())) == news
+
+
+def test_warnings_of_workers_are_logged_by_the_coordinator(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody looks at the terminals of workers."""
+    forwarder = LogForwarder()
+    logger = logging.getLogger("luma_async")
+    forwarder.start()
+    try:
+        logger.warning("the disk of %s is full", "a")
+        logger.info("all is well")
+    finally:
+        forwarder.stop()
+    logger.warning("too late")
+    caplog.clear()
+
+    log_forwarded(forwarder.take(), "tcp://a:1")
+
+    assert caplog.messages == ["the disk of a is full (on the worker tcp://a:1)"]
+    assert forwarder.take() == []
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask is not part of the command line."""
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "distributed")
+
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'luma-async\[cluster\]'"):
+        ClusterConnection("local:2")
