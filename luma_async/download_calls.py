@@ -27,6 +27,11 @@ class DownloadCalls:
     _home: HomeLoop
     _downloads: Downloads
 
+    @property
+    def max_downloads(self) -> int:
+        """Maximum number of downloads at a time."""
+        return self._downloads.max_downloads
+
     async def download(
         self,
         source: Source,

@@ -7,6 +7,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeGuard
@@ -131,11 +132,21 @@ class Card:
 
 
 class Cards:
-    """Cards of a batch. Their order, and the links between them, are those of the given rows."""
+    """Cards of a batch. Their order, and the links between them, are those of the given rows.
 
-    def __init__(self, rows: Iterable[Result | WaitingRow], commands: Commands) -> None:
+    If the files are not beside the page but at another `place`, the cards tell it.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Result | WaitingRow],
+        commands: Commands,
+        *,
+        place: str | None = None,
+    ) -> None:
         self.rows = list(rows)
         self.commands = commands
+        self.place = place
         self._prompts = [row.prompt for row in self.rows]
         keys: dict[str, RowLink] = {}
         ids: dict[str, RowLink] = {}
@@ -164,6 +175,12 @@ class Cards:
         """Results of the rows that have one."""
         return [row for row in self.rows if isinstance(row, Result)]
 
+    def beside_files(self) -> Cards:
+        """Return the same cards for a page that is beside the files."""
+        cards = copy(self)
+        cards.place = None
+        return cards
+
     def number_of(self, key: str) -> int | None:
         """Return the number of the card of a row, or `None` if there is none."""
         link = self._numbers.get(key)
@@ -183,7 +200,7 @@ class Cards:
         )
         if isinstance(row, WaitingRow):
             return new(state=WAITING, reason=row.note)
-        shown = _shown_files(row) if row.state is ResultState.DONE else _ShownFiles()
+        shown = _shown_files(row, self.place) if row.state is ResultState.DONE else _ShownFiles()
         return new(
             state=row.state.value,
             id=row.id,
@@ -194,7 +211,7 @@ class Cards:
             facts=_facts(row),
             size=f"{row.width} × {row.height}" if row.width and row.height else None,  # noqa: RUF001
             steps=steps(self._cause(number, row), self.commands),
-            earlier=list(_earlier(row)),
+            earlier=[] if self.place is not None else list(_earlier(row)),
             has_new_prompt=row.prompt != self._prompts[number - 1],
         )
 
@@ -253,8 +270,10 @@ class _ShownFiles(NamedTuple):
     reason: str | None = None
 
 
-def _shown_files(result: Result) -> _ShownFiles:
+def _shown_files(result: Result, place: str | None) -> _ShownFiles:
     """Return the files of a row, as its card shows them: a video, or else all its pictures."""
+    if place is not None and result.file is not None:
+        return _ShownFiles(reason=f"Its file is {place}/{result.file}.")
     main = _relative_url(result.file)
     if main is None or result.file is None:
         return _ShownFiles()

@@ -6,8 +6,9 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from luma_async.errors import BatchError
@@ -48,24 +49,31 @@ def earlier_videos(result: Result, folder: Path) -> tuple[EarlierVideo, ...]:
         return known
     video = EarlierVideo(id=result.id, prompt=result.prompt or None)
     if result.file is not None:
-        for output in result.outputs:
-            if output.file != result.file:
-                _kept(folder / output.file, result.id, output.file)
+        for file in row_files(result)[1:]:
+            _kept(folder / file, result.id, file)
         kept = _kept(folder / result.file, result.id, result.file)
         if kept.is_file():
             video = replace(video, file=kept.relative_to(folder).as_posix())
     return (*known, video)
 
 
-def files_of_row(folder: Path, stem: str) -> list[Path]:
-    """Return the files that a row has in a folder by their names, the main file first.
+def row_files(result: Result) -> list[str]:
+    """Return the files of a result, the main one first."""
+    if result.file is None:
+        return []
+    return [result.file, *(each.file for each in result.outputs if each.file != result.file)]
+
+
+def names_of_row(names: Iterable[str], stem: str) -> list[str]:
+    """Return the names in a folder that are those of files of a row, the main file first.
 
     `stem` is the row's, a `safe_stem()`: it has no dot, so that it does not begin the name of a
-    file of another row. This call blocks.
+    file of another row.
     """
     own = re.compile(re.escape(stem) + r"(\.\d+(-[^.]+)?)?")
-    files = [path for path in folder.iterdir() if path.suffix and own.fullmatch(path.stem)]
-    return sorted(files, key=lambda path: (path.stem != stem, path.name))
+    paths = [PurePath(name) for name in names]
+    found = [path for path in paths if path.suffix and own.fullmatch(path.stem)]
+    return [path.name for path in sorted(found, key=lambda path: (path.stem != stem, path.name))]
 
 
 def _kept(path: Path, id: str, name: str) -> Path:

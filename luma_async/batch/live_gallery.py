@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 from uuid import uuid4
@@ -20,9 +21,12 @@ from luma_async.batch.gallery import LivePage, write_page
 from luma_async.batch.live_files import PART, LiveFiles, Moment
 from luma_async.batch.next_steps import LIST_JOBS, Commands, SettleAll, notices
 from luma_async.batch.progress import RunningRow
+from luma_async.batch.remote_folder import STAGING
 from luma_async.batch.results import Result
+from luma_async.batch.results_copy import PeriodicCopy
 from luma_async.batch.runner import Batch
 from luma_async.concurrency import to_completion
+from luma_async.errors import LumaError
 
 logger = logging.getLogger("luma_async")
 
@@ -43,6 +47,9 @@ class LiveGallery:
     changes without being reloaded, from a file as well as from a web server. They come from the
     folder `gallery-live`. At the end, the page is written once more, as `write_gallery` does, and
     needs that folder no longer.
+
+    If the output of the batch is a URL, the page tells the places of the videos, and a copy of it
+    there shows them. The copy does not refresh itself: it is written twice a minute at most.
 
     The batch is not slowed down: files are written in a thread, once a second. If one cannot be
     written, the log has a warning, and the batch continues.
@@ -89,6 +96,9 @@ class LiveGallery:
         self._changed: list[Result] = []
         """Results that were taken, and are not in the files yet."""
         self._has_warned = False
+        self._copies = PeriodicCopy(self._copy)
+        self._copied = -1
+        """Number of results in the page that was copied last."""
 
     async def __aenter__(self) -> Self:
         self._follower = asyncio.create_task(
@@ -108,12 +118,32 @@ class LiveGallery:
             await to_completion(asyncio.wait, [follower])
             if not follower.cancelled() and (problem := follower.exception()) is not None:
                 logger.error("The gallery of the running batch failed.", exc_info=problem)
+        await self._copies.stop()
         if self._batch.begun.is_set():
             is_whole = kind is None and not self._batch.progress.left
             await self._in_thread(self._end, self._snapshot("ended" if is_whole else "stopped"))
+            if kind is None and self._batch.output.is_remote:
+                try:
+                    await self._copy(left=self._batch.progress.left, is_last=True)
+                except (LumaError, OSError) as problem:
+                    logger.warning("%s", problem)
+
+    async def _copy(self, *, left: int = 0, is_last: bool = False) -> None:
+        """Copy a page to the URL of the output that shows the videos beside it."""
+        seen = self._seen
+        if seen is None or (seen == self._copied and not is_last):
+            return
+        folder = self._batch.folder / STAGING
+        write = partial(
+            write_page, folder, self._cards.beside_files(), title=self._title, left=left
+        )
+        await self._batch.output.publish(await to_completion(anyio.to_thread.run_sync, write))
+        self._copied = seen
 
     async def _follow(self) -> None:
         await self._batch.begun.wait()
+        if self._batch.output.is_remote:
+            self._copies.start()
         while True:
             phase = "stopping" if self._batch.is_stopped else "running"
             await self._in_thread(self._update, self._snapshot(phase))
@@ -151,7 +181,9 @@ class LiveGallery:
         rows = [results.get(row.key) or WaitingRow.of(row) for row in self._batch.rows]
         others = results.keys() - {row.key for row in rows}
         rows += [result for key, result in results.items() if key in others]
-        self._cards = Cards(rows, self._commands)
+        output = self._batch.output
+        place = output.place if output.is_remote else None
+        self._cards = Cards(rows, self._commands, place=place)
         files = LiveFiles(self._batch.folder, run=uuid4().hex[:12], rows=_digest(self._cards))
         files.open()
         files.add(self._cards_of(self._changed))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import anyio.to_thread
 
 from luma_async.batch.earlier_videos import EarlierVideo
 from luma_async.batch.results import OutputFile, Result, RowFiles
@@ -25,6 +27,10 @@ class Output(Protocol):
     """
 
     @property
+    def is_remote(self) -> bool:
+        """`True` if the place is a URL, so that the results and the gallery are copied there."""
+
+    @property
     def place(self) -> str:
         """The path or URL for messages, without a password."""
 
@@ -33,6 +39,22 @@ class Output(Protocol):
 
         Raises:
             BatchError: no file can be written there.
+
+        """
+
+    async def earlier_results(self) -> list[Result]:
+        """Return the results that are there, and may be missing in the local folder.
+
+        Raises:
+            BatchError: they cannot be read.
+
+        """
+
+    async def publish(self, path: Path) -> None:
+        """Copy a file of the batch there, such as its results or its gallery.
+
+        Raises:
+            BatchError: it was not copied.
 
         """
 
@@ -49,6 +71,9 @@ class Output(Protocol):
             LumaError: a file did not arrive.
 
         """
+
+    async def release(self, results: Iterable[Result]) -> None:
+        """Remove the files of rows on their way, once the results of the rows are recorded."""
 
     async def keep_earlier(self, result: Result) -> tuple[EarlierVideo, ...]:
         """Return the earlier videos of a row, and keep the files of its result among them.
@@ -69,7 +94,7 @@ async def download_files(
 ) -> tuple[list[Path], int]:
     """Download all files of a job into a folder, and return their paths and the main one's index.
 
-    Files that exist are kept, unless they are to be overwritten.
+    Files that exist are those of the job, unless they are to be overwritten.
 
     Raises:
         LumaError: a file did not arrive.
@@ -77,6 +102,8 @@ async def download_files(
     """
     if generation.video is not None and len(generation.outputs) < 2:
         path = folder / f"{safe_stem(key)}.mp4"
+        if not overwrite and await anyio.to_thread.run_sync(path.is_file):
+            return [path], 0
         return [await luma.download(generation, path, overwrite=overwrite)], 0
     paths = await luma.download_outputs(generation, folder, name=key, overwrite=overwrite)
     main = generation.output
@@ -84,12 +111,16 @@ async def download_files(
     return list(paths), next((index for index, output in found if output is main), 0)
 
 
-def saved_files(generation: Generation, files: list[str], main: int) -> RowFiles:
+def saved_files(
+    generation: Generation, files: list[str], main: int, sizes: Sequence[int] = ()
+) -> RowFiles:
     """Return the files of a row by their names. A single file needs no list of outputs."""
+    known: Sequence[int | None] = sizes or [None] * len(files)
     if len(files) < 2:
-        return RowFiles(files[main])
+        return RowFiles(files[main], bytes=known[main])
     layers = [output.layer.label if output.layer else None for output in generation.outputs]
     outputs = [
-        OutputFile(file=file, layer=layer) for file, layer in zip(files, layers, strict=True)
+        OutputFile(file=file, layer=layer, bytes=size)
+        for file, layer, size in zip(files, layers, known, strict=True)
     ]
-    return RowFiles(files[main], tuple(outputs))
+    return RowFiles(files[main], tuple(outputs), known[main])

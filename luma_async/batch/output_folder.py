@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import anyio.to_thread
 
-from luma_async.batch.earlier_videos import EarlierVideo, earlier_videos, files_of_row
+from luma_async.batch.earlier_videos import EarlierVideo, earlier_videos, names_of_row
 from luma_async.batch.output import VIDEOS, download_files, saved_files
 from luma_async.batch.results import Result, RowFiles
 from luma_async.batch.results_file import has_file
@@ -19,6 +20,8 @@ from luma_async.media.filenames import safe_stem
 
 class OutputFolder:
     """Files of a batch in a local folder, such as one that several machines share."""
+
+    is_remote = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,6 +50,13 @@ class OutputFolder:
                 "Nothing was submitted."
             ) from None
 
+    async def earlier_results(self) -> list[Result]:
+        """Return no results: those of the batch are in its own folder."""
+        return []
+
+    async def publish(self, path: Path) -> None:
+        """Do nothing: the files of the batch are in its own folder."""
+
     async def keys_with_files(self, results: Iterable[Result]) -> set[str]:
         """Return the keys of the rows that are done and have all their files."""
         found = list(results)
@@ -65,6 +75,9 @@ class OutputFolder:
         paths, main = await download_files(luma, generation, folder, key, overwrite=True)
         return saved_files(generation, [self._name(path) for path in paths], main)
 
+    async def release(self, results: Iterable[Result]) -> None:
+        """Do nothing: the files are downloaded to where they stay."""
+
     async def keep_earlier(self, result: Result) -> tuple[EarlierVideo, ...]:
         """Return the earlier videos of a row, and keep the files of its result among them.
 
@@ -76,8 +89,8 @@ class OutputFolder:
 
     async def files_of_row(self, key: str) -> list[str]:
         """Return the files that a row has by their names, the main file first."""
-        found = await anyio.to_thread.run_sync(files_of_row, self.folder / VIDEOS, safe_stem(key))
-        return [self._name(path) for path in found]
+        names = await anyio.to_thread.run_sync(os.listdir, self.folder / VIDEOS)
+        return [f"{VIDEOS}/{name}" for name in names_of_row(names, safe_stem(key))]
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

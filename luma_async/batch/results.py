@@ -39,19 +39,25 @@ class OutputFile:
     Attributes:
         file: the path of the file, relative to the folder, with forward slashes.
         layer: the name of the layer, if the file is one.
+        bytes: the size of the file, if it is at a URL.
 
     """
 
     file: str
     layer: str | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RowFiles:
-    """Files of a row that were saved: the main one, and all `outputs` if there are several."""
+    """Files of a row that were saved: the main one, and all `outputs` if there are several.
+
+    `bytes` is the size of the main one, if it is at a URL.
+    """
 
     file: str
     outputs: tuple[OutputFile, ...] = ()
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,7 @@ class Result:
             folder, with forward slashes.
         outputs: all files of the job in the server's order, if it has several; `file` is among
             them.
+        bytes: the size of `file`, if it is at a URL.
         failure_code: the server's code of the reason why the job failed, if it has codes.
         error: the reason why there is no video, as a sentence.
         duration: the duration of the video in seconds, if the server reported it.
@@ -102,6 +109,7 @@ class Result:
     metadata: dict[str, Any] | None = field(default=None, hash=False)
     outputs: tuple[OutputFile, ...] = ()
     failure_code: str | None = None
+    bytes: int | None = None
 
 
 class ResultStore(Protocol):
@@ -143,6 +151,7 @@ def result_of_video(
         width=_reported(generation, "width"),
         height=_reported(generation, "height"),
         outputs=() if files is None else files.outputs,
+        bytes=None if files is None else files.bytes,
     )
 
 
@@ -187,7 +196,11 @@ def result_of_conflict(before: Result, error: LumaError) -> Result:
 def _without_file(before: Result, why: str) -> Result:
     is_done = before.state is ResultState.DONE  # its file is missing
     state = ResultState.NOT_DOWNLOADED if is_done else before.state
-    return replace(before, state=state, file=None, outputs=(), error=why)
+    return _with_state(before, state, why)
+
+
+def _with_state(before: Result, state: ResultState, why: str) -> Result:
+    return replace(before, state=state, file=None, outputs=(), bytes=None, error=why)
 
 
 def result_of_earlier_job(row: Row, result: Result, before: Result | None, entry: Entry) -> Result:
@@ -222,7 +235,7 @@ def result_unknown_to_journal(before: Result) -> Result:
         f"It was paid for as job {before.id}, but it is not in this journal. Name the journal "
         "that has it, or delete its line in results.jsonl to submit the row again."
     )
-    return replace(before, state=ResultState.NOT_DOWNLOADED, file=None, outputs=(), error=why)
+    return _with_state(before, ResultState.NOT_DOWNLOADED, why)
 
 
 def result_without_source(row: Row, before: Result | None = None) -> Result:

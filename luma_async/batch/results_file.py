@@ -33,6 +33,7 @@ class ResultsFile:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.path = folder / NAME
         self.all: dict[str, Result] = {}
         self.added: list[Result] = []
         self._has_repeats = False
@@ -50,9 +51,9 @@ class ResultsFile:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock_file = (self.folder / f".{NAME}.lock").open("w", encoding="utf-8")
             self._lock(self._lock_file)
-            self.all = {result.key: result for result in read_results(self.folder / NAME)}
+            self.all = {result.key: result for result in read_results(self.path)}
             self._rewrite()
-            self._file = (self.folder / NAME).open("a", encoding="utf-8")
+            self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             self.close()
             why = error.strerror or error
@@ -85,6 +86,24 @@ class ResultsFile:
         if has_ended:
             self.added.append(result)
 
+    def merge(self, results: Iterable[Result]) -> list[Result]:
+        """Write results of the same rows from elsewhere, and return those that were new here.
+
+        A row that is done is not replaced. Any other is, if it is done elsewhere.
+
+        Raises:
+            BatchError: the file cannot be written.
+
+        """
+        taken = []
+        for result in {result.key: result for result in results}.values():
+            own = self.all.get(result.key)
+            is_done = result.state is ResultState.DONE
+            if own is None or (is_done and own.state is not ResultState.DONE):
+                self.add(result, has_ended=False)
+                taken.append(result)
+        return taken
+
     def close(self) -> None:
         """Close and unlock the file. It may be called at any time, and more than once."""
         if self._file is not None:
@@ -99,13 +118,12 @@ class ResultsFile:
             self._lock_file.close()
 
     def _rewrite(self) -> None:
-        path = self.folder / NAME
-        new = path.with_name(f"{NAME}.new")
+        new = self.path.with_name(f"{NAME}.new")
         with new.open("w", encoding="utf-8") as file:
             file.writelines(map(line_of, self.all.values()))
             file.flush()
             os.fsync(file.fileno())
-        new.replace(path)
+        new.replace(self.path)
 
     def _lock(self, file: TextIO) -> None:
         try:
@@ -125,6 +143,11 @@ def read_results(path: Path) -> Iterable[Result]:
         text = path.read_text("utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return
+    yield from parse_results(text)
+
+
+def parse_results(text: str) -> Iterable[Result]:
+    """Yield the results in a text. Lines that cannot be read are skipped."""
     for line in text.split("\n"):
         if (result := parse_line(line)) is not None:
             yield result
@@ -141,6 +164,9 @@ def has_file(result: Result, folder: Path) -> bool:
 def line_of(result: Result) -> str:
     """Return the line of a result in the file."""
     known = {name: value for name, value in asdict(result).items() if value not in (None, ())}
+    for output in known.get("outputs", ()):
+        if output["bytes"] is None:
+            del output["bytes"]
     return json.dumps(known, ensure_ascii=False) + "\n"
 
 

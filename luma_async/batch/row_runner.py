@@ -66,6 +66,7 @@ class RowRunner:
         self.progress = progress
         self.breaker = breaker or CircuitBreaker()
         self._luma = luma
+        self._output = output
         self._max_tasks = max_tasks
         self._retry_failed = retry_failed
         self._retry_uncertain = retry_uncertain
@@ -115,6 +116,7 @@ class RowRunner:
             async for download in downloads:
                 for result in self._results_of(download):
                     self._results.add(result)
+                    await self._output.release([result])
                     yield result
 
     async def _outcomes(self) -> AsyncIterator[Outcome]:

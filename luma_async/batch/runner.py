@@ -25,7 +25,9 @@ from luma_async.batch.output_folder import OutputFolder
 from luma_async.batch.plan import Plan, make_plan
 from luma_async.batch.progress import Progress, RunningRow
 from luma_async.batch.redo_plan import RedoPlan
+from luma_async.batch.remote_folder import RemoteFolder
 from luma_async.batch.results import Result
+from luma_async.batch.results_copy import ResultsCopy
 from luma_async.batch.results_file import ResultsFile
 from luma_async.batch.row_runner import RowRunner
 from luma_async.batch.rows import Row
@@ -63,9 +65,12 @@ class Batch:
         retry_uncertain: submit rows again that an earlier run left uncertain. Their jobs may have
             been accepted, so that may pay for them twice. A row that becomes uncertain in this run
             stays uncertain.
+        output: the URL for the videos and for copies of `results.jsonl` and the gallery, such as
+            `s3://bucket/cats`, for any filesystem of fsspec (extra `remote`). Its credentials come
+            from the environment. `folder` then has the results and the files on their way.
 
     Raises:
-        ConfigurationError: the client has no journal.
+        ConfigurationError: the client has no journal, or the output is not a URL.
         InvalidRequestError: a job key in `redo` is not that of a row.
 
     """
@@ -82,9 +87,12 @@ class Batch:
         retry_uncertain: bool = False,
         redo: Iterable[str] = (),
         redo_edited: bool = False,
+        output: str | None = None,
     ) -> None:
         self.folder: Path = Path(folder)
-        self.output: Output = OutputFolder(self.folder)
+        self.output: Output = (
+            OutputFolder(self.folder) if output is None else RemoteFolder(output, self.folder)
+        )
         """The place of the files of the rows."""
         self.max_tasks = max_tasks
         self.progress: Progress = Progress(len(manifest.rows), limit=limit_jobs)
@@ -97,6 +105,7 @@ class Batch:
         self._retry_failed = retry_failed
         self._retry_uncertain = retry_uncertain
         self._results = ResultsFile(self.folder)
+        self._copy = ResultsCopy(self.output, self._results)
         self._runner = RowRunner(
             luma,
             self.output,
@@ -198,6 +207,7 @@ class Batch:
             runner.queue(plan.left)
             self.progress.before = plan.finished
             self.progress.failed += len(plan.held_back)
+            self._copy.start()
             self.begun.set()
             self._write_notes()
             never_begun = [each for key in plan.without_video for each in runner.give_up_on(key)]
@@ -213,7 +223,9 @@ class Batch:
             runner.breaker.batch_ended()
             if not runner.is_stopped:
                 self._redos.finish()
+            await self._copy.finish()
         finally:
+            await self._copy.stop()
             results.close()
 
     def _run_rows(self, rows: Sequence[Row]) -> AsyncGenerator[Result, None]:  # noqa: ARG002  they are queued
@@ -227,11 +239,15 @@ class Batch:
         await to_completion(anyio.to_thread.run_sync, self._open_results, prepare)
         # Before any submission, so that no job is paid for whose video has no place.
         await self.output.prepare()
+        await self._copy.merge()
         await to_completion(anyio.to_thread.run_sync, self._update_results)
         ours = (result for key, result in results.all.items() if key in self._rows)
         with_file = await self.output.keys_with_files(ours)
+        await self.output.release(results.all[key] for key in with_file)
+        await self._copy.try_first()
         self.progress.mean = await self._learned_duration()
         entries = await self._journal.states()
+        self._copy.check_journal(entries)
         redos = await self._redos.make(self._journal, results.all, entries)
         decide = partial(
             make_plan,

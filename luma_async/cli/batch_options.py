@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luma_async.batch.next_steps import MAX_NAMED, redo_option, settle_all
+from luma_async.batch.remote_files import without_secrets
 from luma_async.cli.connection import Connection
 from luma_async.cli.options import DEFAULT_MAX_DOWNLOADS, DEFAULT_MAX_TASKS
 from luma_async.shell import shell_word
@@ -20,7 +21,10 @@ JOURNAL = "jobs.db"
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """Options of `luma-async batch`."""
+    """Options of `luma-async batch`.
+
+    `folder` is the local folder, and `output` the URL of the videos if they are not there.
+    """
 
     manifest: Path
     folder: Path
@@ -32,6 +36,7 @@ class BatchOptions:
     redo: tuple[str, ...] = ()
     redo_edited: bool = False
     format: str | None = None
+    output: str | None = None
     kept_format: str = "csv"
     cluster: str | None = None
 
@@ -91,12 +96,27 @@ class BatchOptions:
             "batch",
             f"./{path}" if path.startswith("-") and not self.from_stdin else path,
             *connection.downloads.words(),
-            output=None if self.folder == default_folder(self.manifest) else str(self.folder),
+            output=self._output_option,
+            folder=self._folder_option,
             format=self.format,
             cluster=self.cluster,
             journal=None if self.has_own_journal(connection) else connection.journal,
             **{name: str(n) for name, (n, default) in numbers.items() if n != default},
         )
+
+    @property
+    def _output_option(self) -> str | None:
+        if self.output is not None:
+            return without_secrets(self.output)
+        return None if self._is_in_default_folder else str(self.folder)
+
+    @property
+    def _folder_option(self) -> str | None:
+        return None if self.output is None or self._is_in_default_folder else str(self.folder)
+
+    @property
+    def _is_in_default_folder(self) -> bool:
+        return self.folder == default_folder(self.manifest)
 
     def settle_all_command(self, connection: Connection, keys: Sequence[str]) -> str:
         """Return the command that marks all uncertain rows of the batch rejected."""

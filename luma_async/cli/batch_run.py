@@ -23,6 +23,7 @@ from luma_async.batch.gallery import NAME as GALLERY
 from luma_async.batch.manifest import format_of
 from luma_async.batch.next_steps import MAX_NAMED
 from luma_async.batch.notes import is_edited
+from luma_async.batch.output import VIDEOS
 from luma_async.batch.redo import RedoFile
 from luma_async.batch.results_file import NAME, read_results
 from luma_async.cli.batch_options import BatchOptions
@@ -117,6 +118,7 @@ def _batch(luma: LumaClient, manifest: Manifest, options: BatchOptions) -> Batch
     }
     if options.cluster is None:
         settings |= {"redo": options.redo, "redo_edited": options.redo_edited}
+        settings["output"] = options.output
         return Batch(luma, manifest, options.folder, **settings)
     return ClusterBatch(luma, manifest, options.folder, cluster=options.cluster, **settings)
 
@@ -203,7 +205,11 @@ def _print_summary(
     _print_notes(terminal, connection, options, batch)
     if uncertain := _uncertain_keys(batch.results):
         _print_settle_commands(terminal, connection, options, uncertain)
-    terminal.say(f"Gallery: {options.folder / GALLERY}")
+    if batch.output.is_remote:
+        terminal.say(f"Videos: {batch.output.place}/{VIDEOS}")
+        terminal.say(f"Gallery: {batch.output.place}/{GALLERY}")
+    else:
+        terminal.say(f"Gallery: {options.folder / GALLERY}")
 
 
 def _print_notes(

@@ -8,7 +8,8 @@ from luma_async.batch import Result, ResultState, Row
 from luma_async.batch.notes import is_edited
 from luma_async.batch.plan import is_finished
 from luma_async.batch.redo import checked_redo
-from luma_async.batch.results_file import NAME, has_file, read_results
+from luma_async.batch.remote_folder import open_output
+from luma_async.batch.results_file import NAME, read_results
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
@@ -28,8 +29,11 @@ async def preview_batch(
     """
     manifest, _ = await read_rows(terminal, options, connection.server_dialect)
     redo = checked_redo(options.redo, {row.key for row in manifest.rows})
-    found = await anyio.to_thread.run_sync(lambda: list(read_results(options.folder / NAME)))
+    output = open_output(options.output or str(options.folder), options.folder)
+    found = await output.earlier_results()
+    found += await anyio.to_thread.run_sync(lambda: list(read_results(options.folder / NAME)))
     results = {result.key: result for result in found}
+    with_files = await output.keys_with_files(results.values())
 
     def is_redone(row: Row) -> bool:
         result = results.get(row.key)
@@ -43,7 +47,7 @@ async def preview_batch(
             return False
         return result is not None and is_finished(
             result,
-            has_file=has_file(result, options.folder),
+            has_file=row.key in with_files,
             retry_failed=options.retry_failed,
         )
 

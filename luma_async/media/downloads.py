@@ -147,6 +147,11 @@ class Downloads:
         self._transport = transport
         self._dialect = dialect
 
+    @property
+    def max_downloads(self) -> int:
+        """Maximum number of downloads at a time."""
+        return self._downloader.max_downloads
+
     async def to_path(
         self,
         path: str | os.PathLike[str],

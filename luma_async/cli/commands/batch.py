@@ -28,10 +28,18 @@ def batch(
     ],
     *,
     output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Folder for the videos, or a URL such as s3://bucket/folder.",
+            show_default="FILE without its suffix",
+        ),
+    ] = None,
+    folder: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for the videos.",
+            help="Folder for the journal and the results if --output is a URL.",
             show_default="FILE without its suffix",
             file_okay=False,
         ),
@@ -112,13 +120,22 @@ def batch(
     A row that was edited after its job was submitted keeps its video, until --redo submits it anew.
     Until then, the exit code is 1.
     """
+    from luma_async.batch.remote_files import is_remote
     from luma_async.cli.batch_options import STDIN, BatchOptions, default_folder
     from luma_async.cli.batch_run import run_batch
     from luma_async.cli.dry_run import preview_batch
     from luma_async.cli.program import run
 
-    if manifest == STDIN and output is None:
-        raise typer.BadParameter("Rows from standard input need a folder: --output FOLDER.")
+    url = output if output is not None and is_remote(output) else None
+    if url is None and folder is not None:
+        raise typer.BadParameter("--folder is for an --output that is a URL.")
+    if url is None and output is not None:
+        folder = Path(output)
+        if folder.is_file():
+            raise typer.BadParameter(f"--output {output!r} is a file, not a folder.")
+    if manifest == STDIN and folder is None:
+        option = "--output FOLDER" if url is None else "--folder FOLDER"
+        raise typer.BadParameter(f"Rows from standard input need a folder: {option}.")
     if manifest != STDIN and format is not None:
         raise typer.BadParameter("--format is for rows from standard input; name FILE as -.")
     if cluster is not None and (redo or redo_edited):
@@ -127,7 +144,8 @@ def batch(
         )
     options = BatchOptions(
         manifest=manifest,
-        folder=output or default_folder(manifest),
+        folder=folder or default_folder(manifest),
+        output=url,
         max_tasks=max_tasks,
         max_downloads=max_downloads,
         limit_jobs=limit_jobs,
