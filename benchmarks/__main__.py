@@ -31,6 +31,7 @@ NAMES = (
     "responsiveness",
     "media",
     "batch",
+    "remote",
     "callbacks",
 )
 RESULTS = Path(__file__).parent / "results"

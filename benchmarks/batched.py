@@ -1,6 +1,7 @@
 """A program that runs a batch and measures itself.
 
-`python -m benchmarks.batched URL MANIFEST FOLDER` prints JSON. With no URL, `-`, it only checks.
+`python -m benchmarks.batched URL MANIFEST FOLDER [OUTPUT]` prints JSON. With no URL, `-`, it only
+checks. OUTPUT is the URL of the videos, if they are not in FOLDER.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Measured:
     peak_resident: int
 
 
-async def run(url: str, path: Path, folder: Path) -> Measured:
+async def run(url: str, path: Path, folder: Path, output: str | None = None) -> Measured:
     """Check a manifest, and run it if a gateway is given."""
     start = time.perf_counter()
     manifest = read_manifest(path)
@@ -49,7 +50,7 @@ async def run(url: str, path: Path, folder: Path) -> Measured:
             journal=folder / "jobs.db",
             max_downloads=8,
         ) as luma:
-            batch = Batch(luma, manifest, folder, max_tasks=500)
+            batch = Batch(luma, manifest, folder, max_tasks=500, output=output)
             beating = asyncio.create_task(heartbeat.beat())
             began = last = time.perf_counter()
             async for result in batch.run():
@@ -70,14 +71,14 @@ async def run(url: str, path: Path, folder: Path) -> Measured:
     )
 
 
-def measure(url: str, path: Path, folder: Path) -> Measured:
+def measure(url: str, path: Path, folder: Path, *output: str) -> Measured:
     """Run this module in a process of its own and return its measurements."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.batched", url, str(path), str(folder)]
+    command = [sys.executable, "-m", "benchmarks.batched", url, str(path), str(folder), *output]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return Measured(**json.loads(done.stdout))
 
 
 if __name__ == "__main__":
-    where, manifest, target = sys.argv[1:]
-    print(json.dumps(asdict(asyncio.run(run(where, Path(manifest), Path(target))))))
+    where, manifest, target, *output = sys.argv[1:]
+    print(json.dumps(asdict(asyncio.run(run(where, Path(manifest), Path(target), *output)))))

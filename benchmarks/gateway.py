@@ -72,6 +72,7 @@ def gateway(
     max_jobs: int | None = None,
     full_for: float | None = None,
     rejected: float = 0.0,
+    video_bytes: int = 0,
 ) -> Iterator[GatewayProcess]:
     """Run a gateway whose jobs have log-normal durations.
 
@@ -89,6 +90,7 @@ def gateway(
         max_jobs: maximum number of running jobs.
         full_for: `Retry-After` in seconds for submissions beyond `max_jobs`.
         rejected: fraction of the requests that are answered 429 at random.
+        video_bytes: minimum size of videos in bytes.
 
     """
     settings = {
@@ -103,6 +105,7 @@ def gateway(
         "max_jobs": max_jobs,
         "full_for": full_for,
         "rejected": rejected,
+        "video_bytes": video_bytes,
     }
     with _certificate() if tls else nullcontext() as certificate:
         arguments = [json.dumps(settings), *([certificate] if certificate is not None else [])]
@@ -148,6 +151,7 @@ async def _serve(settings: dict[str, Any], certificate: str | None) -> None:
         ),
         max_rate=settings["max_rate"],
         same_films=settings["same_films"],
+        video_bytes=settings["video_bytes"],
         max_jobs=settings["max_jobs"],
         full_for=settings["full_for"],
         short_side=90,
