@@ -90,6 +90,8 @@ class ClusterBatch(Batch):
         limit_jobs: maximum number of jobs to pay for in this run. A job that is rejected counts.
         retry_failed: submit rows again that failed in an earlier run.
         retry_uncertain: submit rows again that an earlier run left uncertain, as in `Batch`.
+        output: the URL for the videos, as in `Batch`. The workers need no shared folder then, but
+            the package of the protocol and its credentials. A password in the URL is sent to them.
 
     Raises:
         ConfigurationError: the client has no journal, or one that the workers do not reach;
@@ -109,6 +111,7 @@ class ClusterBatch(Batch):
         limit_jobs: int | None = None,
         retry_failed: bool = False,
         retry_uncertain: bool = False,
+        output: str | None = None,
     ) -> None:
         super().__init__(
             luma,
@@ -118,6 +121,7 @@ class ClusterBatch(Batch):
             limit_jobs=limit_jobs,
             retry_failed=retry_failed,
             retry_uncertain=retry_uncertain,
+            output=output,
         )
         check_positive(max_tasks=max_tasks)
         self._connection = ClusterConnection(cluster)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,9 @@ _PUBLISHED = "published.json"
 class RemoteFolder:
     """Files of a batch at a URL.
 
+    In another process, where it comes in pickled form, files on their way are in the cache folder
+    of the user, because the local folder is that of one machine.
+
     Args:
         url: the URL for fsspec.
         folder: a local folder for the files on their way.
@@ -52,9 +55,13 @@ class RemoteFolder:
 
     def __init__(self, url: str, folder: Path) -> None:
         self._files = RemoteFiles(url)
+        self._url = url
         self._staging = folder / STAGING
         self._of = hashlib.sha256(url.encode()).hexdigest()[:16]
         self._slots: anyio.Semaphore | None = None
+
+    def __reduce__(self) -> tuple[Callable[[str], RemoteFolder], tuple[str]]:
+        return _elsewhere, (self._url,)
 
     @property
     def place(self) -> str:
@@ -222,6 +229,13 @@ class RemoteFolder:
         except (OSError, ValueError):
             return False
         return bool(note == {"of": self._of, "digest": hashlib.sha256(content).hexdigest()})
+
+
+def _elsewhere(url: str) -> RemoteFolder:
+    from platformdirs import user_cache_path  # noqa: PLC0415  of the extra
+
+    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return RemoteFolder(url, user_cache_path("luma-async") / digest)
 
 
 def _kept_name(file: str, id: str) -> str:

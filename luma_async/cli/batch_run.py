@@ -115,10 +115,10 @@ def _batch(luma: LumaClient, manifest: Manifest, options: BatchOptions) -> Batch
         "limit_jobs": options.limit_jobs,
         "retry_failed": options.retry_failed,
         "retry_uncertain": options.retry_uncertain,
+        "output": options.output,
     }
     if options.cluster is None:
         settings |= {"redo": options.redo, "redo_edited": options.redo_edited}
-        settings["output"] = options.output
         return Batch(luma, manifest, options.folder, **settings)
     return ClusterBatch(luma, manifest, options.folder, cluster=options.cluster, **settings)
 

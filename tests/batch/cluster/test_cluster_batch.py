@@ -281,3 +281,23 @@ async def test_a_cluster_has_a_number_or_an_address(tmp_path: Path, name: str) -
     async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
         with pytest.raises(ConfigurationError, match=r"local:4, or .*tcp://scheduler:8786"):
             batch_on(luma, a_manifest(tmp_path, *cats(1)), tmp_path, cluster=name)
+
+
+async def test_workers_upload_the_videos_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need no folder of the batch; what they keep on the way is in the cache of their user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = (tmp_path / "there").as_uri()
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *chains(2, 2))
+        results = await run_on_cluster(sim, manifest, tmp_path / "work", output=url)
+        again = await run_on_cluster(sim, manifest, tmp_path / "work", output=url)
+
+    assert {result.state for result in results} == {ResultState.DONE}
+    assert len(list((tmp_path / "there" / "videos").iterdir())) == 4
+    assert lines(tmp_path / "there") == lines(tmp_path / "work")
+    assert again == []
+    assert list((tmp_path / "cache" / "luma-async").glob("*/.upload"))
+    assert not list((tmp_path / "cache").rglob("*.mp4"))
+    assert not list((tmp_path / "work").rglob("*.mp4"))
