@@ -22,7 +22,7 @@ from luma_async.errors import (
 )
 from luma_async.generation import Generation, State, failure_of, pack
 from luma_async.metadata import NO_METADATA
-from luma_async.tasks.updates import Change, Updates
+from luma_async.tasks.updates import StatusChange, Updates
 
 UpdateCallback = Callable[["VideoTask"], object]
 """Plain or async function that is called with a handle when its job changes."""
@@ -119,7 +119,7 @@ class VideoTask:
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._callbacks: tuple[tuple[Callable[[VideoTask], object], Context], ...] = ()
         self._listeners: tuple[tuple[SerialCalls, Context], ...] = ()
-        self._latest: Change | None = None  # until there is a reader of updates
+        self._latest: StatusChange | None = None  # until there is a reader of updates
 
     @classmethod
     def finished(
@@ -235,12 +235,12 @@ class VideoTask:
             raise InvalidRequestError.of("every", f"must be more than 0 seconds, got {every!r}")
         home = self._watcher.home
         if self._done:
-            latest = Change()
-            latest.follow(Change(error=self._error))
+            latest = StatusChange()
+            latest.follow(StatusChange(error=self._error))
             return Updates(self._generation, latest, home)
         home.enter(self._subject())
         if self._latest is None:
-            self._latest = Change()
+            self._latest = StatusChange()
         updates = Updates(self._generation, self._latest, home, every=every)
         if every is not None:
             self._watcher.look_often(self, updates)
@@ -372,7 +372,7 @@ class VideoTask:
         )
         self._generation = generation
         if moved and self._latest is not None:
-            self._latest = self._latest.follow(Change(generation))
+            self._latest = self._latest.follow(StatusChange(generation))
         if generation.state.terminal:
             self._end()
             return
@@ -398,7 +398,7 @@ class VideoTask:
         self._done = True
         self._watcher.ended(self)
         if self._latest is not None:
-            self._latest.follow(Change(error=self._error))
+            self._latest.follow(StatusChange(error=self._error))
             self._latest = None
         for waiter in self._waiters:
             if not waiter.done():  # a cancelled waiter stays in the list until its task has run

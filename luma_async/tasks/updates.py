@@ -12,7 +12,7 @@ from luma_async.errors import LumaError
 from luma_async.generation import Generation
 
 
-class Change:
+class StatusChange:
     """A change of a job, with a link to the change that follows it.
 
     Readers keep the change that they have read last, and the job keeps its latest one. So each
@@ -33,11 +33,11 @@ class Change:
     ) -> None:
         self.generation: Generation | None = generation
         self.error: LumaError | None = error
-        self.next: Change | None = None
+        self.next: StatusChange | None = None
         # These futures keep the reading asyncio tasks alive, because the event loop does not.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
 
-    def follow(self, change: Change) -> Change:
+    def follow(self, change: StatusChange) -> StatusChange:
         """Add the change that follows this one, and return it."""
         self.next = change
         self.wake()
@@ -76,7 +76,7 @@ class Updates(AsyncIterator[Generation]):
     __slots__ = ("__weakref__", "_every", "_first", "_home", "_id", "_is_closed", "_latest")
 
     def __init__(
-        self, first: Generation, latest: Change, home: HomeLoop, *, every: float | None = None
+        self, first: Generation, latest: StatusChange, home: HomeLoop, *, every: float | None = None
     ) -> None:
         self._first: Generation | None = first
         self._latest = latest
@@ -135,4 +135,4 @@ class Updates(AsyncIterator[Generation]):
         self._is_closed = True
         self._every = self._first = None
         self._latest.wake()
-        self._latest = Change()  # the changes that were not read are dropped
+        self._latest = StatusChange()  # the changes that were not read are dropped
