@@ -31,7 +31,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 NOT_FOR_USERS = {
     *("PassAList", "ReadsBytes", "SavesItself", "ScheduleOfKind", "StatusChange"),
-    *("Change", "HomeLoop", "Page", "Secret", "TakesCallbacks", "Watcher"),
+    *("Change", "HomeLoop", "Limit", "Page", "Secret", "TakesCallbacks", "Watcher"),
 }
 """Types in public signatures that nobody has to name: a marker for type checkers, protocols that
 other types fulfil by themselves, and types in methods and constructors that only the client

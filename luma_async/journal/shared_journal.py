@@ -33,13 +33,15 @@ class Change:
 
     Attributes:
         ended: digests of the ids of jobs whose ends were recorded.
-        frees_place: `True` if fewer jobs run than before.
+        freed: number of places of a `Limit` that became free.
+        taken: number of places that were taken, if there is no free one after that.
         is_released: `True` if jobs are not watched any more, and another process may do it.
 
     """
 
     ended: frozenset[str] = frozenset()
-    frees_place: bool = False
+    freed: int = 0
+    taken: int = 0
     is_released: bool = False
 
     def has_ended(self, id: str) -> bool:

@@ -144,10 +144,11 @@ class Transactions:
         for operation in group:
             by_kind.setdefault(type(operation), []).append(operation)
         results: dict[Operation, Any] = {}
+        self._limit.took_last = 0
         for kind, step in self._STEPS.items():
             if operations := by_kind.get(kind):
                 results |= await step(self, connection, operations) or {}
-        if (change := change_of(group)) is not None:
+        if (change := change_of(group, taken=self._limit.took_last)) is not None:
             await send_change(connection, change, self._owner.id)
         return results
 
