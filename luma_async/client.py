@@ -15,6 +15,7 @@ from luma_async.account_calls import AccountCalls
 from luma_async.client_parts import build_parts
 from luma_async.client_settings import (
     ClientSettings,
+    MaxTasksScope,
     check_settings,
     server_of_arguments,
     settings_of_environment,
@@ -67,6 +68,9 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
         max_requests: maximum number of HTTP requests in flight.
         max_tasks: maximum number of running jobs that this client submitted. `generate()` and
             `extend()` wait for a free place. No limit by default.
+        max_tasks_scope: `"journal"` to let `max_tasks` count the running jobs of all processes that
+            use the journal, on all of their machines. Each of them needs the setting. The default
+            is `"client"`.
         timeout: seconds for one HTTP request.
         max_tries: maximum number of tries of a request that is safe to repeat.
         task_timeout: seconds after which an unfinished job is no longer watched.
@@ -113,6 +117,7 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
         dialect: Dialect | DialectName | None = None,
         max_requests: int = 16,
         max_tasks: int | None = None,
+        max_tasks_scope: MaxTasksScope = "client",
         timeout: float = 30.0,
         max_tries: int = 5,
         task_timeout: float = 3600.0,
@@ -139,6 +144,7 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
         settings = ClientSettings(
             max_requests=max_requests,
             max_tasks=max_tasks,
+            max_tasks_scope=max_tasks_scope,
             timeout=timeout,
             max_tries=max_tries,
             task_timeout=task_timeout,

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
-from luma_async.client_settings import ClientSettings, file_memory_of, journal_at
+from luma_async.client_settings import (
+    ClientSettings,
+    file_memory_of,
+    journal_at,
+    shared_journal_of,
+)
 from luma_async.concurrency import HomeLoop
 from luma_async.dialects import Dialect, ServerChoice
 from luma_async.dialects.file_calls import file_calls_of
 from luma_async.dialects.server_advice import advice_of_server
 from luma_async.journal import Journal
+from luma_async.journal.abandoned_jobs import AbandonedJobs
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.journal.hint_relay import HintRelay
+from luma_async.journal.shared_places import SharedPlaces
 from luma_async.media.addresses import AddressPolicy
 from luma_async.media.downloader import Downloader
 from luma_async.media.downloads import Downloads
@@ -25,6 +32,7 @@ from luma_async.media.requester import Requester
 from luma_async.media.transfer import FetchLimits
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.tasks import Looks, TaskManager
+from luma_async.tasks.places import ClientPlaces
 from luma_async.tasks.submitter import Submitter
 from luma_async.telemetry.observer import find_observer
 from luma_async.telemetry.recorder import Recorder
@@ -98,7 +106,7 @@ def build_parts(
         concurrency=settings["max_requests"],
     )
     schedule = settings["schedule"] or AdaptiveSchedule()
-    bookkeeper = _bookkeeper(server, settings, schedule)
+    bookkeeper, shared_places = _bookkeeper(server, settings, schedule, looks)
     manager = TaskManager(
         looks,
         schedule,
@@ -125,7 +133,7 @@ def build_parts(
             allow_local_files=settings["allow_local_files"],
             files=file_calls_of(dialect),
         ),
-        max_tasks=settings["max_tasks"],
+        places=shared_places or _client_places(settings),
         uploads=_uploads(dialect, settings, transport, requester, journal),
         hook_url=None if webhook is None else webhook.connect(api_key, hint_relay.take),
     )
@@ -162,13 +170,27 @@ def build_parts(
 
 
 def _bookkeeper(
-    server: ServerChoice, settings: ClientSettings, schedule: PollSchedule
-) -> Bookkeeper | None:
-    journal = settings["journal"]
-    if journal is None:
-        return None
-    own = journal_at(journal)
-    return Bookkeeper(own or cast("Journal", journal), schedule, server=server.api_url, own=own)
+    server: ServerChoice, settings: ClientSettings, schedule: PollSchedule, looks: Looks
+) -> tuple[Bookkeeper | None, SharedPlaces | None]:
+    """Return the bookkeeper if there is a journal, and the places that it shares, if any."""
+    if settings["journal"] is None:
+        return None, None
+    own = journal_at(settings["journal"])
+    journal = own or cast("Journal", settings["journal"])
+    places: SharedPlaces | None = None
+    if settings["max_tasks_scope"] == "journal" and settings["max_tasks"] is not None:
+        shared = shared_journal_of(journal)
+        places = SharedPlaces(
+            shared,
+            settings["max_tasks"],
+            schedule=schedule,
+            abandoned=AbandonedJobs(shared, looks, server=server.api_url),
+        )
+    return Bookkeeper(journal, schedule, server=server.api_url, own=own, places=places), places
+
+
+def _client_places(settings: ClientSettings) -> ClientPlaces | None:
+    return None if settings["max_tasks"] is None else ClientPlaces(settings["max_tasks"])
 
 
 def _requester(server: ServerChoice, settings: ClientSettings, recorder: Recorder) -> Requester:

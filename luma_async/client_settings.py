@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast, get_args
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from luma_async.dialects import (
 )
 from luma_async.errors import ConfigurationError
 from luma_async.journal import Journal, SQLJournal
+from luma_async.journal.shared_journal import SharedJournal, as_shared
 from luma_async.journal.sql.database_url import is_url
 from luma_async.media.file_references import FileMemory
 from luma_async.schedules import PollSchedule
@@ -25,6 +27,9 @@ from luma_async.settings import JOURNAL, Settings
 from luma_async.text_values import SecretLike, URLLike
 from luma_async.transport.credentials import Secret, checked_base_url
 from luma_async.webhooks import WebhookReceiver
+
+MaxTasksScope = Literal["client", "journal"]
+"""Scope of `max_tasks`: the jobs of one client, or of all processes that use the journal."""
 
 
 class ClientSettings(TypedDict, total=False):
@@ -35,6 +40,7 @@ class ClientSettings(TypedDict, total=False):
     dialect: Dialect | DialectName | None
     max_requests: int
     max_tasks: int | None
+    max_tasks_scope: MaxTasksScope
     timeout: float
     max_tries: int
     task_timeout: float
@@ -134,6 +140,24 @@ def journal_at(journal: Any) -> SQLJournal | None:
     )
 
 
+def shared_journal_of(journal: Journal) -> SharedJournal:
+    """Return a journal with which processes can share a limit.
+
+    Raises:
+        ConfigurationError: the journal lacks methods for that.
+
+    """
+    shared = as_shared(journal)
+    if shared is None:
+        raise ConfigurationError(
+            "max_tasks_scope='journal' needs a journal that processes can share, and "
+            f"{type(journal).__name__} lacks methods for that (SharedJournal in luma_async.journal."
+            "shared_journal). Use journal='jobs.db', or for several machines "
+            "journal='postgresql://user@host/name'."
+        )
+    return shared
+
+
 def file_memory_of(journal: Any) -> FileMemory | None:
     """Return a journal that remembers uploaded files, `None` if it is one that does not."""
     names = ("find_file", "remember_file")
@@ -181,8 +205,28 @@ def check_settings(settings: ClientSettings) -> None:
     """
     given = cast("dict[str, Any]", settings)
     check_positive(**{name: given[name] for name in _POSITIVE})
+    _check_scope(given)
     speed = given["min_download_speed"]
     if not isinstance(speed, Real) or not 0 <= float(speed) < math.inf:
         raise ConfigurationError(
             f"min_download_speed must be 0 or more bytes per second, got {speed!r}."
         )
+
+
+def _check_scope(given: Mapping[str, Any]) -> None:
+    """Check the setting `max_tasks_scope`, and those that it needs.
+
+    Raises:
+        ConfigurationError: it is not valid, or another setting is missing.
+
+    """
+    scope = given["max_tasks_scope"]
+    if scope not in get_args(MaxTasksScope):
+        raise ConfigurationError(f"max_tasks_scope must be 'client' or 'journal', got {scope!r}.")
+    if scope == "client":
+        return
+    for name, example in (("max_tasks", "max_tasks=20"), ("journal", "journal='jobs.db'")):
+        if given[name] is None:
+            raise ConfigurationError(
+                f"max_tasks_scope='journal' needs {name} as well, such as {example}."
+            )

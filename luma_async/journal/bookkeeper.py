@@ -28,6 +28,7 @@ from luma_async.journal.closing import GRACE, Closing
 from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
 from luma_async.journal.journal import End, Entry, EntryState, Journal, made_up_key
+from luma_async.journal.shared_places import SharedPlaces
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
 from luma_async.journal.write_behind import Ends, Learned
@@ -73,6 +74,7 @@ class Bookkeeper:
 
     `server` is the URL of the API to submit jobs to: a host may offer several, each with its jobs.
     `own` is the journal to close at the end; it is `None` if the caller passed in a journal.
+    `places` are those that all processes share, if the number of running jobs is limited by them.
     `connect()` must be called before jobs are submitted.
     """
 
@@ -87,12 +89,19 @@ class Bookkeeper:
         *,
         server: str,
         own: SQLJournal | None,
+        places: SharedPlaces | None = None,
     ) -> None:
         self.journal = journal
         self._server = server
         self._own = own
         self._learned = Learned(journal, schedule, server=server)
-        self._ends = Ends(journal, server=server, afterwards=self._learned.keep)
+        self._places = places
+        self._ends = Ends(
+            journal,
+            server=server,
+            afterwards=self._learned.keep,
+            freed=None if places is None else places.freed,
+        )
         self._opening = asyncio.Lock()
         self._is_open = False
         self._closing = Closing()
@@ -140,6 +149,8 @@ class Bookkeeper:
         Nothing may be submitted or watched any more when this is called.
         """
         try:
+            if self._places is not None:
+                await self._places.aclose()
             if self._is_open:
                 await self.deliveries.wait(self._closing.left - GRACE)
                 with anyio.move_on_after(self._closing.left):
@@ -276,7 +287,13 @@ class Bookkeeper:
         known = await self._find(prepared) if reads_first else None
         while not isinstance(known, VideoTask):
             entry = self._new_entry(prepared, known)
-            record = JournalRecord(self.journal, entry, instead_of=known, closing=self._closing)
+            record = JournalRecord(
+                self.journal,
+                entry,
+                instead_of=known,
+                closing=self._closing,
+                limiter=self._places,
+            )
             submission = prepared.submission
             if submission.metadata is None and entry.metadata:
                 submission = replace(submission, metadata=entry.metadata)

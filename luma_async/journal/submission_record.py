@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 from uuid import uuid4
 
 from luma_async.errors import JournalError, LumaError
@@ -14,10 +15,18 @@ from luma_async.generation import Generation
 from luma_async.journal.closing import Closing
 from luma_async.journal.journal import Entry, EntryState, Journal
 from luma_async.journal.sql.owner import running_time
+from luma_async.tasks.places import NoFreePlace
 from luma_async.telemetry.semantic_names import log_attributes
 from luma_async.transport import UnsentSubmission
 
 logger = logging.getLogger("luma_async")
+
+
+class ClaimLimiter(Protocol):
+    """Way to claim a job key if there is a free place for its job."""
+
+    async def claim(self, entry: Entry, *, instead_of: Entry | None) -> Entry | None:
+        """Claim a job key like `Journal.claim()`. Return `None` if there is no free place."""
 
 
 class AlreadyClaimed(UnsentSubmission):
@@ -33,11 +42,17 @@ class JournalRecord:
 
     `entry` is the entry to write, in place of `instead_of` if that is given. Each try has a claim
     of its own, because the outcome of an earlier try may still be on its way to the database. No
-    write takes longer than `closing` allows.
+    write takes longer than `closing` allows. With a `limiter`, a claim needs a free place.
     """
 
     def __init__(
-        self, journal: Journal, entry: Entry, *, instead_of: Entry | None, closing: Closing
+        self,
+        journal: Journal,
+        entry: Entry,
+        *,
+        instead_of: Entry | None,
+        closing: Closing,
+        limiter: ClaimLimiter | None = None,
     ) -> None:
         self.key = entry.key
         self.request_id = entry.request_id or ""  # only entries of old releases have none
@@ -45,6 +60,7 @@ class JournalRecord:
         self._entry = entry
         self._instead_of = instead_of
         self._closing = closing
+        self._limiter = limiter
         self._claimed_at = 0.0
 
     async def claim(self) -> None:
@@ -52,6 +68,7 @@ class JournalRecord:
 
         Raises:
             AlreadyClaimed: another entry has the key.
+            NoFreePlace: as many jobs are running as the limit of the journal allows.
             JournalError: the claim could not be written.
 
         """
@@ -60,7 +77,7 @@ class JournalRecord:
         self._claimed_at = running_time()
         try:
             async with self._closing.bound():
-                current = await self._journal.claim(self._entry, instead_of=self._instead_of)
+                current = await self._claimed()
         except JournalError as error:
             text = f"{error} The job was not submitted."
         except TimeoutError:
@@ -69,10 +86,18 @@ class JournalRecord:
                 "The client was closed before the journal was written. The job was not submitted."
             )
         else:
+            if current is None:
+                raise NoFreePlace(self.key)
             if current.claim != self._entry.claim:
                 raise AlreadyClaimed(current)
             return
         raise JournalError(text)
+
+    async def _claimed(self) -> Entry | None:
+        """Claim the key, and return the entry that it has then, or `None` without a free place."""
+        if self._limiter is None:
+            return await self._journal.claim(self._entry, instead_of=self._instead_of)
+        return await self._limiter.claim(self._entry, instead_of=self._instead_of)
 
     async def confirm(self) -> None:
         """Check the claim once more, because this process may have been suspended.

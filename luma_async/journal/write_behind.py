@@ -1,4 +1,4 @@
-"""Write-behind: ends of jobs, marks of forgotten ones and learned durations.
+"""Write-behind: ends of jobs, marks of jobs and learned durations.
 
 They are written to the journal in the background.
 """
@@ -14,6 +14,7 @@ from luma_async.errors import JournalError, NotFoundError, TaskForgottenError
 from luma_async.generation import State
 from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.journal import End, Entry, Journal, forgetting
+from luma_async.journal.shared_journal import as_shared
 from luma_async.schedules import AdaptiveSchedule, PollSchedule
 from luma_async.tasks import VideoTask
 
@@ -40,13 +41,20 @@ class Ends:
     """Background writer of the ends of jobs, so that awaiting a job does not wait for the journal.
 
     An end need not be durable at once: if a crash loses it, the next poll of the job reports it
-    again. `afterwards` is awaited after each group of ends that was written.
+    again. `afterwards` is awaited after each group of ends that was written. `freed` is called with
+    the number of jobs that take no place any more.
 
-    Handles that were forgotten are marked in the same way, by `marks`.
+    Handles that were forgotten are marked in the same way, and so are jobs that have ended and wait
+    for their delivery.
     """
 
     def __init__(
-        self, journal: Journal, *, server: str, afterwards: Callable[[], Awaitable[None]]
+        self,
+        journal: Journal,
+        *,
+        server: str,
+        afterwards: Callable[[], Awaitable[None]],
+        freed: Callable[[int], None] | None = None,
     ) -> None:
         self._journal = journal
         self._server = server
@@ -54,9 +62,13 @@ class Ends:
         self._ends: list[End] = []
         self._being_written = 0  # at the front of `_ends`
         self._marks = _Marks(journal, server)
+        self._freed = freed
+        self._held = HeldEnds(journal, server)
         self.deliveries = Deliveries(self.add, self._withdraw)
         self._writer = Worker(
-            "luma-async ends", self._write, lambda: bool(self._ends or self._marks.queued)
+            "luma-async ends",
+            self._write,
+            lambda: bool(self._ends or self._marks.queued or self._held.queued),
         )
         self._closing = asyncio.Event()
         self._warn_at = 0.0
@@ -69,7 +81,9 @@ class Ends:
         end = _end_of(task, self._server)
         if end is not None:
             if self.deliveries.hold(task):
+                self._hold(task.id)
                 return
+            self._held.queued.pop(task.id, None)
             self._ends.append(end)
         elif isinstance(task.error, TaskForgottenError):
             self._marks.queued[task.id] = True
@@ -120,14 +134,22 @@ class Ends:
             logger.error("The journal does not know this: %s.", unwritten)
         self._ends.clear()
         self._marks.queued.clear()
+        self._held.queued.clear()
 
     def _withdraw(self, task: VideoTask) -> bool:
         """Take a job out of the queue, and return `True` if it was there and not being written."""
         for position in range(self._being_written, len(self._ends)):
             if self._ends[position].id == task.id:
                 del self._ends[position]
+                self._hold(task.id)
                 return True
         return False
+
+    def _hold(self, id: str) -> None:
+        """Queue the mark that a job has ended, because its end is recorded later."""
+        if self._held.is_supported:
+            self._held.queued[id] = None
+            self._writer.wake()
 
     async def _write(self) -> None:
         """Write one group. After a `JournalError`, the journal itself repeats the write."""
@@ -135,7 +157,10 @@ class Ends:
         try:
             if self._ends:
                 await self._write_ends()
+            self._tell_freed(await self._held.write())
+            forgotten = sum(self._marks.queued.values())
             await self.write_marks()
+            self._tell_freed(forgotten)
         except JournalError as error:
             self._warn(error)
         except Exception:  # a custom journal may raise anything
@@ -152,7 +177,12 @@ class Ends:
             self._warn(error)
         self._being_written = 0
         del self._ends[: len(group)]
+        self._tell_freed(len(group))
         await self._afterwards()
+
+    def _tell_freed(self, places: int) -> None:
+        if self._freed is not None:
+            self._freed(places)
 
     async def _linger(self) -> None:
         """Wait for more ends, unless the writer is being closed."""
@@ -167,6 +197,38 @@ class Ends:
         if now >= self._warn_at:
             self._warn_at = now + WARN_EVERY
             logger.warning("%s Until then, jobs that end remain `running` in the journal.", error)
+
+
+class HeldEnds:
+    """Marks of jobs that have ended, and whose ends are recorded when they were delivered.
+
+    Without its mark, such a job would take a place of a limit until then. Nothing else is lost if a
+    mark is not written. `queued` has the ids of the jobs, in order.
+    """
+
+    def __init__(self, journal: Journal, server: str) -> None:
+        self.queued: dict[str, None] = {}
+        self._journal = as_shared(journal)
+        self._server = server
+
+    @property
+    def is_supported(self) -> bool:
+        """`True` if the journal has such marks."""
+        return self._journal is not None
+
+    async def write(self) -> int:
+        """Write a group of marks, and return their number.
+
+        Raises:
+            JournalError: they are not written, and were dropped.
+
+        """
+        group = list(self.queued)[:LARGEST_GROUP]
+        for id in group:
+            del self.queued[id]
+        if group and self._journal is not None:
+            await self._journal.mark_ended(self._server, group)
+        return len(group)
 
 
 class _Marks:

@@ -101,6 +101,13 @@ class AdaptiveSchedule:
         """
         return ScheduleOfKind(self, self._kind(kind), sharing)
 
+    def quantile(self, share: float) -> float:
+        """Return the duration in seconds that about a `share` of the jobs do not exceed.
+
+        That is the duration of the kind of request whose jobs take longest.
+        """
+        return max(kind.lifetime.quantile(share) for kind in self._kinds.values())
+
     def learned(self) -> dict[str, dict[str, float]]:
         """Return the learned state as a JSON object, for the argument `learned`."""
         return {name: kind.lifetime.state() for name, kind in self._kinds.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 from typing import Any, Self
 
 MEMORY = 40
@@ -99,6 +100,16 @@ class Lifetime:
     def memoryless(self) -> float:
         """Weight of the memoryless distribution, from 0 to 1."""
         return 1.0 / (1.0 + math.exp(self.evidence + _PRIOR_EVIDENCE))
+
+    def quantile(self, share: float) -> float:
+        """Return the duration in seconds that about a `share` of the jobs do not exceed.
+
+        >>> round(Lifetime.expecting(60.0).quantile(0.99))
+        614
+        """
+        if self.memoryless > 0.5:  # the likelier of the two is enough
+            return -self.mean * math.log(1.0 - share)
+        return math.exp(self.mean_log + self.spread * NormalDist().inv_cdf(share))
 
     def observe(self, duration: float) -> None:
         """Learn the duration of a job in seconds. A value that is not a duration is ignored."""

@@ -1,4 +1,4 @@
-"""Submitter: submit jobs without a journal, and watch them, at most `max_tasks` at a time."""
+"""Submitter: submit jobs without a journal, and watch them, as many at a time as have places."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from uuid import uuid4
-
-import anyio
 
 from luma_async.callback_runner import check_callback
 from luma_async.concurrency import Turns
@@ -29,9 +27,11 @@ from luma_async.requests import JobRequest
 from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
 from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.manager import TaskManager
+from luma_async.tasks.places import NoFreePlace, Places
 from luma_async.tasks.submission_report import SubmissionReport
 from luma_async.tasks.task import UpdateCallback, VideoTask
 from luma_async.transport import (
+    Call,
     Failed,
     SubmissionRecord,
     SubmissionTransport,
@@ -147,11 +147,11 @@ class UploadsFiles(Protocol):
 
 
 class Submitter:
-    """Submission of jobs, at most `max_tasks` of which may run at a time.
+    """Submission of jobs, as many of which may run at a time as there are `places`.
 
-    A job takes a place before it is submitted. It releases the place when its handle is done, or
-    when the submission fails. If the caller is cancelled after the submission has left, it
-    continues; an accepted job is watched, and the log tells its id.
+    A job takes a place before it is submitted. Without `places`, there is no limit. If the caller
+    is cancelled after the submission has left, it continues; an accepted job is watched, and the
+    log tells its id.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Submitter:
         manager: TaskManager,
         images: ReadsImages,
         *,
-        max_tasks: int | None,
+        places: Places | None,
         uploads: UploadsFiles | None = None,
         hook_url: Callable[[str], str] | None = None,
     ) -> None:
@@ -173,16 +173,13 @@ class Submitter:
         """Way to find a job whose submission was not answered, for errors."""
         self._uploads = uploads
         self._hook_url = hook_url
-        self._places = None if max_tasks is None else anyio.Semaphore(max_tasks, fast_acquire=True)
+        self._places = places
         self._turns = Turns(SUBMISSIONS_PER_TURN)
-        # One bound method and one context for all tasks save memory.
-        self._release = self._release_place
-        self._context = Context()
 
     @property
     def must_wait(self) -> bool:
         """`True` if a submission cannot be sent now."""
-        is_full = self._places is not None and not self._places.value
+        is_full = self._places is not None and self._places.are_full
         return is_full or not self._transport.is_free
 
     @property
@@ -291,12 +288,9 @@ class Submitter:
     ) -> Generation:
         await self._turns.take()
         log_submitting(request.kind, request.prompt, key)
-        places = self._places
-        if places is not None:
-            if places.value:
-                places.acquire_nowait()
-            else:
-                await self._transport.until_stopped(places.acquire())
+        number: int | None = None
+        if self._places is not None and (number := self._places.take_now()) is None:
+            number = await self._transport.until_stopped(self._places.take())
         request_id = str(uuid4()) if record is None else record.request_id
         if self._hook_url is not None and takes_hook(request):
             report.hooked = request_id
@@ -310,22 +304,25 @@ class Submitter:
             if self._hook_url is not None and report.hooked is not None:
                 hook = self._hook_url(report.hooked)
                 request = request.model_copy(update={"notify_hook": hook})
-            source_id = submission.source_id
-            if linked := self._dialect.linked_outputs(request, source_id):
-                request = await self._with_links(request, linked)
-                source_id = None if "media" in linked else source_id
-            call = self._dialect.submission(request, source_id)
-            return await self._transport.submit(
-                call,
-                repeat_uncertain=submission.retry_uncertain is True,
-                adopt=adopt,
-                record=record,
-                request_id=request_id,
-                key=key,
-            )
+            while True:
+                call = await self._call(submission, request)
+                try:
+                    return await self._transport.submit(
+                        call,
+                        repeat_uncertain=submission.retry_uncertain is True,
+                        adopt=adopt,
+                        record=record,
+                        request_id=request_id,
+                        key=key,
+                    )
+                except NoFreePlace:
+                    again, number = number, None  # it has none until the wait is over
+                number = await self._wait_again(again)
         except BaseException as error:
             if not report.is_adopted:
-                self._give_up(report, key, is_uncertain=isinstance(error, UncertainSubmission))
+                is_uncertain = isinstance(error, UncertainSubmission)
+                has_place = number is not None
+                self._give_up(report, key, is_uncertain=is_uncertain, has_place=has_place)
             if not isinstance(error, UncertainSubmission):
                 raise
             uncertain = error
@@ -341,6 +338,20 @@ class Submitter:
             )
         finally:
             del uncertain  # otherwise it and its traceback refer to each other
+
+    async def _call(self, submission: Submission, request: JobRequest) -> Call[Generation]:
+        """Return the call of a submission. The links in it are as fresh as they can be."""
+        source_id = submission.source_id
+        if linked := self._dialect.linked_outputs(request, source_id):
+            request = await self._with_links(request, linked)
+            source_id = None if "media" in linked else source_id
+        return self._dialect.submission(request, source_id)
+
+    async def _wait_again(self, number: int | None) -> int:
+        """Wait for a free place after all, and return the number of the submission."""
+        places = self._places
+        assert places is not None  # noqa: S101  without places, none can be missing
+        return await self._transport.until_stopped(places.take(again=number))
 
     async def _with_links(self, request: JobRequest, linked: Mapping[str, str]) -> JobRequest:
         """Return the request with fresh links to the outputs of jobs, by their places."""
@@ -372,9 +383,17 @@ class Submitter:
         task = self._watch(delivery.result(), submission, key, report)
         log_cancelled_submission(prompt, key, task)
 
-    def _give_up(self, report: SubmissionReport, key: str | None, *, is_uncertain: bool) -> None:
+    def _give_up(
+        self,
+        report: SubmissionReport,
+        key: str | None,
+        *,
+        is_uncertain: bool,
+        has_place: bool = True,
+    ) -> None:
         """Release the place of a submission without a known job, and its expected callbacks."""
-        self._release_place()
+        if self._places is not None and has_place:
+            self._places.given_up(is_uncertain=is_uncertain)
         if report.hooked is None:
             return
         if is_uncertain:
@@ -401,9 +420,5 @@ class Submitter:
             trace=report.trace,
         )
         if self._places is not None:
-            task.add_done_callback(self._release, context=self._context)
+            self._places.accepted(task)
         return submission.handle(task)
-
-    def _release_place(self, _: VideoTask | None = None) -> None:
-        if self._places is not None:
-            self._places.release()

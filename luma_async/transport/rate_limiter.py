@@ -162,6 +162,7 @@ class RateLimiter:
 
     def not_sent(self) -> None:
         """Take back a `wait()` after which no request was sent."""
+        self._rate.give_back(_now())
         if self._remaining is not None:
             self._set_remaining(self._remaining + 1)
 
@@ -340,6 +341,11 @@ class AdaptiveRate:
             return now
         self._next_slot = slot + 1.0 / rate
         return slot
+
+    def give_back(self, now: float) -> None:
+        """Give back a slot in which no request was sent."""
+        if self.is_limited:
+            self._next_slot = max(now, self._next_slot - 1.0 / self.rate(now))
 
     def _are_many_rejected(self, now: float) -> bool:
         """Return `True` if most requests were rejected, recently or since the first rejection."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import aiohttp
 import anyio
@@ -76,6 +76,10 @@ class SubmissionRecord(Protocol[T_contra]):
 
 class UnsentSubmission(Exception):  # noqa: N818  an internal signal, never shown to users
     """Base of the signals of a record that a submission is not to be sent, for a good reason."""
+
+    is_passing: ClassVar[bool] = False
+    """`True` if the submission may be sent later. That would hide an earlier try that is uncertain,
+    so the signal is not raised after one."""
 
 
 class UncertainSubmission(Exception):  # noqa: N818  an internal signal, never shown to users
@@ -350,6 +354,9 @@ class SubmissionTransport:
         except asyncio.CancelledError:
             record.cancelled(has_left=False)
             raise
+        except Exception:
+            self._lane.limiter.not_sent()
+            raise
         if sending.is_abandoned or self._waits.have_ended:
             await record.rejected()
             raise self._stopped(sending.call)
@@ -451,6 +458,9 @@ class SubmissionTransport:
         if isinstance(problem, LumaError):
             return problem
         if not sending.has_left:
+            is_passing = isinstance(problem, UnsentSubmission) and problem.is_passing
+            if is_passing and sending.uncertain is not None:
+                return sending.uncertain
             raise problem
         why = self._transport.scrub(repr(problem))
         error = ResponseError(f"{sending.call}: the answer could not be read: {why}.")

@@ -1,8 +1,9 @@
 """A program that asks for jobs by key, and may be killed at any moment.
 
-`python -m tests.journal.worker URL PLACE FIRST LAST [MAX_REQUESTS]` asks for the keys from FIRST to
-LAST. It says "ready" when its journal is open, begins when it reads a line, and prints what became
-of each key as a line of JSON.
+`python -m tests.journal.worker URL PLACE FIRST LAST MAX_REQUESTS MAX_TASKS` asks for the keys from
+FIRST to LAST, with MAX_TASKS as the limit of all workers together; 0 is for none. It says "ready"
+when its journal is open, begins when it reads a line, and prints what became of each key as a line
+of JSON.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from luma_async import FixedSchedule, LumaClient
 from tests.clients import KEY
 
 
-async def main(url: str, place: str, first: int, last: int, max_requests: int) -> None:
+async def main(url: str, place: str, *numbers: int) -> None:
+    first, last, max_requests, max_tasks = numbers
     async with LumaClient(
         KEY,
         base_url=url,
         journal=place,
         schedule=FixedSchedule(0.1),
         max_requests=max_requests,
+        max_tasks=max_tasks or None,
+        max_tasks_scope="journal" if max_tasks else "client",
     ) as luma:
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
@@ -33,5 +37,4 @@ async def main(url: str, place: str, first: int, last: int, max_requests: int) -
 
 if __name__ == "__main__":
     url, place, *numbers = sys.argv[1:]
-    first, last, max_requests = map(int, [*numbers, "8"][:3])
-    asyncio.run(main(url, place, first, last, max_requests))
+    asyncio.run(main(url, place, *map(int, numbers)))

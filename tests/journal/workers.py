@@ -44,9 +44,11 @@ class Worker:
 
 
 @contextmanager
-def worker(url: str, place: str, first: int, last: int, max_requests: int = 8) -> Iterator[Worker]:
+def worker(
+    url: str, place: str, first: int, last: int, max_requests: int = 8, *, max_tasks: int = 0
+) -> Iterator[Worker]:
     """Run a worker, and wait until its journal is open."""
-    arguments = [url, place, *map(str, (first, last, max_requests))]
+    arguments = [url, place, *map(str, (first, last, max_requests, max_tasks))]
     with ForkedProgram(
         [*PYTHON, "-m", "tests.journal.worker", *arguments],
         loaded=True,
