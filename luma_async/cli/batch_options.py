@@ -10,6 +10,7 @@ from luma_async.batch.next_steps import MAX_NAMED, redo_option, settle_all
 from luma_async.batch.remote_files import without_secrets
 from luma_async.cli.connection import Connection
 from luma_async.cli.options import DEFAULT_MAX_DOWNLOADS, DEFAULT_MAX_TASKS
+from luma_async.client_settings import ClientSettings, MaxTasksScope
 from luma_async.shell import shell_word
 
 STDIN = Path("-")
@@ -29,6 +30,7 @@ class BatchOptions:
     manifest: Path
     folder: Path
     max_tasks: int = DEFAULT_MAX_TASKS
+    max_tasks_scope: MaxTasksScope = "client"
     max_downloads: int = DEFAULT_MAX_DOWNLOADS
     limit_jobs: int | None = None
     retry_failed: bool = False
@@ -44,6 +46,13 @@ class BatchOptions:
     def from_stdin(self) -> bool:
         """`True` if the rows are those of standard input."""
         return self.manifest == STDIN
+
+    def client_settings(self) -> ClientSettings:
+        """Return the settings of the client that submits the rows."""
+        settings = ClientSettings(max_downloads=self.max_downloads)
+        if self.max_tasks_scope == "journal":
+            settings |= ClientSettings(max_tasks=self.max_tasks, max_tasks_scope="journal")
+        return settings
 
     @property
     def title(self) -> str:
@@ -96,6 +105,7 @@ class BatchOptions:
             "batch",
             f"./{path}" if path.startswith("-") and not self.from_stdin else path,
             *connection.downloads.words(),
+            *(["--max-tasks-scope=journal"] if self.max_tasks_scope == "journal" else []),
             output=self._output_option,
             folder=self._folder_option,
             format=self.format,

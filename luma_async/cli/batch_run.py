@@ -67,7 +67,7 @@ async def run_batch(
     # A batch that is running in the folder may be continued with the rows that are kept there.
     keep = None if data is None else partial(keep_rows, options, data)
     was_stopped = asyncio.Event()
-    client = connection.client_that_submits(max_downloads=options.max_downloads, **settings)
+    client = connection.client_that_submits(**{**options.client_settings(), **settings})
     async with client as luma:
         batch = _batch(luma, manifest, options)
         if options.retry_uncertain:

@@ -21,6 +21,13 @@ class RowFormat(StrEnum):
     YAML = "yaml"
 
 
+class Scope(StrEnum):
+    """Scope of a limit on running jobs."""
+
+    CLIENT = "client"
+    JOURNAL = "journal"
+
+
 # Copies of types in luma_async.requests and dialects, journal and media: to import these would take
 # longer than a completion may.
 RATIOS = (

@@ -15,6 +15,7 @@ from luma_async.cli.options import (
     BatchJournal,
     RejectionCodes,
     RowFormat,
+    Scope,
 )
 
 
@@ -87,6 +88,14 @@ def batch(
     max_tasks: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent jobs.")
     ] = DEFAULT_MAX_TASKS,
+    max_tasks_scope: Annotated[
+        Scope,
+        typer.Option(
+            metavar="SCOPE",
+            help="Jobs that --max-tasks counts: those of this batch (client), or of all programs "
+            "with the same journal (journal).",
+        ),
+    ] = Scope.CLIENT,
     max_downloads: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of concurrent downloads.")
     ] = DEFAULT_MAX_DOWNLOADS,
@@ -147,6 +156,7 @@ def batch(
         folder=folder or default_folder(manifest),
         output=url,
         max_tasks=max_tasks,
+        max_tasks_scope=max_tasks_scope.value,
         max_downloads=max_downloads,
         limit_jobs=limit_jobs,
         retry_failed=retry_failed,
