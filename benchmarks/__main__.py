@@ -25,6 +25,7 @@ NAMES = (
     "whole",
     "connections",
     "journal",
+    "fleet",
     "rate",
     "imports",
     "limits",

@@ -104,6 +104,7 @@ class Ledger:
                     "prompt": job.prompt,
                     "request": dict(job.request),
                     "parent": job.parent.id if job.parent else None,
+                    "taken_at": self._clock.real(job.taken_at),
                     "ends_at": self._clock.real(job.ends_at),
                 }
                 for job in listed
