@@ -21,8 +21,9 @@ from luma_async.batch.remote_files import RemoteFiles, without_secrets
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.batch.buckets import SECRET, S3Server, Way, credentials, s3_server
 from tests.batch.runs import a_manifest, cats, end_all, lines, run, small
-from tests.clients import HOUR, connect, until
+from tests.clients import HOUR, InTurn, connect, until
 from tests.forked_programs import PYTHON, ForkedProgram
+from tests.loops import skip
 from tests.media.hosts import media
 
 BUCKET = "films"
@@ -76,6 +77,32 @@ async def test_a_bucket_is_complete_by_itself(way: Way, server: S3Server, tmp_pa
     assert 'href="videos/cat-2.mp4"' in page
     assert f"Its file is {URL}/videos/cat-2.mp4." in (tmp_path / "gallery.html").read_text("utf-8")
     assert list(tmp_path.rglob("*.mp4*")) == []
+
+
+async def test_a_bucket_is_up_to_date_while_the_batch_runs(
+    way: Way, server: S3Server, tmp_path: Path
+) -> None:
+    """The results and the gallery are copied after half a minute, if rows have ended."""
+    async with small(durations=InTurn(0.1, HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            manifest = read_manifest(a_manifest(tmp_path, *cats(2)))
+            batch = Batch(luma, manifest, tmp_path, output=URL)
+            async with LiveGallery(batch, title="Cats", command="again", every=0.05):
+                running = batch.run()
+                first = await anext(running)
+                await until(lambda: '"done"' in read(tmp_path / "gallery-live"))
+                assert server.sizes(BUCKET)["cats/results.jsonl"] == 0
+                skip(30)
+                await until(lambda: "cats/gallery.html" in server.sizes(BUCKET))
+                page = server.call("GET", f"{BUCKET}/cats/gallery.html").decode()
+                await until(lambda: server.sizes(BUCKET)["cats/results.jsonl"])
+                await running.aclose()
+
+    assert f'href="{first.file}"' in page
+
+
+def read(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("rows-*.js"))
 
 
 async def test_what_is_there_is_found_with_one_listing(
