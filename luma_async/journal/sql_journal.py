@@ -109,7 +109,7 @@ class SQLJournal(SharedCalls, SignalCalls):
 
     @property
     def is_file(self) -> bool:
-        """`True` if the journal is a SQLite file, which serves the processes of one machine."""
+        """`True` if the journal is a SQLite file, for the processes of one machine."""
         return isinstance(self._place, SQLiteFile)
 
     def __repr__(self) -> str:

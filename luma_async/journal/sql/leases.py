@@ -1,4 +1,4 @@
-"""Leases: which process watches each running job."""
+"""Leases: who watches each running job."""
 
 from __future__ import annotations
 
