@@ -9,10 +9,12 @@ import inspect
 import linecache
 import logging
 import os
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from traceback import FrameSummary, StackSummary
 from types import FrameType
 from typing import Any
 
@@ -142,21 +144,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.no_cover)
 
 
-def _frame_of(f: FrameType | None = None, limit: int | None = None) -> traceback.StackSummary:
+def _frame_of(f: FrameType | None = None, limit: int | None = None) -> StackSummary:
     """Return one frame as a stack, without a look at the file of its code."""
-    assert f is not None
-    name = f.f_code.co_name
-    frame = traceback.FrameSummary(f.f_code.co_filename, f.f_lineno, name, lookup_line=False)
-    return traceback.StackSummary([frame])
+    if f is None:
+        f = sys._getframe(1)
+    frame = FrameSummary(f.f_code.co_filename, f.f_lineno, f.f_code.co_name, lookup_line=False)
+    return StackSummary([frame])
 
 
-# Debug mode keeps the stack that each future, task and callback was made on, which takes half of a
-# test's time. A frame of it tells as well who it was; PYTHONASYNCIODEBUG=1 keeps all of them. The
-# standard library also looks in each case if the file of the code has changed, which none does.
+def _cancel(handle: asyncio.Handle) -> None:
+    """Cancel a callback. In debug mode, asyncio would also format a text about it."""
+    handle._cancelled = True
+    handle._callback = handle._args = None  # type: ignore[assignment, attr-defined]
+
+
+# Debug mode keeps the stack that each future, coroutine and callback was made on, which takes half
+# of a test's time. A frame of it tells as well who made a future or a coroutine, and of a callback
+# it would be one of asyncio's own. PYTHONASYNCIODEBUG=1 keeps all of them. The C code of asyncio
+# calls a function of the standard library, which gets other code: it finds the same names there. To
+# format a traceback, the library also looks in each case if the file of the code has changed, which
+# none does.
 if "PYTHONASYNCIODEBUG" not in os.environ:
     asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
-    asyncio.format_helpers.extract_stack = _frame_of
-    traceback.extract_stack.__defaults__ = (None, 1)  # for the rest: it has no setting
+    traceback.extract_stack.__code__ = _frame_of.__code__
+    asyncio.format_helpers.extract_stack = lambda f=None, limit=None: StackSummary()  # noqa: ARG005
+    asyncio.Handle.cancel = _cancel  # type: ignore[assignment, method-assign]
     linecache.checkcache = lambda filename=None: None  # noqa: ARG005
 
 
