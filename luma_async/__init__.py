@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         State,
     )
     from luma_async.image_sources import FileReference, GenerationReference, Image, ImageLike
-    from luma_async.journal import End, Entry, EntryState, Hint, Journal, SQLJournal
+    from luma_async.journal import End, Entry, EntryState, Hint, Journal, ServedJobs, SQLJournal
     from luma_async.media import CompletedDownload, Download, FailedDownload, image_from
     from luma_async.request_fields import AspectRatio, SourcePosition
     from luma_async.requests import (
@@ -160,6 +160,7 @@ __all__ = [
     "ResponseError",
     "SQLJournal",
     "SecretLike",
+    "ServedJobs",
     "ServerError",
     "SourcePosition",
     "State",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import overload
 
 from luma_async.concurrency import HomeLoop
 from luma_async.dialects import Dialect
 from luma_async.errors import ConfigurationError
 from luma_async.generation import Generation
+from luma_async.journal import Entry, ServedJobs
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.arguments import OneJob, PassAList, checked_id, checked_ids
@@ -104,3 +105,34 @@ class WatchCalls:
         if self._bookkeeper is None:
             raise ConfigurationError("resume() needs a journal: LumaClient(journal='jobs.db').")
         return await self._bookkeeper.resume(forgotten=forgotten)
+
+    def serve(self, *, only: Callable[[Entry], bool] | None = None) -> ServedJobs:
+        """Take over the jobs that no process watches, now and whenever a process ends.
+
+        >>> async for task in luma.serve():           # doctest: +SKIP
+        ...     tasks.add(asyncio.create_task(answer(task)))
+
+        The iterator yields the handle on each job that this process begins to watch. It begins with
+        the jobs of processes that have ended, such as an earlier run of this program. Then it waits
+        for further ones, until it or the client is closed. Of several processes that serve a
+        journal, each job goes to one. `resume()` returns all unfinished jobs of the journal, once,
+        also those that other live processes watch.
+
+        The jobs of a process that was killed are taken over within about 5 seconds if it was on the
+        same machine, else within about 20 seconds. A process that was suspended for so long may
+        deliver a job that another one delivers as well.
+
+        Args:
+            only: returns `True` for the jobs to take over, by their entries. By default, these are
+                all jobs of this client's `base_url`, also those of other programs.
+
+        Raises:
+            ConfigurationError: the client has no journal, or one that cannot be shared.
+            ClientClosedError: raised by the iterator: the client is closed.
+            JournalError: raised by the iterator: the journal cannot be opened.
+
+        """
+        self._home.enter()
+        if self._bookkeeper is None:
+            raise ConfigurationError("serve() needs a journal: LumaClient(journal='jobs.db').")
+        return self._bookkeeper.serve(only)

@@ -30,7 +30,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 NOT_FOR_USERS = {
-    *("PassAList", "ReadsBytes", "SavesItself", "ScheduleOfKind", "StatusChange"),
+    *("PassAList", "ReadsBytes", "SavesItself", "ScheduleOfKind", "StatusChange", "Takeover"),
     *("Change", "HomeLoop", "Limit", "Page", "Secret", "TakesCallbacks", "Watcher"),
 }
 """Types in public signatures that nobody has to name: a marker for type checkers, protocols that

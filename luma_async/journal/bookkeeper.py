@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from luma_async.concurrency import EndableWaits
 from luma_async.dialects.known_apis import api_with_url
 from luma_async.errors import (
     ClientClosedError,
+    ConfigurationError,
     JournalError,
     KeyConflictError,
     LumaError,
@@ -27,7 +29,17 @@ from luma_async.generation import Generation, State, failure_of
 from luma_async.journal.closing import GRACE, Closing
 from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
-from luma_async.journal.journal import End, Entry, EntryState, Journal, made_up_key
+from luma_async.journal.journal import (
+    End,
+    Entry,
+    EntryState,
+    Journal,
+    lost_error,
+    made_up_key,
+)
+from luma_async.journal.running_jobs import RunningJobs, status_of
+from luma_async.journal.served_jobs import ServedJobs
+from luma_async.journal.shared_journal import as_shared
 from luma_async.journal.shared_places import SharedPlaces
 from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
@@ -81,6 +93,7 @@ class Bookkeeper:
     _submitter: Submitter
     _manager: TaskManager
     _looks: Looks
+    _running: RunningJobs | None = None
 
     def __init__(
         self,
@@ -116,6 +129,17 @@ class Bookkeeper:
         self._submitter = submitter
         self._manager = submitter.manager
         self._looks = looks
+        shared = as_shared(self.journal)
+        if shared is not None:
+            self._running = RunningJobs(
+                shared,
+                submitter.manager,
+                self._ends,
+                server=self._server,
+                open_journal=self.open,
+                has_hooks=submitter.has_hooks,
+                owns_journal=self._own is not None,
+            )
 
     async def open(self) -> None:
         """Open the journal, and load the learned job durations.
@@ -142,6 +166,8 @@ class Bookkeeper:
         """
         self._closing.begin(within=within)
         self._waits.end()
+        if self._running is not None:
+            self._running.stop()
 
     async def aclose(self) -> None:
         """Write the pending changes in the remaining time, and log those that were not written.
@@ -157,14 +183,20 @@ class Bookkeeper:
                     await self._closing.wait_for_writes()
                     await self._ends.aclose()
                     await self._learned.keep(now=True)
+                    if self._running is not None:
+                        await self._running.aclose()
         finally:
             await self._ends.stop()
+            if self._running is not None:
+                await self._running.cancel()
             if self._own is not None:
                 await self._own.aclose(timeout=self._closing.left)
 
     def ended(self, task: VideoTask) -> None:
         """Record that the handle of a job is done."""
-        if self._is_open:
+        if self._is_open and self._running is not None:
+            self._running.ended(task)
+        elif self._is_open:
             self._ends.add(task)
 
     @property
@@ -193,6 +225,20 @@ class Bookkeeper:
                 await asyncio.sleep(0)  # there may be thousands of jobs
         logger.info("Resumed from the journal: %s.", counted(len(tasks)))
         return tasks
+
+    def serve(self, only: Callable[[Entry], bool] | None) -> ServedJobs:
+        """Return an iterator over the jobs that no live process watches, now and later.
+
+        Raises:
+            ConfigurationError: the journal cannot be shared.
+
+        """
+        if self._running is None:
+            raise ConfigurationError(
+                "serve() needs a journal that processes can share, such as SQLJournal. This one "
+                "lacks methods of luma_async.journal.shared_journal.SharedJournal."
+            )
+        return self._running.serve(only)
 
     async def uncertain_claims(self, key: str | None = None) -> AbstractSet[str]:
         """Return the claims of all submissions that are uncertain now, or of the one with a key.
@@ -452,17 +498,20 @@ class Bookkeeper:
         if entry.state is EntryState.RUNNING or is_lost:  # a lost job may reappear
             if entry.server != self._server:
                 raise self._at_another_server(entry)
-            return self._watch(entry)
+            # The journal may not know yet that the job has ended here.
+            video = self._ends.find_video(entry.id)
+            return self._watch(entry) if video is None else self._finished(entry, video)
         if entry.state is EntryState.COMPLETED and entry.generation is not None:
-            return VideoTask.finished(
-                entry.generation, self._manager, key=entry.key, metadata=entry.metadata
-            )
+            return self._finished(entry, entry.generation)
         if entry.state is EntryState.UNCERTAIN:
             if not submission.may_repeat(entry.claim):
                 raise _uncertain(entry, submission, self._submitter.search)
         elif not submission.retry_failed:
             raise _failure(entry)
         return entry
+
+    def _finished(self, entry: Entry, video: Generation) -> VideoTask:
+        return VideoTask.finished(video, self._manager, key=entry.key, metadata=entry.metadata)
 
     def _at_another_server(self, entry: Entry) -> KeyConflictError:
         """Return the error for an unfinished or lost job whose state only another server knows."""
@@ -494,20 +543,17 @@ class Bookkeeper:
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
     def _watch(self, entry: Entry) -> VideoTask:
-        generation = Generation(
-            id=entry.id or "",
-            state=State.PENDING,
-            prompt=entry.request.get("prompt"),
-            created_at=entry.submitted_at,
-        )
-        task = self._manager.add(
-            generation,
-            kind=kind_of(entry.verb, entry.request),
-            key=entry.key,
-            metadata=entry.metadata,
-            look_now=True,
-            request_id=entry.request_id if self._submitter.has_hooks else None,
-        )
+        if self._running is not None and entry.state is EntryState.RUNNING:
+            task = self._running.watch(entry)
+        else:
+            task = self._manager.add(
+                status_of(entry),
+                kind=kind_of(entry.verb, entry.request),
+                key=entry.key,
+                metadata=entry.metadata,
+                look_now=True,
+                request_id=entry.request_id if self._submitter.has_hooks else None,
+            )
         if self._ends.is_forgotten(entry):
             self._ends.remember(task.id)
         return task
@@ -544,9 +590,4 @@ def _uncertain(
 def _failure(entry: Entry) -> LumaError:
     if entry.generation is not None:
         return failure_of(entry.generation)
-    return NotFoundError(
-        entry.reason or "the server no longer knows the job",
-        status=404,
-        call=f"the server of job {entry.id}",
-        next_step="retry_failed=True submits it again",
-    )
+    return lost_error(entry)

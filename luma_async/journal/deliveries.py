@@ -33,6 +33,8 @@ class Deliveries:
     ) -> None:
         self._record = record
         self._withdraw = withdraw
+        self.on_failure: Callable[[VideoTask], None] = lambda _: None
+        """Called with a job whose delivery has failed, when no block about it is open."""
         self._open: Counter[str] = Counter()
         self._owners: dict[int, asyncio.Task[None] | None] = {}
         """Asyncio tasks of the open blocks. The blocks are numbered as they begin."""
@@ -66,6 +68,8 @@ class Deliveries:
             self._open[id] -= 1
             if not self._open[id]:
                 del self._open[id]
+            if id in self._undelivered and id not in self._open:
+                self.on_failure(task)
             if not self.awaits(id) and (ended := self._held.pop(id, None)) is not None:
                 self._record(ended)
             self._changed.set()
@@ -80,6 +84,14 @@ class Deliveries:
     def awaits(self, id: str) -> bool:
         """Return `True` if a job is not delivered yet: a block is open, or has failed."""
         return id in self._open or id in self._undelivered
+
+    def is_open(self, id: str) -> bool:
+        """Return `True` if a block about a job is open."""
+        return id in self._open
+
+    def unrecorded(self) -> list[str]:
+        """Return the ids of the jobs whose ends are held back."""
+        return list(self._held)
 
     def held(self, id: str) -> VideoTask | None:
         """Return the handle of a job whose end is held back, or `None`."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from luma_async.errors import NotFoundError
 from luma_async.generation import Generation
 from luma_async.metadata import no_metadata
 from luma_async.tasks.job_log import GENERATED_KEY
@@ -219,6 +220,16 @@ class Hint:
 
     request_id: str
     says_ended: bool = False
+
+
+def lost_error(entry: Entry) -> NotFoundError:
+    """Return the error for a lost job."""
+    return NotFoundError(
+        entry.reason or "the server no longer knows the job",
+        status=404,
+        call=f"the server of job {entry.id}",
+        next_step="retry_failed=True submits it again",
+    )
 
 
 def made_up_key(claim: str) -> str:

@@ -75,6 +75,17 @@ class SharedCalls:
         """
         return await (await self._opened()).find_jobs(server, ids)
 
+    async def watched_elsewhere(self, server: str, ids: Sequence[str]) -> AbstractSet[str]:
+        """Return the ids of those jobs that other live processes watch until they end.
+
+        A job is left out if its end is recorded or known, and if it is forgotten or unknown.
+
+        Raises:
+            JournalError: the journal could not be read.
+
+        """
+        return await (await self._opened()).watched_elsewhere(server, ids)
+
     async def unwatched(self, server: str) -> list[Entry]:
         """Return the running jobs of a server that no live process watches, oldest first.
 

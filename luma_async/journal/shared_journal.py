@@ -88,6 +88,12 @@ class SharedJournal(Journal, Protocol):
     async def find_jobs(self, server: str, ids: Sequence[str]) -> list[Entry]:
         """Return the entries of jobs by their ids, in any order."""
 
+    async def watched_elsewhere(self, server: str, ids: Sequence[str]) -> AbstractSet[str]:
+        """Return the ids of those jobs that other live processes watch until they end.
+
+        A job is left out if its end is recorded or known, and if it is forgotten or unknown.
+        """
+
     async def unwatched(self, server: str) -> list[Entry]:
         """Return the running jobs of a server that no live process watches, oldest first.
 
@@ -108,6 +114,7 @@ _METHODS = (
     "release",
     "mark_ended",
     "find_jobs",
+    "watched_elsewhere",
     "unwatched",
     "changes",
 )

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from luma_async.concurrency import Worker
 from luma_async.errors import JournalError, NotFoundError, TaskForgottenError
-from luma_async.generation import State
+from luma_async.generation import Generation, State
 from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.journal import End, Entry, Journal, forgetting
 from luma_async.journal.shared_journal import as_shared
@@ -89,17 +89,24 @@ class Ends:
             self._marks.queued[task.id] = True
         self._writer.wake()
 
+    def find_video(self, id: str | None) -> Generation | None:
+        """Return the generation of a completed job whose end is not written yet, or `None`."""
+        end = self._find(id)
+        return end.generation if end is not None and _is_completed(end) else None
+
     def find_failure(self, id: str | None) -> End | None:
         """Return the end of a failed or lost job that is not written yet, or `None`.
 
         A failed job can be replaced before its failure is delivered. The end of a completed job
         must not be written before, so it is not found.
         """
-        if id is not None and (task := self.deliveries.held(id)) is not None:
-            end = _end_of(task, self._server)
-        else:
-            end = next((end for end in self._ends if end.id == id), None)
+        end = self._find(id)
         return None if end is None or _is_completed(end) else end
+
+    def _find(self, id: str | None) -> End | None:
+        if id is not None and (task := self.deliveries.held(id)) is not None:
+            return _end_of(task, self._server)
+        return next((end for end in self._ends if end.id == id), None)
 
     def is_forgotten(self, entry: Entry) -> bool:
         """Return `True` if a job is forgotten, by its entry or by a mark in the queue."""

@@ -63,12 +63,15 @@ class JobTelemetry:
             job.trace.end("abandoned", None, "", None)
         job.trace = trace
 
-    def ended(self, job: WatchedJob) -> None:
-        """Report the end of a watched job, or of watching it."""
+    def ended(self, job: WatchedJob, *, is_polled: bool = True) -> None:
+        """Report the end of a watched job, or of watching it.
+
+        How late the end was noticed is only known of a job that was polled.
+        """
         if job.counted is not None:
             self._count(job.counted, -1)
             job.counted = None
-        self._end(job.task, job.trace, job)
+        self._end(job.task, job.trace, job, is_polled=is_polled)
         job.trace = None
 
     def unwatched(self, task: VideoTask, trace: JobTrace | None, *, submitted_here: bool) -> None:
@@ -80,13 +83,20 @@ class JobTelemetry:
         if submitted_here:
             self._end(task, trace, None)
 
-    def _end(self, task: VideoTask, trace: JobTrace | None, job: WatchedJob | None) -> None:
+    def _end(
+        self,
+        task: VideoTask,
+        trace: JobTrace | None,
+        job: WatchedJob | None,
+        *,
+        is_polled: bool = True,
+    ) -> None:
         recorder, error = self._recorder, task.error
         outcome = _outcome(task.state, error)
         setattr(recorder, outcome, getattr(recorder, outcome) + 1)
         now = _now()
         lateness: float | None = None
-        if job is not None and now is not None and task.state.terminal:
+        if job is not None and is_polled and now is not None and task.state.terminal:
             lateness = max(now - job.looked, 0.0) / 2
             recorder.lateness.append(lateness)
         if trace is not None:

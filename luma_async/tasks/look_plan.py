@@ -12,6 +12,7 @@ from luma_async.tasks.looks import Looks
 from luma_async.tasks.timing import (
     EARLY_LOOK_SPACING,
     MIN_EARLY_LOOK_DELAY,
+    SHORTEST_DELAY,
     Timing,
     early_look_delay,
 )
@@ -117,6 +118,20 @@ class LookPlan:
             audience.due = due
             self.agenda.add(job, due)
             self._on_change()
+
+    def put_for_readers(self, job: WatchedJob, now: float) -> bool:
+        """Put a job on the agenda for a look that its readers want, and return `False` if none do.
+
+        At the end of its time, the job is looked at as well.
+        """
+        if job.audience is None or (interval := job.audience.interval()) == math.inf:
+            job.audience = None
+            return False
+        job.due = self._timing.end_of(job)
+        job.audience.due = min(job.due, now + max(interval, SHORTEST_DELAY))
+        self.agenda.add(job, job.next_look)
+        self._on_change()
+        return True
 
     def _early_delay(self, now: float) -> float | None:
         """Return the maximum delay of a look while a submission waits for a job to end."""

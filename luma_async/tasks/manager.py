@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from datetime import UTC, datetime
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +21,7 @@ from luma_async.errors import ClientClosedError, LumaError, TaskTimeoutError
 from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
+from luma_async.tasks.followed import Followed
 from luma_async.tasks.hinted_looks import HintedLooks
 from luma_async.tasks.hints import Hints, Hook, log_missing_callbacks
 from luma_async.tasks.job_log import (
@@ -37,7 +39,7 @@ from luma_async.tasks.looks import Looks, News
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.updates import Updates
-from luma_async.tasks.watched_job import WatchedJob
+from luma_async.tasks.watched_job import Audience, WatchedJob
 from luma_async.telemetry.observer import JobTrace
 from luma_async.telemetry.recorder import Recorder
 from luma_async.transport import AccountLimit
@@ -73,6 +75,9 @@ class TaskManager:
     waits, jobs are looked at early, if the schedule can adapt: first looks are half a second apart,
     later ones a tenth of the job's age. Many jobs that are looked at one by one share ten looks a
     second.
+
+    Jobs that another process watches are followed: they are looked at only if a reader of their
+    updates wants it, and their ends come from elsewhere.
 
     Args:
         looks: the status requests.
@@ -117,6 +122,9 @@ class TaskManager:
         self._longest_look = longest_look
         account = account or AccountLimit()
         self._watched: dict[str, WatchedJob] = {}
+        self._followed = Followed(
+            task_timeout, lambda job: job.task.abandon(self._timed_out(job.task))
+        )
         self._telemetry = JobTelemetry(recorder or Recorder(), looks.scrub)
         self._results = LookResults(
             self._watched,
@@ -149,12 +157,106 @@ class TaskManager:
     @property
     def tasks(self) -> tuple[VideoTask, ...]:
         """Handles on the watched jobs, in the order in which the jobs were submitted."""
-        return tuple(job.task for job in sorted(self._watched.values(), key=attrgetter("born")))
+        jobs = chain(self._watched.values(), self._followed)
+        return tuple(job.task for job in sorted(jobs, key=attrgetter("born")))
 
     def find(self, id: str) -> VideoTask | None:
         """Return the handle of a job, or `None` if the job is not watched."""
-        job = self._watched.get(id)
+        job = self._watched.get(id) or self._followed.get(id)
         return job.task if job is not None else None
+
+    def is_polled(self, id: str) -> bool:
+        """Return `True` if a job is watched, and not only followed."""
+        job = self._watched.get(id)
+        return job is not None and not job.for_readers
+
+    def follow(
+        self,
+        generation: Generation,
+        *,
+        kind: str = "",
+        key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> VideoTask:
+        """Return the handle on a job that another process watches, and do not look at the job.
+
+        The caller reports the end of the job, or calls `poll()`. A job that is already watched
+        keeps its handle, and is looked at as before.
+
+        Args:
+            generation: the status of the job, which has not ended.
+            kind: the kind of request, for the schedule.
+            key: the job key.
+            metadata: the caller's data about the job.
+
+        """
+        known = self.find(generation.id)
+        if known is not None:
+            known.key = known.key or key
+            known.metadata = known.metadata or metadata or NO_METADATA
+            return known
+        task = VideoTask(generation, self, key=key, metadata=metadata)
+        if self._closed:
+            task.abandon(_closed(task))
+            log_closed([task])
+            return task
+        now = self.home.enter().time()
+        born = now - self._age(generation)
+        job = WatchedJob(task, now, born=born, kind=kind, submitted_here=False)
+        self._followed.add(job)
+        self._telemetry.begin(job, None)
+        log_watched(task)
+        self._ensure_poller()
+        return task
+
+    def poll(self, id: str, *, request_id: str | None = None, look_now: bool = True) -> None:
+        """Look at a followed job from now on. Other jobs stay as they are.
+
+        `request_id` is that of the submission, if callbacks about the job may come.
+        """
+        now = self.home.enter().time()
+        job = self._watched.get(id) or self._followed.pop(id)
+        if job is None or self.is_polled(id):
+            return
+        if job.for_readers:
+            job.for_readers = False
+            is_planned = self._agenda.remove(job, job.next_look)  # or it is being looked at
+        else:
+            self._watched[id] = job
+            is_planned = True
+        self._expect_callbacks(job, request_id, is_expected=False)
+        if is_planned:
+            self._plan.put([job], now, look_now=look_now)
+        self._ensure_poller()
+
+    def _polled(self, id: str, *, look_now: bool) -> WatchedJob | None:
+        """Poll a watched job from now on, and return it; `None` if the job is not watched."""
+        job = self._watched.get(id)
+        if id in self._followed or (job is not None and job.for_readers):
+            self.poll(id, look_now=look_now)
+            return self._watched[id]
+        return job
+
+    def unpoll(self, id: str) -> None:
+        """Follow a watched job from now on: look at it only for its readers."""
+        job = self._watched.get(id)
+        if job is None or job.for_readers:
+            return
+        now = self.home.enter().time()
+        is_planned = self._agenda.remove(job, job.next_look)  # or it is being looked at
+        if job.hook is not None:  # its callbacks are for the other process
+            self._hinted.discard(job)
+            self.hints.ended(job.hook, job.id, now, has_ended=False)
+            job.hook = None
+        job.for_readers = True
+        if is_planned:
+            self._put_for_readers(job, now)
+
+    def _put_for_readers(self, job: WatchedJob, now: float) -> None:
+        if not self._plan.put_for_readers(job, now):
+            del self._watched[job.id]
+            job.for_readers = False
+            self._followed.add(job)
 
     def add(
         self,
@@ -189,8 +291,8 @@ class TaskManager:
         is_early = lacks_output(generation)
         if is_early:
             generation = as_running(generation)
-        if generation.id in self._watched:
-            watched = self._watched[generation.id]
+        watched = self._polled(generation.id, look_now=look_now)
+        if watched is not None:
             known = watched.task
             known.key = known.key or key
             known.metadata = known.metadata or metadata or NO_METADATA
@@ -289,9 +391,8 @@ class TaskManager:
             LumaError: there was no usable answer.
 
         """
-        known = self.find(id)
-        if known is not None:
-            return known
+        if self.is_polled(id):
+            return self._watched[id].task
         seen = await self._looks.begin(id)
         return self.add(seen, look_now=not seen.raw)
 
@@ -343,10 +444,11 @@ class TaskManager:
 
     def ended(self, task: VideoTask) -> None:
         """Stop watching a job, because its handle is done."""
-        job = self._watched.pop(task.id, None)
+        is_polled = task.id in self._watched
+        job = self._watched.pop(task.id, None) or self._followed.pop(task.id)
         log_end(task, None if job is None else job.known_birth, self._looks.scrub)
         if job is not None:
-            self._telemetry.ended(job)
+            self._telemetry.ended(job, is_polled=is_polled)
         self._results.missing.pop(task.id, None)
         if job is not None and job.hook is not None:
             self._hinted.discard(job)
@@ -354,7 +456,7 @@ class TaskManager:
             if self.hints.ended(job.hook, job.id, now, has_ended=task.state.terminal):
                 log_missing_callbacks()
                 self._plan.put_again(now)
-        if not self._watched:
+        if not self._watched and not self._followed:
             self._wake.set()  # so that the poller ends
         if self._on_end is not None:
             self._on_end(task)
@@ -368,12 +470,21 @@ class TaskManager:
 
         A look that is due later is brought forward.
         """
+        now = self.home.enter().time()
         job = self._watched.get(task.id)
         if job is not None and job.task is task:
-            self._plan.look_often(job, reader, self.home.enter().time())
+            self._plan.look_often(job, reader, now)
+        elif (job := self._followed.get(task.id)) is not None and job.task is task:
+            self._followed.pop(job.id)
+            self._watched[job.id] = job
+            job.for_readers = True
+            job.audience = Audience(now)
+            job.audience.add(reader)
+            self._put_for_readers(job, now)
 
     def _ensure_poller(self) -> None:
-        if self._poller is None and self._watched and not self._closed:
+        has_jobs = self._watched or self._followed
+        if self._poller is None and has_jobs and not self._closed:
             # The variables of the caller that adds the first job do not live on in the poller.
             context = Context()
             poller = asyncio.create_task(self._poll(), name="luma-async poller", context=context)
@@ -396,8 +507,9 @@ class TaskManager:
         self._ensure_poller()
 
     def _abandon_all(self) -> None:
-        watched = list(self._watched.values())
+        watched = [*self._watched.values(), *self._followed]
         self._watched.clear()
+        self._followed.clear()
         self._hinted.clear()
         self.hints.forget_watched()
         self._agenda.clear()
@@ -411,7 +523,7 @@ class TaskManager:
         # Not a task group of anyio: there, a look that is cancelled together with all tasks of the
         # event loop before it has begun causes a warning that it was never awaited.
         async with asyncio.TaskGroup() as looks:
-            while self._watched or self._looking:
+            while self._watched or self._followed or self._looking:
                 self._wake.clear()
                 now = clock()
                 size = self._looks.batch_size.at(now)
@@ -489,6 +601,11 @@ class TaskManager:
                 job.task.abandon(self._timed_out(job.task))
         if not self._closed:
             running = [job for job in batch if not job.task.done()]
+            for_readers = [job for job in running if job.for_readers]
+            if for_readers:
+                running = [job for job in running if not job.for_readers]
+                for job in for_readers:
+                    self._put_for_readers(job, now)
             self._plan.put(running, now, again_in=again_in)
 
     def _timed_out(self, task: VideoTask) -> TaskTimeoutError:

@@ -142,10 +142,14 @@ class Timing:
                     delay = min(delay, early_look_delay(job, now, early_delay) * factor)
             # The order of the arguments matters: NaN becomes the shortest delay.
             due = now + max(SHORTEST_DELAY, min(delay, at_most))
-            job.due = min(due, job.since + self._task_timeout)
+            job.due = min(due, self.end_of(job))
             if job.audience is not None:
                 _schedule_for_audience(job, job.audience, now)
             agenda.add(job, job.due if hook is None and job.audience is None else job.next_look)
+
+    def end_of(self, job: WatchedJob) -> float:
+        """Return the time from which on a job is watched no longer."""
+        return job.since + self._task_timeout
 
     def _urgent_since(self, hook: Hook, now: float) -> float | None:
         """Return the time of a callback that looks have not confirmed, or `None` if there is none.

@@ -64,6 +64,8 @@ class WatchedJob:
             is an audience or a callback.
         audience: readers that want frequent looks, if there are any.
         looks: number of looks that were made because the job was due.
+        for_readers: `True` if the job is followed, and is only looked at as often as a reader of
+            its updates wants.
         hook: the callbacks about the job, if there is a hook for it.
         looked: time of the last look that saw the job running.
         counted: the running state in which telemetry counts the job; `None` if it counts it not.
@@ -78,6 +80,7 @@ class WatchedJob:
         "born",
         "counted",
         "due",
+        "for_readers",
         "hook",
         "id",
         "kind",
@@ -104,6 +107,7 @@ class WatchedJob:
         self.due = 0.0
         self.audience: Audience | None = None
         self.looks = 0
+        self.for_readers = False
         self.hook: Hook | None = None
         self.looked = since
         self.counted: State | None = None

@@ -57,6 +57,7 @@ def change_of(group: Sequence[Operation], *, taken: int = 0) -> Change | None:
             isinstance(operation, Forget) and operation.forgotten
         ):
             freed += len(operation.ids)
+            is_released = is_released or isinstance(operation, Forget)
         elif isinstance(operation, Rejected):
             freed += 1
     if not (ended or freed or taken or is_released):

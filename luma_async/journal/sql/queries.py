@@ -84,6 +84,20 @@ async def keys_of_owners(
     return [row.key async for page in _pages(connection, query) for row in page]
 
 
+async def watched_ids(
+    connection: AsyncConnection, server: str, ids: Iterable[str], not_by: Sequence[str]
+) -> set[str]:
+    """Return the ids of jobs that run, and that other owners than some watch until they end."""
+    query = select(jobs.c.task_id).where(
+        jobs.c.server == server,
+        statements.IS_RUNNING,
+        jobs.c.has_ended.is_(None),
+        jobs.c.forgotten.is_(None),
+        jobs.c.owner.not_in(not_by),
+    )
+    return {row.task_id for row in await _in_pages(connection, query, jobs.c.task_id, ids)}
+
+
 async def keys_of_ids(connection: AsyncConnection, server: str, ids: Sequence[str]) -> list[str]:
     """Return the keys of the jobs of a server with these ids."""
     query = select(jobs.c.key).where(jobs.c.server == server)
@@ -164,7 +178,13 @@ async def settle(connection: AsyncConnection, ids: Mapping[str, str | None]) -> 
         return problems
     moment = row_mapping.this_moment()
     is_it = jobs.c.key == bindparam("the_key")
-    running = {"state": EntryState.RUNNING.value, "reason": None, "updated_at": moment}
+    running = {
+        "state": EntryState.RUNNING.value,
+        "reason": None,
+        "updated_at": moment,
+        # The process that submitted it may live, and does not watch it.
+        "owner": statements.NO_OWNER,
+    }
     accepted = [{"the_key": key, "the_id": id} for key, id in sorted(ids.items()) if id is not None]
     free = [{"the_key": key} for key, id in sorted(ids.items()) if id is None]
     if accepted:

@@ -112,6 +112,7 @@ FINISH: Update = (
         generation=bindparam("new_generation"),
         reason=bindparam("new_reason"),
         forgotten=null(),
+        has_ended=null(),
         updated_at=bindparam("now"),
     )
 )
@@ -128,7 +129,6 @@ MARK_FORGOTTEN: Update = (
 )
 """Statement that marks a running job as forgotten, or as not forgotten any more. Its state does not
 change, so neither does the time of its last change."""
-
 
 MARK_ENDED: Update = (
     update(jobs)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from luma_async.concurrency import Worker
 from luma_async.errors import JournalError
 from luma_async.journal.journal import Entry, EntryState
-from luma_async.journal.sql import engine, queries
+from luma_async.journal.sql import engine, queries, row_mapping
 from luma_async.journal.sql.connections import Connections
 from luma_async.journal.sql.database_url import Database
 from luma_async.journal.sql.error_explanations import UnusableError
@@ -191,7 +191,8 @@ class Store:
             JournalError: the leases could not be written.
 
         """
-        await self.attend()  # without a heartbeat, this owner would count as dead
+        # Without a heartbeat, this owner would count as dead.
+        await self.attend(within=self._owner.beat_every)
         won: AbstractSet[str] = await self.commits.put(Lease(entries=entries))
         for entry in entries:
             if entry.claim in won and entry.id is not None:
@@ -199,14 +200,16 @@ class Store:
         self._heart.wake()
         return won
 
-    async def attend(self) -> None:
+    async def attend(self, *, within: float = math.inf) -> None:
         """Record that this owner is there, so that other processes send it their changes.
+
+        Nothing is written if that was recorded within the last `within` seconds.
 
         Raises:
             JournalError: this could not be written.
 
         """
-        if self._owner.last_beat == -math.inf:
+        if running_time() - self._owner.last_beat > within or self._owner.last_beat == -math.inf:
             await self.commits.put(Beat())
 
     async def read_decided(self, read: Callable[[], Awaitable[T]]) -> T:
@@ -249,6 +252,18 @@ class Store:
         """Return the entries of the jobs of a server with these ids."""
         keys = await self.run(queries.keys_of_ids, server, ids)
         return [entry async for page in self._read(keys) for entry in page]
+
+    async def watched_elsewhere(self, server: str, ids: Sequence[str]) -> AbstractSet[str]:
+        """Return the ids of the jobs of a server that other live processes watch until they end."""
+
+        async def read(connection: AsyncConnection) -> set[str]:
+            dead = await self._transactions.dead_watchers(connection, server)
+            cleaned = map(row_mapping.clean, ids)
+            not_by = [*dead, self._owner.id]
+            return await queries.watched_ids(connection, server, cleaned, not_by)
+
+        watched = await self.run(read)
+        return {id for id in ids if row_mapping.clean(id) in watched}
 
     async def unwatched(self, server: str) -> list[Entry]:
         """Return the running jobs of a server that no live process watches, oldest first."""

@@ -103,16 +103,13 @@ class Transactions:
         owner = self._owner
         began = running_time()
         is_silent = began - owner.last_beat > owner.beat_every
-        beating = (Beat, Hold, Claim) if is_silent else (Beat, Hold)
+        beating = (Beat, Hold, Claim, Lease) if is_silent else (Beat, Hold)
         must_beat = False
         changes: list[Operation] = []
         others: list[Operation] = []
         for operation in group:
-            if isinstance(operation, _CHANGES):
-                changes.append(operation)
-            else:
-                others.append(operation)
-                must_beat = must_beat or isinstance(operation, beating)
+            must_beat = must_beat or isinstance(operation, beating)
+            (changes if isinstance(operation, _CHANGES) else others).append(operation)
         if must_beat:
             others.append(Beat())
         # In PostgreSQL, a claim waits for any transaction that changes the existing row of its key.
@@ -186,6 +183,7 @@ class Transactions:
         found = await connection.execute(statements.select_jobs(self._dialect).where(condition))
         entries: list[Entry] = []
         died: list[row_mapping.Values] = []
+        is_watching: dict[str, bool] = {}  # by owner, because reading a process table takes time
         moment = row_mapping.this_moment()
         since_turn = 0
         for row in found.mappings().all():
@@ -201,8 +199,9 @@ class Transactions:
                 elif row["owner"] != self._owner.id:
                     entry = replace(entry, reason=self._dead_owners.describe_silence(row))
             elif entry.state is EntryState.RUNNING and row["owner"] != self._owner.id:
-                is_watched = not self._dead_watchers.is_dead(row)
-                entry = replace(entry, is_watched_elsewhere=is_watched)
+                if entry.owner not in is_watching:
+                    is_watching[entry.owner] = not self._dead_watchers.is_dead(row)
+                entry = replace(entry, is_watched_elsewhere=is_watching[entry.owner])
             entries.append(entry)
         await statements.execute_many(connection, statements.MARK_OWNER_DEAD, died)
         return entries
@@ -303,6 +302,8 @@ class Transactions:
             for id in mark.ids
         ]
         await statements.execute_many(connection, statements.MARK_FORGOTTEN, rows)
+        given_up = [Release(server=each.server, ids=each.ids) for each in marks if each.forgotten]
+        await self._release(connection, given_up)
 
     async def _mark_ended(self, connection: AsyncConnection, marks: Sequence[MarkEnded]) -> None:
         await leases.mark_ended(connection, marks)
@@ -425,7 +426,7 @@ def _note_change(owner: Owner, operation: Operation) -> None:
     elif isinstance(operation, Finish):
         for end in operation.ends:
             owner.remove_lease(end.id)
-    elif isinstance(operation, Release):
+    elif isinstance(operation, Release) or (isinstance(operation, Forget) and operation.forgotten):
         for id in operation.ids:
             owner.remove_lease(id)
 
