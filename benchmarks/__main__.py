@@ -35,19 +35,24 @@ NAMES = (
     "remote",
     "callbacks",
 )
+LONG = ("one_process", "workers")
+"""Benchmarks that take five minutes and more. They run only if they are named."""
+
 RESULTS = Path(__file__).parent / "results"
 _MARKS = {True: "met", False: "missed", None: ""}
 
 
 def main() -> int:
-    """Run the benchmarks that are named in the command, or all. Return 1 if a target was missed."""
+    """Run the benchmarks that are named in the command, or all short ones.
+
+    Return 1 if a target was missed.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    known = ", ".join((*NAMES, *LONG))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {known}")
     names = parser.parse_args().names or NAMES
-    if unknown := set(names) - set(NAMES):
-        parser.error(
-            f"benchmark not found: {', '.join(sorted(unknown))}; must be of {', '.join(NAMES)}"
-        )
+    if unknown := set(names) - {*NAMES, *LONG}:
+        parser.error(f"benchmark not found: {', '.join(sorted(unknown))}; must be of {known}")
     console = Console()
     rows: dict[str, list[Row]] = {}
     for name in names:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from itertools import count
 from typing import Any, cast
 
 from benchmarks.gateway import gateway
-from benchmarks.programs import command
+from benchmarks.programs import outputs_of
 from benchmarks.row import Row
 from luma_async import AdaptiveSchedule, LumaClient
 from luma_async.client_settings import MaxTasksScope
@@ -136,24 +135,13 @@ def _fleet(
     """Run all processes at once on a journal of their own."""
     with gateway(median=60.0, speed=speed, tls=tls) as sim, _journal(server) as place:
         each = jobs // PROCESSES
-        programs = [
-            subprocess.Popen(
-                command("fleet", sim.url, place, f"process-{number}", each, speed, limit, scope),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(PROCESSES)
-        ]
-        for program in programs:
-            assert program.stdout is not None
-            assert program.stdout.readline() == "ready\n"
-        # Each waits for a line, so that all begin at once.
-        for program in programs:
-            assert program.stdin is not None
-            program.stdin.write("\n")
-            program.stdin.flush()
-        outputs = [program.communicate()[0] for program in programs]
+        outputs = outputs_of(
+            "fleet",
+            [
+                (sim.url, place, f"process-{number}", each, speed, limit, scope)
+                for number in range(PROCESSES)
+            ],
+        )
         books = sim.ledger()
     return Fleet(
         [Measured(**json.loads(output)) for output in outputs],

@@ -107,8 +107,8 @@ def gateway(
         "rejected": rejected,
         "video_bytes": video_bytes,
     }
-    with _certificate() if tls else nullcontext() as certificate:
-        arguments = [json.dumps(settings), *([certificate] if certificate is not None else [])]
+    with certificate() if tls else nullcontext() as file:
+        arguments = [json.dumps(settings), *([file] if file is not None else [])]
         with server("gateway", *arguments) as (url, process):
             yield GatewayProcess(url, process.send_signal)
 
@@ -119,16 +119,16 @@ def _authority() -> trustme.CA:
 
 
 @contextmanager
-def _certificate() -> Iterator[Path]:
+def certificate() -> Iterator[Path]:
     """Create a certificate for loopback that programs started in the context trust."""
     authority, before = _authority(), os.environ.get("SSL_CERT_FILE")
     with tempfile.TemporaryDirectory() as folder:
-        certificate, trusted = Path(folder, "server.pem"), Path(folder, "authority.pem")
-        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+        file, trusted = Path(folder, "server.pem"), Path(folder, "authority.pem")
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(file)
         authority.cert_pem.write_to_path(trusted)
         os.environ["SSL_CERT_FILE"] = str(trusted)
         try:
-            yield certificate
+            yield file
         finally:
             if before is None:
                 del os.environ["SSL_CERT_FILE"]
