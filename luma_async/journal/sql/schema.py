@@ -203,10 +203,19 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS
         )
     if found == newest:
         return
-    for migration in migrations[found:]:
+    is_empty = found == 0 and not inspect(connection).has_table(jobs.name)
+    if is_empty:
+        _create(connection)
+    for migration in migrations[len(MIGRATIONS) if is_empty else found :]:
         migration(connection)
     statement = insert(versions) if found == 0 else update(versions)
     connection.execute(statement.values(version=newest))
+
+
+def _create(connection: Connection) -> None:
+    """Create the newest tables. Each migration would look for changes that are already in them."""
+    metadata.create_all(connection)
+    _add_signals(connection)
 
 
 def _version(connection: Connection) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from luma_async import SQLJournal
 from luma_async.journal import End, EntryState
@@ -15,6 +17,15 @@ from luma_async.journal.sql import schema
 from luma_async.journal.sql.error_explanations import UnusableError
 from tests.journal.databases import execute
 from tests.journal.test_owners import LONG_ID, new_entry
+
+CATALOG = {
+    "sqlite": "SELECT name, sql FROM sqlite_master",
+    "postgresql": "SELECT table_name, column_name, data_type, is_nullable"
+    " FROM information_schema.columns WHERE table_schema = 'public'"
+    " UNION SELECT tablename, indexname, indexdef, NULL FROM pg_indexes"
+    " WHERE schemaname = 'public'",
+}
+"""Queries for all that a database has of its tables and indexes."""
 
 
 def add_colour(connection: sa.Connection) -> None:
@@ -41,6 +52,35 @@ async def test_an_older_journal_is_brought_forward(tmp_path: Path) -> None:
 
     assert rows == [("cat", None)]
     assert version == len(schema.MIGRATIONS) + 1
+
+
+async def test_a_new_journal_has_the_tables_that_migrations_lead_to(place: str) -> None:
+    """It is created in one step, and differs in nothing."""
+
+    def migrate_in_turn(connection: sa.Connection) -> None:
+        for migration in schema.MIGRATIONS:
+            migration(connection)
+
+    def catalog(connection: sa.Connection, make: Callable[[sa.Connection], None]) -> set[str]:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")  # otherwise tables would stay
+        assert sa.inspect(connection).get_table_names() == []
+        make(connection)
+        rows = connection.exec_driver_sql(CATALOG[connection.dialect.name]).all()
+        connection.rollback()
+        return {str(row) for row in rows}
+
+    scheme = "postgresql+asyncpg:" if "://" in place else "sqlite+aiosqlite:///"
+    engine = create_async_engine(scheme + place.removeprefix("postgresql:"))
+    try:
+        async with engine.connect() as connection:
+            created = await connection.run_sync(catalog, schema.migrate)
+            migrated = await connection.run_sync(catalog, migrate_in_turn)
+    finally:
+        await engine.dispose()
+
+    assert len(created) > 10
+    assert created == migrated
 
 
 async def test_a_journal_of_version_1_still_opens_and_works(place: str) -> None:
