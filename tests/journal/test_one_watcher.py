@@ -36,8 +36,20 @@ async def looking(condition: Callable[[], object]) -> None:
     """Return once the condition holds, and skip the time between two looks at the entries."""
     async with asyncio.timeout(HOUR):
         while not condition():
-            skip(LONGEST_PAUSE)
-            await asyncio.sleep(0.05)
+            await next_look()
+
+
+async def next_look() -> None:
+    """Skip the time until the next look at the entries, and wait for its end."""
+    skip(LONGEST_PAUSE)
+    await asyncio.sleep(0.05)
+    await until(lambda: not is_reading())  # the next skip would be too long for a slow transaction
+
+
+def is_reading() -> bool:
+    """Return `True` while a transaction of any journal is under way."""
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    return "luma-async journal transaction" in names
 
 
 async def entry_of(luma: LumaClient, key: str) -> Entry:
@@ -236,8 +248,7 @@ async def test_a_job_that_is_being_delivered_stays_with_its_watcher(
             raise ZeroDivisionError  # it could not be delivered
         await watcher.aclose()
         while (await entry_of(other, "cat")).state is EntryState.RUNNING:
-            skip(LONGEST_PAUSE)
-            await asyncio.sleep(0.05)
+            await next_look()
 
 
 async def test_followed_jobs_are_polled_while_the_journal_cannot_be_read(
@@ -321,7 +332,7 @@ async def test_of_processes_that_serve_one_gets_each_job(place: str, sim: Simula
             await until(lambda: len(got) >= 40)
             assert {task.key for task in one.tasks} | {task.key for task in two.tasks} == set(got)
             assert not {task.key for task in one.tasks} & {task.key for task in two.tasks}
-    assert sorted(map(str, got)) == sorted(f"cat-{i}" for i in range(40))
+            assert sorted(map(str, got)) == sorted(f"cat-{i}" for i in range(40))
 
 
 async def test_a_reader_that_takes_its_time_gets_one_job_at_a_time(
@@ -416,9 +427,7 @@ async def test_serving_goes_on_after_an_outage(
         waiting = asyncio.create_task(next_of(jobs))
         await asyncio.sleep(0.1)
         await execute(place, "ALTER TABLE luma_jobs RENAME TO elsewhere")
-        for _ in range(2):
-            skip(LOOK_EVERY)
-            await asyncio.sleep(0.1)
+        await looking(lambda: "are not taken over until then" in caplog.text)
         await execute(place, "ALTER TABLE elsewhere RENAME TO luma_jobs")
         await other.aclose()
         assert caplog.text.count("are not taken over until then") == 1
