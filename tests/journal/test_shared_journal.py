@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
-from luma_async import SQLJournal
+import pytest
+
+from luma_async import JournalError, SQLJournal
 from luma_async.generation import Generation, State
 from luma_async.journal import End, Entry, EntryState
 from luma_async.journal.shared_journal import Change, Limit, as_shared
@@ -104,6 +109,43 @@ async def test_a_silent_process_loses_its_jobs(place: str) -> None:
         transactions._dead_watchers._clock = lambda: 1e6 + 60
         [entry] = await two.unwatched(SERVER)
         assert entry.key == "job"
+
+
+async def test_an_outage_of_the_database_makes_no_process_silent(tmp_path: Path) -> None:
+    """After it, the others have the time for a heartbeat before one of them counts as dead."""
+    place = str(tmp_path / "jobs.db")
+    async with SQLJournal(place) as one, SQLJournal(place, lock_timeout=0.01) as two:
+        await submitted(one, "job")
+        dead_watchers = two._store._transactions._dead_watchers  # type: ignore[union-attr]
+        await execute(place, "UPDATE luma_owners SET heartbeat = heartbeat - 1000")
+        dead_watchers._clock = lambda: 1e6
+        assert await two.unwatched(SERVER) == []
+        with closing(sqlite3.connect(place, isolation_level=None)) as program:
+            program.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(JournalError, match="locked"):
+                await two.claim(new_entry("another"))
+        dead_watchers._clock = lambda: 1e6 + 60
+        assert await two.unwatched(SERVER) == []
+        dead_watchers._clock = lambda: 1e6 + 120
+        assert [entry.key for entry in await two.unwatched(SERVER)] == ["job"]
+
+
+async def test_a_process_that_is_silent_itself_takes_no_others_for_dead(place: str) -> None:
+    """If it could not write its heartbeat, the others perhaps could not either."""
+    async with SQLJournal(place) as one, SQLJournal(place) as two:
+        await submitted(one, "job")
+        await submitted(two, "own")
+        assert two._store is not None
+        dead_watchers = two._store._transactions._dead_watchers
+        await execute(place, "UPDATE luma_owners SET heartbeat = heartbeat - 1000")
+        last_beat, two._store._owner.last_beat = two._store._owner.last_beat, 0.0
+        dead_watchers._clock = lambda: 1e6
+        assert await two.unwatched(SERVER) == []
+        dead_watchers._clock = lambda: 1e6 + 60
+        assert await two.unwatched(SERVER) == []
+        two._store._owner.last_beat = last_beat
+        dead_watchers._clock = lambda: 1e6 + 120
+        assert [entry.key for entry in await two.unwatched(SERVER)] == ["job"]
 
 
 async def test_processes_tell_each_other_what_they_change(place: str) -> None:

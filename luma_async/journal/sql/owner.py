@@ -116,6 +116,13 @@ class DeadOwners:
         self._seen: dict[str, tuple[float, float]] = {}
         self._undecided_for = 0.0
 
+    def restart(self) -> None:
+        """Begin to observe all owners anew, because they may have been unable to write a heartbeat.
+
+        After an outage of the database, each live owner is as silent as a dead one.
+        """
+        self._seen.clear()
+
     def undecided_for(self) -> float:
         """Return the seconds until all owners that were checked since the last call are decided."""
         seconds, self._undecided_for = self._undecided_for, 0.0

@@ -296,6 +296,7 @@ class Store:
         try:
             return await self._connections.run(work, *arguments)
         except Exception as error:  # noqa: BLE001  a driver may raise anything
+            self._transactions.note_failure(error)
             explained = self._transactions.error_for(error)
         raise explained  # outside of the handler, because its context would keep cursors alive
 

@@ -121,6 +121,7 @@ class Transactions:
             for part in filter(None, parts):
                 results |= await self._connections.run(self._execute, part, as_writer=True)
         except Exception as error:  # noqa: BLE001  a driver may raise anything
+            self.note_failure(error)
             failure = CommitError(self.error_for(error), is_database=is_database_failure(error))
         else:
             if must_beat:
@@ -129,6 +130,12 @@ class Transactions:
                 _note_change(owner, operation)
             return results
         raise failure  # outside of the handler, because its context would keep cursors alive
+
+    def note_failure(self, error: Exception) -> None:
+        """Let no owner count as dead if an outage of the database may have kept it from beating."""
+        if is_database_failure(error):
+            self._dead_owners.restart()
+            self._dead_watchers.restart()
 
     def error_for(self, error: Exception) -> JournalError:
         """Return the error for the user, with the problem and the next step."""
@@ -169,6 +176,7 @@ class Transactions:
     async def dead_watchers(self, connection: AsyncConnection, server: str) -> list[str]:
         """Return the owners of running jobs of a server that watch them no more."""
         found = await connection.execute(statements.select_watchers(self._dialect, server))
+        self._note_silence()
         return [
             row["owner"]
             for row in found.mappings()
@@ -181,6 +189,7 @@ class Transactions:
         Entries that a dead process was submitting become uncertain first.
         """
         found = await connection.execute(statements.select_jobs(self._dialect).where(condition))
+        self._note_silence()
         entries: list[Entry] = []
         died: list[row_mapping.Values] = []
         is_watching: dict[str, bool] = {}  # by owner, because reading a process table takes time
@@ -205,6 +214,11 @@ class Transactions:
             entries.append(entry)
         await statements.execute_many(connection, statements.MARK_OWNER_DEAD, died)
         return entries
+
+    def _note_silence(self) -> None:
+        """Let no watcher count as dead as long as this owner cannot write its heartbeat either."""
+        if self._owner.leases and running_time() - self._owner.last_beat > LEASE_TIMEOUT / 2:
+            self._dead_watchers.restart()
 
     def _is_dead(self, row: RowMapping) -> bool:
         if row["owner"] == self._owner.id:
