@@ -6,37 +6,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 from uuid import uuid4
 
 import anyio
 
 from luma_async.concurrency import EndableWaits
-from luma_async.dialects.known_apis import api_with_url
-from luma_async.errors import (
-    ClientClosedError,
-    ConfigurationError,
-    JournalError,
-    KeyConflictError,
-    LumaError,
-    NotFoundError,
-    SubmissionUncertainError,
-)
-from luma_async.generation import Generation, State, failure_of
+from luma_async.errors import ClientClosedError, ConfigurationError
 from luma_async.journal.closing import GRACE, Closing
 from luma_async.journal.deliveries import Deliveries
 from luma_async.journal.fingerprint import checked_key, fingerprint, kept_request
-from luma_async.journal.journal import (
-    End,
-    Entry,
-    EntryState,
-    Journal,
-    lost_error,
-    made_up_key,
-)
+from luma_async.journal.journal import Entry, EntryState, Journal, made_up_key
+from luma_async.journal.known_keys import KnownKeys, PreparedSubmission
 from luma_async.journal.running_jobs import RunningJobs, status_of
 from luma_async.journal.served_jobs import ServedJobs
 from luma_async.journal.shared_journal import as_shared
@@ -45,40 +27,15 @@ from luma_async.journal.sql_journal import SQLJournal
 from luma_async.journal.submission_record import AlreadyClaimed, JournalRecord
 from luma_async.journal.write_behind import Ends, Learned
 from luma_async.metadata import NO_METADATA
-from luma_async.requests import JobRequest
 from luma_async.schedules import PollSchedule
 from luma_async.tasks import Looks, TaskManager, VideoTask
 from luma_async.tasks.job_log import counted
 from luma_async.tasks.submitter import Submission, Submitter, kind_of
-from luma_async.text_values import bounded
 
 logger = logging.getLogger("luma_async")
 
 PAGE = 200
 """Number of jobs to resume before other tasks of the event loop have their turn."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between two reads of an entry that another caller is submitting: the first pause, and the
-longest."""
-
-LONGEST_SUBMISSION = 900.0
-"""Seconds to wait for the submission of another caller. No successful submission takes that
-long."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A submission in the form that the journal compares and stores.
-
-    `request` has its images read, and `kept` is its form in the journal. `confirmed` holds the
-    claims of failed or lost jobs whose end the server has confirmed when asked once more.
-    """
-
-    submission: Submission
-    request: JobRequest
-    kept: dict[str, Any]
-    fingerprint: str
-    confirmed: set[str] = field(default_factory=set)
 
 
 class Bookkeeper:
@@ -92,7 +49,7 @@ class Bookkeeper:
 
     _submitter: Submitter
     _manager: TaskManager
-    _looks: Looks
+    _known: KnownKeys
     _running: RunningJobs | None = None
 
     def __init__(
@@ -128,7 +85,15 @@ class Bookkeeper:
         """
         self._submitter = submitter
         self._manager = submitter.manager
-        self._looks = looks
+        self._known = KnownKeys(
+            self.journal,
+            self._ends,
+            submitter,
+            looks,
+            server=self._server,
+            waits=self._waits,
+            watch=self._watch,
+        )
         shared = as_shared(self.journal)
         if shared is not None:
             self._running = RunningJobs(
@@ -289,9 +254,9 @@ class Bookkeeper:
                 await self.open()
             kept = kept_request(request)
             digest = fingerprint(submission.source_id, kept)
-            prepared = _Prepared(submission, request, kept, digest)
+            prepared = PreparedSubmission(submission, request, kept, digest)
             if source is not None and is_known:
-                known = await self._find(prepared)
+                known = await self._known.find(prepared)
                 if isinstance(known, VideoTask):
                     return submission.handle(known)
                 await self._submitter.finish(source)
@@ -324,13 +289,13 @@ class Bookkeeper:
             return not retry_failed
         return entry.state is not EntryState.UNCERTAIN or not retry_uncertain
 
-    async def _find_or_send(self, prepared: _Prepared) -> VideoTask:
+    async def _find_or_send(self, prepared: PreparedSubmission) -> VideoTask:
         # If the submission need not wait, claiming the key also shows if it is known. But if the
         # last key was known, this is probably a repeated run, and reading first is cheaper.
         is_redo = prepared.submission.redo is not None
         must_wait = self._submitter.must_wait or self._submitter.must_upload(prepared.request)
         reads_first = self._expects_known or must_wait or is_redo
-        known = await self._find(prepared) if reads_first else None
+        known = await self._known.find(prepared) if reads_first else None
         while not isinstance(known, VideoTask):
             entry = self._new_entry(prepared, known)
             record = JournalRecord(
@@ -346,14 +311,14 @@ class Bookkeeper:
             try:
                 task = await self._submitter.send(submission, prepared.request, record, record.key)
             except AlreadyClaimed:
-                known = await self._find(prepared)
+                known = await self._known.find(prepared)
             else:
                 self._expects_known = False
                 return task
         self._expects_known = True
         return prepared.submission.handle(known)
 
-    def _new_entry(self, prepared: _Prepared, known: Entry | None) -> Entry:
+    def _new_entry(self, prepared: PreparedSubmission, known: Entry | None) -> Entry:
         claim = uuid4().hex
         now = datetime.now(UTC)
         earlier_ids: tuple[str, ...] = ()
@@ -383,165 +348,6 @@ class Bookkeeper:
             metadata=NO_METADATA if metadata is None else metadata,
         )
 
-    async def _find(self, prepared: _Prepared) -> VideoTask | Entry | None:
-        """Return the handle on a key's job, the entry to replace, or `None` if the key is free."""
-        submission, key = prepared.submission, prepared.submission.key
-        if key is None:
-            return None
-        await self._ends.write_marks()
-        entry = await self._after_submission(key)
-        if entry is None:
-            return None
-        if submission.redo is not None and submission.redo not in entry.earlier_ids and entry.id:
-            return await self._to_replace(entry, submission.redo)
-        if submission.retry_failed and entry.state is EntryState.RUNNING:
-            # Ends are written in the background, so that the journal may not know this one yet.
-            end = self._ends.find_failure(entry.id)
-            if end is not None:
-                await self.journal.finish([end])
-                entry = await self.journal.find(key) or entry
-        has_failed = entry.state is EntryState.FAILED or entry.state is EntryState.LOST
-        if has_failed and submission.retry_failed:
-            return await self._to_retry(entry, prepared)
-        is_same = entry.fingerprint == prepared.fingerprint
-        if not is_same and not (submission.any_request and entry.id):
-            raise _used_for_another_request(entry)
-        return self._handle_or_entry(entry, submission)
-
-    async def _to_retry(self, entry: Entry, prepared: _Prepared) -> VideoTask | Entry:
-        """Return the entry of a failed or lost job to replace, or its handle if it has not failed.
-
-        Raises:
-            KeyConflictError: the job was for another request, and may have a video.
-            LumaError: as in `_look_again()`.
-
-        """
-        task = await self._look_again(entry, prepared)
-        if entry.fingerprint == prepared.fingerprint:
-            return task or entry
-        if entry.state is EntryState.FAILED and task is None:
-            return entry  # a failed job has no video to lose
-        if task is not None and prepared.submission.any_request:
-            return task
-        after_all = f", whose job is {task.state} after all" if task else ""
-        raise _used_for_another_request(entry, after_all)
-
-    async def _to_replace(self, entry: Entry, id: str) -> Entry:
-        """Return the entry of a job that is to be submitted anew, if the job has ended.
-
-        Raises:
-            KeyConflictError: the key has another job, or the job is still running.
-            LumaError: the server cannot be asked if the job has ended.
-
-        """
-        if entry.id != id:
-            raise KeyConflictError(
-                entry.key,
-                f"has the job {entry.id}, and not {id}",
-                next_step=f"redo={entry.id!r} submits that job anew",
-            )
-        if entry.state is not EntryState.RUNNING:
-            return entry
-        if entry.server != self._server:
-            raise self._at_another_server(entry)
-        # Ends are written in the background, so that the journal may not know this one yet.
-        seen = await self._looks.one(id)
-        if seen.state.terminal:
-            await self.journal.finish([End(server=self._server, id=id, generation=seen)])
-            entry = await self.journal.find(entry.key) or entry
-        if entry.state is EntryState.RUNNING:
-            raise KeyConflictError(
-                entry.key,
-                f"has the job {id}, which is still running",
-                next_step="Wait until it has ended to submit it anew",
-            )
-        return entry
-
-    async def _look_again(self, entry: Entry, prepared: _Prepared) -> VideoTask | None:
-        """Request the status of a failed or lost job once more, before paying for another one.
-
-        If the job has succeeded after all, the journal records that; if it is running, it is
-        watched. A job that failed at another server is not asked about: that server itself reported
-        the failure.
-
-        Raises:
-            KeyConflictError: the job was lost at another server, which this client cannot ask.
-            LumaError: the server cannot be asked, so the state of the job is unknown; nothing is
-                submitted.
-
-        """
-        if not entry.id or entry.claim in prepared.confirmed:
-            return None
-        if entry.server != self._server:
-            if entry.state is EntryState.FAILED:
-                return None
-            raise self._at_another_server(entry)
-        try:
-            seen = await self._looks.one(entry.id)
-        except NotFoundError:
-            seen = None
-        if seen is None or seen.state is State.FAILED:
-            prepared.confirmed.add(entry.claim)
-            return None
-        return self._manager.add(
-            seen,
-            kind=kind_of(entry.verb, entry.request),
-            key=entry.key,
-            metadata=entry.metadata,
-            look_now=True,
-            request_id=entry.request_id if self._submitter.has_hooks else None,
-        )
-
-    def _handle_or_entry(self, entry: Entry, submission: Submission) -> VideoTask | Entry:
-        """Return the handle on the job of an equal request, or its entry if it may be replaced."""
-        is_lost = entry.state is EntryState.LOST and not submission.retry_failed
-        if entry.state is EntryState.RUNNING or is_lost:  # a lost job may reappear
-            if entry.server != self._server:
-                raise self._at_another_server(entry)
-            # The journal may not know yet that the job has ended here.
-            video = self._ends.find_video(entry.id)
-            return self._watch(entry) if video is None else self._finished(entry, video)
-        if entry.state is EntryState.COMPLETED and entry.generation is not None:
-            return self._finished(entry, entry.generation)
-        if entry.state is EntryState.UNCERTAIN:
-            if not submission.may_repeat(entry.claim):
-                raise _uncertain(entry, submission, self._submitter.search)
-        elif not submission.retry_failed:
-            raise _failure(entry)
-        return entry
-
-    def _finished(self, entry: Entry, video: Generation) -> VideoTask:
-        return VideoTask.finished(video, self._manager, key=entry.key, metadata=entry.metadata)
-
-    def _at_another_server(self, entry: Entry) -> KeyConflictError:
-        """Return the error for an unfinished or lost job whose state only another server knows."""
-        return KeyConflictError(
-            entry.key,
-            f"belongs to job {entry.id} at {entry.server}, but this client is at {self._server}",
-            next_step=f"Use base_url={entry.server!r} and its dialect (by the form of the URL, "
-            f"{api_with_url(entry.server).name!r}) to get this job, or another job key for another "
-            "job",
-        )
-
-    async def _after_submission(self, key: str) -> Entry | None:
-        """Return the entry with this key as soon as no other caller is submitting it."""
-        pause = FIRST_PAUSE
-        until = asyncio.get_running_loop().time() + LONGEST_SUBMISSION
-        while True:
-            entry = await self.journal.find(key)
-            if entry is None or entry.state is not EntryState.SUBMITTING:
-                return entry
-            why = entry.reason
-            if why is None and asyncio.get_running_loop().time() >= until:
-                why = f"The submission has taken {LONGEST_SUBMISSION:g} s so far. Try again later"
-            if why is not None:
-                raise JournalError(
-                    f"The job {key!r} is being submitted by another caller. {why}; "
-                    "nothing was submitted."
-                )
-            await self._waits.run(asyncio.sleep(pause), partial(_closed, key))
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-
     def _watch(self, entry: Entry) -> VideoTask:
         if self._running is not None and entry.state is EntryState.RUNNING:
             task = self._running.watch(entry)
@@ -557,37 +363,3 @@ class Bookkeeper:
         if self._ends.is_forgotten(entry):
             self._ends.remember(task.id)
         return task
-
-
-def _closed(key: str) -> ClientClosedError:
-    return ClientClosedError(f"The client was closed while the job {key!r} was being submitted.")
-
-
-def _used_for_another_request(entry: Entry, after_all: str = "") -> KeyConflictError:
-    return KeyConflictError(
-        entry.key, f"was used for another request{_description(entry)}{after_all}", id=entry.id
-    )
-
-
-def _description(entry: Entry) -> str:
-    shown = bounded(str(entry.request.get("prompt", "")), 60)
-    return f" ({entry.verb} {shown!r}{f', job {entry.id}' if entry.id else ''})"
-
-
-def _uncertain(
-    entry: Entry, submission: Submission, search: str | None
-) -> SubmissionUncertainError:
-    return SubmissionUncertainError(
-        LumaError(entry.reason or "The answer was lost."),
-        prompt=submission.request.prompt,
-        source_id=submission.source_id,
-        key=entry.key,
-        request_id=entry.request_id,
-        search=search,
-    )
-
-
-def _failure(entry: Entry) -> LumaError:
-    if entry.generation is not None:
-        return failure_of(entry.generation)
-    return lost_error(entry)
