@@ -60,11 +60,20 @@ async def entry_of(luma: LumaClient, key: str) -> Entry:
 
 
 class Deaf(SQLJournal):
-    """A journal that hears the changes of other processes only from a moment on."""
+    """A journal that hears the changes of other processes only from a moment on.
+
+    `was_read` is set when the entries of followed jobs were read for the first time.
+    """
 
     def __init__(self, place: str) -> None:
         super().__init__(place)
         self.may_hear = asyncio.Event()
+        self.was_read = asyncio.Event()
+
+    async def watched_elsewhere(self, server: str, ids: Sequence[str]) -> AbstractSet[str]:
+        watched = await super().watched_elsewhere(server, ids)
+        self.was_read.set()
+        return watched
 
     @asynccontextmanager
     async def changes(self, on_change: Callable[[Change], None]) -> AsyncGenerator[None, None]:
@@ -114,7 +123,7 @@ async def test_no_end_is_lost_between_reading_and_listening(
     ):
         cat = await watcher.generate("a cat", key="cat")
         [task] = await other.resume()
-        await asyncio.sleep(0.1)  # the first reading finds it running
+        await journal.was_read.wait()  # and it is running
         sim.advance(HOUR)
         await cat
         while (await entry_of(watcher, "cat")).state is EntryState.RUNNING:  # noqa: ASYNC110
@@ -135,6 +144,7 @@ async def test_ends_are_found_without_signals(place: str, sim: Simulator) -> Non
     ):
         await watcher.generate("a cat", key="cat")
         [task] = await other.resume()
+        await journal.was_read.wait()
         sim.advance(HOUR)
         while (await entry_of(watcher, "cat")).state is EntryState.RUNNING:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

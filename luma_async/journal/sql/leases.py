@@ -1,4 +1,4 @@
-"""Leases: who watches each running job."""
+"""Leases: the right, and the task, of one process to watch a running job."""
 
 from __future__ import annotations
 
