@@ -57,4 +57,6 @@ async def looks_after(seconds: float, luma: LumaClient, simulator: Simulator) ->
     """Put the clock forward, and return when the looks that are due then have been made."""
     made = simulator.ledger.requests.total()
     skip(seconds)
-    await until(lambda: simulator.ledger.requests.total() > made and not luma._manager._looking)
+    await until(
+        lambda: simulator.ledger.requests.total() > made and not luma._manager._poller.looking
+    )

@@ -58,7 +58,7 @@ async def test_jobs_that_have_ended_leave_nothing_to_collect(
                 sim.faults.add(Fault.page(502, after=True, times=1))
                 with suppress(SubmissionUncertainError):
                     await luma.generate("a cat")
-                await until(lambda: not luma._manager._poller)
+                await until(lambda: not luma._manager._poller.is_running)
                 await asyncio.sleep(0)
                 counts.append(ours())
 

@@ -66,7 +66,7 @@ class LookResults:
         self._quiet_until = 0.0
 
     @property
-    def is_failing(self) -> bool:
+    def _is_failing(self) -> bool:
         """`True` if the latest looks failed, so that a good look without news changes the state."""
         return bool(self.missing) or self._failing or self._rejections.count > 0
 
@@ -75,6 +75,9 @@ class LookResults:
 
         Jobs without news keep their state.
         """
+        self._telemetry.polled(batch, news)
+        if not news and not self._is_failing:
+            return math.inf
         if self.missing:
             for known in batch:
                 if not isinstance(news.get(known.id), NotFoundError):

@@ -1,41 +1,31 @@
-"""TaskManager: the poller of all jobs that a client watches."""
+"""TaskManager: the jobs that a client watches until they end."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
 from datetime import UTC, datetime
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-import anyio
-
 from luma_async.callback_runner import CallbackRunner
 from luma_async.concurrency import HomeLoop
-from luma_async.errors import ClientClosedError, LumaError, TaskTimeoutError
+from luma_async.errors import ClientClosedError, TaskTimeoutError
 from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.followed import Followed
 from luma_async.tasks.hinted_looks import HintedLooks
 from luma_async.tasks.hints import Hints, Hook, log_missing_callbacks
-from luma_async.tasks.job_log import (
-    counted,
-    log_closed,
-    log_end,
-    log_look,
-    log_submitted,
-    log_watched,
-)
+from luma_async.tasks.job_log import log_closed, log_end, log_submitted, log_watched
 from luma_async.tasks.job_telemetry import JobTelemetry
 from luma_async.tasks.look_plan import LookPlan
 from luma_async.tasks.look_results import LookResults, as_running
-from luma_async.tasks.looks import Looks, News
+from luma_async.tasks.look_runner import LookRunner
+from luma_async.tasks.looks import Looks
+from luma_async.tasks.poller import Poller
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import Timing
 from luma_async.tasks.updates import Updates
@@ -44,8 +34,6 @@ from luma_async.telemetry.observer import JobTrace
 from luma_async.telemetry.recorder import Recorder
 from luma_async.transport import AccountLimit
 
-logger = logging.getLogger("luma_async")
-
 LOST_AFTER = 60.0
 """Seconds of nothing but 404 after which a job counts as lost. Servers answer 404 for jobs that
 they have just accepted, and during migrations."""
@@ -53,19 +41,11 @@ they have just accepted, and during migrations."""
 LINK_TIMEOUT = 120.0
 """Seconds that a completed job without a link to its video stays watched."""
 
-LAST_LOOK = 5.0
-"""Seconds that a look may take beyond the `task_timeout` of a job in it."""
-
-RESTART_DELAY = 1.0
-"""Seconds until a poller that failed starts again."""
-
 
 class TaskManager:
-    """Poller that looks at jobs until they end, and updates their handles.
+    """Registry of the jobs that a client watches until they end, with their handles.
 
-    One asyncio task looks at all jobs, and exists only while there are any. It takes batches of
-    jobs from an agenda. A batch begins with the jobs that are due, and is filled up with the jobs
-    that are due next.
+    One poller looks at all jobs, and updates their handles.
 
     Watching a job ends when the job ends, after `task_timeout`, when the server has not known the
     job for `lost_after`, or when the server has rejected the API key for good. No other error ends
@@ -117,14 +97,10 @@ class TaskManager:
         """Runner of the functions that users attach to handles."""
         self._looks = looks
         timing = Timing(schedule, task_timeout=task_timeout, link_timeout=link_timeout)
-        self._max_looks = max_looks
         self._task_timeout = task_timeout
-        self._longest_look = longest_look
         account = account or AccountLimit()
         self._watched: dict[str, WatchedJob] = {}
-        self._followed = Followed(
-            task_timeout, lambda job: job.task.abandon(self._timed_out(job.task))
-        )
+        self._followed = Followed(task_timeout, self._time_out)
         self._telemetry = JobTelemetry(recorder or Recorder(), looks.scrub)
         self._results = LookResults(
             self._watched,
@@ -146,10 +122,26 @@ class TaskManager:
             on_change=self._wake_if_due,
         )
         self._agenda = self._plan.agenda
-        self._looking = 0
-        self._wake = asyncio.Event()
-        self._sleeps_until = 0.0
-        self._poller: asyncio.Task[None] | None = None
+        runner = LookRunner(
+            looks,
+            self._watched,
+            self._results,
+            self._plan,
+            self._hinted,
+            task_timeout=task_timeout,
+            longest_look=longest_look,
+            time_out=self._time_out,
+            put_for_readers=self._put_for_readers,
+        )
+        self._poller = Poller(
+            self._agenda,
+            looks,
+            runner.look,
+            max_looks=max_looks,
+            is_needed=lambda: self._watched or self._followed,
+            on_cancel=self._abandon_all,
+            on_failure=self._plan_all,
+        )
         self._closed = False
         self._on_end = on_end
         self._deliver = deliver
@@ -206,7 +198,7 @@ class TaskManager:
         self._followed.add(job)
         self._telemetry.begin(job, None)
         log_watched(task)
-        self._ensure_poller()
+        self._poller.start()
         return task
 
     def poll(self, id: str, *, request_id: str | None = None, look_now: bool = True) -> None:
@@ -227,7 +219,7 @@ class TaskManager:
         self._expect_callbacks(job, request_id, is_expected=False)
         if is_planned:
             self._plan.put([job], now, look_now=look_now)
-        self._ensure_poller()
+        self._poller.start()
 
     def _polled(self, id: str, *, look_now: bool) -> WatchedJob | None:
         """Poll a watched job from now on, and return it; `None` if the job is not watched."""
@@ -331,7 +323,7 @@ class TaskManager:
                 log_watched(task)
             self._expect_callbacks(job, request_id, is_expected=submitted_here)
             self._plan.put([job], now, look_now=look_now)
-            self._ensure_poller()
+            self._poller.start()
         return task
 
     def hint(
@@ -438,9 +430,7 @@ class TaskManager:
         """Stop watching all jobs with a `ClientClosedError`, and stop the poller."""
         self._closed = self._results.silent = True
         self._abandon_all()
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.wait([self._poller])
+        await self._poller.aclose()
 
     def ended(self, task: VideoTask) -> None:
         """Stop watching a job, because its handle is done."""
@@ -457,7 +447,7 @@ class TaskManager:
                 log_missing_callbacks()
                 self._plan.put_again(now)
         if not self._watched and not self._followed:
-            self._wake.set()  # so that the poller ends
+            self._poller.wake()  # so that the poller ends
         if self._on_end is not None:
             self._on_end(task)
 
@@ -482,30 +472,6 @@ class TaskManager:
             job.audience.add(reader)
             self._put_for_readers(job, now)
 
-    def _ensure_poller(self) -> None:
-        has_jobs = self._watched or self._followed
-        if self._poller is None and has_jobs and not self._closed:
-            # The variables of the caller that adds the first job do not live on in the poller.
-            context = Context()
-            poller = asyncio.create_task(self._poll(), name="luma-async poller", context=context)
-            poller.add_done_callback(self._poller_ended, context=context)
-            self._poller = poller
-
-    def _poller_ended(self, poller: asyncio.Task[None]) -> None:
-        self._poller = None
-        self._looking = 0
-        if poller.cancelled():
-            self._abandon_all()  # by aclose(), or by a program that cancels all tasks at its end
-            return
-        if (error := poller.exception()) is not None:
-            logger.error("The poller failed; it starts again.", exc_info=error)
-            self._agenda.clear()
-            loop = poller.get_loop()
-            self._plan.put(list(self._watched.values()), loop.time())
-            loop.call_later(RESTART_DELAY, self._ensure_poller)
-            return
-        self._ensure_poller()
-
     def _abandon_all(self) -> None:
         watched = [*self._watched.values(), *self._followed]
         self._watched.clear()
@@ -518,107 +484,23 @@ class TaskManager:
             self._telemetry.ended(job)
         log_closed([job.task for job in watched])
 
-    async def _poll(self) -> None:
-        clock = asyncio.get_running_loop().time
-        # Not a task group of anyio: there, a look that is cancelled together with all tasks of the
-        # event loop before it has begun causes a warning that it was never awaited.
-        async with asyncio.TaskGroup() as looks:
-            while self._watched or self._followed or self._looking:
-                self._wake.clear()
-                now = clock()
-                size = self._looks.batch_size.at(now)
-                while self._looking < self._max_looks and (batch := self._agenda.take(now, size)):
-                    self._looking += 1
-                    looks.create_task(self._look_while_due(batch), name="luma-async look")
-                self._sleeps_until = self._next_look()
-                with anyio.CancelScope(deadline=self._sleeps_until):
-                    await self._wake.wait()
-
-    def _next_look(self) -> float:
-        """Return the time of the next look, or infinity if another look must end before."""
-        if self._looking >= self._max_looks:
-            return math.inf
-        next_due = self._agenda.next_due()
-        return math.inf if next_due is None else next_due
-
-    async def _look_while_due(self, batch: list[WatchedJob]) -> None:
-        """Look at one batch after another while jobs are due."""
-        clock = asyncio.get_running_loop().time  # getting the loop each time takes a system call
-        try:
-            while batch:
-                now = await self._look(batch, clock)
-                batch = self._agenda.take(now, self._looks.batch_size.at(now))
-        finally:
-            self._looking -= 1
-            self._wake.set()
-
-    async def _look(self, batch: list[WatchedJob], clock: Callable[[], float]) -> float:
-        """Look at a batch of jobs, and return the time at the end of the look."""
-        began = clock()
-        asked = self._hinted.begin(batch, began) if self._hinted else ()
-        time_is_up = min([job.since for job in batch]) + self._task_timeout
-        known = {job.id: job.mark for job in batch}
-        news: News | None = None
-        again_in = math.inf
-        try:
-            if time_is_up - began > self._longest_look:
-                news = await self._looks.poll(known, self._watched)
-            else:
-                with anyio.CancelScope(deadline=max(time_is_up, began) + LAST_LOOK):
-                    news = await self._looks.poll(known, self._watched)
-            if news is not None:
-                self._telemetry.polled(batch, news)
-                if news or self._results.is_failing:
-                    again_in = self._results.process(batch, news, clock())
-        except Exception:
-            logger.exception("A look failed. Still watched: %s.", counted(len(batch)))
-        if asked:
-            self._hinted.end(asked, news)
-        now = clock()
-        log_look(len(batch), None if news is None else news.values(), now - began)
-        self._reschedule(batch, news, began, now, again_in)
-        return now
-
-    def _reschedule(
-        self,
-        batch: list[WatchedJob],
-        news: News | None,
-        began: float,
-        now: float,
-        again_in: float,
-    ) -> None:
-        """Put the jobs of a look back on the agenda, and stop watching those whose time is up.
-
-        The next look is in `again_in` seconds at the latest.
-        """
-        latest = now - self._task_timeout
-        for job in batch:
-            if job.due <= began:
-                job.looks += 1
-            if news is not None and not (news and isinstance(news.get(job.id), LumaError)):
-                job.looked = now
-            if job.since <= latest:
-                job.task.abandon(self._timed_out(job.task))
-        if not self._closed:
-            running = [job for job in batch if not job.task.done()]
-            for_readers = [job for job in running if job.for_readers]
-            if for_readers:
-                running = [job for job in running if not job.for_readers]
-                for job in for_readers:
-                    self._put_for_readers(job, now)
-            self._plan.put(running, now, again_in=again_in)
-
-    def _timed_out(self, task: VideoTask) -> TaskTimeoutError:
-        return TaskTimeoutError(
-            f"Job {task.id} is still {task.state} after {self._task_timeout:g} s, and no longer "
-            "watched. It may still end: LumaClient.watch(id) watches it again.",
-            task_id=task.id,
-        )
-
     def _wake_if_due(self) -> None:
-        """Wake the poller if a look is due before it wakes by itself."""
-        if self._next_look() < self._sleeps_until:
-            self._wake.set()
+        self._poller.wake_if_due()
+
+    def _plan_all(self, now: float) -> None:
+        """Make the agenda anew."""
+        self._agenda.clear()
+        self._plan.put(list(self._watched.values()), now)
+
+    def _time_out(self, job: WatchedJob) -> None:
+        """Stop watching a job whose time is up."""
+        job.task.abandon(
+            TaskTimeoutError(
+                f"Job {job.id} is still {job.task.state} after {self._task_timeout:g} s, and no "
+                "longer watched. It may still end: LumaClient.watch(id) watches it again.",
+                task_id=job.id,
+            )
+        )
 
 
 def _closed(task: VideoTask) -> ClientClosedError:

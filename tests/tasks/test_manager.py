@@ -25,7 +25,7 @@ from luma_async import (
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
 from luma_async.tasks.agenda import Agenda
-from luma_async.tasks.manager import LAST_LOOK
+from luma_async.tasks.look_runner import LAST_LOOK
 from luma_async.tasks.timing import BROKEN_SCHEDULE_DELAY
 from luma_async.transport import Transport
 from tests.clients import HOUR, KEY, InTurn, connect, until
@@ -380,7 +380,7 @@ async def test_404s_with_other_troubles_between_them_are_no_minute_of_404() -> N
                 sim.faults.add(Fault.page(503, on=["get"], times=1))
             looks = sim.ledger.statuses[status]
             skip(seconds)
-            await until(lambda: sim.ledger.statuses[status] > looks and not tasks._looking)  # noqa: B023
+            await until(lambda: sim.ledger.statuses[status] > looks and not tasks._poller.looking)  # noqa: B023
 
         assert sim.ledger.statuses[404] >= 6
         assert not task.done()
