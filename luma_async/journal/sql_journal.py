@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio.to_thread
 
 from luma_async.concurrency import to_completion
-from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
+from luma_async.errors import ConfigurationError, JournalError
 from luma_async.extras import is_installed
 from luma_async.journal.fingerprint import checked_key
 from luma_async.journal.journal import End, Entry, EntryState
+from luma_async.journal.settle_calls import SettleCalls
 from luma_async.journal.shared_calls import SharedCalls
 from luma_async.journal.signal_calls import SignalCalls
 from luma_async.journal.sql.database_url import parse_database_url
@@ -34,14 +35,11 @@ from luma_async.journal.sql.operations import (
     Uncertain,
 )
 from luma_async.journal.sql.sqlite_file import SQLiteFile
-from luma_async.text_values import URLLike, has_lone_surrogate, unwrapped
+from luma_async.text_values import URLLike, unwrapped
 
 if TYPE_CHECKING:
     from luma_async.journal.sql.signals import OnSignal
     from luma_async.journal.sql.store import Store
-
-_MOST_SHOWN = 20
-"""Maximum number of jobs named in one error."""
 
 _STEP = 64 * 2**10
 """Characters of exported lines after which other tasks of the event loop have their turn."""
@@ -53,7 +51,7 @@ _RESTARTS = 2
 """Number of times that closing is started again if all tasks of the event loop are cancelled."""
 
 
-class SQLJournal(SharedCalls, SignalCalls):
+class SQLJournal(SettleCalls, SharedCalls, SignalCalls):
     """A journal at a path (SQLite) or a database URL (`postgresql://user:password@host/name`).
 
     >>> async with SQLJournal("jobs.db") as journal:      # doctest: +SKIP
@@ -262,63 +260,6 @@ class SQLJournal(SharedCalls, SignalCalls):
         store = await self._opened()
         return await store.read_decided(lambda: self._entries(EntryState.UNCERTAIN))
 
-    async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
-        """Settle an uncertain job, once you know if the server has it.
-
-        Gateways have a list of tasks, and for the Dream Machine API `LumaClient.generations()`
-        lists the jobs. The Agents API has no list: Luma's support finds the job by its request id.
-        If the server has the job, give its `id`. It is running from now on, and
-        `LumaClient.resume()` or another call with its job key watches it. If it has not,
-        `resubmit=True` frees the job key, and another call with it submits the job again.
-
-        Raises:
-            InvalidRequestError: neither `id` nor `resubmit=True` was given, or both were.
-            JournalError: there is no uncertain job with this job key, or another job has this
-                id.
-
-        """
-        if (id is None) is not resubmit:
-            raise InvalidRequestError.of("settle", "give either id='...' or resubmit=True")
-        await self.settle_many({key: id})
-
-    async def settle_many(self, ids: Mapping[str, str | None]) -> None:
-        """Settle many uncertain jobs by their job keys: with an id, or with `None` to free the key.
-
-        Either all of them are settled, or none. `settle()` describes the effect on each.
-
-        Raises:
-            InvalidRequestError: a key or an id is not valid.
-            JournalError: some of the jobs cannot be settled; `unsettleable()` returns them.
-
-        """
-        problems = await self.unsettleable(ids) or await self._query("settle", ids)
-        if problems:
-            shown = "; ".join(list(problems.values())[:_MOST_SHOWN])
-            more = len(problems) - _MOST_SHOWN
-            rest = f"; and {more:,} more" if more > 0 else ""
-            shown_place = (await self._opened()).shown
-            raise JournalError(f"Nothing was settled in the journal {shown_place}: {shown}{rest}.")
-
-    async def unsettleable(self, ids: Mapping[str, str | None]) -> Mapping[str, str]:
-        """Return the reasons why jobs cannot be settled with these ids, by key; empty if all can.
-
-        Raises:
-            InvalidRequestError: a key or an id is not valid.
-            JournalError: the journal could not be read.
-
-        """
-        for id in ids.values():
-            if id is not None:
-                _check_id(id)
-        # Reading a job makes it uncertain if its submitter is dead.
-        store = await self._opened()
-        entries = await store.read_decided(lambda: asyncio.gather(*map(self.find, ids)))
-        problems = dict(await self._query("unsettleable", ids))
-        for entry in entries:
-            if entry and entry.state is EntryState.SUBMITTING and entry.reason:
-                problems[entry.key] = f"{problems.get(entry.key, repr(entry.key))}. {entry.reason}"
-        return problems
-
     async def purge(self, older_than: timedelta | float) -> int:
         """Delete the jobs that ended more than `older_than` (seconds) ago, and return their number.
 
@@ -479,15 +420,6 @@ class SQLJournal(SharedCalls, SignalCalls):
         if self._closing_store is not None:
             await self._closing_store.aclose(within=max(until - time.monotonic(), 0))
             self._closing_store = None
-
-
-def _check_id(id: Any) -> None:
-    if not isinstance(id, str) or not id.strip():
-        raise InvalidRequestError.of("id", f"must be the id of a job, got {id!r}")
-    if "\0" in id or has_lone_surrogate(id):
-        raise InvalidRequestError.of(
-            "id", f"must not contain null characters or lone surrogates, got {id!r}"
-        )
 
 
 def _check_packages(dialect: str) -> None:
