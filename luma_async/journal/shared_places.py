@@ -13,6 +13,7 @@ from itertools import count
 from luma_async.concurrency import Worker
 from luma_async.errors import LumaError
 from luma_async.journal.abandoned_jobs import AbandonedJobs
+from luma_async.journal.change_listener import ChangeListener
 from luma_async.journal.journal import Entry
 from luma_async.journal.place_turns import PlaceTurns
 from luma_async.journal.shared_journal import Change, Limit, SharedJournal
@@ -57,9 +58,6 @@ that is repeated. If it is free too late, an account with few places stands stil
 
 LIMIT_VALID_FOR = 60.0
 """Seconds until the time of uncertain submissions is computed anew."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds between two tries to listen to the journal: the first pause, and the longest."""
 
 TELL_EVERY = 3600.0
 """Seconds between two log lines that submissions wait for a place."""
@@ -110,7 +108,6 @@ class SharedPlaces:
         self._last_wait = -math.inf
         self._limit: Limit | None = None
         self._limit_until = 0.0
-        self._pause = FIRST_PAUSE
         self._probe_pause = try_every
         self._tell_at = 0.0
         self._is_closed = False
@@ -118,7 +115,12 @@ class SharedPlaces:
         # A worker that is cancelled has nothing to finish.
         self._prober = Worker("luma-async place prober", self._probe, has_waiters, grace=0)
         self._checker = Worker("luma-async place checker", self._check, has_waiters, grace=0)
-        self._listener = Worker("luma-async place listener", self._listen, lambda: True, grace=0)
+        self._listener = ChangeListener(
+            journal,
+            is_needed=lambda: self._turns.waiting + self._turns.trying > 0,
+            on_begin=self._try_now,
+            on_change=self._heard,
+        )
         # One bound method and one context for all tasks save memory.
         self._ended = self._own_job_ended
         self._context = Context()
@@ -212,7 +214,7 @@ class SharedPlaces:
             self._news_timer.cancel()
         await self._prober.stop()
         await self._checker.stop()
-        await self._listener.stop()
+        await self._listener.aclose()
 
     def _begin_to_wait(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -262,6 +264,10 @@ class SharedPlaces:
     async def _probe(self) -> None:
         await asyncio.sleep(self._probe_pause)
         self._probe_pause = min(2 * self._probe_pause, max(LONGEST_PROBE_PAUSE, self._try_every))
+        self._try_now()
+
+    def _try_now(self) -> None:
+        """Let a submission try without news, such as when listening begins."""
         self._turns.probe()
         self._let_go()
 
@@ -278,17 +284,6 @@ class SharedPlaces:
         except Exception:  # a journal or a dialect of a user may raise anything
             logger.exception("The jobs that no process watches cannot be looked at.")
         await asyncio.sleep(random.uniform(*CHECK_PAUSES))
-
-    async def _listen(self) -> None:
-        """Listen to other processes until the client is closed. After a failure, try again."""
-        try:
-            async with self._journal.changes(self._heard):
-                self._pause = FIRST_PAUSE
-                await asyncio.get_running_loop().create_future()
-        except Exception as error:  # noqa: BLE001  a journal of a user may raise anything
-            logger.info("Places that other processes free cannot be heard of: %s", error)
-        await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _heard(self, change: Change) -> None:
         self.freed(change.freed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -31,6 +31,8 @@ from tests.journal.databases import execute
 from tests.journal.test_owners import new_entry
 from tests.journal.workers import worker
 from tests.loops import skip
+
+T = TypeVar("T")
 
 
 def share(simulator: Simulator, place: Any, max_tasks: int = 1, **settings: Any) -> LumaClient:
@@ -56,6 +58,12 @@ async def waiting(luma: LumaClient, key: str | None = None) -> AsyncIterator[asy
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def soon(task: Awaitable[T]) -> T:
+    """Return the result of what happens soon, or fail."""
+    async with asyncio.timeout(60):
+        return await task
 
 
 @pytest.fixture
@@ -100,7 +108,7 @@ async def test_a_freed_place_wakes_another_process_at_once(place: str, no_net: N
                 sim.advance(HOUR)
                 await first
                 freed_at = asyncio.get_running_loop().time()
-                await second
+                await soon(second)
                 assert asyncio.get_running_loop().time() - freed_at < 5.0  # never without the news
 
 
@@ -123,7 +131,7 @@ async def test_a_place_is_free_without_an_end(place: str, no_net: None, ends_by:
                 else:
                     sim.faults.clear()
                     await asyncio.gather(rejected, return_exceptions=True)
-                await second
+                await soon(second)
     assert len(sim.ledger.jobs) == (2 if ends_by == "forgetting" else 1)
 
 
@@ -135,7 +143,7 @@ async def test_a_pooler_that_delivers_no_news_delays_only_a_little(pooled_place:
             async with waiting(two) as second:
                 sim.advance(HOUR)
                 await first
-                await second
+                await soon(second)
 
 
 async def test_a_known_job_key_needs_no_place(place: str) -> None:
@@ -144,10 +152,10 @@ async def test_a_known_job_key_needs_no_place(place: str) -> None:
         await (await luma.generate("a cat", key="cat"))
         await luma.generate("a dog", key="dog")
         async with waiting(luma):
-            assert (await luma.generate("a cat", key="cat")).state == "completed"
-            assert (await luma.generate("a dog", key="dog")).state == "pending"
+            assert (await soon(luma.generate("a cat", key="cat"))).state == "completed"
+            assert (await soon(luma.generate("a dog", key="dog"))).state == "pending"
             async with share(sim, place) as other:
-                assert (await other.generate("a cat", key="cat")).state == "completed"
+                assert (await soon(other.generate("a cat", key="cat"))).state == "completed"
 
 
 async def test_a_job_that_waits_for_its_delivery_takes_no_place(place: str) -> None:
@@ -157,8 +165,8 @@ async def test_a_job_that_waits_for_its_delivery_takes_no_place(place: str) -> N
             first = await one.generate("a cat")
             with first.delivery():
                 await first
-                second = await two.generate("a dog")
-            await second
+                second = await soon(two.generate("a dog"))
+            await soon(second)
             assert sim.ledger.most_jobs == 1
 
 
@@ -179,7 +187,7 @@ async def test_places_of_a_dead_process_become_free(
                 await until(lambda: sim.ledger.requests["get"] > 1)
                 assert not task.done()
                 sim.advance(HOUR)
-                await task
+                await soon(task)
             [resumed] = [task for task in await luma.resume() if task.key == "row-0"]
             assert (await resumed).state == "completed"
         assert sim.ledger.most_jobs == 1
@@ -206,7 +214,7 @@ async def test_a_job_of_a_dead_process_that_is_lost_frees_its_place(
             await dead.mark_accepted(entry, "unknown")
         await execute(place, f"UPDATE luma_jobs SET server = '{luma.api_url}'")  # noqa: S608
         async with waiting(luma) as task:
-            await task
+            await soon(task)
         assert sim.ledger.statuses[404] > 1
 
 
@@ -221,7 +229,7 @@ async def test_an_uncertain_submission_takes_a_place_for_a_while(
             await luma.generate("a cat")
         async with waiting(luma) as task:
             assert not task.done()
-            await task
+            await soon(task)
         assert len(sim.ledger.jobs) == 2
 
 
@@ -231,29 +239,30 @@ async def test_a_repeat_that_finds_no_place_stays_uncertain(
     """The job may have been accepted, and the error must say so."""
     monkeypatch.setattr(shared_places, "DEFAULT_HOLD", 0.0)
     async with Simulator(durations=Fixed(HOUR)) as sim, share(sim, place) as luma:
-        sim.faults.add(Fault.cut(after=True, times=1))
-        task = asyncio.create_task(luma.generate("a cat", retry_uncertain=True))
-        await until(lambda: sim.ledger.jobs)
-        async with share(sim, place) as other:
-            await other.generate("a dog")
+        async with share(sim, place, 2) as other:
+            sim.faults.add(Fault.cut(after=True, delay=math.inf, times=1))
+            task = asyncio.create_task(luma.generate("a cat", retry_uncertain=True))
+            await until(lambda: sim.ledger.requests["generate"])
+            await soon(other.generate("a dog"))
+            sim.faults.clear()
             with pytest.raises(SubmissionUncertainError):
-                await task
+                await soon(task)
         assert len(sim.ledger.jobs) == 2
 
 
 async def test_a_repeat_of_a_rejected_submission_waits_for_a_place(place: str) -> None:
     """Between its tries it takes none, so another may have taken that; nothing is lost by it."""
     async with Simulator(durations=Fixed(HOUR)) as sim, share(sim, place) as luma:
-        sim.faults.add(Fault.rate_limited(retry_after=1, times=1))
+        sim.faults.add(Fault.rate_limited(retry_after=8, times=1))
         task = asyncio.create_task(luma.generate("a cat"))
         await until(lambda: sim.ledger.statuses[429])
         async with share(sim, place) as other:
-            dog = await other.generate("a dog")
-            skip(1)
+            dog = await soon(other.generate("a dog"))
+            skip(8)
             await until(lambda: places_of(luma)._turns.waiting)
             sim.advance(HOUR)
             await dog
-            assert (await task).id == sim.ledger.jobs[1].id
+            assert (await soon(task)).id == sim.ledger.jobs[1].id
         assert sim.ledger.most_jobs == 1
 
 
@@ -270,7 +279,7 @@ async def test_a_wait_for_a_place_ends_at_once(place: str, end: str, no_net: Non
                     luma.stop_submitting()
                 case "closed":
                     await luma.aclose()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=60)
         expected = {
             "cancelled": asyncio.CancelledError,
             "stopped": SubmissionStoppedError,
@@ -284,7 +293,7 @@ async def test_a_wait_for_a_place_ends_at_once(place: str, end: str, no_net: Non
             async with waiting(luma) as second:
                 sim.advance(HOUR)
                 await first
-                await second
+                await soon(second)
         assert len(sim.ledger.jobs) == (2 if end == "cancelled" else 1)
         assert set((await states(place)).values()) <= {"running", "completed"}
 
@@ -305,7 +314,7 @@ async def test_a_process_without_a_job_gets_its_share(place: str) -> None:
             await until(lambda: len(sim.ledger.jobs) >= 16)
             shares = Counter(job.prompt.split()[0] for job in sim.ledger.jobs[4:16])
             assert 3 <= shares["two"] <= 9
-            assert list(await both) == [10, 10]
+            assert list(await soon(both)) == [10, 10]
         assert sim.ledger.most_jobs == 4
 
 

@@ -420,14 +420,15 @@ class Transactions:
         Release: _release,
         Lease: _lease,
         Beat: beat,
-        Hold: _hold,
         Claim: _claim,
+        Hold: _hold,
         Find: _find,
     }
     """Methods for each kind of operation, in their order within a transaction.
 
     Outcomes come first, so that a claim finds the keys that they free. The heartbeat comes before
-    the claims that depend on it, and reads come last, so that they see all writes.
+    the claims that depend on it, and reads come last, so that they see all writes. A claim with a
+    limit may wait for a lock, so no rows of jobs are changed before it that its holder could need.
     """
 
 
