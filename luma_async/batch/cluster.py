@@ -52,6 +52,9 @@ MOST_FRUITLESS = 6
 """Maximum number of attempts in a row in which no row of a shard ended. A cluster whose workers are
 restarted, or a database that is away, has about a minute to come back."""
 
+_MARKER = ".cluster-"
+"""Beginning of the name of the file by which workers recognise the output folder."""
+
 _SHIPPED = (
     *("max_requests", "timeout", "max_tries", "task_timeout", "link_timeout", "batch_size"),
     *("max_image_bytes", "allow_local_files", "max_downloads", "trust_env", "telemetry"),
@@ -202,7 +205,7 @@ class ClusterBatch(Batch):
         self._workers, self._slots = await self._connection.open()
         self._order = order = self._new_order()
         if order.marker is not None:
-            await anyio.to_thread.run_sync(order.marker.touch)
+            await anyio.to_thread.run_sync(_mark, order.marker)
         await self._connection.tell_phase(order, Phase.RUNNING, 0)
         await self._connection.check(order)
         self._connection.subscribe(order, self._inbox.put_nowait)
@@ -212,7 +215,7 @@ class ClusterBatch(Batch):
         output: Output = self.output
         if isinstance(output, OutputFolder):
             output = OutputFolder(output.folder.absolute())
-            self._marker = output.folder / f".cluster-{id}"
+            self._marker = output.folder / f"{_MARKER}{id}"
         settings: dict[str, Any] = dict(self._luma.settings)
         return ClusterRun(
             id=id,
@@ -331,6 +334,9 @@ class ClusterBatch(Batch):
                 self._latest.pop(name, None)
                 self._count()
             rows = [row for row in rows if row.key in self._left]
+            if error is not None and (lost := await self._lost()) is not None:
+                self._give_up(lost)
+                return
             if rows and not self.is_stopped:
                 _log_repeat(len(rows), error)
             fruitless = 0 if len(rows) < before else fruitless + 1
@@ -358,6 +364,14 @@ class ClusterBatch(Batch):
                 if row.parent is not None:
                     states[row.parent].extensions_left += 1
         return Shard.of(name, rows, states=states, results=self._results.all)
+
+    async def _lost(self) -> BatchError | None:
+        """Wait for a scheduler that is away, and return the error if it stays so."""
+        try:
+            await self._connection.wait_for_scheduler()
+        except BatchError as error:
+            return error
+        return None
 
     def _take_news(self, news: ShardNews) -> None:
         if news.shard in self._active:
@@ -457,6 +471,13 @@ class ClusterBatch(Batch):
         )
         state.retries = retries
         return state
+
+
+def _mark(marker: Path) -> None:
+    """Create the marker of a run, and remove those of runs that were killed."""
+    for other in marker.parent.glob(f"{_MARKER}*"):
+        other.unlink(missing_ok=True)
+    marker.touch()
 
 
 def _log_repeat(rows: int, error: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import re
 import signal
@@ -32,6 +33,8 @@ LEAVE_TIMEOUT = 60.0
 _LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
 _ADDRESS = re.compile(r"[a-z]+://\S+")
 _VERSION = "luma_async.version:__version__"
+
+logger = logging.getLogger("luma_async")
 
 
 def local_workers(cluster: str) -> int | None:
@@ -75,12 +78,16 @@ class ClusterConnection:
         self._cluster = cluster
         self._opened = AsyncExitStack()
         self._client: Any = None
+        self._address: Any = cluster
+        self._is_waiting = False
 
     async def open(self) -> tuple[int, int]:
         """Connect, and return the numbers of workers, and of shards that can run at once.
 
         Raises:
             BatchError: the scheduler cannot be reached, or has no worker.
+            ConfigurationError: the address of the scheduler is not valid, or `tls://` has no
+                certificates.
 
         """
         try:
@@ -92,19 +99,22 @@ class ClusterConnection:
     async def _open(self) -> tuple[int, int]:
         connect = self._dask.Client
         options: dict[str, Any] = {"asynchronous": True, "set_as_default": False}
-        address: Any
         if isinstance(self._cluster, connect):
             # A client that is not asynchronous has an event loop of its own, in another thread.
             given: Any = self._cluster
             options["security"] = given.security
-            address = given.scheduler.address
+            self._address = given.scheduler.address
         else:
             self._opened.enter_context(_silenced_dask())
-            address = await self._start_local() or self._cluster
+            self._address = await self._start_local() or self._cluster
+        address = self._address
         client = connect(address, timeout=CONNECT_TIMEOUT, **options)
         self._opened.push_async_callback(client.close)
         try:
-            self._client = await client
+            with warnings.catch_warnings():
+                # It compares packages that this library does not use, such as NumPy.
+                warnings.simplefilter("ignore", self._dask.versions.VersionMismatchWarning)
+                self._client = await client
             await client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
         except TimeoutError:
             raise BatchError(
@@ -116,6 +126,8 @@ class ClusterConnection:
                 f"The Dask scheduler at {address} cannot be reached: {error}. Nothing was "
                 "submitted."
             ) from None
+        except (TypeError, ValueError, ImportError) as error:
+            raise _address_error(str(address), error) from None
         threads: Mapping[str, int] = await client.nthreads()
         return len(threads), sum(threads.values())
 
@@ -129,7 +141,8 @@ class ClusterConnection:
             threads_per_worker=1,
             worker_class=_worker_class(),
             memory_limit=None,  # Dask would kill a worker above it, with all of its jobs
-            dashboard_address=None,
+            # Without a port of its own, Dask warns if another cluster has port 8787.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
             asynchronous=True,
             silence_logs=logging.CRITICAL,
         )
@@ -143,6 +156,14 @@ class ClusterConnection:
             BatchError: one of them cannot. Nothing was submitted.
 
         """
+        try:
+            await self._check(run)
+        except OSError:
+            raise BatchError(
+                f"The Dask scheduler at {self._address} {_GONE} Nothing was submitted."
+            ) from None
+
+    async def _check(self, run: ClusterRun) -> None:
         if not self.is_local:
             found = await self._version_of_scheduler()
             _check_version("Dask scheduler", found)
@@ -154,7 +175,8 @@ class ClusterConnection:
         for address, problem in (await self._on_workers(prepare, run)).items():
             if problem is not None:
                 raise BatchError(
-                    f"The worker at {address} cannot run rows: {problem} Nothing was submitted."
+                    f"The worker at {address} cannot run rows: {_sentence(problem)} Nothing was "
+                    "submitted."
                 )
 
     async def _version_of_scheduler(self) -> Any:
@@ -180,6 +202,8 @@ class ClusterConnection:
             )
         try:
             report: ShardReport = await future
+        except concurrent.futures.CancelledError:
+            raise BatchError("the connection to the Dask scheduler was lost") from None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -190,6 +214,33 @@ class ClusterConnection:
         finally:
             future.release()
 
+    async def wait_for_scheduler(self) -> None:
+        """Wait while Dask tries to reach a scheduler again whose connection was lost.
+
+        Raises:
+            BatchError: it was not reached. The connection cannot be used any more.
+
+        """
+        while self._connected.status == "connecting":
+            if not self._is_waiting:
+                self._is_waiting = True
+                logger.warning(
+                    "The Dask scheduler at %s is not reached; trying for %.0f s.",
+                    self._address,
+                    CONNECT_TIMEOUT,
+                )
+            await asyncio.sleep(0.1)
+        self._is_waiting = False
+        if self._is_lost:
+            raise BatchError(
+                f"The Dask scheduler at {self._address} has ended, or cannot be reached any more. "
+                "Submitted jobs continue at the server, and the next run finds them."
+            )
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._connected.status in ("closing", "closed")
+
     def subscribe(self, run: ClusterRun, on_message: Callable[[Any], None]) -> None:
         """Call a function with each message of a worker about a run."""
         self._connected.subscribe_topic(run.topic, lambda event: on_message(event[1]))
@@ -199,26 +250,43 @@ class ClusterConnection:
 
         `beat` is another number each time. The scheduler may be away; then this is without effect.
         """
+        if self._is_lost:
+            return
         try:
             await self._connected.set_metadata(run.phase_keys, [phase.value, beat])
         except (OSError, RuntimeError) as error:
-            logging.getLogger("luma_async").debug("The scheduler is not reached: %r", error)
+            logger.debug("The scheduler is not reached: %r", error)
 
     async def stop(self, run: ClusterRun) -> None:
-        """Let the workers submit no more rows of a run, sooner than they ask for its phase."""
+        """Let the workers submit no more rows of a run, sooner than they ask for its phase.
+
+        The scheduler may be away; then this is without effect.
+        """
         from luma_async.batch.cluster_worker import stop  # noqa: PLC0415  it imports Dask
 
-        await self._on_workers(stop, run.id)
+        if self._is_lost:
+            return
+        try:
+            await self._on_workers(stop, run.id)
+        except (OSError, RuntimeError) as error:
+            logger.debug("The scheduler is not reached: %r", error)
 
     async def leave(self, run: ClusterRun) -> None:
-        """Let the workers close the clients of a run, once their submissions are answered."""
+        """Let the workers close the clients of a run, once their submissions are answered.
+
+        Workers whose scheduler has ended leave the run by themselves.
+        """
         from luma_async.batch.cluster_worker import leave  # noqa: PLC0415  it imports Dask
 
+        if self._is_lost:
+            return
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 await self._on_workers(leave, run.id)
         except (OSError, TimeoutError) as error:
-            logging.getLogger("luma_async").warning("Workers may not have left the run: %r", error)
+            if self._connected.status != "running":
+                return
+            logger.warning("Workers may not have left the run: %r", error)
 
     async def _on_workers(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """Run a function on all workers; an exception of one stands for its result."""
@@ -236,9 +304,35 @@ class ClusterConnection:
         return self._client
 
 
+_GONE = "has ended, or cannot be reached."
+
+
+def _sentence(problem: str | BaseException) -> str:
+    """Return the problem of a worker as a sentence, which may be an exception of Dask."""
+    if isinstance(problem, OSError):
+        return f"it {_GONE}"
+    text = problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"
+    return text if text.endswith(".") else f"{text}."
+
+
+def _address_error(address: str, error: Exception) -> ConfigurationError:
+    if address.startswith("tls://") and isinstance(error, TypeError):
+        return ConfigurationError(
+            f"The Dask scheduler at {address} needs certificates. Set the environment variables "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and "
+            "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY to their files. Nothing was submitted."
+        )
+    return ConfigurationError(
+        f"The address of the Dask scheduler, {address!r}, cannot be used: {error}. "
+        "Nothing was submitted."
+    )
+
+
 def _check_version(subject: str, found: Any) -> None:
     if found == __version__:
         return
+    if isinstance(found, OSError):
+        raise BatchError(f"The {subject} {_GONE} Nothing was submitted.")
     has = "luma-async" if isinstance(found, BaseException) else f"luma-async {found}"
     verb = "has no" if isinstance(found, BaseException) else "has"
     raise BatchError(

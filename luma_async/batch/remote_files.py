@@ -173,7 +173,12 @@ class RemoteFiles:
             raise ConfigurationError(
                 f"Output to {self.shown} is not possible: {self._why(error)}."
             ) from None
-        return fs, str(root).rstrip("/")
+        root = str(root).rstrip("/")
+        if self.are_whole and not root:
+            raise ConfigurationError(
+                f"The output must be a URL with a bucket, such as {self._protocol}://bucket/folder."
+            )
+        return fs, root
 
     async def prepare(self, name: str) -> None:
         """Load the filesystem package, and create a folder, unless the filesystem has none.

@@ -334,6 +334,7 @@ async def test_files_that_are_short_are_sent_again(
     [
         ("oci://bucket/cats", r"Output to oci://bucket/cats needs ocifs: pip install ocifs"),
         ("wat://bucket", r"Output to wat://bucket is not possible: Protocol not known: wat\."),
+        ("s3://", r"must be a URL with a bucket, such as s3://bucket/folder\."),
         ("cats", r"must be a URL such as s3://bucket/folder, got 'cats'"),
     ],
 )

@@ -197,6 +197,42 @@ async def test_rows_that_no_worker_can_run_are_told(
     assert "out of memory in 1.7" in str(batch.problem)
 
 
+async def test_a_scheduler_that_ends_ends_the_batch_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another attempt cannot help; the rows are still to do, and the next run continues."""
+
+    async def fail(*_: Any) -> Any:
+        raise BatchError("the connection to the Dask scheduler was lost")
+
+    async def end(_: Any) -> None:
+        raise BatchError("The Dask scheduler has ended.")
+
+    async with small() as sim:
+        manifest = a_manifest(tmp_path, *cats(2))
+        with monkeypatch.context() as patches:
+            patches.setattr(ClusterConnection, "run_shard", fail)
+            patches.setattr(ClusterConnection, "wait_for_scheduler", end)
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                batch = batch_on(luma, manifest, tmp_path)
+                results = await _all(batch.run())
+        rest = await run_on_cluster(sim, manifest, tmp_path)
+
+    assert (results, batch.progress.left) == ([], 2)
+    assert str(batch.problem) == "The Dask scheduler has ended."
+    assert "run again" not in caplog.text
+    assert len(rest) == 2
+
+
+async def test_the_marker_of_a_run_that_was_killed_is_removed(tmp_path: Path) -> None:
+    """The folder is shown to others, and has no file that nobody knows."""
+    (tmp_path / ".cluster-0123456789ab").touch()
+    async with small() as sim:
+        await run_on_cluster(sim, a_manifest(tmp_path, *cats(1)), tmp_path)
+
+    assert not list(tmp_path.glob(".cluster-*"))
+
+
 async def test_an_error_of_all_rows_stops_all_workers(tmp_path: Path) -> None:
     """An empty account rejects the other rows as well."""
     async with small(credits=3) as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
+import socket
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,12 +18,13 @@ import pytest
 from luma_async import GatewayDialect, extras
 from luma_async.batch import Result, ResultState, RunningRow, Stage, cluster_connection
 from luma_async.batch.cluster_connection import ClusterConnection
-from luma_async.batch.cluster_run import ClusterRun, ShardNews, process_name
+from luma_async.batch.cluster_run import ClusterRun, Phase, ShardNews, process_name
 from luma_async.batch.log_forwarder import LogForwarder, log_forwarded
 from luma_async.batch.output_folder import OutputFolder
-from luma_async.errors import BatchError
+from luma_async.errors import BatchError, ConfigurationError
 from luma_async.version import __version__
-from tests.clients import KEY
+from tests.batch.cluster.workers_here import start_workers_here
+from tests.clients import KEY, until
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +62,104 @@ async def test_a_scheduler_without_workers_is_told() -> None:
             await connection.open()
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("tls://127.0.0.1:9", "needs certificates.*TLS__CA_FILE.*Nothing was"),
+        ("tcp://127.0.0.1", "'tcp://127.0.0.1', cannot be used: missing port.*Nothing was"),
+    ],
+)
+async def test_an_address_that_cannot_be_used_is_told(address: str, said: str) -> None:
+    """Dask raises the errors of programmers for them."""
+    connection = ClusterConnection(address)
+
+    with pytest.raises(ConfigurationError, match=said):
+        await connection.open()
+
+
+async def test_other_versions_of_packages_that_are_not_used_are_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dask warns of them on standard error."""
+    compared = []
+
+    def differ(*_: Any) -> dict[str, str]:
+        compared.append(1)
+        return {"warning": "numpy differs", "error": ""}
+
+    async with (
+        distributed.Scheduler(dashboard_address=":0", port=0) as scheduler,
+        distributed.Worker(scheduler.address, nthreads=1),
+    ):
+        monkeypatch.setattr(distributed.versions, "error_message", differ)
+        connection = ClusterConnection(scheduler.address)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", distributed.versions.VersionMismatchWarning)
+                await connection.open()
+        finally:
+            await connection.aclose()
+
+    assert compared
+
+
+async def test_two_local_clusters_are_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask has a port that it prefers, and warns if another program has it."""
+    start_workers_here(monkeypatch)
+    with socket.socket() as other:
+        with suppress(OSError):  # a program has it already
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        connection = ClusterConnection("local:1")
+        try:
+            assert await connection.open() == (1, 1)
+        finally:
+            await connection.aclose()
+
+
+def test_a_problem_of_a_worker_is_told_as_a_sentence() -> None:
+    """It comes from several places, and is followed by another sentence."""
+    missing = cluster_connection._sentence("pip install 'luma-async[postgres]'")
+    gone = cluster_connection._sentence(OSError("in <TCP (closed)>: Stream is closed"))
+
+    assert missing == "pip install 'luma-async[postgres]'."
+    assert gone == "it has ended, or cannot be reached."
+    assert cluster_connection._sentence("No key.") == "No key."
+    assert cluster_connection._sentence(KeyError("a")) == "KeyError: 'a'."
+
+
+async def test_a_scheduler_that_ends_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After that, telling and leaving have no effect."""
+    monkeypatch.setattr(cluster_connection, "CONNECT_TIMEOUT", 1.0)
+    run = a_run(tmp_path)
+    async with distributed.Scheduler(dashboard_address=":0", port=0) as scheduler:
+        async with distributed.Worker(scheduler.address, nthreads=1) as worker:
+            connection = ClusterConnection(scheduler.address)
+            await connection.open()
+            await worker.close(nanny=False)
+        await scheduler.close()
+        try:
+            await until(lambda: connection._client.status == "connecting")
+            ended = await asyncio.gather(
+                connection.wait_for_scheduler(),
+                connection.wait_for_scheduler(),
+                return_exceptions=True,
+            )
+            await connection.tell_phase(run, Phase.STOPPING, 1)
+            await connection.stop(run)
+            await connection.leave(run)
+        finally:
+            await connection.aclose()
+
+    assert all(isinstance(error, BatchError) for error in ended)
+    assert re.search(r"Dask scheduler at tcp://\S+ has ended.*next run finds", str(ended[0]))
+    assert [record.message for record in caplog.records if record.name == "luma_async"] == [
+        f"The Dask scheduler at {scheduler.address} is not reached; trying for 1 s."
+    ]
+
+
 def a_client(address: str) -> Any:
     client: Any = distributed.Client  # it has no types
     return client(address, asynchronous=True)
@@ -90,6 +194,8 @@ def test_a_version_is_told_whose_it_is() -> None:
     """Both machines may be meant, so the error names the one to change, and the version."""
     missing = ModuleNotFoundError("No module named 'luma_async'")
 
+    with pytest.raises(BatchError, match=r"^The worker at tcp://a:1 has ended, or cannot"):
+        cluster_connection._check_version("worker at tcp://a:1", OSError("closed"))
     with pytest.raises(BatchError, match=r"^The worker at tcp://a:1 has no luma-async\. Install"):
         cluster_connection._check_version("worker at tcp://a:1", missing)
     with pytest.raises(BatchError, match=rf"has luma-async 0\.0\.1\. Install .*{__version__}"):
