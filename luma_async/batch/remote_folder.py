@@ -121,10 +121,7 @@ class RemoteFolder:
             BatchError: the URL cannot be listed.
 
         """
-        try:
-            sizes = await self._files.sizes(VIDEOS)
-        except RemoteError as error:
-            raise self._unusable(error) from None
+        sizes = await self._sizes()
         return {result.key for result in results if _has_files(result, sizes)}
 
     async def save(self, luma: LumaClient, generation: Generation, key: str) -> RowFiles:
@@ -197,11 +194,20 @@ class RemoteFolder:
             BatchError: the URL cannot be listed.
 
         """
+        sizes = await self._sizes()
+        return [f"{VIDEOS}/{name}" for name in names_of_row(sizes, safe_stem(key))]
+
+    async def _sizes(self) -> dict[str, int | None]:
+        """Return the size of each file in the folder of the videos, from one listing.
+
+        Raises:
+            BatchError: the URL cannot be listed.
+
+        """
         try:
-            sizes = await self._files.sizes(VIDEOS)
+            return await self._files.sizes(VIDEOS)
         except RemoteError as error:
             raise self._unusable(error) from None
-        return [f"{VIDEOS}/{name}" for name in names_of_row(sizes, safe_stem(key))]
 
     def _unusable(self, error: RemoteError) -> BatchError:
         return BatchError(f"{self.place} cannot be used: {error}. Nothing was submitted.")

@@ -81,12 +81,7 @@ class RunningJobs:
         """Return the handle on a running job, and poll or follow the job."""
         id = entry.id or ""
         self._given_up.discard(id)
-        task = self._manager.follow(
-            status_of(entry),
-            kind=kind_of(entry.verb, entry.request),
-            key=entry.key,
-            metadata=entry.metadata,
-        )
+        task = self._handle(entry)
         if task.done() or id in self._followed:
             return task
         if not entry.is_watched_elsewhere:
@@ -166,12 +161,7 @@ class RunningJobs:
         """Watch a job whose lease this process has, and return its handle."""
         id = entry.id or ""
         self._followed.discard(id)
-        task = self._manager.follow(
-            status_of(entry),
-            kind=kind_of(entry.verb, entry.request),
-            key=entry.key,
-            metadata=entry.metadata,
-        )
+        task = self._handle(entry)
         self._poll(entry)
         return task
 
@@ -185,6 +175,15 @@ class RunningJobs:
     def left(self, served: ServedJobs) -> None:
         """Forget an iterator that has ended."""
         self._served.discard(served)
+
+    def _handle(self, entry: Entry) -> VideoTask:
+        """Return the handle on a job, which is not polled yet."""
+        return self._manager.follow(
+            status_of(entry),
+            kind=kind_of(entry.verb, entry.request),
+            key=entry.key,
+            metadata=entry.metadata,
+        )
 
     def _follow(self, task: VideoTask) -> None:
         self._followed.add(task)
