@@ -298,3 +298,28 @@ def test_it_never_stands_still(steps: list[tuple[float, bool]]) -> None:
             rate.succeeded(now)
         assert rate.rate(now) >= MIN_RATE * DECREASE * 0.999
     assert last <= now
+
+
+def test_a_slot_that_was_not_used_is_given_back() -> None:
+    """The next request leaves as if none had been planned before it."""
+    rate = AdaptiveRate()
+    rate._ceiling = 4.0
+    rate._reduced_at = rate._next_slot = 0.0
+    assert rate.reserve(0.0) == 0.0
+    rate.give_back(0.0)
+    assert rate.reserve(0.0) == 0.0
+    assert rate.reserve(0.0) > 0.2
+    rate.give_back(9.0)
+    assert rate.reserve(9.0) == 9.0
+
+
+async def test_a_wait_after_which_nothing_was_sent_takes_no_slot() -> None:
+    """A submission may wait for its turn, and then find no free place for its job."""
+    limiter = RateLimiter()
+    rate = limiter._rate
+    rate._ceiling = 4.0
+    rate._reduced_at = rate._next_slot = asyncio.get_running_loop().time()
+    await limiter.wait()
+    planned = rate._next_slot
+    limiter.not_sent()
+    assert rate._next_slot < planned
