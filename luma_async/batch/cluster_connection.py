@@ -308,7 +308,7 @@ _GONE = "has ended, or cannot be reached."
 
 
 def _sentence(problem: str | BaseException) -> str:
-    """Return the problem of a worker as a sentence, which may be an exception of Dask."""
+    """Return the problem of a worker, such as an exception of Dask, as a sentence."""
     if isinstance(problem, OSError):
         return f"it {_GONE}"
     text = problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"

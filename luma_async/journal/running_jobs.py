@@ -177,7 +177,7 @@ class RunningJobs:
         self._served.discard(served)
 
     def _handle(self, entry: Entry) -> VideoTask:
-        """Return the handle on a job, which is not polled yet."""
+        """Return the handle on a job, and do not poll the job yet."""
         return self._manager.follow(
             status_of(entry),
             kind=kind_of(entry.verb, entry.request),

@@ -18,7 +18,7 @@ _MOST_SHOWN = 20
 
 
 class SettleCalls:
-    """Base of `SQLJournal` with the methods that record what became of an uncertain submission."""
+    """Base of `SQLJournal` with the methods that record the outcome of uncertain submissions."""
 
     async def settle(self, key: str, *, id: str | None = None, resubmit: bool = False) -> None:
         """Settle an uncertain job, once you know if the server has it.
