@@ -146,9 +146,9 @@ class RunningJobs:
         return not (is_given_up or self._leases.is_asked(id) or self._is_closing)
 
     def begin(self, entry: Entry) -> bool:
-        """Return `True` if no other iterator of this client has taken a job, or is about to."""
+        """Return `True` if no iterator of this client has taken a job, or is about to."""
         id = entry.id or ""
-        if id in self._taken or not self.may_take(entry):
+        if id in self._taken or self._ends.has_end_of(id) or not self.may_take(entry):
             return False
         self._taken.add(id)
         return True

@@ -103,6 +103,10 @@ class Ends:
         end = self._find(id)
         return None if end is None or _is_completed(end) else end
 
+    def has_end_of(self, id: str) -> bool:
+        """Return `True` if a job has ended, and its end is not written yet."""
+        return self._find(id) is not None
+
     def _find(self, id: str | None) -> End | None:
         if id is not None and (task := self.deliveries.held(id)) is not None:
             return _end_of(task, self._server)

@@ -345,6 +345,25 @@ async def test_of_processes_that_serve_one_gets_each_job(place: str, sim: Simula
             assert sorted(map(str, got)) == sorted(f"cat-{i}" for i in range(40))
 
 
+async def test_a_job_whose_end_is_not_recorded_yet_is_served_once(
+    place: str, sim: Simulator
+) -> None:
+    """A second iterator that has found the job before does not yield it after its end."""
+    async with connect(sim, journal=place) as earlier:
+        await earlier.generate("a cat", key="cat")
+        await earlier.generate("a dog", key="dog")
+    async with connect(sim, journal=place) as other, connect(sim, journal=place) as luma:
+        await other.generate("a cow", key="cow")
+        one, two = luma.serve(), luma.serve()
+        assert (await next_of(one)).key == "cat"  # and it has found the dog as well
+        dog = await next_of(two)
+        sim.advance(HOUR)
+        await dog
+        following = asyncio.create_task(next_of(one))
+        await other.aclose()
+        assert (await following).key == "cow"
+
+
 async def test_a_reader_that_takes_its_time_gets_one_job_at_a_time(
     place: str, sim: Simulator
 ) -> None:
