@@ -14,19 +14,28 @@ from uuid import uuid4
 import anyio.to_thread
 
 from luma_async.batch.cluster_connection import ClusterConnection
-from luma_async.batch.cluster_run import ClusterRun, Phase, ShardNews, ShardReport, process_name
+from luma_async.batch.cluster_run import (
+    ClusterRun,
+    Phase,
+    ShardNews,
+    ShardReport,
+    create_marker,
+    marker_in,
+    place_of_journal,
+    process_name,
+    shipped_settings,
+)
 from luma_async.batch.log_forwarder import log_forwarded
 from luma_async.batch.manifest import Manifest
 from luma_async.batch.output import Output
 from luma_async.batch.output_folder import OutputFolder
-from luma_async.batch.plan import Plan, RowState, state_of_row
+from luma_async.batch.plan import Plan
 from luma_async.batch.progress import RunningRow, Stage
 from luma_async.batch.results import Result, ResultState
 from luma_async.batch.rows import Row
 from luma_async.batch.runner import Batch
+from luma_async.batch.shard_planner import ShardPlanner
 from luma_async.batch.shards import (
-    LARGEST_SHARD,
-    Shard,
     split,
     with_full_paths,
     within_limit,
@@ -34,8 +43,7 @@ from luma_async.batch.shards import (
 from luma_async.client import LumaClient
 from luma_async.client_settings import check_positive
 from luma_async.concurrency import to_completion
-from luma_async.errors import BatchError, ConfigurationError, LumaError
-from luma_async.journal import Entry, SQLJournal
+from luma_async.errors import BatchError, LumaError
 
 logger = logging.getLogger("luma_async")
 
@@ -51,16 +59,6 @@ LONGEST_PAUSE = 30.0
 MOST_FRUITLESS = 6
 """Maximum number of attempts in a row in which no row of a shard ended. A cluster whose workers are
 restarted, or a database that is away, has about a minute to come back."""
-
-_MARKER = ".cluster-"
-"""Beginning of the name of the file by which workers recognise the output folder."""
-
-_SHIPPED = (
-    *("max_requests", "timeout", "max_tries", "task_timeout", "link_timeout", "batch_size"),
-    *("max_image_bytes", "allow_local_files", "max_downloads", "trust_env", "telemetry"),
-    *("min_download_speed", "max_download_bytes", "allow_private_media"),
-)
-"""Settings of the client that the clients of the workers have as well."""
 
 
 class ClusterBatch(Batch):
@@ -89,7 +87,8 @@ class ClusterBatch(Batch):
         folder: the folder, which all workers share at the same path.
         cluster: `local:N` for N worker processes on this machine, the address of a Dask scheduler
             (`tcp://scheduler:8786`), or a `distributed.Client`.
-        max_tasks: maximum number of jobs that run at once, of all workers together.
+        max_tasks: maximum number of jobs that run at once, of all workers and of all other programs
+            that use the journal with `max_tasks_scope="journal"`.
         limit_jobs: maximum number of jobs to pay for in this run. A job that is rejected counts.
         retry_failed: submit rows again that failed in an earlier run.
         retry_uncertain: submit rows again that an earlier run left uncertain, as in `Batch`.
@@ -128,14 +127,19 @@ class ClusterBatch(Batch):
         )
         check_positive(max_tasks=max_tasks)
         self._connection = ClusterConnection(cluster)
-        self._place = _place_of_journal(luma, is_local=self._connection.is_local)
-        self._workers = self._slots = 1
+        self._place = place_of_journal(luma, is_local=self._connection.is_local)
+        self._slots = 1
         self._order: ClusterRun | None = None
         self._marker: Path | None = None
         self._left: set[str] = set()
         """Keys of the rows of this run that have not ended."""
-        self._claims: dict[str, str] = {}
-        """Claims of the failed and uncertain entries that this run may replace, by job key."""
+        self._planner = ShardPlanner(
+            self._journal,
+            self._runner.states,
+            self._results,
+            retry_failed=retry_failed,
+            retry_uncertain=retry_uncertain,
+        )
         self._active: set[str] = set()
         """Names of the running shards. News of another one come too late."""
         self._latest: dict[str, ShardNews] = {}
@@ -147,6 +151,8 @@ class ClusterBatch(Batch):
         self._ended: asyncio.Queue[Result | None] = asyncio.Queue()
         """Results that are added and not yielded yet; `None` comes last."""
         self._stopped = asyncio.Event()
+        self._logged: set[str] = set()
+        """Errors of workers that are in the log."""
         self._was_reached = False
         self._unreachable: LumaError | None = None
 
@@ -202,10 +208,10 @@ class ClusterBatch(Batch):
             BatchError: the cluster cannot be used; nothing was submitted.
 
         """
-        self._workers, self._slots = await self._connection.open()
+        self._slots = await self._connection.open()
         self._order = order = self._new_order()
         if order.marker is not None:
-            await anyio.to_thread.run_sync(_mark, order.marker)
+            await anyio.to_thread.run_sync(create_marker, order.marker)
         await self._connection.tell_phase(order, Phase.RUNNING, 0)
         await self._connection.check(order)
         self._connection.subscribe(order, self._inbox.put_nowait)
@@ -215,8 +221,7 @@ class ClusterBatch(Batch):
         output: Output = self.output
         if isinstance(output, OutputFolder):
             output = OutputFolder(output.folder.absolute())
-            self._marker = output.folder / f"{_MARKER}{id}"
-        settings: dict[str, Any] = dict(self._luma.settings)
+            self._marker = marker_in(output.folder, id)
         return ClusterRun(
             id=id,
             base_url=self._luma.base_url,
@@ -224,10 +229,10 @@ class ClusterBatch(Batch):
             journal=self._place,
             output=output,
             marker=self._marker,
-            max_tasks=max(1, self.max_tasks // self._workers),
+            max_tasks=self.max_tasks,
             retry_failed=self._retry_failed,
             retry_uncertain=self._retry_uncertain,
-            settings={name: settings[name] for name in _SHIPPED},
+            settings=shipped_settings(self._luma),
             process=process_name(),
         )
 
@@ -248,7 +253,7 @@ class ClusterBatch(Batch):
         if limit is not None:
             rows = within_limit(rows, lambda row: states[row.key].is_new, limit)
         self._left = {row.key for row in rows}
-        await self._read_claims(rows)
+        await self._planner.begin(rows)
         dispatcher = asyncio.create_task(self._dispatch(rows), name="luma-async cluster batch")
         try:
             while (result := await self._ended.get()) is not None:
@@ -321,7 +326,7 @@ class ClusterBatch(Batch):
             name = f"{number}.{attempt}"
             self._active.add(name)
             try:
-                shard = await self._shard(name, rows, is_first=attempt == 1)
+                shard = await self._planner.shard(name, rows, is_first=attempt == 1)
                 report = await self._connection.run_shard(self._order, shard)
             except Exception as failure:  # noqa: BLE001  of a worker, of Dask, or of the journal
                 error = failure
@@ -338,7 +343,7 @@ class ClusterBatch(Batch):
                 self._give_up(lost)
                 return
             if rows and not self.is_stopped:
-                _log_repeat(len(rows), error)
+                self._log_repeat(len(rows), error)
             fruitless = 0 if len(rows) < before else fruitless + 1
             if fruitless > MOST_FRUITLESS:
                 self._give_up(error)
@@ -347,23 +352,6 @@ class ClusterBatch(Batch):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(2.0**fruitless, LONGEST_PAUSE)):
                         await self._stopped.wait()
-
-    async def _shard(self, name: str, rows: Sequence[Row], *, is_first: bool) -> Shard:
-        """Return a shard of rows. If it is not the first one, the journal knows more by now.
-
-        Raises:
-            JournalError: the journal cannot be read.
-
-        """
-        states = self._runner.states
-        if not is_first:
-            entries = await self._entries(rows)
-            for row in rows:
-                states[row.key] = self._new_state(row, entries.get(row.key))
-            for row in rows:
-                if row.parent is not None:
-                    states[row.parent].extensions_left += 1
-        return Shard.of(name, rows, states=states, results=self._results.all)
 
     async def _lost(self) -> BatchError | None:
         """Wait for a scheduler that is away, and return the error if it stays so."""
@@ -430,6 +418,14 @@ class ClusterBatch(Batch):
         breaker = self._runner.breaker
         breaker.problem = breaker.problem or problem
 
+    def _log_repeat(self, rows: int, error: Exception | None) -> None:
+        """Log that rows run again. Many shards may have the same error: it is logged once."""
+        if error is None:
+            logger.warning("A worker died. Another one runs its %d rows of the batch.", rows)
+        elif (why := _shown(error)) not in self._logged:
+            self._logged.add(why)
+            logger.warning("Rows of the batch are tried again: %s", why)
+
     def _give_up(self, error: Exception | None) -> None:
         """Leave the rest of a shard to do. The other shards go on."""
         if isinstance(error, LumaError):
@@ -440,74 +436,7 @@ class ClusterBatch(Batch):
                 BatchError(f"Rows could not be run on the cluster, after several attempts: {why}.")
             )
 
-    async def _entries(self, rows: Iterable[Row]) -> dict[str, Entry]:
-        """Return the entries of rows in the journal, by their keys.
-
-        Raises:
-            JournalError: the journal cannot be read.
-
-        """
-        found = await asyncio.gather(*(self._journal.find(row.key) for row in rows))
-        return {entry.key: entry for entry in found if entry is not None}
-
-    async def _read_claims(self, rows: Sequence[Row]) -> None:
-        """Note the entries that this run may replace, so that it submits no row twice."""
-        if not (self._retry_failed or self._retry_uncertain):
-            return
-        new = [row for row in rows if self._runner.states[row.key].is_new]
-        for start in range(0, len(new), LARGEST_SHARD):
-            entries = await self._entries(new[start : start + LARGEST_SHARD])
-            self._claims.update((key, entry.claim) for key, entry in entries.items())
-
-    def _new_state(self, row: Row, entry: Entry | None) -> RowState:
-        """Return the state of a row that may have been submitted in this run already."""
-        retries = entry is not None and self._claims.get(row.key) == entry.claim
-        state = state_of_row(
-            row,
-            None if entry is None else entry.state,
-            self._results.all.get(row.key),
-            retry_failed=self._retry_failed and retries,
-            retry_uncertain=self._retry_uncertain and retries,
-        )
-        state.retries = retries
-        return state
-
-
-def _mark(marker: Path) -> None:
-    """Create the marker of a run, and remove those of runs that were killed."""
-    for other in marker.parent.glob(f"{_MARKER}*"):
-        other.unlink(missing_ok=True)
-    marker.touch()
-
-
-def _log_repeat(rows: int, error: Exception | None) -> None:
-    """Log that rows run again. Their jobs are found by their job keys."""
-    why = "their worker died" if error is None else _shown(error)
-    logger.warning("%d rows of the batch run again on another worker: %s.", rows, why.rstrip("."))
-
 
 def _shown(error: Exception) -> str:
     """Return an error of a worker as text: errors of this library are sentences."""
     return str(error) if isinstance(error, LumaError) else f"{type(error).__name__}: {error}"
-
-
-def _place_of_journal(luma: LumaClient, *, is_local: bool) -> str:
-    """Return the path or URL of a journal for the workers.
-
-    Raises:
-        ConfigurationError: the workers cannot use it.
-
-    """
-    journal = luma.journal
-    if not isinstance(journal, SQLJournal):
-        raise ConfigurationError(
-            "A batch on a cluster needs a journal that the workers can open, such as "
-            "LumaClient(journal='postgresql://user@host/name')."
-        )
-    if journal.is_file and not is_local:
-        raise ConfigurationError(
-            "The workers of a cluster cannot share a journal in a SQLite file: use one in "
-            "PostgreSQL, with --journal postgresql://user@host/name or "
-            "LumaClient(journal='postgresql://user@host/name')."
-        )
-    return journal.location

@@ -6,15 +6,14 @@ import asyncio
 import concurrent.futures
 import logging
 import re
-import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from luma_async.batch.cluster_run import ClusterRun, Phase, ShardReport
+from luma_async.batch.local_cluster import local_cluster, silenced_dask
 from luma_async.batch.shards import Shard
 from luma_async.concurrency import to_completion
 from luma_async.errors import BatchError, ConfigurationError
@@ -30,11 +29,11 @@ CONNECT_TIMEOUT = 20.0
 LEAVE_TIMEOUT = 60.0
 """Seconds that workers may take to leave a run. They wait for the answers to submissions."""
 
+logger = logging.getLogger("luma_async")
+
 _LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
 _ADDRESS = re.compile(r"[a-z]+://\S+")
 _VERSION = "luma_async.version:__version__"
-
-logger = logging.getLogger("luma_async")
 
 
 def local_workers(cluster: str) -> int | None:
@@ -81,8 +80,8 @@ class ClusterConnection:
         self._address: Any = cluster
         self._is_waiting = False
 
-    async def open(self) -> tuple[int, int]:
-        """Connect, and return the numbers of workers, and of shards that can run at once.
+    async def open(self) -> int:
+        """Connect, and return the number of shards that can run at once.
 
         Raises:
             BatchError: the scheduler cannot be reached, or has no worker.
@@ -96,7 +95,7 @@ class ClusterConnection:
             await self.aclose()
             raise
 
-    async def _open(self) -> tuple[int, int]:
+    async def _open(self) -> int:
         connect = self._dask.Client
         options: dict[str, Any] = {"asynchronous": True, "set_as_default": False}
         if isinstance(self._cluster, connect):
@@ -105,7 +104,7 @@ class ClusterConnection:
             options["security"] = given.security
             self._address = given.scheduler.address
         else:
-            self._opened.enter_context(_silenced_dask())
+            self._opened.enter_context(silenced_dask())
             self._address = await self._start_local() or self._cluster
         address = self._address
         client = connect(address, timeout=CONNECT_TIMEOUT, **options)
@@ -129,25 +128,22 @@ class ClusterConnection:
         except (TypeError, ValueError, ImportError) as error:
             raise _address_error(str(address), error) from None
         threads: Mapping[str, int] = await client.nthreads()
-        return len(threads), sum(threads.values())
+        return sum(threads.values())
 
     async def _start_local(self) -> Any:
         """Start a cluster on this machine if one is asked for, and return it."""
         number = local_workers(str(self._cluster))
         if number is None:
             return None
-        local = self._dask.LocalCluster(
-            n_workers=number,
-            threads_per_worker=1,
-            worker_class=_worker_class(),
-            memory_limit=None,  # Dask would kill a worker above it, with all of its jobs
-            # Without a port of its own, Dask warns if another cluster has port 8787.
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            asynchronous=True,
-            silence_logs=logging.CRITICAL,
-        )
+        local = self._opened.enter_context(local_cluster(number))
         self._opened.push_async_callback(local.close)
-        return await local
+        try:
+            return await local
+        except Exception as error:
+            raise BatchError(
+                f"The {number} worker processes could not be started: {_sentence(error)} Nothing "
+                'was submitted. A program that starts them needs `if __name__ == "__main__":`.'
+            ) from error
 
     async def check(self, run: ClusterRun) -> None:
         """Check that the scheduler and all workers can serve a run, and open the workers' clients.
@@ -286,7 +282,7 @@ class ClusterConnection:
         except (OSError, TimeoutError) as error:
             if self._connected.status != "running":
                 return
-            logger.warning("Workers may not have left the run: %r", error)
+            logger.warning("Workers of the cluster may still be in the batch: %r", error)
 
     async def _on_workers(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """Run a function on all workers; an exception of one stands for its result."""
@@ -339,64 +335,3 @@ def _check_version(subject: str, found: Any) -> None:
         f"The {subject} {verb} {has}. Install 'luma-async[cluster]' {__version__} there, as it is "
         "here. Nothing was submitted."
     )
-
-
-@contextmanager
-def _silenced_dask() -> Iterator[None]:
-    """Keep Dask from printing in a context, also if its configuration says otherwise.
-
-    It logs workers that die and connections that close, and this library reports what matters.
-    """
-    names = ("distributed", "tornado")
-    handlers = [
-        handler
-        for name, logger in logging.root.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger) and name.startswith(names)
-        for handler in logger.handlers
-    ]
-    levels = [handler.level for handler in handlers]
-    for handler in handlers:
-        handler.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for handler, level in zip(handlers, levels, strict=True):
-            handler.setLevel(level)
-
-
-_uninterrupted = 0
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that start in a context. A terminal sends it to all.
-
-    The coordinator tells its workers what an interrupt means.
-    """
-    global _uninterrupted  # noqa: PLW0603  contexts overlap, and the last one to end counts
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    _uninterrupted += 1
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        _uninterrupted -= 1
-        if not _uninterrupted:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _worker_class() -> Any:
-    """Return the class of local workers: processes that ignore Ctrl-C, also if restarted."""
-    from distributed import Nanny  # noqa: PLC0415  it takes half a second to import
-
-    # Starting it later would let the first process have Ctrl-C again.
-    resource_tracker.ensure_running()
-
-    class UninterruptedNanny(Nanny):
-        async def instantiate(self) -> Any:
-            with _without_interrupts():
-                return await super().instantiate()
-
-    return UninterruptedNanny

@@ -18,8 +18,10 @@ from luma_async.batch.output import Output
 from luma_async.batch.progress import RunningRow, Stage
 from luma_async.batch.results import Result
 from luma_async.batch.results_file import line_of, parse_line
+from luma_async.client import LumaClient
 from luma_async.dialects import Dialect
-from luma_async.errors import LumaError
+from luma_async.errors import ConfigurationError, LumaError
+from luma_async.journal import SQLJournal
 from luma_async.version import __version__
 
 ROOT = "luma-async"
@@ -47,7 +49,7 @@ class ClusterRun:
         output: the place of the files.
         marker: a file in the output folder that each worker must see; `None` if the output is a
             URL.
-        max_tasks: maximum number of jobs that run at once on a worker.
+        max_tasks: maximum number of jobs that run at once, of all workers together.
         retry_failed: submit rows again that failed in an earlier run.
         retry_uncertain: submit rows again that an earlier run left uncertain.
         settings: further arguments of the workers' clients.
@@ -160,3 +162,55 @@ class ShardReport:
 def process_name() -> str:
     """Return a name of this process that no other process of any machine has."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def place_of_journal(luma: LumaClient, *, is_local: bool) -> str:
+    """Return the path or URL of a journal for the workers.
+
+    Raises:
+        ConfigurationError: the workers cannot use it.
+
+    """
+    journal = luma.journal
+    if not isinstance(journal, SQLJournal):
+        raise ConfigurationError(
+            "A batch on a cluster needs a journal that the workers can open, such as "
+            "LumaClient(journal='postgresql://user@host/name')."
+        )
+    if journal.is_file and not is_local:
+        raise ConfigurationError(
+            "The workers of a cluster cannot share a journal in a SQLite file: use one in "
+            "PostgreSQL, with --journal postgresql://user@host/name or "
+            "LumaClient(journal='postgresql://user@host/name')."
+        )
+    return journal.location
+
+
+_SHIPPED = (
+    *("max_requests", "timeout", "max_tries", "task_timeout", "link_timeout", "batch_size"),
+    *("max_image_bytes", "allow_local_files", "max_downloads", "trust_env", "telemetry"),
+    *("min_download_speed", "max_download_bytes", "allow_private_media"),
+)
+"""Settings of the client that the clients of the workers have as well."""
+
+
+def shipped_settings(luma: LumaClient) -> dict[str, Any]:
+    """Return the settings of a client that the clients of the workers have as well."""
+    settings: dict[str, Any] = dict(luma.settings)
+    return {name: settings[name] for name in _SHIPPED}
+
+
+_MARKER = ".cluster-"
+"""Beginning of the name of the file by which workers recognise the output folder."""
+
+
+def marker_in(folder: Path, id: str) -> Path:
+    """Return the file by which workers recognise the output folder of a run."""
+    return folder / f"{_MARKER}{id}"
+
+
+def create_marker(marker: Path) -> None:
+    """Create the marker of a run, and remove those of runs that were killed."""
+    for other in marker.parent.glob(f"{_MARKER}*"):
+        other.unlink(missing_ok=True)
+    marker.touch()

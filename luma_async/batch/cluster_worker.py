@@ -96,6 +96,7 @@ def client_of(run: ClusterRun) -> LumaClient:
         dialect=run.dialect,
         journal=run.journal,
         max_tasks=run.max_tasks,
+        max_tasks_scope="journal",
         **run.settings,
     )
 

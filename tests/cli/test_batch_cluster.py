@@ -48,10 +48,11 @@ def test_a_worker_that_is_killed_costs_nothing(folder: Path) -> None:
         sim.faults.add(HELD_LOOKS)
         command = ["batch", "rows.csv", "--cluster", "local:2"]
         with Shell.at(sim, folder).started(*command, libraries=LIBRARIES) as process:
-            wait_for(lambda: len(sim.ledger.jobs) == 4)
+            wait_for(lambda: len(sim.ledger.jobs) == 4 or process.poll() is not None)
+            assert process.poll() is None, process.communicate()
             wait_for(lambda: accepted(folder / "rows" / "jobs.db") == 4)
             os.kill(workers_of(process)[0], signal.SIGKILL)
-            line_with(process.stderr, "run again on another worker: their worker died.")
+            line_with(process.stderr, "A worker died. Another one runs its 4 rows of the batch.")
             sim.faults.clear()
             printed, said = process.communicate(timeout=PATIENCE)
         prompts = Counter(job.prompt for job in sim.ledger.jobs)
@@ -69,7 +70,8 @@ def test_ctrl_c_reaches_the_coordinator_only(folder: Path) -> None:
         sim.faults.add(HELD_LOOKS)
         command = ["batch", "rows.csv", "--cluster", "local:1", "--max-tasks", "2"]
         with Shell.at(sim, folder).started(*command, libraries=LIBRARIES) as process:
-            wait_for(lambda: len(sim.ledger.jobs) == 2)
+            wait_for(lambda: len(sim.ledger.jobs) == 2 or process.poll() is not None)
+            assert process.poll() is None, process.communicate()
             for id in (*workers_of(process), process.pid):
                 os.kill(id, signal.SIGINT)
             line_with(process.stderr, "No more rows are submitted; ")

@@ -45,6 +45,7 @@ async def test_each_row_is_made_once_by_one_of_the_workers(tmp_path: Path) -> No
             requests = luma.stats().requests
         again = await run_on_cluster(sim, manifest, tmp_path)
         prompts = Counter(job.prompt for job in sim.ledger.jobs)
+        most = sim.ledger.most_jobs
 
     progress = batch.progress
     assert {result.key: result.state for result in results} == {
@@ -55,6 +56,7 @@ async def test_each_row_is_made_once_by_one_of_the_workers(tmp_path: Path) -> No
     assert prompts == Counter(row["prompt"] for row in rows)
     assert (progress.downloaded, progress.done, progress.paid, progress.left) == (12, 12, 12, 0)
     assert (progress.running, progress.submitted, batch.running_rows) == (0, 12, [])
+    assert most == 4
     assert requests == 0
     assert again == []
     assert not list(tmp_path.glob(".cluster-*"))
@@ -128,7 +130,7 @@ async def test_another_worker_goes_on_with_the_rows_of_one_that_is_gone(
 
     assert [result.state for result in results] == [ResultState.DONE] * 4
     assert len(sim.ledger.jobs) == 4
-    assert "2 rows of the batch run again on another worker" in caplog.text
+    assert "A worker died. Another one runs its 2 rows of the batch." in caplog.text
 
 
 async def test_a_job_that_failed_in_this_run_is_not_retried_when_its_rows_run_again(

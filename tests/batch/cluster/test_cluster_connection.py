@@ -112,7 +112,7 @@ async def test_two_local_clusters_are_no_conflict(monkeypatch: pytest.MonkeyPatc
             other.listen()
         connection = ClusterConnection("local:1")
         try:
-            assert await connection.open() == (1, 1)
+            assert await connection.open() == 1
         finally:
             await connection.aclose()
 
@@ -177,7 +177,7 @@ async def test_all_workers_are_checked(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         connection = ClusterConnection(client)
         try:
-            assert await connection.open() == (2, 5)
+            assert await connection.open() == 5
             await connection.check(run)
             await connection.leave(run)
             with monkeypatch.context() as another:

@@ -10,7 +10,7 @@ import distributed
 import pytest
 
 from luma_async import FixedSchedule, LumaClient
-from luma_async.batch import Result, cluster_connection, cluster_worker, read_manifest
+from luma_async.batch import Result, cluster_worker, local_cluster, read_manifest
 from luma_async.batch.cluster import ClusterBatch
 from luma_async.batch.cluster_run import ClusterRun
 from luma_async.simulator import Simulator
@@ -31,7 +31,7 @@ def start_workers_here(monkeypatch: pytest.MonkeyPatch) -> list[distributed.Work
         settings = {**run.settings, "schedule": FixedSchedule(0.02)}
         return real_client_of(replace(run, settings=settings))
 
-    monkeypatch.setattr(cluster_connection, "_worker_class", lambda: WorkerHere)
+    monkeypatch.setattr(local_cluster, "worker_class", lambda: WorkerHere)
     monkeypatch.setattr(cluster_worker, "client_of", client_of)
     monkeypatch.setattr(cluster_worker, "EVERY", 0.05)
     monkeypatch.setattr(cluster_worker, "PHASE_EVERY", 0.1)
