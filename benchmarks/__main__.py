@@ -34,6 +34,7 @@ NAMES = (
     "batch",
     "remote",
     "callbacks",
+    "cluster",
 )
 LONG = ("one_process", "workers")
 """Benchmarks that take five minutes and more. They run only if they are named."""
