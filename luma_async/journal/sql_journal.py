@@ -36,6 +36,7 @@ from luma_async.journal.sql.operations import (
 )
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.text_values import URLLike, unwrapped
+from luma_async.transport.credentials import Secret
 
 if TYPE_CHECKING:
     from luma_async.journal.sql.signals import OnSignal
@@ -89,7 +90,7 @@ class SQLJournal(SettleCalls, SharedCalls, SignalCalls):
         for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
             if not seconds > 0:
                 raise ConfigurationError(f"{name} must be above 0, got {seconds!r}.")
-        self._url = os.fsdecode(unwrapped(place))
+        self._url = Secret(os.fsdecode(unwrapped(place)))  # it may have a password
         self._place = parse_database_url(self._url)
         self._lock_timeout = lock_timeout
         self._owner_timeout = owner_timeout
@@ -103,7 +104,7 @@ class SQLJournal(SettleCalls, SharedCalls, SignalCalls):
     @property
     def location(self) -> str:
         """Absolute path or URL of the journal, for another process. A URL may have a password."""
-        return str(self._place.path) if isinstance(self._place, SQLiteFile) else self._url
+        return str(self._place.path) if isinstance(self._place, SQLiteFile) else str(self._url)
 
     @property
     def is_file(self) -> bool:
