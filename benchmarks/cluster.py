@@ -184,7 +184,8 @@ def _run(
         folder = Path(name)
         _write_rows(folder / "rows.csv", number, chain=1)
         command = [*BATCH, "rows.csv", "--max-tasks", str(max_tasks)]
-        command += [] if cluster is None else ["--cluster", cluster]
+        # Both count the running jobs in the journal, because that is not a cost of the cluster.
+        command += ["--max-tasks-scope", "journal"] if cluster is None else ["--cluster", cluster]
         started, before = time.monotonic(), _used()
         environment = _environment(server)
         subprocess.run(command, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
