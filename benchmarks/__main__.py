@@ -26,6 +26,7 @@ NAMES = (
     "connections",
     "journal",
     "fleet",
+    "leases",
     "rate",
     "imports",
     "limits",

@@ -132,7 +132,7 @@ def _fleet(
     server: Server, jobs: int, speed: float, limit: int, scope: str, *, tls: bool = False
 ) -> Fleet:
     """Run all processes at once on a journal of their own."""
-    with gateway(median=60.0, speed=speed, tls=tls) as sim, _journal(server) as place:
+    with gateway(median=60.0, speed=speed, tls=tls) as sim, new_journal(server) as place:
         each = jobs // PROCESSES
         outputs = outputs_of(
             "fleet",
@@ -159,7 +159,8 @@ def _mean_running(jobs: list[dict[str, Any]]) -> float:
 
 
 @contextmanager
-def _journal(server: Server) -> Iterator[str]:
+def new_journal(server: Server) -> Iterator[str]:
+    """Create a database for a journal, yield its URL, and remove it at the end."""
     name = f"fleet_{next(_databases)}"
     superuser = server.url("postgres")
     asyncio.run(execute(superuser, f"CREATE DATABASE {name}"))
