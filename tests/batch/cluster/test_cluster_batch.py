@@ -56,7 +56,7 @@ async def test_each_row_is_made_once_by_one_of_the_workers(tmp_path: Path) -> No
     assert prompts == Counter(row["prompt"] for row in rows)
     assert (progress.downloaded, progress.done, progress.paid, progress.left) == (12, 12, 12, 0)
     assert (progress.running, progress.submitted, batch.running_rows) == (0, 12, [])
-    assert most == 4
+    assert most <= 4
     assert requests == 0
     assert again == []
     assert not list(tmp_path.glob(".cluster-*"))
