@@ -66,13 +66,13 @@ class Program:
         self._reader = threading.Thread(target=self._read)
 
     def wait_until_ready(self) -> None:
-        """Return when its jobs are submitted, or resumed."""
+        """Return after the jobs are submitted, or resumed."""
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
         self._reader.start()
 
     def end(self, number: int = signal.SIGTERM) -> None:
-        """End it by a signal."""
+        """End the process by a signal."""
         self._process.send_signal(number)
         self._process.wait()
         if self._reader.is_alive():
