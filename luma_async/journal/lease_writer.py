@@ -57,12 +57,17 @@ class LeaseWriter:
         )
         self._closing = asyncio.Event()
         self._leaves_all = False
+        self._writing: asyncio.Task[None] | None = None
+        self._is_late = False
+        """`True` if jobs are looked at before their leases are written."""
 
     def lease(self, entry: Entry) -> None:
         """Ask for the lease of a running job."""
         assert entry.id is not None  # noqa: S101  a running job has an id
         self._released.pop(entry.id, None)
         self._asked[entry.id] = entry
+        if self._is_late:
+            self._on_delay([entry])
         self._worker.wake()
 
     def is_asked(self, id: str) -> bool:
@@ -99,36 +104,54 @@ class LeaseWriter:
         self._asked.clear()
         self._released.clear()
         await self._worker.stop()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
 
     async def _step(self) -> None:
         """Write a page of leases and one of releases. They leave the queue when written."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._lease_page()
-            async with asyncio.timeout(PATIENCE):
-                await self._release_page()
-        except (JournalError, TimeoutError) as error:
-            logger.debug("Leases could not be written, and are tried again: %r", error)
-        except Exception:  # a custom journal may raise anything
-            logger.exception("Leases could not be written, and are tried again.")
-        else:
-            return
-        self._on_delay(list(self._asked.values()))
-        await self._pause()
+        writing = self._writing
+        if writing is None:
+            writing = asyncio.create_task(self._write(), name="luma-async lease page")
+            writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._writing = writing
+        await asyncio.wait([writing], timeout=PATIENCE)
+        if not writing.done():
+            await self._look_at_all()
+            await asyncio.wait([writing])
+        self._writing = None
+        error = None if writing.cancelled() else writing.exception()
+        if error is not None:
+            if isinstance(error, JournalError):
+                logger.debug("Leases could not be written, and are tried again: %s", error)
+            else:  # a custom journal may raise anything
+                logger.error("Leases could not be written, and are tried again.", exc_info=error)
+            await self._look_at_all()
+            await self._pause()
+        elif not self._asked:
+            self._is_late = False
 
-    async def _lease_page(self) -> None:
+    async def _look_at_all(self) -> None:
+        """Let all jobs be looked at whose leases are asked for, now and for a while."""
+        if self._is_late:
+            return
+        asked = list(self._asked.values())
+        for start in range(0, len(asked), PAGE):
+            page = asked[start : start + PAGE]
+            self._on_delay([entry for entry in page if entry.id in self._asked])
+            await asyncio.sleep(0)
+        self._is_late = True
+
+    async def _write(self) -> None:
         page = list(islice(self._asked.values(), PAGE))
-        if not page:
-            return
-        # If this is cancelled after all is written, the next try finds that the leases are held.
-        won = await self._journal.lease(page)
-        for entry in page:
-            id = entry.id or ""
-            if self._asked.get(id) is entry:  # or it was released, or has ended, meanwhile
-                del self._asked[id]
-                self._on_lease(entry, entry.claim in won)
-
-    async def _release_page(self) -> None:
+        if page:
+            # If this is cancelled after all is written, the next try finds that they are held.
+            won = await self._journal.lease(page)
+            for entry in page:
+                id = entry.id or ""
+                if self._asked.get(id) is entry:  # or it was released, or has ended, meanwhile
+                    del self._asked[id]
+                    self._on_lease(entry, entry.claim in won)
         ids = list(islice(self._released, PAGE))
         if ids:
             await self._journal.release(self._server, ids)
