@@ -15,6 +15,7 @@ from luma_async.batch import Result, ResultState, cluster, cluster_worker
 from luma_async.batch.cluster_connection import ClusterConnection
 from luma_async.errors import BatchError
 from luma_async.journal import Entry
+from luma_async.journal.shared_journal import Limit
 from tests.batch.cluster.workers_here import batch_on, run_on_cluster, start_workers_here
 from tests.batch.runs import a_manifest, cats, end_all, lines, small
 from tests.clients import HOUR, InTurn, connect, until
@@ -163,21 +164,21 @@ async def test_rows_wait_for_a_journal_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that is away for a while ends no row, and nothing is submitted meanwhile."""
-    real, refused = SQLJournal.claim, Counter[str]()
+    real, refused = SQLJournal.claim_within, Counter[str]()
 
-    async def claim(journal: SQLJournal, entry: Entry, **how: Any) -> Entry:
+    async def claim(journal: SQLJournal, limit: Limit, entry: Entry, **how: Any) -> Entry | None:
         refused[entry.key] += 1
         if refused[entry.key] == 1:
             raise JournalError("the database is away")
-        return await real(journal, entry, **how)
+        return await real(journal, limit, entry, **how)
 
-    monkeypatch.setattr(SQLJournal, "claim", claim)
+    monkeypatch.setattr(SQLJournal, "claim_within", claim)
     monkeypatch.setattr(cluster, "LONGEST_PAUSE", 0.01)
     async with small() as sim:
         results = await run_on_cluster(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
 
     assert [result.state for result in results] == [ResultState.DONE] * 3
-    assert len(sim.ledger.jobs) == 3
+    assert len(sim.ledger.jobs) == len(refused) == 3
 
 
 async def test_rows_that_no_worker_can_run_are_told(
