@@ -15,7 +15,8 @@ demo: $(VENV)/.demo
 	$(BIN)/luma-async demo
 
 test: $(VENV)/.test $(VENV)/.prism
-	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(COVERAGE)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m 'not long and not alone' $(COVERAGE)
+	$(BIN)/python -m pytest -m alone
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
