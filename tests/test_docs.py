@@ -17,7 +17,7 @@ from luma_async.cli.app import app
 from luma_async.settings import NAMES as SETTINGS
 from tests.docs import PAGES, ROOT, blocks, name_of
 
-WORDS = 600
+WORDS = 550
 """Words that two minutes are enough for."""
 
 _LINK = re.compile(r"!?\[(?:[^\]]|\][^(])*?\]\(([^)\s]+)\)")
