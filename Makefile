@@ -9,7 +9,10 @@ COVERAGE ?= --cov
 # The tests start many programs: compiled once, they start sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check format bench clean
+# A warning is an error. The cache of pages that have not changed is next to the pages of the site.
+SPHINX := -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir docs/_build/doctrees docs
+
+.PHONY: demo test check format bench docs linkcheck clean
 
 demo: $(VENV)/.demo
 	$(BIN)/luma-async demo
@@ -25,6 +28,7 @@ check: $(VENV)/.dev
 	PATH="$(abspath $(BIN)):$$PATH" pyright
 	PATH="$(abspath $(BIN)):$$PATH" python -m tests.typing.completeness
 	$(BIN)/lint-imports
+	$(BIN)/python $(SPHINX) docs/_build/html
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -33,8 +37,15 @@ format: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
+docs: $(VENV)/.docs
+	$(BIN)/python $(SPHINX) docs/_build/html
+
+# Links to other sites. Unlike all else here, this needs the network, so no other target has it.
+linkcheck: $(VENV)/.docs
+	$(BIN)/python $(SPHINX) -b linkcheck docs/_build/linkcheck
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage luma-demo
+	rm -rf docs/_build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage luma-demo
 
 # One stamp for each set of packages; all of them live in the same environment.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
@@ -42,7 +53,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	touch $@
 
 # pip knows dependency groups from 25.1 on, and a new environment may begin with an older one.
-$(VENV)/.test $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.test $(VENV)/.dev $(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group $*
 	touch $@
