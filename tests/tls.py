@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ssl
+from pathlib import Path
 
 import trustme
 
@@ -25,3 +26,9 @@ def client_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _authority().configure_trust(context)
     return context
+
+
+def write_authority(path: Path) -> Path:
+    """Write the certificate of the authority into a file, for programs, and return its path."""
+    _authority().cert_pem.write_to_path(str(path))
+    return path
