@@ -37,8 +37,8 @@ NAMES = (
     "callbacks",
     "cluster",
 )
-LONG = ("one_process", "workers")
-"""Benchmarks that take five minutes and more. They run only if they are named."""
+LONG = ("one_process", "workers", "extras", "first_video")
+"""Benchmarks that take minutes, or that install packages. They run only if they are named."""
 
 RESULTS = Path(__file__).parent / "results"
 _MARKS = {True: "met", False: "missed", None: ""}
