@@ -16,6 +16,7 @@ import luma_async
 from luma_async.cli.app import app
 from luma_async.settings import NAMES as SETTINGS
 from tests.docs import PAGES, ROOT, blocks, name_of
+from tests.other_clients.moving_pages import MOVING_PAGES
 
 WORDS = 550
 """Words that two minutes are enough for."""
@@ -28,6 +29,9 @@ _SETTING = re.compile(r"\bLUMA_[A-Z_]+\b")
 _BUILT_IN = {"ValueError", "ImportError", "TimeoutError"}
 _OF_PYDANTIC = "ValidationError"
 _COMPLETION = {"--install-completion", "--show-completion"}
+
+MOVING = {page.path: page for page in MOVING_PAGES}
+"""Pages that name errors and settings of other clients as well, by their paths."""
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -87,8 +91,12 @@ def test_options_errors_and_settings_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     options = {option for command in COMMANDS.values() for option in _options(command)}
     settings = {*SETTINGS, "LUMA_SIMULATOR_KEY"}
+    errors = {*luma_async.__all__, _OF_PYDANTIC}
+    if page in MOVING:
+        settings |= MOVING[page].there.settings
+        errors |= MOVING[page].error_names
     assert set(_OPTION.findall(text)) <= options | _COMPLETION | {"--help", "--version", "--group"}
-    assert set(_ERROR.findall(text)) <= {*luma_async.__all__, _OF_PYDANTIC} | _BUILT_IN
+    assert set(_ERROR.findall(text)) <= errors | _BUILT_IN
     assert set(_SETTING.findall(text)) <= settings
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from luma_async.testing import running_simulator
 from tests.clients import HOUR
 from tests.docs import PAGES, ROOT, blocks, name_of
 from tests.forked_programs import PYTHON, ForkedProgram
+from tests.other_clients.environments import LEAVES_SOCKETS_OPEN, StandIns, other_clients_in
 
 BLOCKS = {
     f"{name_of(page)}-{number}": block
@@ -31,6 +32,7 @@ PYTEST = [
     *("-oasyncio_mode=auto", "-oasyncio_default_fixture_loop_scope=function"),
 ]
 FAST_CLOCK = str(ROOT / "tests/programs/fast_clock.py")
+OPEN_SOCKETS = str(ROOT / "tests/programs/open_sockets.py")
 WITHOUT_ESTIMATES = "dialect="
 """Text of the programs whose dialects lack estimates, so that they wait longer for a look."""
 
@@ -69,13 +71,14 @@ def run_program(
     text: str = "",
     *,
     loaded: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, in which a warning is an error."""
     with ForkedProgram(
         [*PYTHON, *program],
         loaded=loaded,
         cwd=folder,
-        env=environment_at(simulator),
+        env={**environment_at(simulator), **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -91,6 +94,12 @@ def run_program(
 def gateway() -> Iterator[Simulator]:
     with running_simulator(durations=Fixed(0.2), short_side=90, same_films=True) as simulator:
         yield simulator
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    with StandIns(tmp_path_factory.mktemp("stand-ins")) as servers:
+        yield servers
 
 
 def test_there_are_blocks_to_run() -> None:
@@ -118,15 +127,23 @@ TESTS = {name: block for name, block in BLOCKS.items() if is_test(block)}
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_program_of_the_documentation_runs(
-    name: str, gateway: Simulator, tmp_path: Path
+    name: str, gateway: Simulator, stand_ins: StandIns, tmp_path: Path
 ) -> None:
-    """As it stands there, in an empty folder."""
+    """As it stands there, in an empty folder. Other clients find their servers on loopback."""
     program = tmp_path / "block.py"
     program.write_text(PROGRAMS[name], "utf-8")
-    clock = [FAST_CLOCK] if WITHOUT_ESTIMATES in PROGRAMS[name] else []
+    others = other_clients_in(PROGRAMS[name])
+    runners = [FAST_CLOCK] if WITHOUT_ESTIMATES in PROGRAMS[name] else []
+    if not others.isdisjoint(LEAVES_SOCKETS_OPEN):
+        runners.append(OPEN_SOCKETS)
     loaded = name not in LOADING.values()
+    environment = stand_ins.environment(others, gateway)
 
-    assert_good(run_program([*clock, str(program)], tmp_path, gateway, loaded=loaded))
+    done = run_program(
+        [*runners, str(program)], tmp_path, gateway, loaded=loaded, environment=environment
+    )
+
+    assert_good(done)
 
 
 @pytest.mark.parametrize("block", TESTS.values(), ids=TESTS)
