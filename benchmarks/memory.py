@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
 
 
 def resident() -> int:
@@ -29,4 +32,6 @@ def _status(name: str) -> int:
 
 
 def _peak_of_usage() -> int:
+    if sys.platform == "win32":
+        raise OSError("Windows has no figures of the memory of a process in Python")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

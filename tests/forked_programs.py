@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import unittest
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -94,6 +95,8 @@ class ForkedProgram(subprocess.Popen[str]):
         **how: Any,
     ) -> None:
         assert list(command[: len(PYTHON)]) == PYTHON
+        if sys.platform != "linux":
+            raise unittest.SkipTest("programs of tests are forked by a server, which needs Linux")
         self._ignored = list(ignored)
         self._libraries = [*libraries, *(PROJECT if loaded else [])]
         self._is_loaded = loaded

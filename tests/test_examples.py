@@ -20,6 +20,7 @@ from tests.clients import HOUR
 from tests.docs import PAGES, ROOT, blocks, name_of
 from tests.forked_programs import PYTHON, ForkedProgram
 from tests.other_clients.environments import LEAVES_SOCKETS_OPEN, StandIns, other_clients_in
+from tests.platforms import missing, skip_without_servers
 
 BLOCKS = {
     f"{name_of(page)}-{number}": block
@@ -183,11 +184,9 @@ def test_storyboard(tmp_path: Path) -> None:
 
     The film is as long as its parts, each of which begins where the one before ended.
     """
+    skip_without_servers()
     if shutil.which("ffmpeg") is None:
-        missing = "ffmpeg is missing: install it, as .ci/run does"
-        if "CI" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing("ffmpeg is missing: install it, as .ci/run does")
     program = [str(ROOT / "examples/storyboard.py"), "film"]
     with running_simulator(durations=Fixed(0.1), short_side=64) as simulator:
         first = run_program([*program, "a cat dances", "it bows"], tmp_path, simulator)

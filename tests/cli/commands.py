@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
 import io
 import json
 import math
 import os
-import pty
 import re
 import select
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +32,11 @@ from luma_async.cli.interruption import TERMINATION_SIGNALS
 from luma_async.dialects import DialectName
 from luma_async.simulator import Fault, Simulator
 from tests.forked_programs import PYTHON, ForkedProgram
+
+if sys.platform != "win32":
+    import fcntl
+    import pty
+    import termios
 
 KEY = "sk-a-key-that-must-never-be-seen"
 COMMAND = [*PYTHON, "-m", "luma_async.cli"]
@@ -114,8 +116,7 @@ class Shell:
 
     def run_on_a_terminal(self, *arguments: str, columns: int = 200) -> tuple[int, str]:
         """Run a command in this process on a terminal; return its exit code and its output."""
-        screen, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        screen, side = _terminal(50, columns)
         handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
         shown: list[bytes] = []
         reader = threading.Thread(target=_read_to_end, args=(screen, shown))
@@ -187,8 +188,7 @@ class Shell:
         is called with all that was so far.
         """
         until = time.monotonic() + 4 * SILENCE
-        screen, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        screen, side = _terminal(24, columns)
         environment = {**self.environment, "TERM": "xterm-256color", **self.more}
         del environment["COLUMNS"]
         process = ForkedProgram(
@@ -224,6 +224,15 @@ class Shell:
             process.kill()
         assert KEY not in shown.decode()
         return process.returncode, shown.decode(), piped or ""
+
+
+def _terminal(lines: int, columns: int) -> tuple[int, int]:
+    """Open a terminal of this size, and return the descriptors of its screen and of its program."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no terminals of this kind")
+    screen, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    return screen, side
 
 
 def _read_to_end(screen: int, chunks: list[bytes]) -> None:

@@ -23,6 +23,7 @@ import pytest
 from luma_async import SQLJournal
 from luma_async.cli.batch_options import BatchOptions
 from luma_async.cli.connection import Connection
+from luma_async.cli.interruption import TERMINATION_SIGNALS
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
 from tests.cli.commands import HELD_LOOKS, PATIENCE, Done, Shell, line_with, wait_for
@@ -606,7 +607,7 @@ def test_it_goes_on_when_nobody_hears_of_it(tmp_path: Path) -> None:
         assert len(sim.ledger.jobs) == len(results(tmp_path / "rows")) == 12
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", TERMINATION_SIGNALS)
 def test_what_was_just_sent_is_known_when_a_terminal_is_gone(number: int, tmp_path: Path) -> None:
     """No row becomes uncertain."""
     write_rows(tmp_path / "rows.csv", cats(6))

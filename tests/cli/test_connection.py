@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pwd
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,10 +13,15 @@ from luma_async.cli.connection import Connection
 from luma_async.settings import Settings
 from tests.cli.commands import Shell
 
+if sys.platform != "win32":
+    import pwd
+
 
 @pytest.fixture
 def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Return a shell as in a container with a bare user id: no HOME, no entry for the user."""
+    if sys.platform == "win32":
+        pytest.skip("every user of Windows has a home folder")
 
     def no_entry(uid: int) -> NoReturn:
         raise KeyError(uid)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import re
 import signal
 import subprocess
-import termios
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +21,10 @@ from luma_async.journal import Entry, EntryState
 from tests.cli.commands import COMMAND, PATIENCE, Shell, wait_for
 from tests.forked_programs import ForkedProgram
 from tests.journal.databases import counted_commits
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 BLANKS = re.compile(r"\s+")
 

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+if sys.platform == "win32":
+    pytest.skip("Windows has no signals that a process sends to another", allow_module_level=True)
+
 from luma_async.cli.interruption import interruptible_input
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.testing import running_simulator

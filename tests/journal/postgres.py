@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import pytest
+from tests.platforms import missing, skip_without_servers
+
+if sys.platform != "win32":
+    import pwd
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  folders in it have names that nobody can guess
 """Folder in memory, if the system has it: a database is made there in a fifth of the time."""
@@ -58,15 +61,13 @@ class Server:
 
 def binary(name: str, package: str = "PostgreSQL") -> str:
     """Return a program, which Debian may keep out of the way."""
+    skip_without_servers()
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = (
         str(places[-1]) if places else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     )
     if found is None:
-        missing = f"{name} is missing: install {package}, as .ci/run does"
-        if "CI" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing(f"{name} is missing: install {package}, as .ci/run does")
     return found
 
 

@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from luma_async import SQLJournal
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
+from tests.platforms import IS_LINUX, missing, skip_without_servers
 
 HERE = Path(__file__).parent
 JOBS = 200
@@ -21,12 +20,10 @@ JOBS = 200
 
 def power_cut_library(folder: Path) -> Path:
     """Compile what keeps copies of files as they were when they were last synced."""
+    skip_without_servers()
     compiler = shutil.which("cc")
-    if compiler is None or not sys.platform.startswith("linux"):
-        missing = "a C compiler on Linux is needed, as .ci/run installs"
-        if "CI" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
+    if compiler is None or not IS_LINUX:
+        missing("a C compiler on Linux is needed, as .ci/run installs")
     library = folder / "power_cut.so"
     options = ["-shared", "-fPIC", "-O2", "-Wall", "-Werror"]
     source = HERE / "power_cut.c"

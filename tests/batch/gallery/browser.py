@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
+from tests.platforms import missing, skip_without_servers
 
-def binary(name: str) -> str:
-    """Return the path of Chromium or of its driver."""
-    found = shutil.which(name)
+
+def binary(*names: str) -> str:
+    """Return the path of Chromium or of its driver, by the first of its names that is there."""
+    skip_without_servers()
+    found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        missing = f"{name} is missing: install Chromium and its driver, as .ci/run does"
-        if "CI" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing(f"{names[0]} is missing: install Chromium and its driver, as .ci/run does")
     return found
 
 
 @contextmanager
 def running_chromium() -> Iterator[Chrome]:
     """Run Chromium with a new profile, and keep the console of each page."""
-    chromium, driver = binary("chromium"), binary("chromedriver")
+    chromium, driver = binary("chromium", "google-chrome"), binary("chromedriver")
     options = ChromeOptions()
     options.binary_location = chromium
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
