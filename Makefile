@@ -28,6 +28,8 @@ check: $(VENV)/.dev
 	PATH="$(abspath $(BIN)):$$PATH" pyright
 	PATH="$(abspath $(BIN)):$$PATH" python -m tests.typing.completeness
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/pre-commit validate-config
 	$(BIN)/python $(SPHINX) docs/_build/html
 
 format: $(VENV)/.dev
