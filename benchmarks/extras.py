@@ -58,9 +58,11 @@ _AT_ONCE = 2
 
 
 @dataclass(frozen=True)
-class Servers:
-    """The simulator and the database that the programs use."""
+class _Setting:
+    """The wheel, a folder for the environments, and the servers that the programs use."""
 
+    wheel: Path
+    folder: Path
     url: str
     database: str
 
@@ -77,33 +79,31 @@ def rows() -> Iterator[Row]:
         found = {version: python for version, python in pythons.items() if python is not None}
         server = Environment.create(next(iter(found.values())), folder / "server")
         server.install(requirement(wheel, "demo"))
-        with (
-            simulator(server) as url,
-            running_postgres() as postgres,
-            ThreadPoolExecutor(_AT_ONCE) as pool,
-        ):
-            servers = Servers(url, postgres.url("postgres"))
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        with simulator(server) as url, running_postgres() as postgres:
+            setting = _Setting(wheel, folder, url, postgres.url("postgres"))
             cases = [
-                pool.submit(_row, extra, version, python, wheel, servers, folder)
+                pool.submit(_row, extra, version, python, setting)
                 for extra in USES
                 for version, python in found.items()
             ]
-            for case in cases:
-                yield case.result()
+            try:
+                for case in cases:
+                    yield case.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
 
-def _row(
-    extra: str, version: str, python: Path, wheel: Path, servers: Servers, folder: Path
-) -> Row:
+def _row(extra: str, version: str, python: Path, setting: _Setting) -> Row:
     what = f"{extra or 'no extra'} on Python {version}"
-    path = folder / f"{extra or 'none'}-{version}"
+    path = setting.folder / f"{extra or 'none'}-{version}"
     start = time.monotonic()
     try:
         environment = Environment.create(python, path)
         empty = environment.bytes
-        seconds = environment.install(requirement(wheel, extra))
+        seconds = environment.install(requirement(setting.wheel, extra))
         megabytes = (environment.bytes - empty) / _MB
-        _use(environment, extra, servers)
+        _use(environment, extra, setting)
     except (AssertionError, ProgramError):
         print(f"{what}: {traceback.format_exc()}")
         return Row(what, "failed", "works", met=False)
@@ -115,26 +115,26 @@ def _row(
     return Row(what, figure, "works", met=True, data=data)
 
 
-def _use(environment: Environment, extra: str, servers: Servers) -> None:
+def _use(environment: Environment, extra: str, setting: _Setting) -> None:
     """Check an installation, and run the programs of an extra."""
     environment.run(environment.python, "-m", "pip", "check", PYTHONWARNINGS="ignore")
-    missing = json.loads(_run_program(environment, "imports", servers))
+    missing = json.loads(_run_program(environment, "imports", setting))
     assert not missing or extra != "all" or set(missing.values()) == {None}, missing
     _check_command(environment, has_command="luma_async.cli.app" not in missing)
     if "otel" in USES[extra]:
         environment.install(_SDK)
     for program in dict.fromkeys(("none", *USES[extra])):
-        _run_program(environment, program, servers)
+        _run_program(environment, program, setting)
     assert check_videos(environment.folder) > 0
     _uninstall(environment)
 
 
-def _run_program(environment: Environment, name: str, servers: Servers) -> str:
+def _run_program(environment: Environment, name: str, setting: _Setting) -> str:
     return environment.run(
         *(environment.python, "-I", "-W", "error", str(PROGRAMS / f"{name}.py")),
-        LUMA_BASE_URL=servers.url,
+        LUMA_BASE_URL=setting.url,
         LUMA_API_KEY="any-key",
-        DATABASE=servers.database,
+        DATABASE=setting.database,
     )
 
 

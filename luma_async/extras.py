@@ -28,6 +28,8 @@ _EXTRAS = {
     "distributed": "cluster",
     "mcp": "mcp",
     "mcp_types": "mcp",
+    "opentelemetry": "otel",
+    "fsspec": "remote",
 }
 """Extras by the modules that they install."""
 
@@ -61,11 +63,21 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def missing_extra(error: ModuleNotFoundError, *, user: str) -> str | None:
-    """Return the text for an import that failed, or `None` if no extra installs the module."""
+def missing_extra(
+    error: ModuleNotFoundError, *, user: str, larger: str | None = None
+) -> str | None:
+    """Return the text for an import that failed, or `None` if no extra installs the module.
+
+    Args:
+        error: the error of the import.
+        user: the subject of the text.
+        larger: an extra to name instead of the smallest one that installs the module. The user will
+            need it as well.
+
+    """
     if isinstance(error, MissingExtraError):
         return str(error)
     extra = _EXTRAS.get((error.name or "").partition(".")[0])
     if extra is None:
         return None
-    return f"{user} needs {error.name}: pip install 'luma-async[{extra}]'"
+    return f"{user} needs {error.name}: pip install 'luma-async[{larger or extra}]'"

@@ -99,13 +99,21 @@ except ConfigurationError as error:
         ("jinja2", "batch", ("batch", "rows.csv", "--dry-run")),
         ("av", "simulator", ("simulate",)),
         ("av", "simulator", ("demo",)),
+        ("typer", "cli", ()),
+        ("typer", "cli", ("jobs",)),
+        ("typer", "demo", ("demo",)),
+        ("typer", "demo", ("simulate", "--speed", "20")),
+        ("typer", "mcp", ("mcp",)),
         ("rich", "cli", ("jobs",)),
         ("platformdirs", "cli", ("jobs",)),
         ("mcp", "mcp", ("mcp",)),
     ],
 )
 def test_a_command_names_the_extra(missing: str, extra: str, arguments: tuple[str, ...]) -> None:
-    """One line, no traceback, and the exit code of a usage error."""
+    """One line, no traceback, and the exit code of a usage error.
+
+    Without any extra, it is the one that the command needs in the end.
+    """
     code, said, complaint = run(
         "from luma_async.cli import main; main()", missing, arguments=arguments
     )

@@ -10,6 +10,9 @@ from luma_async.extras import missing_extra
 _USAGE_ERROR = 2
 """Exit code of a usage error. `ExitCode` is not imported, because its imports may be missing."""
 
+_EXTRAS = {"demo": "demo", "simulate": "demo", "mcp": "mcp"}
+"""Extras by the commands that need more than the extra `cli`."""
+
 
 def main() -> None:
     """Run the command line `luma-async`."""
@@ -27,7 +30,8 @@ def main() -> None:
 
         app(prog_name="luma-async")
     except ModuleNotFoundError as error:
-        missing = missing_extra(error, user="The command line")
+        larger = _EXTRAS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+        missing = missing_extra(error, user="The command line", larger=larger)
         if missing is None:
             raise
         print(missing, file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import ROOT
+from tests.packaging.conftest import Distributions
 
 PROJECT = Path(__file__).parent / "foreign_project"
 FILES = {
@@ -33,19 +33,16 @@ RUNS = {
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, distributions: Distributions) -> Path:
     """Return a project with a virtual environment, in which the built wheel is installed.
 
     Its dependencies are those of this suite, so that they need not be installed again.
     """
-    wheels, environment = tmp_path / "wheels", tmp_path / "venv"
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(ROOT)]
-    subprocess.run([*PIP, *build], check=True, timeout=60)
+    environment = tmp_path / "venv"
     venv.create(environment, symlinks=True)
     python = environment / "bin/python"
-    [wheel] = wheels.iterdir()
-    install = ["--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run([*PIP, *install], check=True, timeout=60)
+    install = ["--python", str(python), "install", "--no-deps", "--no-index"]
+    subprocess.run([*PIP, *install, str(distributions.wheel)], check=True, timeout=60)
     [packages] = environment.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
     for name, there in FILES.items():
