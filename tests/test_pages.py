@@ -126,3 +126,13 @@ def test_named_tests_exist(page: Path) -> None:
         assert [each for each in waiting if f"def {each}(" not in source] == [], file
         waiting.clear()
     assert waiting == []
+
+
+def test_the_page_about_performance_has_each_benchmark() -> None:
+    """The names that `python -m benchmarks` takes are the rows of its second table."""
+    page = (ROOT / "docs/performance.md").read_text("utf-8")
+    program = (ROOT / "benchmarks/__main__.py").read_text("utf-8")
+    names = re.findall(r"^(?:NAMES|LONG) = \((.*?)\)$", program, re.DOTALL | re.MULTILINE)
+
+    table = page.partition("| name | measures |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == re.findall(r'"(\w+)"', "".join(names))
