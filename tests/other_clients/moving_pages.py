@@ -196,7 +196,7 @@ class MovingPage:
     @cached_property
     def tables(self) -> list[Table]:
         """All tables of the page, except for those about models."""
-        return [table for table in _tables(self.path) if not table.titles[0].startswith("model")]
+        return [table for table in tables_of(self.path) if not table.titles[0].startswith("model")]
 
 
 def parameters(call: Any) -> set[str]:
@@ -246,7 +246,8 @@ def _keys(expression: ast.expr) -> Iterator[str]:
                 yield str(key.value)
 
 
-def _tables(page: Path) -> Iterator[Table]:
+def tables_of(page: Path) -> Iterator[Table]:
+    """Yield the tables of a page."""
     text = page.read_text("utf-8")
     for section in re.split(r"^## ", text, flags=re.MULTILINE):
         heading = section.partition("\n")[0]
