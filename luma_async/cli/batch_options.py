@@ -25,6 +25,7 @@ class BatchOptions:
     """Options of `luma-async batch`.
 
     `folder` is the local folder, and `output` the URL of the videos if they are not there.
+    `own_command` is the command that runs the batch if that is not `luma-async batch`.
     """
 
     manifest: Path
@@ -41,6 +42,7 @@ class BatchOptions:
     output: str | None = None
     kept_format: str = "csv"
     cluster: str | None = None
+    own_command: str | None = None
 
     @property
     def from_stdin(self) -> bool:
@@ -78,6 +80,8 @@ class BatchOptions:
         Rows of standard input are read from the file that keeps them. As before, paths of images
         start from the current folder.
         """
+        if self.own_command is not None:
+            return self.own_command
         command = self._continue_command(connection)
         if not self.from_stdin:
             return command

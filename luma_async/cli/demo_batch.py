@@ -19,11 +19,15 @@ from luma_async.cli.batch_options import JOURNAL, BatchOptions
 from luma_async.cli.batch_run import run_batch
 from luma_async.cli.connection import Connection
 from luma_async.cli.exit_codes import ExitCode
+from luma_async.cli.options import DEFAULT_DEMO_FOLDER, DEFAULT_DEMO_SPEED
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import ConfigurationError
 from luma_async.schedules import ExponentialSchedule
 from luma_async.settings import API_KEY, Settings
+from luma_async.shell import command_line
 from luma_async.simulator import Simulator
+
+DEFAULT_DIALECT = "gateway"
 
 MANIFEST = "prompts.csv"
 
@@ -53,7 +57,7 @@ _MORE_COLUMNS = ("kind", "source", "hdr", "exr")
 
 
 async def run_demo(
-    terminal: Terminal, folder: Path, *, speed: float, dialect: str = "gateway"
+    terminal: Terminal, folder: Path, *, speed: float, dialect: str = DEFAULT_DIALECT
 ) -> ExitCode:
     """Write a manifest, run it as a batch, and print a table of its files.
 
@@ -62,7 +66,9 @@ async def run_demo(
             dialect.
 
     """
-    options = BatchOptions(manifest=folder / MANIFEST, folder=folder)
+    # The simulator ends with the demo, so `luma-async batch` would find no server.
+    again = command_line(_command_of(folder, speed=speed, dialect=dialect))
+    options = BatchOptions(manifest=folder / MANIFEST, folder=folder, own_command=again)
     settings = Settings({API_KEY: "no-key-needed"})
     name = Connection(settings=settings, dialect=dialect).server_dialect.name
     await anyio.to_thread.run_sync(_prepare, folder, name)
@@ -81,6 +87,18 @@ async def run_demo(
             await anyio.to_thread.run_sync(lambda: list(read_results(folder / NAME))), folder
         )
     return code
+
+
+def _command_of(folder: Path, *, speed: float, dialect: str) -> list[str]:
+    """Return the words of the command that runs a demo, without those that are the defaults."""
+    words = ["luma-async", "demo"]
+    if folder != DEFAULT_DEMO_FOLDER:
+        words.append(f"--folder={folder}")
+    if speed != DEFAULT_DEMO_SPEED:
+        words.append(f"--speed={speed:g}")
+    if dialect != DEFAULT_DIALECT:
+        words.append(f"--dialect={dialect}")
+    return words
 
 
 def _prepare(folder: Path, dialect: str) -> None:
@@ -116,11 +134,18 @@ def _manifest_text(dialect: str) -> str:
 
 
 def _is_demo_manifest(manifest: Path) -> bool:
-    texts = [_manifest_text(dialect).encode() for dialect in ("gateway", *MORE_ROWS)]
+    texts = [_manifest_text(dialect).encode() for dialect in (DEFAULT_DIALECT, *MORE_ROWS)]
     return manifest.is_file() and manifest.read_bytes() in texts
 
 
 def _print_table(results: list[Result], folder: Path) -> None:
+    """Print the files of a demo, if there are any, and the path of its gallery."""
+    done = sorted(
+        (result for result in results if result.state is ResultState.DONE),
+        key=lambda result: result.line,
+    )
+    if not done:
+        return
     console = Console(highlight=False)
     table = Table(title="\nFiles", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("file", no_wrap=True, min_width=15)
@@ -128,10 +153,6 @@ def _print_table(results: list[Result], folder: Path) -> None:
     table.add_column("length", justify="right", no_wrap=True, min_width=6)
     table.add_column("took", justify="right", no_wrap=True, min_width=6)
     table.add_column("prompt")
-    done = sorted(
-        (result for result in results if result.state is ResultState.DONE),
-        key=lambda result: result.line,
-    )
     for result in done:
         table.add_row(
             escape(result.file or ""),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,8 @@ STATES = ("submitting", "uncertain", "running", "completed", "failed", "lost")
 
 DEFAULT_MAX_TASKS = 20
 DEFAULT_MAX_DOWNLOADS = 4
+DEFAULT_DEMO_FOLDER = Path("luma-demo")
+DEFAULT_DEMO_SPEED = 10.0
 
 key_option = partial(typer.Option, rich_help_panel="Job key and retries")
 download_option = partial(typer.Option, rich_help_panel="Download")

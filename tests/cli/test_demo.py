@@ -95,7 +95,10 @@ def test_the_demo_leaves_what_is_not_its_own_alone(tmp_path: Path) -> None:
 
 
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C twice ends it at once with 130, and no traceback."""
+    """Ctrl-C twice ends it at once with 130, and no traceback.
+
+    It is run again by its own command, because its server has ended with it.
+    """
     with started("demo", "--folder", str(tmp_path), "--speed", "0.1") as process:
         assert process.stderr is not None
         line_with(process.stderr, "six videos and an extension")
@@ -107,6 +110,8 @@ def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
 
     assert process.returncode == 130
     assert "Stopped at once" in complaints
+    assert f"luma-async demo --folder={tmp_path} --speed=0.1\n" in complaints
+    assert "luma-async batch" not in complaints
     assert "Traceback" not in complaints
 
 

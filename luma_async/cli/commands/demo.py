@@ -7,20 +7,25 @@ from typing import Annotated
 
 import typer
 
-from luma_async.cli.options import AsJSON, DialectName
+from luma_async.cli.options import (
+    DEFAULT_DEMO_FOLDER,
+    DEFAULT_DEMO_SPEED,
+    AsJSON,
+    DialectName,
+)
 
 
 def demo(
     *,
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the videos.")] = Path(
-        "luma-demo"
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the videos.")] = (
+        DEFAULT_DEMO_FOLDER
     ),
     speed: Annotated[
         float,
         typer.Option(
             metavar="N", min=0.1, help="Speed of the simulated gateway: N seconds pass in one."
         ),
-    ] = 10.0,
+    ] = DEFAULT_DEMO_SPEED,
     dialect: DialectName = None,
     as_json: AsJSON = False,
 ) -> None:
