@@ -62,8 +62,8 @@ async def run_demo(
     """Write a manifest, run it as a batch, and print a table of its files.
 
     Raises:
-        ConfigurationError: the folder holds other files than those of a demo, or there is no such
-            dialect.
+        ConfigurationError: the folder holds other files than those of a demo, or cannot be written
+            to, or there is no such dialect.
 
     """
     # The simulator ends with the demo, so `luma-async batch` would find no server.
@@ -105,9 +105,19 @@ def _prepare(folder: Path, dialect: str) -> None:
     """Write the manifest, and delete the files of an earlier demo.
 
     Raises:
-        ConfigurationError: the folder holds other files.
+        ConfigurationError: the folder holds other files, or cannot be written to.
 
     """
+    try:
+        _prepare_files(folder, dialect)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The folder {str(folder)!r} cannot be written to: {error.strerror or error}. Choose "
+            "another --folder."
+        ) from None
+
+
+def _prepare_files(folder: Path, dialect: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not _is_demo_manifest(folder / MANIFEST):
         raise ConfigurationError(

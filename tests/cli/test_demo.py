@@ -94,6 +94,18 @@ def test_the_demo_leaves_what_is_not_its_own_alone(tmp_path: Path) -> None:
     assert (tmp_path / "jobs.db").read_bytes() == b"paid"
 
 
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    """One line with the reason and the option, and the exit code of a usage error."""
+    (tmp_path / "file").write_text("a file, and not a folder")
+
+    done = Shell(tmp_path).run("demo", "--folder", "file/demo")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "The folder 'file/demo' cannot be written to: Not a directory. Choose another --folder.\n"
+    )
+
+
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     """Ctrl-C twice ends it at once with 130, and no traceback.
 
