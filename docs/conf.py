@@ -12,6 +12,7 @@ import os
 import re
 from enum import Enum
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from docutils import nodes
@@ -49,31 +50,43 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = html_logo = "_static/logo.svg"
 html_show_sphinx = False
+pygments_dark_style = "github-dark"
 html_copy_source = False
 html_theme_options = {
     "source_repository": REPOSITORY,
     "source_branch": "main",
     "source_directory": "docs/",
     "top_of_page_buttons": ["view"],
+    "light_css_variables": {
+        "color-brand-primary": "#4a3fd0",
+        "color-brand-content": "#4a3fd0",
+        "color-brand-visited": "#4a3fd0",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#a79fff",
+        "color-brand-content": "#a79fff",
+        "color-brand-visited": "#a79fff",
+    },
 }
 
 # In docstrings, `name` is a link if the reference has the name.
 default_role = "name"
 add_module_names = False
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 80
+maximum_signature_line_length = 110  # counted with the modules of types, which are not shown
 toc_object_entries_show_parents = "hide"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_default_options = {
     "members": True,
     # Up to the first of these bases: the methods that every such class has are left out.
-    "inherited-members": "BaseModel, StrEnum, BaseException, AsyncIterator, dict, object",
-    "exclude-members": "of_checked",
+    "inherited-members": "AsyncIterator, BaseModel, BaseException, ImportError, OSError, StrEnum,"
+    "dict, object",
+    "exclude-members": "model_config, of_checked",
 }
 
-# Every name of the package must lead somewhere. The documentation of Python and of other packages is
-# not downloaded, so their names are no links.
+# Every name of the package must lead somewhere. The names of Python and of other packages are not
+# links, because their documentation would have to be downloaded.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!luma_async\.).*\..*")]
 nitpick_ignore = [
@@ -100,6 +113,7 @@ nitpick_ignore = [
             "simulator.simulated_jobs.SimulatedJob",
             "transport.call.T",
             "transport.credentials.Secret",
+            "webhooks.TakesCallbacks",
         )
     ),
 ]
@@ -113,8 +127,8 @@ _SHORTER = {
     " | ~luma_async.tasks.arguments.PassAList": "",
     **{
         stringify_annotation(getattr(luma_async, name), "smart"): f"~luma_async.{name}"
-        for name in ("ImageLike", "URLLike", "SecretLike", "AspectRatio", "DialectName")
-        + ("Outcome", "Download")
+        for name in luma_async.__all__
+        if isinstance(getattr(luma_async, name), UnionType | type(luma_async.AspectRatio))
     },
 }
 """Texts in signatures, and shorter ones in their place."""
@@ -133,6 +147,11 @@ _OF_THE_PACKAGE = (
 """Types of arguments that only the package itself makes."""
 
 _GOOGLE = Config(napoleon_numpy_docstring=False, napoleon_attr_annotations=True)
+_TYPED = re.compile(
+    r"^(\.\. attribute:: .*\n(?:   :.*\n)*)\n   ((?:.*\n(?:\n(?!   :))?)*?)\n   :type: (.*)$",
+    re.MULTILINE,
+)
+_TEXT = re.compile(r"^(\.\. attribute:: .*\n(?:   :.*\n)*\n   )([a-z])", re.MULTILINE)
 _SECTION = re.compile(r"^## (.+)\n+((?:- .*\n(?:  .*\n)*)+)", re.MULTILINE)
 _FIRST_LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\.md\)")
 _NAME = re.compile(r"([A-Za-z_][\w.]*)(\(.*\))?", re.DOTALL)
@@ -255,6 +274,8 @@ def read_docstring(
     if what in ("attribute", "data", "property"):
         what = "method"
     lines[:] = GoogleDocstring(list(lines), _GOOGLE, app, what, name, value, options).lines()
+    typed = _TYPED.sub(r"\1   :type: \3\n\n   \2\n", "\n".join(lines))  # beside the name, not below
+    lines[:] = _TEXT.sub(lambda found: found[1] + found[2].upper(), typed).split("\n")
 
 
 def shorten_signature(
@@ -318,7 +339,8 @@ def _docstring_of_data(name: str) -> list[str] | None:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the functions above."""
+    """Connect the functions above, and read all pages again if this file has changed."""
+    app.add_config_value("text_of_conf", Path(__file__).read_text("utf-8"), "env", str)
     app.add_role("name", name_role)
     app.add_transform(RepositoryLinks)
     app.add_transform(NameLinks)

@@ -22,9 +22,13 @@ class State(StrEnum):
     """State of a job. A job moves down this list, and never up."""
 
     PENDING = "pending"
+    """The job waits for its turn at the server."""
     PROCESSING = "processing"
+    """The server works on the job."""
     COMPLETED = "completed"
+    """The job has its output. This state is final."""
     FAILED = "failed"
+    """The job has no output, and never will have one. This state is final."""
 
     @property
     def terminal(self) -> bool:

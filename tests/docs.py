@@ -7,7 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/api").glob("*.md")),
+]
 
 
 def name_of(page: Path) -> str:

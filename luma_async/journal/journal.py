@@ -122,7 +122,9 @@ class EntryState(StrEnum):
     RUNNING = "running"
     """Accepted by the server; the id is known."""
     COMPLETED = "completed"
+    """The job has its output."""
     FAILED = "failed"
+    """The job failed at the server."""
     LOST = "lost"
     """No longer known to the server."""
 

@@ -80,8 +80,8 @@ class VideoTask:
 
     A task can be awaited any number of times, from any number of asyncio tasks, always with the
     same result. Cancelling one wait affects neither the others nor the job. The functions of
-    asyncio take tasks as they take futures: `wait()`, `gather()`, `as_completed()`, `shield()`,
-    `wait_for()`. Tasks are created by the client, never by hand.
+    asyncio take tasks as they take futures: `asyncio.wait()`, `gather()`, `as_completed()`,
+    `shield()`, `wait_for()`. Tasks are created by the client, never by hand.
     """
 
     __slots__ = (
