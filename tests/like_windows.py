@@ -1,22 +1,26 @@
 """A pytest plugin that runs the project nearly as on Windows, on a system that is not Windows.
 
 `pytest -p tests.like_windows` hides modules and names of the standard library that Windows lacks,
-from the modules of this project only: Python and the packages of others stay as they are. So the
-plugin finds an import, a name or a branch that Windows would not get through. It does not find what
-Windows does in another way under the same name, such as with paths or with files that are open.
+from the modules of this project only: Python and the packages of others stay as they are. A file
+that this process has open cannot be removed or renamed. So the plugin finds an import, a name or a
+branch that Windows would not get through. It does not find what Windows does in another way under
+the same name, such as with paths, signals and sockets.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
+import errno
 import fcntl
+import functools
 import os
 import select
 import signal
 import socket
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +44,6 @@ NAMES: dict[str, set[str]] = {
     },
     "socket": {"AF_UNIX", "SOCK_SEQPACKET", "recv_fds", "send_fds"},
     "select": {"epoll", "poll"},
-    "sys": set(),
 }
 
 _OWN = Path(__file__).parents[1]
@@ -49,12 +52,23 @@ _FOLDERS = tuple(
 )
 
 
-def _without(module: types.ModuleType, names: set[str], **others: Any) -> types.ModuleType:
-    """Return a copy of a module without some names."""
-    copy = types.ModuleType(module.__name__)
-    vars(copy).update({name: part for name, part in vars(module).items() if name not in names})
-    vars(copy).update(others)
-    return copy
+class _Partial(types.ModuleType):
+    """A module without some names. All else is as in the module, also if it is changed there."""
+
+    def __init__(self, module: types.ModuleType, **others: Any) -> None:
+        vars(self).update(others, __name__=module.__name__, _module=module)
+
+    def __getattr__(self, name: str) -> Any:
+        module = vars(self)["_module"]
+        if name in NAMES.get(module.__name__, ()):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        return getattr(module, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(vars(self)["_module"], name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(vars(self)["_module"], name)
 
 
 def _locking(descriptor: int, mode: int, _count: int) -> None:
@@ -62,31 +76,14 @@ def _locking(descriptor: int, mode: int, _count: int) -> None:
 
 
 _HERE = {
-    "os": _without(os, NAMES["os"], name="nt"),
-    "select": _without(select, NAMES["select"]),
-    "signal": _without(signal, NAMES["signal"]),
-    "socket": _without(socket, NAMES["socket"]),
+    "os": _Partial(os, name="nt"),
+    "select": _Partial(select),
+    "signal": _Partial(signal),
+    "socket": _Partial(socket),
+    "sys": _Partial(sys, platform="win32"),
 }
 
 _import = builtins.__import__
-
-
-class _Sys(types.ModuleType):
-    """The module `sys` on another platform. All else is the same, also if it changes."""
-
-    platform = "win32"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(sys, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(sys, name)
-
-
-_HERE["sys"] = _Sys("sys")
 
 
 def _import_of_windows(
@@ -104,7 +101,35 @@ def _import_of_windows(
     return _import(name, globals, locals, fromlist or (), level)
 
 
-sys.modules["msvcrt"] = _without(
-    types.ModuleType("msvcrt"), set(), locking=_locking, LK_UNLCK=0, LK_NBLCK=2
-)
+_FILES = Path("/proc/self/fd")
+
+
+def _open_files() -> set[str]:
+    found = set()
+    for link in _FILES.iterdir() if _FILES.exists() else ():
+        with contextlib.suppress(OSError):  # the folder itself was closed
+            found.add(os.readlink(link))  # noqa: PTH115  Path would drop "(deleted)"
+    return found
+
+
+def _only_if_closed(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a function of `os` that removes or renames files, but none that is open."""
+
+    @functools.wraps(function)
+    def checked(*paths: Any, **options: Any) -> None:
+        if not any(isinstance(path, int) for path in [*paths, *options.values()]):
+            names = {Path(os.fsdecode(path)) for path in paths}
+            if {str(name.parent.resolve() / name.name) for name in names} & _open_files():
+                raise PermissionError(errno.EACCES, "The file is open", *map(os.fsdecode, paths))
+        function(*paths, **options)
+
+    return checked
+
+
+for _name in ("remove", "rename", "replace", "unlink"):
+    setattr(os, _name, _only_if_closed(getattr(os, _name)))
+
+_msvcrt: Any = types.ModuleType("msvcrt")
+_msvcrt.locking, _msvcrt.LK_UNLCK, _msvcrt.LK_NBLCK = _locking, 0, 2
+sys.modules["msvcrt"] = _msvcrt
 builtins.__import__ = _import_of_windows

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from luma_async.shell import command_line
+from tests.platforms import needs_posix
 
 WORDS = [
     "plain",
@@ -24,6 +25,7 @@ WORDS = [
 ]
 
 
+@needs_posix
 def test_a_shell_reads_every_word_as_it_is() -> None:
     """Whatever is in it, bytes that are no UTF-8 included; and a terminal shows all of it."""
     bash = shutil.which("bash")

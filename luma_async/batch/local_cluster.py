@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -86,8 +87,9 @@ def worker_class() -> Any:
     """Return the class of local workers: processes that ignore Ctrl-C, also if restarted."""
     from distributed import Nanny  # noqa: PLC0415  it takes half a second to import
 
-    # Starting it later would let the first process have Ctrl-C again.
-    resource_tracker.ensure_running()
+    if sys.platform != "win32":  # it has no such process
+        # Starting it later would let the first process have Ctrl-C again.
+        resource_tracker.ensure_running()
 
     class UninterruptedNanny(Nanny):
         async def instantiate(self) -> Any:

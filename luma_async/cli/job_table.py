@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from luma_async.cli.age import format_age
+from luma_async.cli.streams import broken_pipes
 from luma_async.cli.text import clean
 
 _STYLES = {"completed": "green", "failed": "red", "lost": "red", "uncertain": "yellow"}
@@ -54,7 +55,8 @@ class JobTable:
         # Captured and printed, because a Console exits by itself when a pipe is closed.
         with console.capture() as captured:
             console.print(self._table if self._table.row_count else "No such jobs.")
-        print(captured.get(), end="", flush=True)
+        with broken_pipes():
+            print(captured.get(), end="", flush=True)
 
 
 def _table_of_all() -> Table:

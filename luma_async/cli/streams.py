@@ -6,8 +6,10 @@ The module is imported before the extra `cli` is known to be installed: it needs
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 
@@ -39,6 +41,20 @@ def open_closed_streams() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+@contextlib.contextmanager
+def broken_pipes() -> Iterator[None]:
+    """Raise `BrokenPipeError` in a context if a pipe has no reader, as on every other system.
+
+    Windows reports such a pipe as an invalid argument.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
 
 
 def discard_stdout() -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from luma_async.cli.advice import advice_on
 from luma_async.cli.interruption import interruptible_input
 from luma_async.cli.progress_display import BatchMeter, Board, Display
-from luma_async.cli.streams import discard_stderr, is_terminal
+from luma_async.cli.streams import broken_pipes, discard_stderr, is_terminal
 from luma_async.cli.text import clean, escaped
 from luma_async.errors import LumaError, ManifestError
 
@@ -121,7 +121,8 @@ class Terminal:
             else:
                 text = _printable(plain)
             if text:
-                print(text, flush=True)
+                with broken_pipes():
+                    print(text, flush=True)
 
     def say(self, text: str) -> None:
         """Print a message."""

@@ -178,6 +178,8 @@ class PartFile:
             with contextlib.suppress(OSError):
                 is_useless = self._is_own and not self.is_resumable
                 if is_useless and self._is_in_place(self._file):
+                    if sys.platform == "win32":  # an open file cannot be removed there
+                        self._file.close()
                     self.path.unlink(missing_ok=True)
                     self._note.unlink(missing_ok=True)
             self._release(self._file)
@@ -273,6 +275,8 @@ def _has_only_name(path: Path, file: IO[bytes]) -> bool:
     status = os.fstat(file.fileno())
     has_name = _is_at(path, status)
     if has_name and status.st_nlink > 1:
+        if sys.platform == "win32":  # an open file cannot be removed there
+            file.close()
         path.unlink()
         return False
     return has_name

@@ -28,6 +28,7 @@ from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.testing import running_simulator
 from tests.cli.commands import HELD_LOOKS, PATIENCE, Done, Shell, line_with, wait_for
 from tests.clients import HOUR, InTurn
+from tests.platforms import needs_posix
 
 
 @contextmanager
@@ -106,6 +107,7 @@ def has_jobs_or_ended(sim: Simulator, jobs: int, process: Popen[str]) -> bool:
     return len(sim.ledger.jobs) >= jobs or process.poll() is not None
 
 
+@needs_posix
 @pytest.mark.parametrize(
     ("count", "stops"), [(40, 4), pytest.param(200, 10, marks=pytest.mark.long)]
 )

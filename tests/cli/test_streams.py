@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from luma_async import SQLJournal
+from luma_async.cli.streams import broken_pipes
 from luma_async.simulator import Fixed
 from luma_async.testing import running_simulator
 from tests.cli.commands import COMMAND, PATIENCE, Shell
+from tests.platforms import needs_posix
 
 
+@needs_posix
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_end_no_command(closed: str, tmp_path: Path) -> None:
     """A service may start a batch without streams: videos are made, and the journal is sound."""
@@ -36,6 +40,7 @@ def test_closed_streams_end_no_command(closed: str, tmp_path: Path) -> None:
     assert (tmp_path / "rows" / "videos" / "a.mp4").exists()
 
 
+@needs_posix
 def test_a_closed_standard_input_is_an_empty_list(tmp_path: Path) -> None:
     """`settle --ids - <&-` settles nothing, as with an empty list, and prints no traceback."""
     shell = Shell(tmp_path)
@@ -63,3 +68,13 @@ async def new_journal(shell: Shell) -> None:
     shell.journal.parent.mkdir(exist_ok=True)
     async with SQLJournal(shell.journal) as journal:
         assert await journal.uncertain() == []
+
+
+def test_a_pipe_without_a_reader_is_the_same_everywhere() -> None:
+    """Windows calls it an invalid argument, which would be an error that a person has to read."""
+    with pytest.raises(BrokenPipeError), broken_pipes():
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with pytest.raises(OSError, match="No space left") as raised, broken_pipes():
+        raise OSError(errno.ENOSPC, "No space left")
+    assert not isinstance(raised.value, BrokenPipeError)

@@ -180,9 +180,10 @@ def test_a_full_disk_is_said_in_a_line(tmp_path: Path, arguments: list[str]) -> 
     assert "No space left on device" in done.stderr
 
 
-def test_output_survives_a_poor_encoding(sim: Simulator, tmp_path: Path) -> None:
-    """Characters that the encoding lacks are printed as escapes."""
-    shell = Shell.at(sim, tmp_path, PYTHONIOENCODING="ascii")
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_output_survives_a_poor_encoding(encoding: str, sim: Simulator, tmp_path: Path) -> None:
+    """Characters that the encoding lacks are printed as escapes. Windows has such encodings."""
+    shell = Shell.at(sim, tmp_path, PYTHONIOENCODING=encoding)
     done = shell.run("generate", "a cat ✓ dances", "--no-wait")
 
     assert done.returncode == 0

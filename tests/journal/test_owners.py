@@ -25,6 +25,7 @@ from tests.journal.clocks import RunningClock
 from tests.journal.databases import execute
 from tests.journal.workers import worker
 from tests.loops import skip
+from tests.platforms import needs_posix
 
 LONG_ID = "".join(random.Random(7).choices(string.ascii_letters, k=20_000))
 """More than an index of PostgreSQL's takes, however it is compressed."""
@@ -216,6 +217,7 @@ def test_the_end_of_a_process_of_this_machine_is_seen_at_once(place: str) -> Non
         assert len(sim.ledger.jobs) == 1
 
 
+@needs_posix
 def test_only_a_process_that_is_certainly_gone_is_gone() -> None:
     """One that lives is not, nor one of which nobody here can know."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:

@@ -30,6 +30,7 @@ from tests.clients import connect, until
 from tests.disks import run, small_disk
 from tests.journal.postgres import running_postgres
 from tests.journal.test_owners import new_entry
+from tests.platforms import needs_posix
 
 
 @pytest.fixture(name="small_disk")
@@ -323,6 +324,7 @@ async def test_a_journal_of_a_later_release(place: str) -> None:
         await SQLJournal(place).open()
 
 
+@needs_posix
 async def test_a_journal_whose_file_is_deleted(tmp_path: Path) -> None:
     """What is written to it would be gone with it, so nothing is submitted."""
     place = tmp_path / "jobs.db"

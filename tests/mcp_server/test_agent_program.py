@@ -24,6 +24,7 @@ from tests.cli.commands import COMMAND, PATIENCE, Shell
 from tests.clients import HOUR, KEY
 from tests.forked_programs import ForkedProgram
 from tests.mcp_server.sessions import links_of, text_of
+from tests.platforms import needs_posix
 
 CAT = {"key": "cat", "prompt": "a cat"}
 
@@ -72,6 +73,7 @@ async def program(shell: Shell, name: str, *options: str) -> AsyncIterator[Progr
             yield Program(session, int(note.read_text()), log)
 
 
+@needs_posix
 async def test_the_second_server_watches_the_job_of_the_first(tmp_path: Path) -> None:
     """Killed after generate; called again with the key: one job, which is awaited and saved.
 

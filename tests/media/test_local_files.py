@@ -20,6 +20,7 @@ from luma_async.media.local_files import FileVersionOnDisk, LocalFiles, path_of
 from luma_async.requests import GenerateRequest
 from tests.clients import until
 from tests.media.image_files import an_image
+from tests.platforms import needs_posix
 
 PNG = an_image()
 LARGE = PNG + bytes(AgentsFileCalls.inline_limit)
@@ -116,6 +117,7 @@ async def test_only_large_images_stay_on_the_disk(content: bytes, tmp_path: Path
             assert (bytes(image), image.sha256) == (content, digest)
 
 
+@needs_posix
 def test_an_open_file_is_read_from_the_disk_if_that_is_the_same(tmp_path: Path) -> None:
     """Not if it was moved or replaced, is not at its beginning, or has no name."""
     path = tmp_path / "cat.png"

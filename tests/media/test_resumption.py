@@ -24,6 +24,7 @@ from luma_async.testing import running_simulator
 from tests.clients import connect, until
 from tests.loops import skip
 from tests.media.hosts import MEGABYTE, MP4, a_video, at, host, media, reference, sent, sha, small
+from tests.platforms import needs_posix
 
 
 async def test_each_byte_is_sent_once_despite_lost_connections(tmp_path: Path) -> None:
@@ -345,6 +346,7 @@ async def test_an_etag_that_cannot_be_sent_back_is_ignored(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_posix
 async def test_a_removed_part_file_is_not_renamed(tmp_path: Path) -> None:
     """A part file of another program in its place is not renamed either."""
     target, part = tmp_path / "cat.mp4", tmp_path / "cat.mp4.part"
@@ -397,6 +399,7 @@ async def test_a_foreign_part_file_stays_until_content_arrives(
     assert part.read_bytes() == b"half of something"
 
 
+@needs_posix
 @pytest.mark.parametrize("name", ["cat.mp4.part", "cat.mp4.part.json"])
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "device"])
 async def test_a_part_file_or_note_that_is_not_regular_is_rejected(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.conftest import Distributions
+from tests.platforms import needs_posix
 
 PROJECT = Path(__file__).parent / "foreign_project"
 FILES = {
@@ -50,6 +51,7 @@ def project(tmp_path: Path, distributions: Distributions) -> Path:
     return tmp_path
 
 
+@needs_posix
 @pytest.mark.no_cover
 def test_a_project_uses_the_fixtures_of_the_wheel(project: Path) -> None:
     """Under pytest-asyncio and under the plugin of anyio, with warnings as errors.

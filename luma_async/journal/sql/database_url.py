@@ -16,6 +16,9 @@ Database: TypeAlias = SQLiteFile | PostgresDatabase
 _SCHEME = re.compile(r"[a-z][a-z0-9.-]{0,30}", re.IGNORECASE)
 _LOOKS_LIKE_URL = re.compile(r"\s*(?:postgres|postgresql|sqlite)(?:\+\w+)?:", re.IGNORECASE)
 _LOOKS_LIKE_LOGIN = re.compile(r"[^/\s]*[/]{0,2}[\w.+-]+:[^/@\s]+@[\w.\[-]")
+_LOOKS_LIKE_DRIVE = re.compile(r"[a-z]:\\", re.IGNORECASE)
+"""Beginning of a path of Windows. The names of its folders may contain @, as logins do."""
+
 _FIRST_NAME = re.compile(r"\s*(\w+)\s*=")
 _TELLING_NAME = re.compile(r"(?:^|[\s;?&])(?:password|passwd|pwd|dbname)\s*=", re.IGNORECASE)
 """Parameters that do not occur in a file name by chance, at any position."""
@@ -55,9 +58,14 @@ def is_url(place: str) -> bool:
     return (
         "://" in place
         or _LOOKS_LIKE_URL.match(place) is not None
-        or _LOOKS_LIKE_LOGIN.match(place) is not None
+        or _looks_like_login(place)
         or _is_connection_string(place)
     )
+
+
+def _looks_like_login(place: str) -> bool:
+    is_path = _LOOKS_LIKE_DRIVE.match(place) is not None
+    return not is_path and _LOOKS_LIKE_LOGIN.match(place) is not None
 
 
 def _is_connection_string(place: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,8 @@ def _service_files(file: str | None) -> Iterator[Path]:
     if file is not None:
         yield Path(file).absolute()
         return
+    if sys.platform == "win32" and (data := os.environ.get("APPDATA")):
+        yield Path(data) / "postgresql" / ".pg_service.conf"
     with suppress(RuntimeError):  # the home folder is not known
         yield Path("~/.pg_service.conf").expanduser()
     yield Path(os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common")) / "pg_service.conf"

@@ -25,6 +25,7 @@ from tests.journal.postgres import Server, running_pgbouncer
 from tests.journal.test_owners import new_entry
 from tests.journal.test_passed_hints import unexpected
 from tests.loops import skip
+from tests.platforms import needs_posix
 
 A_SIGNAL = Signal("me", "hint", "a job")
 
@@ -335,6 +336,7 @@ async def test_listening_goes_on_after_everything_was_cancelled(place: str) -> N
         await passes(one, heard)
 
 
+@needs_posix
 async def test_a_file_that_is_gone_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

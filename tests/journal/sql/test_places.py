@@ -20,12 +20,14 @@ from sqlalchemy.exc import OperationalError
 
 from luma_async import ConfigurationError, JournalError, SQLJournal
 from luma_async.journal.sql import engine
+from luma_async.journal.sql.database_url import is_url
 from luma_async.journal.sql.error_explanations import UnusableError
 from luma_async.journal.sql.sqlite_file import SQLiteFile
 from luma_async.simulator import Fault, Simulator
 from tests.clients import connect, until
 from tests.journal.test_owners import new_entry
 from tests.journal.workers import ROOT
+from tests.platforms import needs_posix
 
 
 @contextmanager
@@ -91,6 +93,7 @@ async def test_an_answer_that_comes_late_goes_to_the_same_file(
     assert list(there.iterdir()) == []
 
 
+@needs_posix
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o777])
 async def test_a_new_journal_is_nobody_elses_to_read(tmp_path: Path, mask: int) -> None:
     """Nor are the files beside it, whatever the umask: prompts and signed links are in it."""
@@ -102,6 +105,7 @@ async def test_a_new_journal_is_nobody_elses_to_read(tmp_path: Path, mask: int) 
     assert found == {"jobs.db": "0o600", "jobs.db-wal": "0o600", "jobs.db-shm": "0o600"}
 
 
+@needs_posix
 async def test_the_mode_of_a_journal_that_is_there_is_respected(tmp_path: Path) -> None:
     """It may be shared with a group on purpose, and then the files beside it are as well."""
     place = tmp_path / "jobs.db"
@@ -142,6 +146,7 @@ def content(place: Path) -> bytes | None:
     return place.read_bytes() if place.exists() else None
 
 
+@needs_posix
 @changes
 async def test_nothing_is_submitted_once_the_file_is_gone(
     tmp_path: Path, change: Callable[[Path], None]
@@ -162,6 +167,7 @@ async def test_nothing_is_submitted_once_the_file_is_gone(
         assert content(place) == there
 
 
+@needs_posix
 @changes
 async def test_a_further_connection_makes_no_file(
     tmp_path: Path, change: Callable[[Path], None]
@@ -277,6 +283,7 @@ def make_loop(place: Path) -> None:
     place.symlink_to(place)
 
 
+@needs_posix
 @pytest.mark.parametrize(
     ("make", "why"),
     [
@@ -305,6 +312,7 @@ async def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
         await SQLJournal(tmp_path / "jobs" / "jobs.db").open()
 
 
+@needs_posix
 def test_a_folder_that_this_user_may_not_write_in() -> None:
     """The error names it, and what to allow."""
     is_root = os.geteuid() == 0
@@ -335,6 +343,7 @@ def test_a_home_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
         SQLJournal("~/jobs.db")
 
 
+@needs_posix
 def test_a_current_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path leads nowhere then."""
     gone = tmp_path / "gone"
@@ -403,6 +412,22 @@ def test_connection_parameters_are_to_be_written_as_a_url(
 
     with pytest.raises(ConfigurationError, match="as a URL: postgresql://user:password@host"):
         SQLJournal(place)
+
+
+@pytest.mark.parametrize(
+    ("place", "is_meant"),
+    [
+        (r"C:\Users\me@work\jobs.db", False),
+        ("C:/Users/me@work/jobs.db", False),
+        (r"D:\jobs.db", False),
+        ("me:hunter2@host/jobs", True),
+        (r"me:\hunter2@host/jobs", True),
+        (r"C:\jobs password=hunter2", True),
+    ],
+)
+def test_a_path_of_windows_is_not_a_login(place: str, is_meant: bool) -> None:
+    """The letter of a drive is not a user, and a @ in a folder is not the end of a password."""
+    assert is_url(place) is is_meant
 
 
 @pytest.mark.parametrize(
