@@ -66,8 +66,8 @@ class Manifest:
         ['a cat', 'a dog']
 
         Args:
-            rows: mappings with the columns of a manifest, requests, or jobs of the class `Job` whose
-                source is an id. Images are paths, URLs, data URIs or bytes.
+            rows: mappings with the columns of a manifest, requests, or jobs of the class `Job`
+                whose source is an id. Images are paths, URLs, data URIs or bytes.
             folder: the folder that relative paths of images start from; the current one by default.
             dialect: the dialect whose rules the rows must obey. A `Batch` applies those of its
                 client in any case, before it submits anything.

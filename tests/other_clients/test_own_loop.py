@@ -1,4 +1,4 @@
-"""What happens to the loop on docs/coming-from-your-own-loop.md, and not to the program after it."""
+"""The loop on docs/coming-from-your-own-loop.md fails, and the program after it does not."""
 
 from __future__ import annotations
 
