@@ -73,7 +73,7 @@ class Site:
             return True
         path, anchor = urldefrag(urljoin(page, link))
         target = unquote(path.partition("?")[0]) or page
-        if not (self.folder / target).is_file():
+        if target not in self.pages and not (self.folder / target).is_file():
             return False
         return not anchor or unquote(anchor) in self.pages[target].anchors
 
