@@ -29,6 +29,17 @@ CLASSES: dict[str, type[LumaError]] = {
 
 TREE = (errors.__doc__ or "").split("\n\n")[1]
 
+ABOUT_COMMANDS = {
+    "batch": ("batches",),
+    "mcp": ("mcp",),
+    "settle": ("uncertain-jobs",),
+    "simulate": ("testing",),
+}
+"""Pages about one command."""
+
+ALIAS = "--watermarked"
+"""Option of earlier releases for `--watermark`."""
+
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): ", re.MULTILINE)
 _NAMED_TEST = re.compile(r"`(test_\w+)`|`(tests/[\w/]+\.py)`")
 
@@ -103,6 +114,21 @@ def test_the_page_of_the_command_line_has_each_command() -> None:
     page = (ROOT / "docs/command-line.md").read_text("utf-8")
 
     assert set(re.findall(r"^\| `luma-async ([a-z-]+)", page, re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_option_is_on_a_page(command: str) -> None:
+    """Of the command line, or of the subject of the command; a flag as the form without `no`."""
+    pages = ("command-line", "installation", *ABOUT_COMMANDS.get(command, ()))
+    text = "".join((ROOT / f"docs/{name}.md").read_text("utf-8") for name in pages)
+    options = {
+        option
+        for each in COMMANDS[command].params
+        for option in each.opts
+        if option.startswith("--") and option != ALIAS
+    }
+
+    assert {option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)} == set()
 
 
 @pytest.mark.parametrize("page", OWN, ids=name_of)
