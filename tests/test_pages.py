@@ -128,7 +128,9 @@ def test_each_option_is_on_a_page(command: str) -> None:
         if option.startswith("--") and option != ALIAS
     }
 
-    assert {option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)} == set()
+    assert {
+        option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)
+    } == set()
 
 
 @pytest.mark.parametrize("page", OWN, ids=name_of)
