@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from typing import Any, get_args
 
 import fal_client.client
 import luma_agents
 import lumaai
+import lumaai.types.generations
 import pytest
 import replicate
 import replicate.client
 
+from luma_async.dialects import agents_rules
+from luma_async.dialects.dream_machine_bodies import IMAGE_MODELS, VIDEO_MODELS
 from tests.other_clients.moving_pages import HERE, MOVING_PAGES, MovingPage, Names, parameters
 
 NOT_FOR_USERS = {"args", "_strict_response_validation"}
@@ -96,16 +99,26 @@ def test_every_error_and_setting_is_in_a_table(page: MovingPage) -> None:
         ("coming-from-replicate.md", replicate.prediction.Prediction.__annotations__["status"]),
         ("coming-from-fal.md", fal_client.Status.__subclasses__()),
     ],
+    ids=["lumaai", "luma-agents", "replicate", "fal"],
 )
 def test_every_state_is_in_a_table(name: str, states: Any) -> None:
     """Those that the type of the client has."""
     [page] = [each for each in MOVING_PAGES if each.name == name]
-    words = {word for span in code_of(page, 0) for word in re.findall(r"\w+", span)}
-    known = set(re.findall(r"'(\w+)'", str(states))) or {
-        state if isinstance(state, str) else state.__name__ for state in states
-    }
+    named = {span.strip('"') for span in code_of(page, 0)}
+    known = set(re.findall(r"'(\w+)'", str(states))) or {state.__name__ for state in states}
 
-    assert known - words == set()
+    assert known - named == set()
+
+
+def test_models_of_lumas_clients_are_those_of_the_dialects() -> None:
+    """A model that a new version of a client has is a model that the dialect must take."""
+    video = lumaai.types.GenerationCreateParams.__annotations__["model"]
+    image = lumaai.types.generations.ImageCreateParams.__annotations__["model"]
+    taken_by_agents = {model for models in agents_rules._MODELS.values() for model in models}
+
+    assert set(re.findall(r"ray-[\w-]+", str(video))) == set(VIDEO_MODELS)
+    assert set(re.findall(r"photon-[\w-]+", str(image))) == set(IMAGE_MODELS)
+    assert set(get_args(luma_agents.types.Model)) == taken_by_agents
 
 
 @pages
