@@ -8,6 +8,7 @@ loads nothing from other hosts.
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 from enum import Enum
@@ -17,7 +18,7 @@ from typing import Any
 
 from docutils import nodes
 from pygments.lexers.special import TextLexer
-from sphinx.addnodes import download_reference, pending_xref
+from sphinx.addnodes import desc_annotation, download_reference, pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon import Config, GoogleDocstring
@@ -28,6 +29,7 @@ from sphinx.util.typing import stringify_annotation
 import luma_async
 from luma_async.generation import FrozenModel
 from luma_async.run_calls import OneRequest
+from luma_async.simulator.faults import SUBMISSIONS, CallName
 
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = "https://github.com/luma-async/luma-async"
@@ -125,6 +127,8 @@ _SHORTER = {
     f" | {stringify_annotation(OneRequest, 'smart')}": "",
     " | ~luma_async.tasks.arguments.OneText | ~luma_async.tasks.arguments.OneJob": "",
     " | ~luma_async.tasks.arguments.PassAList": "",
+    stringify_annotation(CallName, "smart"): "str",
+    repr(SUBMISSIONS): "SUBMISSIONS",
     **{
         stringify_annotation(getattr(luma_async, name), "smart"): f"~luma_async.{name}"
         for name in luma_async.__all__
@@ -151,6 +155,7 @@ _TYPED = re.compile(
     r"^(\.\. attribute:: .*\n(?:   :.*\n)*)\n   ((?:.*\n(?:\n(?!   :))?)*?)\n   :type: (.*)$",
     re.MULTILINE,
 )
+_MODULE = re.compile(r"(?<![\w.~])(?=\w+\.\w)")
 _TEXT = re.compile(r"^(\.\. attribute:: .*\n(?:   :.*\n)*\n   )([a-z])", re.MULTILINE)
 _SECTION = re.compile(r"^## (.+)\n+((?:- .*\n(?:  .*\n)*)+)", re.MULTILINE)
 _FIRST_LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\.md\)")
@@ -219,6 +224,21 @@ class NameLinks(SphinxTransform):
                 code.replace_self(_link_to(name[1], code.deepcopy(), self.env))
 
 
+class TypeNames(SphinxTransform):
+    """Show types by their short names, and let no type of Python lead to a method of that name."""
+
+    default_priority = 7
+
+    def apply(self, **_: Any) -> None:
+        """Change the types in signatures and in the values of constants."""
+        for link in list(self.document.findall(pending_xref)):
+            if link.get("reftype") == "class" and hasattr(builtins, link["reftarget"]):
+                link["refspecific"] = False
+        for value in self.document.findall(desc_annotation):
+            for text in list(value.findall(nodes.Text)):
+                text.parent.replace(text, nodes.Text(re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)))
+
+
 def _link_to(name: str, code: nodes.literal, env: BuildEnvironment) -> pending_xref:
     """Return a link to a name of the reference. If there is no such name, it is just code."""
     link = pending_xref("", code, refdomain="py", reftype="obj", reftarget=name, optional=True)
@@ -274,7 +294,11 @@ def read_docstring(
     if what in ("attribute", "data", "property"):
         what = "method"
     lines[:] = GoogleDocstring(list(lines), _GOOGLE, app, what, name, value, options).lines()
-    typed = _TYPED.sub(r"\1   :type: \3\n\n   \2\n", "\n".join(lines))  # beside the name, not below
+    # The type is shown beside the name, not below it.
+    typed = _TYPED.sub(
+        lambda found: f"{found[1]}   :type: {_MODULE.sub('~', found[3])}\n\n   {found[2]}\n",
+        "\n".join(lines),
+    )
     lines[:] = _TEXT.sub(lambda found: found[1] + found[2].upper(), typed).split("\n")
 
 
@@ -344,6 +368,7 @@ def setup(app: Sphinx) -> None:
     app.add_role("name", name_role)
     app.add_transform(RepositoryLinks)
     app.add_transform(NameLinks)
+    app.add_transform(TypeNames)
     app.connect("source-read", add_navigation)
     app.connect("missing-reference", resolve_name)
     app.connect("autodoc-process-docstring", read_docstring)
