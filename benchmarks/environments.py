@@ -40,10 +40,11 @@ def interpreter(version: str) -> Path | None:
     """Return a Python of a version such as 3.12: from the PATH, or one that pyenv has installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     installed = sorted(pyenv.glob(f"versions/{version}.*/bin/python3"))
-    for found in (*installed, *filter(None, [shutil.which(f"python{version}")])):
+    on_path = shutil.which(f"python{version}")
+    for found in [*installed, *([Path(on_path)] if on_path else [])]:
         # The programs that pyenv has on the PATH may say that the version is not chosen.
         if subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode == 0:
-            return Path(found)
+            return found
     return None
 
 

@@ -14,6 +14,7 @@ from luma_async import LumaClient, image_from
 async def main() -> None:
     Image.new("RGB", (4000, 3000), "orange").save("sunset.png")
     start = await image_from(Path("sunset.png"), max_side=1024)
+    assert not isinstance(start, str)
     with Image.open(io.BytesIO(start.data)) as scaled:
         assert scaled.size == (1024, 768)
     async with LumaClient() as luma:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import luma_async
+from tests.distributions.built import Distributions
 from tests.docs import ROOT
-from tests.packaging.conftest import Distributions
 
 PACKAGE = ROOT / "luma_async"
 
@@ -91,7 +91,7 @@ def test_the_sdist_has_the_files_of_the_project(distributions: Distributions) ->
 
 def test_the_page_of_a_release_can_be_shown(distributions: Distributions) -> None:
     """The registry takes the metadata, and can show the README; warnings are errors."""
-    files = [distributions.sdist, distributions.wheel]
+    files = [str(distributions.sdist), str(distributions.wheel)]
     twine = [sys.executable, "-m", "twine", "--no-color", "check", "--strict", *files]
 
     done = subprocess.run(twine, check=False, capture_output=True, text=True)
@@ -102,7 +102,7 @@ def test_the_page_of_a_release_can_be_shown(distributions: Distributions) -> Non
 
 def test_the_metadata_says_what_it_is(metadata: Message) -> None:
     """The name, the version, the Pythons, the license and its text, the README."""
-    [readme] = [ROOT / "README.md"]
+    readme = ROOT / "README.md"
 
     assert metadata["Name"] == "luma-async"
     assert metadata["Version"] == luma_async.__version__

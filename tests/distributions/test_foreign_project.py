@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import Distributions
+from tests.distributions.built import Distributions
 from tests.platforms import needs_posix
 
 PROJECT = Path(__file__).parent / "foreign_project"
