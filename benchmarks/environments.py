@@ -75,7 +75,7 @@ class Environment:
 
     @property
     def bytes(self) -> int:
-        """The size of what is installed, without the code that Python compiles."""
+        """The size of all files, without the code that Python compiles."""
         return sum(
             path.stat().st_size
             for path in self.path.rglob("*")

@@ -139,7 +139,7 @@ def _run_program(environment: Environment, name: str, setting: _Setting) -> str:
 
 
 def _check_command(environment: Environment, *, has_command: bool) -> None:
-    """Check that `luma-async` answers, or says in one line which extra it needs."""
+    """Check that `luma-async` answers, or names the extra that it needs in one line."""
     for command in (
         [str(environment.path / "bin/luma-async"), "--version"],
         [str(environment.path / "bin/luma-async"), "--help"],

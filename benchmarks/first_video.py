@@ -140,5 +140,5 @@ def _row(what: str, environment: Environment, script: str, variables: Mapping[st
 
 
 def _pip_cache() -> str:
-    """Return the folder of pip's cache, which would be in the home folder of a program."""
+    """Return the folder of pip's cache. Programs have another home folder, so pip would not find it."""
     return run([sys.executable, "-m", "pip", "cache", "dir"]).strip()

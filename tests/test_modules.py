@@ -16,7 +16,6 @@ SHORTEST = 40
 
 MAY_BE_SHORT = {
     "cli/commands/credits.py": "each command has a module, named as it is typed",
-    "cli/commands/demo.py": "each command has a module, named as it is typed",
     "cli/commands/image.py": "each command has a module, named as it is typed",
     "file_lock.py": "a switch between operating systems, which downloads and batches share",
 }

@@ -1,4 +1,4 @@
-"""Run `luma-async demo`, which makes seven videos."""
+"""Run `luma-async demo`, and count its seven videos."""
 
 from __future__ import annotations
 
