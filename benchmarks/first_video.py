@@ -140,5 +140,5 @@ def _row(what: str, environment: Environment, script: str, variables: Mapping[st
 
 
 def _pip_cache() -> str:
-    """Return the folder of pip's cache. Programs have another home folder, so pip would not find it."""
+    """Return the folder of the cache of pip. Programs have a home folder without one."""
     return run([sys.executable, "-m", "pip", "cache", "dir"]).strip()
