@@ -76,6 +76,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds to connect; half of the request's timeout if that is less."""
 
 _USER_INFO = re.compile(r"//[^/@\s]*@")
+_SSL_SETTING = re.compile(r" ssl:(?:\w+|<[^>]*>)(?= \[)")
+"""The setting for TLS in a text of aiohttp about a connection. It says nothing to a user."""
 
 
 class Transport:
@@ -310,6 +312,7 @@ class Transport:
         """
         text = self.scrub(str(error) or type(error).__name__)
         text = _USER_INFO.sub("//***@", text)  # the user info may be that of a proxy
+        text = _SSL_SETTING.sub("", text)
         return unanswered(
             call, error, text, host=self._host, timeout=timeout or self.timeout, has_left=has_left
         )

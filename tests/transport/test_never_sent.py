@@ -108,6 +108,19 @@ async def test_a_proxy_that_cannot_be_used_is_told(proxy: str) -> None:
             await luma.generate("a cat")
 
 
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+async def test_a_server_that_is_not_there_is_told_in_few_words(base_url: str) -> None:
+    """The reason is that of the operating system; settings of aiohttp are not in it."""
+    async with LumaClient(KEY, base_url=base_url, max_tries=1) as luma:
+        with pytest.raises(APIConnectionError) as caught:
+            await luma.generate("a cat")
+
+    assert str(caught.value).startswith(
+        "POST /luma/generations: no answer from 127.0.0.1:1: Cannot connect to host 127.0.0.1:1 ["
+    )
+    assert str(caught.value).endswith("; the job was not accepted.")
+
+
 @pytest.mark.parametrize("base_url", ["http://gateway..invalid", f"http://{'a' * 64}.invalid"])
 async def test_a_slip_in_the_host_is_told_at_once(base_url: str) -> None:
     """A name that no host can have will not be one at the next try."""
