@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
+from luma_async.file_lock import lock
 from tests.docs import ROOT
 
 
@@ -37,12 +39,22 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
     release, checkout = shared / "release", shared / "checkout"
-    with (shared / "distributions.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not release.exists():
+    with (shared / "distributions.lock").open("w") as file:
+        while not _is_locked(file):
+            time.sleep(0.1)
+        if not any(release.glob("*.whl")):
             build = [sys.executable, "-m", "build", "--no-isolation", str(ROOT), "--outdir"]
             subprocess.run([*build, checkout, "--wheel"], check=True, capture_output=True)
             subprocess.run([*build, release], check=True, capture_output=True)
     [sdist], [wheel] = release.glob("*.tar.gz"), release.glob("*.whl")
     [wheel_of_checkout] = checkout.glob("*.whl")
     return Distributions(sdist, wheel, wheel_of_checkout)
+
+
+def _is_locked(file: IO[Any]) -> bool:
+    """Lock a file for this process, and return `False` if another one has it."""
+    try:
+        lock(file)
+    except OSError:
+        return False
+    return True
