@@ -52,11 +52,11 @@ _FOLDERS = tuple(
 )
 
 
-class _Partial(types.ModuleType):
+class _Partial:
     """A module without some names. All else is as in the module, also if it is changed there."""
 
     def __init__(self, module: types.ModuleType, **others: Any) -> None:
-        vars(self).update(others, __name__=module.__name__, _module=module)
+        vars(self).update(others, __name__=module.__name__, _module=module, _patched={})
 
     def __getattr__(self, name: str) -> Any:
         module = vars(self)["_module"]
@@ -65,10 +65,13 @@ class _Partial(types.ModuleType):
         return getattr(module, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        setattr(vars(self)["_module"], name, value)
+        module, patched = vars(self)["_module"], vars(self)["_patched"]
+        patched.setdefault(name, getattr(module, name))
+        setattr(module, name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(vars(self)["_module"], name)
+        """Restore what a test has replaced: to it, the replacement is in this module only."""
+        setattr(vars(self)["_module"], name, vars(self)["_patched"].pop(name))
 
 
 def _locking(descriptor: int, mode: int, _count: int) -> None:
@@ -92,7 +95,7 @@ def _import_of_windows(
     locals: Mapping[str, object] | None = None,
     fromlist: Sequence[str] | None = (),
     level: int = 0,
-) -> types.ModuleType:
+) -> Any:
     if level == 0 and globals and str(globals.get("__file__")).startswith(_FOLDERS):
         if name in MODULES:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -14,7 +14,6 @@ from typing import NoReturn
 import pytest
 
 IS_LINUX = sys.platform.startswith("linux")
-IS_WITHOUT_SERVERS = bool(os.environ.get("WITHOUT_SERVERS"))
 
 needs_linux = pytest.mark.skipif(not IS_LINUX, reason="it looks into /proc, or forks programs")
 needs_posix = pytest.mark.skipif(
@@ -24,7 +23,7 @@ needs_posix = pytest.mark.skipif(
 
 def skip_without_servers() -> None:
     """Skip the test where the suite runs without programs beside Python."""
-    if IS_WITHOUT_SERVERS:
+    if os.environ.get("WITHOUT_SERVERS"):
         pytest.skip("WITHOUT_SERVERS is set: it needs a program beside Python")
 
 
