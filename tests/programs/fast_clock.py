@@ -32,11 +32,7 @@ class _FastLoop(asyncio.SelectorEventLoop):
         return super().time() * SPEED
 
 
-class _FastPolicy(asyncio.DefaultEventLoopPolicy):
-    _loop_factory = _FastLoop
-
-
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(_FastPolicy())
+    asyncio.events.new_event_loop = _FastLoop  # policies of event loops are deprecated since 3.14
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
