@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -58,3 +60,12 @@ def _is_locked(file: IO[Any]) -> bool:
     except OSError:
         return False
     return True
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """Return the files of a wheel by path. Those of its metadata have no folder."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            re.sub(r"^[^/]*\.dist-info/", "", name): archive.read(name)
+            for name in archive.namelist()
+        }

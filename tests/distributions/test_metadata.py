@@ -1,11 +1,14 @@
-"""The distributions have the facts that PyPI shows, and the files that a packager needs."""
+"""The metadata of a release has the facts that PyPI shows, and that pip reads."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
-import shutil
 import subprocess
+import sys
+import tomllib
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from hatchling.builders.sdist import SdistBuilder
 from luma_async import LumaClient, __version__
 from tests.changelog import ADDRESS, version_of_project
 from tests.cli.commands import Shell
+from tests.distributions.built import Distributions, contents
 from tests.docs import ROOT
 from tests.media.hosts import host
 
@@ -24,13 +28,21 @@ _TARGET = re.compile(
 )
 
 
-ALWAYS_PACKED = {".gitignore", "LICENSE", "README.md", "pyproject.toml"}
-"""Files that a source distribution of hatchling has in any case."""
-
-
 @pytest.fixture(scope="module")
 def builder() -> SdistBuilder:
     return SdistBuilder(str(ROOT))
+
+
+@pytest.fixture
+def metadata(distributions: Distributions) -> Message:
+    """Return the metadata of the wheel."""
+    return Parser().parsestr(contents(distributions.wheel)["METADATA"].decode())
+
+
+def project() -> dict[str, Any]:
+    """Return the table `project` of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return table
 
 
 def test_the_page_on_pypi_has_no_relative_link(builder: SdistBuilder) -> None:
@@ -83,25 +95,6 @@ async def test_a_server_sees_the_version() -> None:
     assert {agent.split()[0] for agent in seen} == {f"luma-async/{__version__}"}
 
 
-def test_the_source_distribution_has_the_files_of_the_repository(builder: SdistBuilder) -> None:
-    """A packager can run its tests and checks. What git does not know is not in it."""
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("this is not a repository")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    known = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
-    files: Any = builder.recurse_included_files()
-    packed = {Path(file.path).relative_to(ROOT).as_posix() for file in files}
-
-    assert packed <= known
-    assert known - packed == ALWAYS_PACKED
-
-
 def test_the_project_has_addresses(builder: SdistBuilder) -> None:
     """PyPI lists them beside the page."""
     urls = builder.metadata.core.urls
@@ -115,3 +108,65 @@ def test_the_license_names_its_holders() -> None:
     text = (ROOT / "LICENSE").read_text("utf-8")
 
     assert text.startswith("MIT License\n\nCopyright (c) 2026 The luma-async authors\n")
+
+
+def test_the_page_of_a_release_can_be_shown(distributions: Distributions) -> None:
+    """The registry takes the metadata, and can show the README; warnings are errors."""
+    files = [str(distributions.sdist), str(distributions.wheel)]
+    twine = [sys.executable, "-m", "twine", "--no-color", "check", "--strict", *files]
+
+    done = subprocess.run(twine, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+def test_the_metadata_says_what_it_is(metadata: Message) -> None:
+    """The name, the version, the Pythons, the license and its text, the README."""
+    readme = ROOT / "README.md"
+
+    assert metadata["Name"] == "luma-async"
+    assert metadata["Version"] == __version__
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata["Summary"] == project()["description"]
+    assert readme.read_text("utf-8").splitlines()[0] in metadata.get_payload()
+
+
+def test_the_metadata_has_every_extra(metadata: Message) -> None:
+    """And `all` installs what any of them does."""
+    extras = project()["optional-dependencies"]
+
+    assert set(metadata.get_all("Provides-Extra") or ()) == set(extras)
+    assert asked_for(metadata, "all") == {
+        name for extra in extras for name in asked_for(metadata, extra)
+    }
+
+
+def test_the_documented_extras_are_those_of_the_metadata(metadata: Message) -> None:
+    """A page with a name that pip does not know would install nothing, with a warning."""
+    text = "".join(
+        path.read_text("utf-8")
+        for folder in ("docs", "examples", "luma_async")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".md", ".py"}
+    )
+    named = {
+        extra.strip()
+        for found in re.findall(r"luma-async\[([a-z, ]+)\]", text)
+        for extra in found.split(",")
+    }
+
+    assert named <= set(metadata.get_all("Provides-Extra") or ())
+    assert {"cli", "demo", "journal", "mcp", "otel", "remote"} <= named
+
+
+def asked_for(metadata: Message, extra: str) -> set[str]:
+    """Return the names of the packages that an extra installs."""
+    return {
+        re.split(r"[^\w.-]", line)[0]
+        for line in metadata.get_all("Requires-Dist") or ()
+        if f"extra == '{extra}'" in line
+    }
