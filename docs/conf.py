@@ -233,7 +233,7 @@ class TypeNames(SphinxTransform):
         """Change the types in signatures and in the values of constants."""
         for link in list(self.document.findall(pending_xref)):
             if link.get("reftype") == "class" and hasattr(builtins, link["reftarget"]):
-                link["refspecific"] = False
+                link.attributes.pop("refspecific", None)  # otherwise any attribute of that name
         for value in self.document.findall(desc_annotation):
             for text in list(value.findall(nodes.Text)):
                 text.parent.replace(text, nodes.Text(re.sub(r"\b(?:\w+\.)+(?=\w)", "", text)))
