@@ -200,7 +200,10 @@ class RepositoryLinks(SphinxTransform):
         name = path.relative_to(ROOT).as_posix()
         if name in _PAGES:
             link["reftarget"] = _PAGES[name]
-        elif path.exists():
+            return
+        if link.get("refdomain") == "doc":  # the name of a page, without its suffix
+            name += ".md"
+        if (ROOT / name).exists():
             kind = "tree" if path.is_dir() else "blob"
             url = f"{REPOSITORY}/{kind}/main/{name}"
             link.replace_self(nodes.reference("", "", *link.children, refuri=url))
