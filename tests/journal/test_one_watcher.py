@@ -30,6 +30,7 @@ from luma_async.simulator import Fixed, Simulator
 from tests.clients import HOUR, connect, until
 from tests.journal.databases import execute
 from tests.loops import skip
+from tests.platforms import needs_posix
 
 
 async def looking(condition: Callable[[], object]) -> None:
@@ -261,6 +262,7 @@ async def test_a_job_that_is_being_delivered_stays_with_its_watcher(
             await next_look()
 
 
+@needs_posix  # elsewhere, the jump of the clock makes the watcher look dead
 async def test_followed_jobs_are_polled_while_the_journal_cannot_be_read(
     place: str, sim: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
