@@ -47,7 +47,7 @@ def test_links_to_the_source_lead_to_the_repository(site: Site) -> None:
     links = {link for page in site.pages.values() for link in page.links}
     paths = {found[1] for link in links if (found := address.match(link))}
 
-    assert {"examples/storyboard.py", "benchmarks", "docs/jobs.md"} <= paths
+    assert {"examples/storyboard.py", "examples", "docs/jobs.md"} <= paths
     assert {path for path in paths if not (ROOT / path).exists()} == set()
 
 
