@@ -34,4 +34,5 @@ def _status(name: str) -> int:
 def _peak_of_usage() -> int:
     if sys.platform == "win32":
         raise OSError("Windows has no figures of the memory of a process in Python")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

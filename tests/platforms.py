@@ -15,7 +15,9 @@ import pytest
 
 IS_LINUX = sys.platform.startswith("linux")
 
-needs_linux = pytest.mark.skipif(not IS_LINUX, reason="it looks into /proc, or forks programs")
+needs_linux = pytest.mark.skipif(
+    not IS_LINUX, reason="only Linux has /proc, with the memory of a process"
+)
 needs_posix = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no such signals, files or terminals"
 )

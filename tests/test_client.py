@@ -37,6 +37,7 @@ from luma_async.simulator import Fault, Fixed, LogNormal, Simulator, Variant
 from luma_async.tasks.api_key_rejections import APIKeyRejections
 from luma_async.testing import running_simulator
 from tests.clients import HOUR, KEY, connect, until
+from tests.platforms import needs_linux
 
 VARIANTS = {
     "documented": Variant(),
@@ -320,6 +321,7 @@ async def test_a_closed_client_says_so() -> None:
         assert not sim.ledger.requests
 
 
+@needs_linux
 def test_the_loop_of_a_bot_stays_responsive() -> None:
     """While a thousand jobs run in it, nothing holds the event loop for more than 50 ms.
 
