@@ -45,20 +45,25 @@ def project() -> dict[str, Any]:
     return table
 
 
+def targets_of(text: str) -> list[str]:
+    return [next(filter(None, found)) for found in _TARGET.findall(text)]
+
+
 def test_the_page_on_pypi_has_no_relative_link(builder: SdistBuilder) -> None:
     """Files are linked to as they were at the release, and images come from the repository."""
-    page = builder.metadata.core.readme
-    targets = [next(filter(None, found)) for found in _TARGET.findall(page)]
-    of_repository = [target for target in targets if "/luma-async/luma-async/" in target]
+    raw = ADDRESS.replace("github.com", "raw.githubusercontent.com")
+    expected = []
+    for target in targets_of((ROOT / "README.md").read_text("utf-8")):
+        if target.startswith(("https://", "#")):
+            expected.append(target)
+            continue
+        assert (ROOT / target.partition("#")[0]).exists(), target
+        start = raw if target.endswith((".png", ".svg")) else f"{ADDRESS}/blob"
+        expected.append(f"{start}/v{__version__}/{target}")
 
     assert builder.metadata.core.readme_content_type == "text/markdown"
-    assert targets
-    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
-    raw = ADDRESS.replace("github.com", "raw.githubusercontent.com")
-    for target in of_repository:
-        start = raw if target.endswith((".png", ".svg")) else f"{ADDRESS}/blob"
-        path = target.removeprefix(f"{start}/v{__version__}/").partition("#")[0]
-        assert (ROOT / path).exists(), target
+    assert expected
+    assert targets_of(builder.metadata.core.readme) == expected
 
 
 def test_the_page_on_pypi_says_what_the_readme_says(builder: SdistBuilder) -> None:
