@@ -159,7 +159,7 @@ def _check_command(environment: Environment, *, has_command: bool) -> None:
         assert "luma-async" in told, done
         assert "Traceback" not in told, done
         if not has_command:
-            assert told == "The command line needs typer: pip install 'luma-async[cli]'\n"
+            assert told == 'The command line needs typer: pip install "luma-async[cli]"\n'
 
 
 def _uninstall(environment: Environment) -> None:

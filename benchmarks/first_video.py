@@ -36,7 +36,7 @@ LIMIT = 120.0
 
 _TIMEOUT = 900.0
 _DEMO = "luma-async demo"
-_DEMO_BLOCK = ["pip install 'luma-async[demo]'\n", "luma-async demo\n"]
+_DEMO_BLOCK = ['pip install "luma-async[demo]"\n', "luma-async demo\n"]
 """Block that is run if the README has no block with the demo."""
 
 _GUARD = f"""

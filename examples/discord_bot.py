@@ -1,6 +1,6 @@
 """Discord bot: `/video` makes a video and answers with the file, and `/cancel` gives it up.
 
-    pip install 'luma-async[journal]' discord.py
+    pip install "luma-async[journal]" discord.py
     DISCORD_TOKEN=... LUMA_API_KEY=... python examples/discord_bot.py
 
 The journal has all jobs: a bot that was stopped or killed answers when it starts again.

@@ -1,6 +1,6 @@
 """Telegram bot that makes videos: /video a cat dances, also as the caption of a first frame.
 
-    pip install 'luma-async[journal]' aiogram
+    pip install "luma-async[journal]" aiogram
     TELEGRAM_TOKEN=... LUMA_API_KEY=... LUMA_BASE_URL=... python examples/telegram_bot.py
 
 The journal telegram.db has all jobs: a bot that was stopped or killed answers when it starts again.

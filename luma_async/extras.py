@@ -50,7 +50,7 @@ def needing(*modules: str, user: str, extra: str | None) -> Iterator[None]:
     """
     for module in modules:
         if not is_installed(module):
-            package = f"'luma-async[{extra}]'" if extra else module
+            package = f'"luma-async[{extra}]"' if extra else module
             raise MissingExtraError(f"{user} needs {module}: pip install {package}", name=module)
     yield
 
@@ -80,4 +80,4 @@ def missing_extra(
     extra = _EXTRAS.get((error.name or "").partition(".")[0])
     if extra is None:
         return None
-    return f"{user} needs {error.name}: pip install 'luma-async[{larger or extra}]'"
+    return f'{user} needs {error.name}: pip install "luma-async[{larger or extra}]"'

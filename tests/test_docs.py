@@ -110,7 +110,7 @@ def test_options_errors_and_settings_exist(page: Path) -> None:
         ("luma-async genarate 'a cat'", "no such command"),
         ("luma-async settle --al", "no such option: --al"),
         ("make tests", "no such target"),
-        ("pip install 'luma-async[client]'", "no such extra"),
+        ('pip install "luma-async[client]"', "no such extra"),
         ("export LUMA_KEY=sk-1", "no such setting"),
         ("python -m benchmarks costs", "no such benchmark"),
         ("python examples/no_video.py", "no such file"),

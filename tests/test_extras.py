@@ -41,10 +41,10 @@ def run(program: str, *missing: str, arguments: tuple[str, ...] = ()) -> tuple[i
 @pytest.mark.parametrize(
     ("module", "missing", "install"),
     [
-        ("luma_async.batch", "yaml", "'luma-async[batch]'"),
-        ("luma_async.batch", "jinja2", "'luma-async[batch]'"),
-        ("luma_async.batch.rows", "sqlalchemy", "'luma-async[batch]'"),
-        ("luma_async.simulator", "av", "'luma-async[simulator]'"),
+        ("luma_async.batch", "yaml", '"luma-async[batch]"'),
+        ("luma_async.batch", "jinja2", '"luma-async[batch]"'),
+        ("luma_async.batch.rows", "sqlalchemy", '"luma-async[batch]"'),
+        ("luma_async.simulator", "av", '"luma-async[simulator]"'),
         ("luma_async.testing", "pytest", "pytest"),
     ],
 )
@@ -75,7 +75,7 @@ except ImportError as error:
 """
     _, said, _ = run(program, "av")
 
-    assert said == "luma_async.testing needs av: pip install 'luma-async[simulator]'\n"
+    assert said == 'luma_async.testing needs av: pip install "luma-async[simulator]"\n'
 
 
 def test_a_journal_names_the_extra() -> None:
@@ -89,7 +89,7 @@ except ConfigurationError as error:
 """
     _, said, _ = run(program, "sqlalchemy")
 
-    assert said == "The journal needs sqlalchemy: pip install 'luma-async[journal]'\n"
+    assert said == 'The journal needs sqlalchemy: pip install "luma-async[journal]"\n'
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_command_names_the_extra(missing: str, extra: str, arguments: tuple[st
     )
 
     assert (code, said) == (2, "")
-    assert complaint.endswith(f" needs {missing}: pip install 'luma-async[{extra}]'\n")
+    assert complaint.endswith(f' needs {missing}: pip install "luma-async[{extra}]"\n')
     assert len(complaint.splitlines()) == 1
 
 

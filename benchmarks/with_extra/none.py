@@ -16,4 +16,4 @@ asyncio.run(main())
 try:
     LumaClient(journal="jobs.db")
 except ConfigurationError as error:
-    assert str(error).endswith("pip install 'luma-async[journal]'"), error
+    assert str(error).endswith('pip install "luma-async[journal]"'), error

@@ -98,7 +98,7 @@ class ClusterBatch(Batch):
     Raises:
         ConfigurationError: the client has no journal, or one that the workers do not reach;
             `cluster` is not valid.
-        ModuleNotFoundError: `pip install 'luma-async[cluster]'`.
+        ModuleNotFoundError: `pip install "luma-async[cluster]"`.
 
     """
 

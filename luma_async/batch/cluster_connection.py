@@ -65,7 +65,7 @@ class ClusterConnection:
 
     Raises:
         ConfigurationError: `cluster` is not valid.
-        ModuleNotFoundError: `pip install 'luma-async[cluster]'`.
+        ModuleNotFoundError: `pip install "luma-async[cluster]"`.
 
     """
 
@@ -332,6 +332,6 @@ def _check_version(subject: str, found: Any) -> None:
     has = "luma-async" if isinstance(found, BaseException) else f"luma-async {found}"
     verb = "has no" if isinstance(found, BaseException) else "has"
     raise BatchError(
-        f"The {subject} {verb} {has}. Install 'luma-async[cluster]' {__version__} there, as it is "
+        f'The {subject} {verb} {has}. Install "luma-async[cluster]" {__version__} there, as it is '
         "here. Nothing was submitted."
     )

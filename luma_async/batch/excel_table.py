@@ -60,7 +60,7 @@ def read_excel(data: bytes, name: str) -> Iterator[TableRow | Problem]:
         import openpyxl  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "An Excel file needs openpyxl: pip install 'luma-async[xlsx]'", name=error.name
+            'An Excel file needs openpyxl: pip install "luma-async[xlsx]"', name=error.name
         ) from None
     if data.startswith(_COMPOUND_FILE):
         raise TableError(

@@ -126,8 +126,8 @@ def read_manifest(path: str | os.PathLike[str], *, dialect: Dialect | None = Non
 
     Raises:
         ManifestError: the file cannot be read, or has problems; the error has all of them.
-        ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`; `.xlsx` needs
-            openpyxl: `pip install 'luma-async[xlsx]'`.
+        ModuleNotFoundError: YAML needs PyYAML: `pip install "luma-async[batch]"`; `.xlsx` needs
+            openpyxl: `pip install "luma-async[xlsx]"`.
 
     """
     path = Path(path)
@@ -149,7 +149,7 @@ def manifest_of_text(
 
     Raises:
         ManifestError: the content cannot be read, or has problems; the error has all of them.
-        ModuleNotFoundError: YAML needs PyYAML: `pip install 'luma-async[batch]'`.
+        ModuleNotFoundError: YAML needs PyYAML: `pip install "luma-async[batch]"`.
 
     """
     return _manifest(STDIN, f".{format or format_of(data)}", data, Path(), dialect)

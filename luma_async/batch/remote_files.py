@@ -132,7 +132,7 @@ class RemoteFiles:
         self.shown = without_secrets(url).rstrip("/")
         if not is_installed("fsspec"):
             raise ConfigurationError(
-                f"Output to {self.shown} needs fsspec: pip install 'luma-async[remote]'"
+                f'Output to {self.shown} needs fsspec: pip install "luma-async[remote]"'
             )
         self._url = url
         self._protocol = re.split(r"://|::", url)[0].lower()

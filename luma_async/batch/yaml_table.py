@@ -53,7 +53,7 @@ def read_yaml(text: str) -> Iterator[TableRow | Problem]:
         import yaml  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "A YAML file needs PyYAML: pip install 'luma-async[batch]'", name=error.name
+            'A YAML file needs PyYAML: pip install "luma-async[batch]"', name=error.name
         ) from None
     allowance = _Allowance(text)
     try:

@@ -60,7 +60,7 @@ class SQLJournal(SettleCalls, SharedCalls, SignalCalls):
     ...         print(entry.key, entry.request["prompt"], entry.reason)
 
     A SQLite file serves the processes of one machine, and PostgreSQL those of many. SQLite needs
-    `pip install 'luma-async[journal]'`, and PostgreSQL `pip install 'luma-async[postgres]'`.
+    `pip install "luma-async[journal]"`, and PostgreSQL `pip install "luma-async[postgres]"`.
 
     A journal opens when it is first used. After `aclose()`, only `open()` and `async with` open it
     again. A relative path is resolved when the object is created. The first opening creates the
@@ -429,5 +429,5 @@ def _check_packages(dialect: str) -> None:
     for package, extra in needed.items():
         if not is_installed(package):
             raise ConfigurationError(
-                f"The journal needs {package}: pip install 'luma-async[{extra}]'"
+                f'The journal needs {package}: pip install "luma-async[{extra}]"'
             )

@@ -106,7 +106,7 @@ async def image_from(
     Args:
         source: a URL, a data URI, a path, bytes, a file opened in binary mode, or a Pillow image.
         max_side: maximum length of the longer side, in pixels. Needs Pillow: `pip install
-            'luma-async[images]'`.
+            "luma-async[images]"`.
         max_bytes: maximum size of the image after scaling, in bytes.
 
     Raises:
@@ -450,7 +450,7 @@ def _scaled(data: memoryview, max_side: int) -> memoryview:
         from PIL import ImageOps  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "Scaling an image needs Pillow: pip install 'luma-async[images]'"
+            'Scaling an image needs Pillow: pip install "luma-async[images]"'
         ) from None
     try:
         with PillowImage.open(io.BytesIO(data)) as opened:

@@ -119,10 +119,10 @@ async def test_two_local_clusters_are_no_conflict(monkeypatch: pytest.MonkeyPatc
 
 def test_a_problem_of_a_worker_is_told_as_a_sentence() -> None:
     """It comes from several places, and is followed by another sentence."""
-    missing = cluster_connection._sentence("pip install 'luma-async[postgres]'")
+    missing = cluster_connection._sentence('pip install "luma-async[postgres]"')
     gone = cluster_connection._sentence(OSError("in <TCP (closed)>: Stream is closed"))
 
-    assert missing == "pip install 'luma-async[postgres]'."
+    assert missing == 'pip install "luma-async[postgres]".'
     assert gone == "it has ended, or cannot be reached."
     assert cluster_connection._sentence("No key.") == "No key."
     assert cluster_connection._sentence(KeyError("a")) == "KeyError: 'a'."
@@ -245,5 +245,5 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dask is not part of the command line."""
     monkeypatch.setattr(extras, "is_installed", lambda module: module != "distributed")
 
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'luma-async\[cluster\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "luma-async\[cluster\]"'):
         ClusterConnection("local:2")

@@ -476,4 +476,4 @@ def test_a_journal_without_its_packages() -> None:
         [sys.executable, "-c", WITHOUT_EXTRAS], cwd=ROOT, text=True, timeout=120
     )
 
-    assert said == "The journal needs sqlalchemy: pip install 'luma-async[journal]'\n"
+    assert said == 'The journal needs sqlalchemy: pip install "luma-async[journal]"\n'
