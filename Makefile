@@ -30,6 +30,8 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/pre-commit validate-config
+	WITHOUT_SERVERS=1 $(BIN)/python -m pytest --collect-only -qq -p tests.like_windows -p no:cacheprovider \
+		> $(VENV)/windows.txt || { cat $(VENV)/windows.txt; exit 1; }
 	$(BIN)/python $(SPHINX) docs/_build/html
 
 format: $(VENV)/.dev

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 
-from luma_async.file_lock import lock
 from tests.docs import ROOT
+from tests.shared_files import shared_files
 
 
 @dataclass(frozen=True)
@@ -36,30 +33,17 @@ class Distributions:
 
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    """Build them with the packages of this environment. All workers share the files."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    release, checkout = shared / "release", shared / "checkout"
-    with (shared / "distributions.lock").open("w") as file:
-        while not _is_locked(file):
-            time.sleep(0.1)
-        if not any(release.glob("*.whl")):
-            build = [sys.executable, "-m", "build", "--no-isolation", str(ROOT), "--outdir"]
-            subprocess.run([*build, checkout, "--wheel"], check=True, capture_output=True)
-            subprocess.run([*build, release], check=True, capture_output=True)
-    [sdist], [wheel] = release.glob("*.tar.gz"), release.glob("*.whl")
-    [wheel_of_checkout] = checkout.glob("*.whl")
+    """Build the files with the packages of this environment."""
+    folder = shared_files(tmp_path_factory, "distributions", _build)
+    [sdist], [wheel] = folder.glob("release/*.tar.gz"), folder.glob("release/*.whl")
+    [wheel_of_checkout] = folder.glob("checkout/*.whl")
     return Distributions(sdist, wheel, wheel_of_checkout)
 
 
-def _is_locked(file: IO[Any]) -> bool:
-    """Lock a file for this process, and return `False` if another one has it."""
-    try:
-        lock(file)
-    except OSError:
-        return False
-    return True
+def _build(folder: Path) -> None:
+    build = [sys.executable, "-m", "build", "--no-isolation", str(ROOT), "--outdir"]
+    subprocess.run([*build, folder / "checkout", "--wheel"], check=True, capture_output=True)
+    subprocess.run([*build, folder / "release"], check=True, capture_output=True)
 
 
 def contents(wheel: Path) -> dict[str, bytes]:

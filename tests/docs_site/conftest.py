@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,31 +17,28 @@ from selenium.webdriver import Chrome
 from tests.batch.gallery.browser import running_chromium
 from tests.docs import ROOT
 from tests.docs_site.pages import Site
+from tests.shared_files import shared_files
 
 BUILD = (sys.executable, *("-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"))
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Build the site. The first of all workers that needs it does so, and the others wait."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder, warnings = shared / "site", shared / "site-warnings.txt"
-    with (shared / "site.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not warnings.exists():
-            doctrees = ("--doctree-dir", shared / "site-doctrees")
-            built = subprocess.run(
-                [*BUILD, *doctrees, ROOT / "docs", folder],
-                check=False,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            failed = f"Sphinx ended with {built.returncode}.\n" if built.returncode else ""
-            warnings.write_text(built.stdout + failed, "utf-8")
-    return Site(folder, warnings.read_text("utf-8"))
+    """Build the site."""
+    folder = shared_files(tmp_path_factory, "site", _build)
+    return Site(folder / "html", (folder / "warnings.txt").read_text("utf-8"))
+
+
+def _build(folder: Path) -> None:
+    built = subprocess.run(
+        [*BUILD, "--doctree-dir", folder / "doctrees", ROOT / "docs", folder / "html"],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    failed = f"Sphinx ended with {built.returncode}.\n" if built.returncode else ""
+    (folder / "warnings.txt").write_text(built.stdout + failed, "utf-8")
 
 
 @pytest.fixture(scope="package")
