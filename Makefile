@@ -10,7 +10,9 @@ COVERAGE ?= --cov
 unexport PYTHONDONTWRITEBYTECODE
 
 # A warning is an error. The cache of pages that have not changed is next to the pages of the site.
+# A failed build is removed, because a page that has not changed would not be read again.
 SPHINX := -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir docs/_build/doctrees docs
+SITE = $(BIN)/python $(SPHINX) docs/_build/html || { rm -rf docs/_build; exit 1; }
 
 .PHONY: demo test check format bench docs linkcheck clean
 
@@ -32,7 +34,7 @@ check: $(VENV)/.dev
 	$(BIN)/pre-commit validate-config
 	WITHOUT_SERVERS=1 $(BIN)/python -m pytest --collect-only -qq -p tests.like_windows -p no:cacheprovider \
 		> $(VENV)/windows.txt || { cat $(VENV)/windows.txt; exit 1; }
-	$(BIN)/python $(SPHINX) docs/_build/html
+	$(SITE)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -42,7 +44,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.docs
-	$(BIN)/python $(SPHINX) docs/_build/html
+	$(SITE)
 
 # Links to other sites. Unlike all else here, this needs the network, so no other target has it.
 linkcheck: $(VENV)/.docs

@@ -230,7 +230,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The error has the command that installs it."""
     monkeypatch.setitem(sys.modules, "openpyxl", None)
 
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'luma-async\[xlsx\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "luma-async\[xlsx\]"'):
         manifest(tmp_path, b"PK")
 
 

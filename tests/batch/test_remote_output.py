@@ -354,7 +354,7 @@ def test_an_output_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_files, "is_installed", lambda name: name != "fsspec")
 
     with pytest.raises(
-        ConfigurationError, match=r"needs fsspec: pip install 'luma-async\[remote\]'"
+        ConfigurationError, match=r'needs fsspec: pip install "luma-async\[remote\]"'
     ):
         RemoteFiles(URL)
 

@@ -605,7 +605,7 @@ async def test_scaling_without_pillow_names_the_extra(monkeypatch: pytest.Monkey
     """The base installation does not include Pillow."""
     monkeypatch.setitem(sys.modules, "PIL", None)
 
-    with pytest.raises(Exception, match=r"pip install 'luma-async\[images\]'"):
+    with pytest.raises(Exception, match=r'pip install "luma-async\[images\]"'):
         await image_from(PNG, max_side=10)
 
 
