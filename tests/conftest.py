@@ -34,8 +34,8 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return more workers than there are processors: a test spends most of its time waiting."""
-    return 3 * (os.cpu_count() or 1)
+    """Return more workers than there are processors: a test spends much of its time waiting."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

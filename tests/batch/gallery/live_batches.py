@@ -17,8 +17,8 @@ from luma_async.simulator import Simulator
 from tests.batch.gallery.pages import COMMAND, COMMANDS
 from tests.clients import HOUR, connect
 
-EVERY = 0.05
-"""Seconds between two updates of a page: a person's second, for a test."""
+EVERY = 0.15
+"""Seconds between two updates of a page: a person's second, for a test on a slow machine."""
 
 
 @dataclass(eq=False)

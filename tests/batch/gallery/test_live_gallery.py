@@ -26,6 +26,10 @@ from tests.batch.gallery.pages import COMMAND, Page, Web, a_job, result, save_fi
 from tests.batch.runs import a_manifest, cats
 from tests.clients import HOUR
 
+EVERY = 100
+"""Milliseconds between two looks of a page at its news. After fifteen looks without news, it takes
+the batch for killed: a slow machine must have written the next ones by then."""
+
 COUNT = "document.querySelectorAll(arguments[0]).length"
 
 
@@ -189,7 +193,7 @@ class Live:
         self.files.open()
 
     def open(self) -> None:
-        live = LivePage(self.files.run, self.files.rows, 0, PART, 20, "12:00", COMMAND)
+        live = LivePage(self.files.run, self.files.rows, 0, PART, EVERY, "12:00", COMMAND)
         path = write_page(self.page.folder, self.cards, title="Films", live=live)
         self.page.browser.get(path.as_uri())
 
