@@ -185,6 +185,7 @@ def test_a_signal_ends_the_wait_for_an_answer(monkeypatch: pytest.MonkeyPatch) -
     reading, writing = os.pipe()
     is_blocked, has_ended = threading.Event(), threading.Event()
     released: list[int] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
 
     def interrupt() -> None:
         is_blocked.wait()
@@ -205,4 +206,5 @@ def test_a_signal_ends_the_wait_for_an_answer(monkeypatch: pytest.MonkeyPatch) -
                 has_ended.set()
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         sender.join()
+    signal.signal(signal.SIGINT, before)
     assert not released
