@@ -110,7 +110,7 @@ class Day:
                 await discord.command(user, "cancel")
         command.is_expired = kind == LATE
         text, files = await discord.answer(command)
-        if text != RESTARTING:
+        if not text.endswith(RESTARTING):  # in the channel, after the name of the user
             self.accepted[prompt] = command
             self.results[prompt] = (text, files)
 
