@@ -138,7 +138,9 @@ async def test_a_file_of_another_job_is_an_error_before_it_costs(
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
-    "path", ["a\0b", "a" * 300, b"cat.mp4", 5], ids=["NUL", "long", "bytes", "5"]
+    "path",
+    ["a\0b", "a" * 300, "a" * 300 + "/", b"cat.mp4", 5],
+    ids=["NUL", "long", "long folder", "bytes", "5"],
 )
 async def test_a_path_that_cannot_be_a_file_costs_nothing(path: Any, overwrite: bool) -> None:
     """It is found before the job is submitted."""

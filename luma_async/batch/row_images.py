@@ -20,6 +20,7 @@ from luma_async.image_sources import (
     is_url,
 )
 from luma_async.media.image_reader import LARGEST_IMAGE
+from luma_async.paths import is_file_path
 from luma_async.text_values import is_web_url
 
 
@@ -57,10 +58,7 @@ class RowImages:
 
     def is_there(self, text: str) -> bool:
         """Return `True` if a text is the path of a file."""
-        try:
-            return (self._folder / text).is_file()
-        except ValueError:  # a null character
-            return False
+        return is_file_path(self._folder / text)
 
     def _problem(self, path: Path, *, takes_video: bool) -> str | None:
         if path not in self._found:

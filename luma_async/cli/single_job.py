@@ -18,6 +18,7 @@ from luma_async.cli.report import Report
 from luma_async.cli.target import DownloadTarget
 from luma_async.cli.terminal import Terminal
 from luma_async.errors import InvalidRequestError, LumaError
+from luma_async.paths import is_file_path
 from luma_async.request_kinds import REQUESTS
 from luma_async.requests import JobRequest, Kind
 
@@ -135,7 +136,7 @@ def _job_or_file(kind: Kind, source: str | None) -> tuple[str | None, str | None
         return id, None
     if REQUESTS[kind].source_need == "required":
         return source, None
-    is_path = bool(Path(source).suffix) or Path(source).is_file()
+    is_path = bool(Path(source).suffix) or is_file_path(source)
     return (None, source) if is_path or is_inline(source) else (source, None)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import typer
 
+from luma_async import paths
 from luma_async.errors import ConfigurationError
 from luma_async.generation import Generation
 from luma_async.media.filenames import Destination
@@ -35,7 +36,7 @@ class DownloadTarget:
     def is_folder(self) -> bool:
         """`True` if the target is a folder."""
         path = Path(self.place)
-        if self.place.endswith(("/", os.sep)) or path.is_dir():
+        if self.place.endswith(("/", os.sep)) or paths.is_folder(path):
             return True
         return not os.path.lexists(path) and path.suffix in ("", ".")
 
@@ -63,16 +64,27 @@ class DownloadTarget:
         """Check that a file can be written, before a job is submitted and paid for.
 
         Raises:
-            ConfigurationError: the file exists, or the folder is not a folder or not writable.
+            ConfigurationError: the file exists, the path cannot be one, or the folder is not a
+                folder or not writable.
 
         """
+        try:
+            self._check()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.place} cannot be used: {error.strerror}; nothing was submitted. "
+                "Choose another --output."
+            ) from error
+
+    def _check(self) -> None:
         path = Path(self.place)
         if not self.is_folder and os.path.lexists(path) and not self.overwrite:
             raise ConfigurationError(
                 f"{path} already exists; nothing was submitted. --overwrite replaces it."
             )
         folder = path if self.is_folder else path.parent
-        while not folder.exists() and folder != folder.parent:  # missing folders are created later
+        # Missing folders are created later.
+        while not paths.exists(folder) and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
             raise ConfigurationError(

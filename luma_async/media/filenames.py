@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from luma_async import paths
 from luma_async.errors import DownloadError
 
 LONGEST_STEM = 100
@@ -77,7 +78,7 @@ class Destination:
             raise DownloadError(f"{text!r} is not a valid file name.")
         target = Path(text)
         try:
-            is_folder = text.endswith(("/", os.sep)) or target.is_dir()
+            is_folder = paths.is_folder(target) or text.endswith(("/", os.sep))
         except OSError as error:  # the name is too long, or a folder above may not be read
             raise DownloadError(f"{text!r} cannot be used: {error.strerror}.") from error
         if is_folder:

@@ -44,6 +44,8 @@ def test_a_folder_is_told_from_a_file(
         ("new/cat.mp4", None),
         ("file", "file already exists"),
         ("file/videos/", "file is not a folder"),
+        ("a" * 300 + ".mp4", "a.mp4 cannot be used: File name too long"),
+        ("a" * 300 + "/", "a/ cannot be used: File name too long"),
     ],
 )
 def test_a_place_is_looked_at_before_anything_is_paid_for(

@@ -10,6 +10,7 @@ from luma_async.errors import ConfigurationError
 from luma_async.journal.sql.postgres import PostgresDatabase
 from luma_async.journal.sql.postgres_url import PARAMETERS, unreadable
 from luma_async.journal.sql.sqlite_file import SQLiteFile
+from luma_async.paths import is_file_path
 
 Database: TypeAlias = SQLiteFile | PostgresDatabase
 
@@ -79,8 +80,8 @@ def _is_connection_string(place: str) -> bool:
 
 def _is_file(place: str) -> bool:
     try:
-        return Path(place).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long, or not a valid file name
+        return is_file_path(Path(place).expanduser())
+    except RuntimeError:  # there is no home folder
         return False
 
 
