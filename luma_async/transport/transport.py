@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import sys
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -413,7 +416,7 @@ class _Tries:
 
 def repeated(attempt: Attempt, *, max_tries: int) -> Attempt:
     """Return a function that repeats an attempt with the waits of the retry policy."""
-    repeating: Attempt = backoff.on_exception(
+    decorate = backoff.on_exception(
         retry_delays,
         Failed,
         max_tries=max_tries,
@@ -421,8 +424,22 @@ def repeated(attempt: Attempt, *, max_tries: int) -> Attempt:
         jitter=None,
         logger=None,
         on_backoff=_log_retry,
-    )(attempt)
+    )
+    with _without_warning_of_backoff():
+        repeating: Attempt = decorate(attempt)
     return repeating
+
+
+@contextmanager
+def _without_warning_of_backoff() -> Iterator[None]:
+    """Ignore that Python 3.14 deprecates `asyncio.iscoroutinefunction`: backoff calls it."""
+    if sys.version_info < (3, 14):
+        yield
+        return
+    with warnings.catch_warnings():
+        deprecated = "'asyncio.iscoroutinefunction' is deprecated"
+        warnings.filterwarnings("ignore", deprecated, DeprecationWarning)
+        yield
 
 
 def _kind_of(call: Call[Any]) -> RequestKind:

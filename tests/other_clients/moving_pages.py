@@ -218,7 +218,7 @@ def _attribute(owner: Any, name: str) -> Any:
     with suppress(AttributeError):
         return getattr(owner, name)
     classes = owner.__mro__ if isinstance(owner, type) else ()
-    if any(name in vars(each).get("__annotations__", {}) for each in classes):
+    if any(name in inspect.get_annotations(each) for each in classes):
         return ANYTHING
     with suppress(TypeError, OSError):
         if any(f"self.{name} = " in inspect.getsource(each) for each in classes[:-1]):
