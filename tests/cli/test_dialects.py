@@ -199,8 +199,9 @@ def test_the_simulator_tells_the_urls_of_all_apis(tmp_path: Path) -> None:
         )
         with urllib.request.urlopen(request) as first:  # noqa: S310
             assert first.headers["X-RateLimit-Limit"] == "7"
-        with pytest.raises(urllib.error.HTTPError, match="429"):
+        with pytest.raises(urllib.error.HTTPError, match="429") as refused:
             urllib.request.urlopen(request)  # noqa: S310
+        refused.value.close()
 
     assert told["agents_url"] == told["url"] + "/v1"
     assert told["dream_machine_url"] == told["url"] + "/dream-machine/v1"
