@@ -34,8 +34,8 @@ PYTEST = [
 ]
 FAST_CLOCK = str(ROOT / "tests/programs/fast_clock.py")
 OPEN_SOCKETS = str(ROOT / "tests/programs/open_sockets.py")
-WITHOUT_ESTIMATES = "dialect="
-"""Text of the programs whose dialects lack estimates, so that they wait longer for a look."""
+WITHOUT_ESTIMATES = re.compile(r"dialect=|Simulator\(")
+"""Text of the programs whose servers have no estimates, so that they wait longer for a look."""
 
 SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 """What asyncio's debug mode says on a machine that has other work to do, too."""
@@ -134,7 +134,7 @@ def test_every_program_of_the_documentation_runs(
     program = tmp_path / "block.py"
     program.write_text(PROGRAMS[name], "utf-8")
     others = other_clients_in(PROGRAMS[name])
-    runners = [FAST_CLOCK] if WITHOUT_ESTIMATES in PROGRAMS[name] else []
+    runners = [FAST_CLOCK] if WITHOUT_ESTIMATES.search(PROGRAMS[name]) else []
     if not others.isdisjoint(LEAVES_SOCKETS_OPEN):
         runners.append(OPEN_SOCKETS)
     loaded = name not in LOADING.values()
