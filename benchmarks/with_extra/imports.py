@@ -48,7 +48,7 @@ for name in names(Path(luma_async.__file__).parent, "luma_async"):
     except ModuleNotFoundError as error:
         text = missing_extra(error, user=name)
         assert text is not None, f"{name}: {error}"
-        command = re.search(r": pip install (?:'luma-async\[(\w+)\]'|pytest)$", text)
+        command = re.search(r': pip install (?:"luma-async\[(\w+)\]"|pytest)$', text)
         assert command is not None, text
         assert command[1] is None or not is_complete(command[1]), f"{name}: {text}, but it is there"
         missing[name] = command[1]
