@@ -16,7 +16,6 @@ from luma_async.errors import ClientClosedError, TaskTimeoutError
 from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
-from luma_async.tasks.followed import Followed
 from luma_async.tasks.hinted_looks import HintedLooks
 from luma_async.tasks.hints import Hints, Hook, log_missing_callbacks
 from luma_async.tasks.job_log import log_closed, log_end, log_submitted, log_watched
@@ -28,6 +27,7 @@ from luma_async.tasks.looks import Looks
 from luma_async.tasks.poller import Poller
 from luma_async.tasks.task import VideoTask
 from luma_async.tasks.timing import Timing
+from luma_async.tasks.unpolled_jobs import UnpolledJobs
 from luma_async.tasks.updates import Updates
 from luma_async.tasks.watched_job import Audience, WatchedJob
 from luma_async.telemetry.observer import JobTrace
@@ -100,7 +100,7 @@ class TaskManager:
         self._task_timeout = task_timeout
         account = account or AccountLimit()
         self._watched: dict[str, WatchedJob] = {}
-        self._followed = Followed(task_timeout, self._time_out)
+        self._followed = UnpolledJobs(task_timeout, self._time_out)
         self._telemetry = JobTelemetry(recorder or Recorder(), looks.scrub)
         self._results = LookResults(
             self._watched,

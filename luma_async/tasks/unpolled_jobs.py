@@ -1,4 +1,4 @@
-"""Followed: jobs whose ends another process reports, so that nobody looks at them here."""
+"""UnpolledJobs: followed jobs, whose ends another process reports, so that none is polled here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_STALE = 1000
 """Number of jobs that are followed no longer, and stay on the agenda until it is made anew."""
 
 
-class Followed:
+class UnpolledJobs:
     """Registry of followed jobs. It gives each one up when its time is up.
 
     Args:
