@@ -1,4 +1,4 @@
-"""Run a batch on a Dask cluster of one worker."""
+"""Run a batch on a Dask cluster of two workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 Path("cluster.csv").write_text("key,prompt\ncat,a cat\ndog,a dog\n", "utf-8")
 luma = str(Path(sys.executable).parent / "luma-async")
 done = subprocess.run(
-    [luma, "batch", "cluster.csv", "--cluster", "local:1"],
+    [luma, "batch", "cluster.csv", "--cluster", "local:2"],
     check=False,
     capture_output=True,
     text=True,
