@@ -74,6 +74,10 @@ class RunningJobs:
         """Running jobs that this client watches no more, so that it does not take them over."""
         self._taken: set[str] = set()
         """Jobs that iterators have taken over, or are about to, until they have ended."""
+        self._offers: dict[str, tuple[Entry, VideoTask]] = {}
+        """Jobs, by id, that this client has taken over and that no iterator has yielded yet. The
+        program may have dropped the handles on them."""
+        self._is_serving = False
         self._is_closing = False
         ends.deliveries.on_failure = self._not_delivered
 
@@ -93,6 +97,7 @@ class RunningJobs:
     def serve(self, only: Callable[[Entry], bool] | None) -> ServedJobs:
         """Return an iterator over the jobs that no live process watches, now and later."""
         served = ServedJobs(self, only)
+        self._is_serving = True
         if self._is_closing:
             served.close()
         else:
@@ -150,6 +155,9 @@ class RunningJobs:
         id = entry.id or ""
         if id in self._taken or self._ends.has_end_of(id) or not self.may_take(entry):
             return False
+        if self._manager.is_polled(id):  # the program has it; only the lease was lost
+            self._leases.lease(entry)
+            return False
         self._taken.add(id)
         return True
 
@@ -164,6 +172,14 @@ class RunningJobs:
         task = self._handle(entry)
         self._poll(entry)
         return task
+
+    def take_offer(self, only: Callable[[Entry], bool] | None) -> VideoTask | None:
+        """Return a job on offer that an iterator yields next; `None` if there is none for it."""
+        for id, (entry, task) in self._offers.items():
+            if only is None or only(entry):
+                del self._offers[id]
+                return task
+        return None
 
     def give_back(self, entry: Entry) -> None:
         """Release a job whose lease this process may have."""
@@ -199,7 +215,7 @@ class RunningJobs:
         deliveries = self._ends.deliveries
         if deliveries.awaits(id) and not deliveries.is_open(id):
             self._poll(entry)  # another process may deliver it, because this one has failed
-        elif not self._leases.is_asked(id):
+        elif id not in self._taken and not self._leases.is_asked(id):
             self._leases.lease(entry)
 
     def _leased(self, entry: Entry, is_won: bool) -> None:
@@ -213,19 +229,20 @@ class RunningJobs:
             was_followed = self._followed.discard(id)
             self._poll(entry)
             if was_followed:
-                self._offer(task)
+                self._offer(entry, task)
         elif id not in self._followed:
             self._manager.unpoll(id)
             self._follow(task)
 
-    def _offer(self, task: VideoTask) -> None:
-        """Give a job to one of the iterators, because its process has ended.
-
-        The handle that this client has on it may be one that the program has dropped.
-        """
-        for served in self._served:
-            served.offer(task)
+    def _offer(self, entry: Entry, task: VideoTask) -> None:
+        """Let an iterator yield a job, unless one has it already, because its process has ended."""
+        id = entry.id or ""
+        if not self._is_serving or id in self._taken:
             return
+        self._taken.add(id)
+        self._offers[id] = entry, task
+        for served in self._served:
+            served.look_at_offers()
 
     def _delayed(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -51,6 +51,9 @@ class Takeover(Protocol):
     def take(self, entry: Entry) -> VideoTask:
         """Watch a job whose lease this process has, and return its handle."""
 
+    def take_offer(self, only: Callable[[Entry], bool] | None) -> VideoTask | None:
+        """Return a job that this client has taken over with a handle on it; `None` without one."""
+
     def give_back(self, entry: Entry) -> None:
         """Release a job whose lease this process may have."""
 
@@ -66,19 +69,20 @@ class ServedJobs(AsyncIterator[VideoTask]):
     ...         tasks.add(asyncio.create_task(answer(task)))
 
     It goes on until the client is closed, or until the iterator is closed, with `aclose()` or
-    `async with`. Waiting for the next job may time out or be cancelled without any loss. An outage
-    of the journal does not end it. `LumaClient.serve()` creates it.
+    `async with`. Waiting for the next job may time out or be cancelled without any loss. Several
+    tasks may read from it: each job goes to one of them. An outage of the journal does not end it.
+    `LumaClient.serve()` creates it.
     """
 
     def __init__(self, takeover: Takeover, only: Callable[[Entry], bool] | None) -> None:
         self._takeover = takeover
         self._only = only
-        self._offered: deque[VideoTask] = deque()
         self._found: deque[Entry] = deque()
         self._asked: list[Entry] = []
         self._leased: deque[Entry] = deque()
         self._most = 1
         self._leased_at = self._found_at = -math.inf
+        self._reading = asyncio.Lock()
         self._news = asyncio.Event()
         self._returning: asyncio.TimerHandle | None = None
         self._is_closed = self._is_failing = False
@@ -89,17 +93,17 @@ class ServedJobs(AsyncIterator[VideoTask]):
     async def __anext__(self) -> VideoTask:
         if not self._is_closed:
             await self._takeover.open()
-        while not self._is_closed:
-            if self._offered:
-                return self._offered.popleft()
-            if self._leased:
-                return self._takeover.take(self._leased.popleft())
-            await self._lease_or_wait()
+        async with self._reading:
+            while not self._is_closed:
+                if (task := self._takeover.take_offer(self._only)) is not None:
+                    return task
+                if self._leased:
+                    return self._takeover.take(self._leased.popleft())
+                await self._lease_or_wait()
         raise StopAsyncIteration
 
-    def offer(self, task: VideoTask) -> None:
-        """Yield a job that this client has taken over and has a handle on already."""
-        self._offered.append(task)
+    def look_at_offers(self) -> None:
+        """Look if one of the jobs on offer is for this iterator."""
         self._news.set()
 
     def look_soon(self) -> None:

@@ -1,0 +1,117 @@
+"""Jobs that a process takes over: whoever reads from its iterators gets each of them once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from luma_async import LumaClient, ServedJobs, SQLJournal
+from luma_async.journal.served_jobs import LOOK_EVERY
+from luma_async.simulator import Fixed, Simulator
+from tests.clients import HOUR, connect, until
+from tests.journal.test_one_watcher import next_of
+from tests.loops import skip
+
+COUNT = 20
+
+
+@pytest.fixture
+async def sim() -> AsyncGenerator[Simulator, None]:
+    async with Simulator(durations=Fixed(HOUR)) as simulator:
+        yield simulator
+
+
+async def submit_many(luma: LumaClient) -> list[str]:
+    """Submit jobs, and return their keys in order."""
+    keys = [f"cat-{number:02}" for number in range(COUNT)]
+    await asyncio.gather(*(luma.generate("a cat", key=key) for key in keys))
+    return keys
+
+
+async def read(jobs: ServedJobs, got: list[str], pause: float) -> None:
+    async for task in jobs:
+        got.append(task.key or "")
+        await asyncio.sleep(pause)
+
+
+@pytest.mark.parametrize("pause", [0, 0.02])
+async def test_a_job_that_was_followed_is_served_once(
+    place: str, sim: Simulator, pause: float
+) -> None:
+    """Both the iterator and the follower learn that its process has ended."""
+    got: list[str] = []
+    async with connect(sim, journal=place) as luma:
+        async with connect(sim, journal=place) as other:
+            keys = await submit_many(other)
+            reader = asyncio.create_task(read(luma.serve(), got, pause))
+            await luma.resume()
+        await until(lambda: set(got) == set(keys))
+        skip(LOOK_EVERY)
+        await asyncio.sleep(0.2)
+    await reader
+
+    assert sorted(got) == keys
+
+
+async def test_several_readers_of_one_iterator_share_its_jobs(place: str, sim: Simulator) -> None:
+    """Each job goes to one of them, and all of them end with the iterator."""
+    async with connect(sim, journal=place) as earlier:
+        keys = await submit_many(earlier)
+    got: list[str] = []
+    async with connect(sim, journal=place) as luma, asyncio.TaskGroup() as readers:
+        async with luma.serve() as jobs:
+            for _ in range(3):
+                readers.create_task(read(jobs, got, 0.001))
+            await until(lambda: set(got) == set(keys))
+            skip(LOOK_EVERY)
+            await asyncio.sleep(0.2)
+
+    assert sorted(got) == keys
+
+
+async def test_a_followed_job_goes_to_the_iterator_that_wants_it(
+    place: str, sim: Simulator
+) -> None:
+    """`only` also chooses among the jobs that this process has followed."""
+    async with connect(sim, journal=place) as luma:
+        red = luma.serve(only=lambda entry: entry.metadata["bot"] == "red")
+        blue = luma.serve(only=lambda entry: entry.metadata["bot"] == "blue")
+        async with connect(sim, journal=place) as other:
+            for bot in ("blue", "red"):
+                await other.generate("a cat", key=bot, metadata={"bot": bot})
+            await luma.resume()
+        assert (await next_of(red)).key == "red"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(red), 0.2)
+        assert (await next_of(blue)).key == "blue"
+
+
+async def test_jobs_that_a_reader_leaves_go_to_the_next(place: str, sim: Simulator) -> None:
+    """Followed jobs that were taken over wait for another iterator of this client."""
+    async with connect(sim, journal=place) as luma:
+        async with luma.serve() as jobs:
+            async with connect(sim, journal=place) as other:
+                keys = await submit_many(other)
+                await luma.resume()
+            got = [(await next_of(jobs)).key]
+        async with luma.serve() as jobs:
+            got += [(await next_of(jobs)).key for _ in range(COUNT - 1)]
+
+    assert sorted(map(str, got)) == keys
+
+
+async def test_a_job_that_the_program_has_is_not_served_to_it(place: str, sim: Simulator) -> None:
+    """Its lease was that of another client with the same journal, which closes."""
+    async with SQLJournal(place) as journal, connect(sim, journal=journal) as luma:
+        async with luma.serve() as jobs:
+            async with connect(sim, journal=journal) as other:
+                await other.generate("a cat", key="cat")
+                await luma.generate("a cat", key="cat")
+                await until(lambda: luma.stats().polled_jobs)
+            skip(LOOK_EVERY)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(jobs), 0.3)
+        while await journal.unwatched(sim.url):  # noqa: ASYNC110  it gets the lease
+            await asyncio.sleep(0.01)
