@@ -69,6 +69,11 @@ class PlaceTurns:
         self._add(1)
         self._settle()
 
+    def left(self) -> None:
+        """Count the end of a wait that was cancelled."""
+        self.waiting -= 1
+        self._settle()
+
     def freed(self, places: int) -> None:
         """Record the news that places became free."""
         # While nothing failed and nobody tries, the next submission tries without any news.

@@ -168,7 +168,7 @@ class SharedPlaces:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                self._turns.waiting -= 1
+                self._turns.left()
             else:
                 self._turns.unused()
                 self._let_go()

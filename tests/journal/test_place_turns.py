@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luma_async.journal.place_turns import PlaceTurns
@@ -53,7 +53,7 @@ class Journal:
 
     def leave(self) -> None:
         if self.turns.waiting:
-            self.turns.waiting -= 1
+            self.turns.left()
 
     def free(self, *, noticed: bool) -> None:
         if self.taken:
@@ -68,6 +68,7 @@ class Journal:
 
 
 @given(max_tasks=st.integers(1, 5), events=EVENTS)
+@example(max_tasks=1, events=["come", "outcome", "come", "outcome", "leave"])
 def test_no_submission_waits_while_a_place_is_free(max_tasks: int, events: list[str]) -> None:
     """Whatever happened before, all get places in turn; at most `max_tasks` try at once."""
     journal = Journal(max_tasks)
@@ -84,6 +85,8 @@ def test_no_submission_waits_while_a_place_is_free(max_tasks: int, events: list[
         happens[event]()
         assert 0 <= journal.turns.trying <= max_tasks + 1  # one more may try as a probe
         assert journal.turns.waiting >= 0
+        if not journal.turns.waiting and not journal.turns.trying:
+            assert not journal.turns.is_full
     for _ in range(400):
         while journal.turns.trying:
             journal.outcome()

@@ -325,6 +325,35 @@ async def test_a_wait_for_a_place_ends_at_once(place: str, end: str, no_net: Non
         assert set((await states(place)).values()) <= {"running", "completed"}
 
 
+async def test_a_wait_that_times_out_delays_no_later_submission(
+    place: str, no_net: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next submissions take free places at once, and the log does not say that they wait."""
+    monkeypatch.setattr(shared_places, "TELL_EVERY", 0.0)
+    caplog.set_level("INFO", "luma_async")
+    async with Simulator(durations=Fixed(HOUR)) as sim, share(sim, place, 2) as luma:
+        running = [await luma.generate("a cat"), await luma.generate("a dog")]
+        async with waiting(luma) as task:
+            task.cancel()
+            await asyncio.wait([task], timeout=60)
+        sim.advance(HOUR)
+        await asyncio.gather(*running)
+        await until_none_runs(place)
+        caplog.clear()
+
+        await soon(asyncio.gather(luma.generate("a cow"), luma.generate("a pig")))
+
+        assert len(sim.ledger.jobs) == 4
+        assert "max_tasks allows" not in caplog.text
+
+
+async def until_none_runs(place: str) -> None:
+    """Return when the ends of all jobs are in the journal."""
+    async with asyncio.timeout(60):
+        while await execute(place, "SELECT key FROM luma_jobs WHERE state = 'running'"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def states(place: str) -> dict[str, str]:
     async with SQLJournal(place) as journal:
         return dict(await journal.states())
