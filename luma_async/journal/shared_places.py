@@ -38,12 +38,13 @@ LONGEST_HEAD_START = 0.06
 """Seconds that a process waits in addition if all places are its own. One with fewer of them is
 faster, and so the processes get about equal shares."""
 
-QUIET_TIME = 10.0
-"""Seconds without news of a free place after which the jobs of dead processes are looked at."""
+CHECK_AFTER = 10.0
+"""Seconds of waiting after which the jobs of dead processes are looked at. News of free places does
+not put it off: while other jobs end often, those of dead processes would keep their places."""
 
 SAME_WAIT = 5.0
-"""Seconds up to which a wait that follows another one continues it. A submission that tries in vain
-every second waits all the time."""
+"""Seconds up to which a wait that follows the end of another one continues it. A submission that
+tries in vain every second waits all the time."""
 
 CHECK_PAUSES = (15.0, 30.0)
 """Seconds between two looks at the jobs of dead processes, a random time between these."""
@@ -71,8 +72,8 @@ class SharedPlaces:
     the ends of this client's own jobs, and by the signals of other processes. Those are listened to
     only when a submission has had to wait.
 
-    Jobs whose process has died take their places until they end. While a submission waits and no
-    place becomes free, such jobs are looked at.
+    Jobs whose process has died take their places until they end. When submissions have waited for a
+    while, such jobs are looked at.
 
     Args:
         journal: the journal that the processes share.
@@ -104,8 +105,8 @@ class SharedPlaces:
         self._news_timer: asyncio.TimerHandle | None = None
         self._own_jobs = 0  # with those that have just ended, whose places are yet to be taken
         self._own_ended = 0
-        self._quiet_since = 0.0
-        self._last_wait = -math.inf
+        self._waiting_since = 0.0
+        self._waited_until = -math.inf  # the end of the latest wait
         self._limit: Limit | None = None
         self._limit_until = 0.0
         self._probe_pause = try_every
@@ -169,6 +170,7 @@ class SharedPlaces:
         except asyncio.CancelledError:
             if waiter.cancelled():
                 self._turns.left()
+                self._waited_until = waiter.get_loop().time()
             else:
                 self._turns.unused()
                 self._let_go()
@@ -199,12 +201,11 @@ class SharedPlaces:
         if not (self._turns.waiting or self._turns.trying):
             self._forget_ended()
             return  # the next submission tries in any case
-        loop = asyncio.get_running_loop()
-        self._quiet_since = loop.time()
         self._news += places
         if self._news_timer is None:
             wait = JITTER * random.random()
             wait += LONGEST_HEAD_START * min(self._own_jobs / self._max_tasks, 1.0)
+            loop = asyncio.get_running_loop()
             self._news_timer = loop.call_later(wait, self._pass_on, context=self._context)
 
     async def aclose(self) -> None:
@@ -218,10 +219,9 @@ class SharedPlaces:
 
     def _begin_to_wait(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._last_wait > SAME_WAIT:
-            self._quiet_since = now
+        if now - self._waited_until > SAME_WAIT:
+            self._waiting_since = now
             self._probe_pause = self._try_every
-        self._last_wait = now
         if now >= self._tell_at:
             self._tell_at = now + TELL_EVERY
             logger.info(
@@ -246,6 +246,7 @@ class SharedPlaces:
             self._turns.waiting -= 1
             self._turns.begin()
             waiter.set_result(None)
+            self._waited_until = waiter.get_loop().time()
 
     def _next_waiter(self) -> asyncio.Future[None] | None:
         while self._queue:
@@ -272,9 +273,9 @@ class SharedPlaces:
         self._let_go()
 
     async def _check(self) -> None:
-        """Look at the jobs of dead processes, if no place has become free for a while."""
+        """Look at the jobs of dead processes, if submissions have waited for a while."""
         loop = asyncio.get_running_loop()
-        if (left := self._quiet_since + QUIET_TIME - loop.time()) > 0:
+        if (left := self._waiting_since + CHECK_AFTER - loop.time()) > 0:
             await asyncio.sleep(left)
             return
         try:

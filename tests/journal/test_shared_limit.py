@@ -175,7 +175,7 @@ async def test_places_of_a_dead_process_become_free(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its jobs take places until they end, which those who wait find out. Then it is resumed."""
-    monkeypatch.setattr(shared_places, "QUIET_TIME", 0.1)
+    monkeypatch.setattr(shared_places, "CHECK_AFTER", 0.1)
     monkeypatch.setattr(shared_places, "CHECK_PAUSES", (0.05, 0.1))
     with running_simulator(durations=Fixed(HOUR)) as sim:
         async with share(sim, place) as luma:
@@ -194,6 +194,33 @@ async def test_places_of_a_dead_process_become_free(
         assert sim.ledger.most_jobs == 1
 
 
+async def test_places_of_a_dead_process_become_free_while_others_turn_over(place: str) -> None:
+    """A job that ends every six seconds delays no look at the jobs of the dead process."""
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        async with share(sim, place, 2) as dead:
+            await dead.generate("a cat that nobody watches")
+        async with share(sim, place, 2) as luma:
+            running = await luma.generate("a cat")
+            for _ in range(20):
+                async with waiting(luma) as next_one:
+                    skip(6)
+                    sim.advance(HOUR)
+                    await running
+                    running = await soon(next_one)
+                if not await unwatched_places(luma):
+                    break
+            else:
+                pytest.fail("the job of the dead process takes a place still")
+        assert sim.ledger.most_jobs == 2
+
+
+async def unwatched_places(luma: LumaClient) -> int:
+    """Return the number of places that jobs take whose process has died."""
+    assert isinstance(luma.journal, SQLJournal)
+    jobs = await luma.journal.unwatched(luma.api_url)
+    return sum(not job.has_ended for job in jobs)
+
+
 async def until_running(place: str) -> None:
     """Return when the id of a job is in the journal."""
     async with asyncio.timeout(60):
@@ -205,7 +232,7 @@ async def test_a_job_of_a_dead_process_that_is_lost_frees_its_place(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server has not known it for a minute; one answer says nothing."""
-    monkeypatch.setattr(shared_places, "QUIET_TIME", 0.1)
+    monkeypatch.setattr(shared_places, "CHECK_AFTER", 0.1)
     monkeypatch.setattr(shared_places, "CHECK_PAUSES", (0.05, 0.1))
     monkeypatch.setattr(abandoned_jobs, "LOST_AFTER", 0.2)
     async with Simulator(durations=Fixed(HOUR)) as sim, share(sim, place) as luma:
