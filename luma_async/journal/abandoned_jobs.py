@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Mapping
 
+from luma_async.errors import ClientClosedError, LumaError, NotFoundError
+from luma_async.generation import Generation
 from luma_async.journal.journal import Entry
 from luma_async.journal.shared_journal import SharedJournal
 from luma_async.tasks import Looks
@@ -23,6 +26,8 @@ class AbandonedJobs:
 
     Those that have ended are marked, so that they take no place of a limit. They stay running jobs
     in the journal: the process that resumes them delivers them.
+
+    A job that cannot be looked at keeps its place. The log says once that there are such jobs.
     """
 
     def __init__(self, journal: SharedJournal, looks: Looks, *, server: str) -> None:
@@ -30,25 +35,30 @@ class AbandonedJobs:
         self._looks = looks
         self._server = server
         self._missing_since: dict[str, float] = {}
+        self._failing: set[str] = set()
+        self._has_warned = False
 
     async def mark_ended(self) -> int:
         """Look at the jobs once, and return the number of those that have ended.
 
         Raises:
             JournalError: the journal cannot be used.
-            LumaError: the server gave no usable answer.
+            ClientClosedError: the client is closed.
 
         """
-        entries = [entry for entry in await self._journal.unwatched(self._server) if _counts(entry)]
-        if not entries:
-            self._missing_since.clear()
-            return 0
-        if len(entries) > MOST_LOOKED_AT:
-            entries = random.sample(entries, MOST_LOOKED_AT)
-        ids = [entry.id for entry in entries if entry.id]
-        seen = await self._looks.many(ids)
-        missing = self._lost(set(ids) - seen.keys())
-        ended = [id for id in ids if id in missing or (id in seen and seen[id].state.terminal)]
+        entries = await self._journal.unwatched(self._server)
+        unwatched = {entry.id for entry in entries if entry.id and _counts(entry)}
+        # In random order: if a request for many jobs fails, an error of the first job counts for
+        # all of them.
+        ids = random.sample(sorted(unwatched), min(len(unwatched), MOST_LOOKED_AT))
+        results = await self._looks.each(ids)
+        seen = {id: each for id, each in results.items() if isinstance(each, Generation)}
+        failed = _failed(results)
+        not_seen = unwatched - seen.keys()
+        missing = not_seen.intersection(ids) - failed.keys()
+        lost = self._lost(missing)
+        self._warn(failed, not_seen - missing)
+        ended = [id for id in ids if id in lost or (id in seen and seen[id].state.terminal)]
         if ended:
             await self._journal.mark_ended(self._server, ended)
             logger.info("Have ended, and were watched by no process: %s.", counted(len(ended)))
@@ -61,6 +71,35 @@ class AbandonedJobs:
         self._missing_since = {id: before.get(id, now) for id in missing}
         return {id for id, since in self._missing_since.items() if now - since >= LOST_AFTER}
 
+    def _warn(self, failed: dict[str, LumaError], not_answered: set[str]) -> None:
+        """Log that jobs cannot be looked at, once until all of them can be."""
+        self._failing = (self._failing & not_answered) | failed.keys()
+        if not self._failing:
+            self._has_warned = False
+        elif not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Cannot be looked at, are watched by no process, and go on taking places: %s. "
+                "Job %.80s: %.300s",
+                *(counted(len(failed)), *next(iter(failed.items()))),
+            )
+
 
 def _counts(entry: Entry) -> bool:
     return entry.id is not None and not entry.has_ended and not entry.forgotten
+
+
+def _failed(results: Mapping[str, Generation | LumaError]) -> dict[str, LumaError]:
+    """Return the errors that say nothing about their jobs.
+
+    Raises:
+        ClientClosedError: the looks failed because the client is closed.
+
+    """
+    failed: dict[str, LumaError] = {}
+    for id, each in results.items():
+        if isinstance(each, ClientClosedError):
+            raise each
+        if isinstance(each, LumaError) and not isinstance(each, NotFoundError):
+            failed[id] = each
+    return failed

@@ -100,12 +100,23 @@ class Looks:
                 elif not isinstance(seen, NotFoundError):
                     raise seen
 
-        unique = list(dict.fromkeys(ids))
-        size = self.batch_size.limit
-        await self._concurrently(
-            look, [unique[start : start + size] for start in range(0, len(unique), size)]
-        )
+        await self._concurrently(look, self._batches(ids))
         return found
+
+    async def each(self, ids: Iterable[str]) -> dict[str, Generation | LumaError]:
+        """Return the status of each job by id, or the error of the look at it.
+
+        An error for one job does not affect the others, as it does with `many()`. A job that is not
+        found has a `NotFoundError`, or is absent.
+        """
+        results: dict[str, Generation | LumaError] = {}
+
+        async def look(batch: Sequence[str]) -> None:
+            for id, seen in (await self._batch(dict.fromkeys(batch))).items():
+                results[id] = seen.generation if isinstance(seen, NewStatus) else seen
+
+        await self._concurrently(look, self._batches(ids))
+        return results
 
     async def poll(self, known: Known, watched: Container[str] = ()) -> News:
         """Look at one batch of jobs, then one by one at jobs that the answer leaves open.
@@ -125,6 +136,12 @@ class Looks:
         if left_out or without_output:
             await self._singly([*left_out, *without_output], known, news, watched)
         return news
+
+    def _batches(self, ids: Iterable[str]) -> list[list[str]]:
+        """Split ids without repetitions for requests of the allowed size."""
+        unique = list(dict.fromkeys(ids))
+        size = self.batch_size.limit
+        return [unique[start : start + size] for start in range(0, len(unique), size)]
 
     def _read(self, id: str, row: JSONObject, mark: Mark) -> NewStatus:
         return NewStatus(_with_id(id, self._dialect.generation(row)), self._interned(mark))

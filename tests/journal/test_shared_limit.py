@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -244,6 +245,75 @@ async def test_a_job_of_a_dead_process_that_is_lost_frees_its_place(
         async with waiting(luma) as task:
             await soon(task)
         assert sim.ledger.statuses[404] > 1
+
+
+async def leave_jobs(sim: Simulator, place: str, number: int) -> None:
+    """Submit jobs whose client is closed before they end at the server."""
+    async with share(sim, place, number, dialect="agents") as dead:
+        for each in range(number):
+            await dead.generate(f"a cat that nobody watches, number {each}")
+    sim.advance(HOUR)
+
+
+async def test_a_job_that_cannot_be_looked_at_keeps_no_place_but_its_own(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ends of the other jobs without a process are found in the same look."""
+    monkeypatch.setattr(shared_places, "CHECK_AFTER", 0.1)
+    monkeypatch.setattr(shared_places, "CHECK_PAUSES", (HOUR, HOUR))
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        await leave_jobs(sim, place, 3)
+        sim.faults.add(Fault.explained(400, on=["agents.get"], times=1))
+        async with share(sim, place, 3, dialect="agents") as luma:
+            async with waiting(luma) as task:
+                await soon(task)
+            assert await unwatched_places(luma) == 1
+        assert sim.ledger.statuses[400] == 1
+
+
+async def test_the_log_says_once_that_jobs_without_a_process_cannot_be_looked_at(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning has their number, an id and the error; they are looked at until that succeeds."""
+    monkeypatch.setattr(shared_places, "CHECK_AFTER", 0.1)
+    monkeypatch.setattr(shared_places, "CHECK_PAUSES", (0.01, 0.02))
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        await leave_jobs(sim, place, 2)
+        sim.faults.add(Fault.explained(400, on=["agents.get"]))
+        async with share(sim, place, 2, dialect="agents") as luma, waiting(luma) as task:
+            await until(lambda: sim.ledger.statuses[400] >= 6)
+            sim.faults.clear()
+            await soon(task)
+        ids = {job.id for job in sim.ledger.jobs[:2]}
+    [warning] = [line for line in caplog.messages if "Cannot be looked at" in line]
+    assert "taking places: 2 jobs. Job " in warning
+    assert "HTTP 400" in warning
+    assert any(id in warning for id in ids)
+
+
+async def test_a_job_that_spoils_a_batch_keeps_no_place_but_its_own(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the oldest one, whose error counts for all jobs of a batch that begins with it."""
+    monkeypatch.setattr(shared_places, "CHECK_AFTER", 0.1)
+    monkeypatch.setattr(shared_places, "CHECK_PAUSES", (0.01, 0.02))
+    async with Simulator(durations=Fixed(HOUR)) as sim, share(sim, place, 2) as luma:
+        await put_jobs(luma, place, [".."])  # not a valid part of a URL, so each single look fails
+        async with share(sim, place, 2) as dead:
+            await dead.generate("a cat that nobody watches")
+        sim.advance(HOUR)
+        sim.faults.add(Fault.explained(400, on=["tasks"]))
+        async with waiting(luma) as task:
+            await soon(task)
+
+
+async def put_jobs(luma: LumaClient, place: str, ids: list[str]) -> None:
+    """Write running jobs of a process that has died into a journal."""
+    async with SQLJournal(place) as dead:
+        for number, id in enumerate(ids):
+            entry = replace(new_entry(f"row-{number}"), server=luma.api_url)
+            await dead.claim(entry)
+            await dead.mark_accepted(entry, id)
 
 
 async def test_an_uncertain_submission_takes_a_place_for_a_while(
