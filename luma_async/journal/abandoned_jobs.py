@@ -56,7 +56,7 @@ class AbandonedJobs:
         failed = _failed(results)
         not_seen = unwatched - seen.keys()
         missing = not_seen.intersection(ids) - failed.keys()
-        lost = self._lost(missing)
+        lost = self._lost(missing, not_seen)
         self._warn(failed, not_seen - missing)
         ended = [id for id in ids if id in lost or (id in seen and seen[id].state.terminal)]
         if ended:
@@ -64,12 +64,15 @@ class AbandonedJobs:
             logger.info("Have ended, and were watched by no process: %s.", counted(len(ended)))
         return len(ended)
 
-    def _lost(self, missing: set[str]) -> set[str]:
-        """Return the jobs that the server has not known for so long that they count as lost."""
+    def _lost(self, missing: set[str], not_seen: set[str]) -> set[str]:
+        """Return the jobs that the server has not known for so long that they count as lost.
+
+        Of a job that this check did not look at, it stays recorded since when it is missing.
+        """
         now = asyncio.get_running_loop().time()
-        before = self._missing_since
-        self._missing_since = {id: before.get(id, now) for id in missing}
-        return {id for id, since in self._missing_since.items() if now - since >= LOST_AFTER}
+        kept = {id: since for id, since in self._missing_since.items() if id in not_seen}
+        self._missing_since = dict.fromkeys(missing, now) | kept
+        return {id for id in missing if now - self._missing_since[id] >= LOST_AFTER}
 
     def _warn(self, failed: dict[str, LumaError], not_answered: set[str]) -> None:
         """Log that jobs cannot be looked at, once until all of them can be."""

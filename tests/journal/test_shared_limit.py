@@ -247,6 +247,21 @@ async def test_a_job_of_a_dead_process_that_is_lost_frees_its_place(
         assert sim.ledger.statuses[404] > 1
 
 
+async def test_lost_jobs_free_places_even_if_there_are_too_many_for_one_look(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job stays missing while others are looked at, so that its second look finds it lost."""
+    monkeypatch.setattr(shared_places, "CHECK_AFTER", 0.1)
+    monkeypatch.setattr(shared_places, "CHECK_PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(abandoned_jobs, "MOST_LOOKED_AT", 1)
+    monkeypatch.setattr(abandoned_jobs, "LOST_AFTER", 0.4)
+    async with Simulator(durations=Fixed(HOUR)) as sim, share(sim, place, 6) as luma:
+        await put_jobs(luma, place, [f"unknown-{number}" for number in range(6)])
+        async with waiting(luma) as task:
+            await soon(task)
+        assert len(sim.ledger.jobs) == 1
+
+
 async def leave_jobs(sim: Simulator, place: str, number: int) -> None:
     """Submit jobs whose client is closed before they end at the server."""
     async with share(sim, place, number, dialect="agents") as dead:
