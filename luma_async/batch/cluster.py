@@ -7,11 +7,8 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-
-import anyio.to_thread
 
 from luma_async.batch.cluster_connection import ClusterConnection
 from luma_async.batch.cluster_run import (
@@ -19,15 +16,13 @@ from luma_async.batch.cluster_run import (
     Phase,
     ShardNews,
     ShardReport,
-    create_marker,
-    marker_in,
     place_of_journal,
     process_name,
     shipped_settings,
 )
 from luma_async.batch.log_forwarder import log_forwarded
 from luma_async.batch.manifest import Manifest
-from luma_async.batch.output import Output
+from luma_async.batch.output import Output, marker_of
 from luma_async.batch.output_folder import OutputFolder
 from luma_async.batch.plan import Plan
 from luma_async.batch.progress import RunningRow, Stage
@@ -130,7 +125,6 @@ class ClusterBatch(Batch):
         self._place = place_of_journal(luma, is_local=self._connection.is_local)
         self._slots = 1
         self._order: ClusterRun | None = None
-        self._marker: Path | None = None
         self._left: set[str] = set()
         """Keys of the rows of this run that have not ended."""
         self._planner = ShardPlanner(
@@ -211,7 +205,7 @@ class ClusterBatch(Batch):
         self._slots = await self._connection.open()
         self._order = order = self._new_order()
         if order.marker is not None:
-            await anyio.to_thread.run_sync(create_marker, order.marker)
+            await self.output.create_marker(order.marker)
         await self._connection.tell_phase(order, Phase.RUNNING, 0)
         await self._connection.check(order)
         self._connection.subscribe(order, self._inbox.put_nowait)
@@ -221,14 +215,13 @@ class ClusterBatch(Batch):
         output: Output = self.output
         if isinstance(output, OutputFolder):
             output = OutputFolder(output.folder.absolute())
-            self._marker = marker_in(output.folder, id)
         return ClusterRun(
             id=id,
             base_url=self._luma.base_url,
             dialect=self._luma.dialect,
             journal=self._place,
             output=output,
-            marker=self._marker,
+            marker=marker_of(id),
             max_tasks=self.max_tasks,
             retry_failed=self._retry_failed,
             retry_uncertain=self._retry_uncertain,
@@ -244,9 +237,8 @@ class ClusterBatch(Batch):
                 await self._connection.leave(self._order)
         finally:
             await self._connection.aclose()
-            if self._marker is not None:
-                with suppress(OSError):
-                    self._marker.unlink(missing_ok=True)
+            if self._order is not None and self._order.marker is not None:
+                await self.output.remove_marker(self._order.marker)
 
     async def _run_rows(self, rows: Sequence[Row]) -> AsyncGenerator[Result, None]:
         states, limit = self._runner.states, self.progress.limit

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from luma_async.batch.output import Output
@@ -47,8 +46,8 @@ class ClusterRun:
         dialect: the format of the server.
         journal: the path or URL of the journal, with its password if it has one.
         output: the place of the files.
-        marker: a file in the output folder that each worker must see; `None` if the output is a
-            URL.
+        marker: the name of the file by which each worker must recognise the output; `None` if no
+            worker checks that.
         max_tasks: maximum number of jobs that run at once, of all workers together.
         retry_failed: submit rows again that failed in an earlier run.
         retry_uncertain: submit rows again that an earlier run left uncertain.
@@ -63,7 +62,7 @@ class ClusterRun:
     dialect: Dialect
     journal: str = field(repr=False)
     output: Output
-    marker: Path | None
+    marker: str | None
     max_tasks: int
     retry_failed: bool = False
     retry_uncertain: bool = False
@@ -198,19 +197,3 @@ def shipped_settings(luma: LumaClient) -> dict[str, Any]:
     """Return the settings of a client that the clients of the workers have as well."""
     settings: dict[str, Any] = dict(luma.settings)
     return {name: settings[name] for name in _SHIPPED}
-
-
-_MARKER = ".cluster-"
-"""Beginning of the name of the file by which workers recognise the output folder."""
-
-
-def marker_in(folder: Path, id: str) -> Path:
-    """Return the file by which workers recognise the output folder of a run."""
-    return folder / f"{_MARKER}{id}"
-
-
-def create_marker(marker: Path) -> None:
-    """Create the marker of a run, and remove those of runs that were killed."""
-    for other in marker.parent.glob(f"{_MARKER}*"):
-        other.unlink(missing_ok=True)
-    marker.touch()

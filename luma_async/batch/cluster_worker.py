@@ -10,8 +10,6 @@ import asyncio
 import time
 from typing import Any
 
-import anyio.to_thread
-
 from luma_async.batch.circuit_breaker import CircuitBreaker
 from luma_async.batch.cluster_run import ClusterRun, Phase, ShardReport, process_name
 from luma_async.batch.log_forwarder import LogForwarder
@@ -127,7 +125,7 @@ class WorkerRun:
         """Check that this worker can serve the run, and return the client of the run.
 
         Raises:
-            BatchError: the version of the library, or the output folder, is another one.
+            BatchError: the version of the library, or the output, is another one.
             ConfigurationError: there is no API key, or a setting is not valid.
             JournalError: the journal cannot be used.
 
@@ -158,18 +156,16 @@ class WorkerRun:
             )
 
     async def _check_output(self) -> None:
-        """Check that files can be written to the output, and that it is the coordinator's folder.
+        """Check that files can be written to the output, and that it is the coordinator's place.
 
         Raises:
             BatchError: it is not.
+            ConfigurationError: the package for its URL is not installed.
 
         """
-        marker = self._run.marker
-        if marker is not None and not await anyio.to_thread.run_sync(marker.is_file):
-            raise BatchError(
-                f"The output folder {self._run.output.place} of the batch is not there, or it is "
-                "another folder of that name. Choose a folder that all machines share, or a URL."
-            )
+        # First, because preparing the place would create a folder that is not shared.
+        if self._run.marker is not None:
+            await self._run.output.check_marker(self._run.marker)
         await self._run.output.prepare()
 
     async def run_shard(self, shard: Shard) -> ShardReport:

@@ -17,6 +17,14 @@ from luma_async.media.filenames import safe_stem
 VIDEOS = "videos"
 """Name of the folder of the videos."""
 
+MARKER = ".cluster-"
+"""Beginning of the names of markers."""
+
+
+def marker_of(run: str) -> str:
+    """Return the name of the marker of a run: its workers recognise the output by that file."""
+    return f"{MARKER}{run}"
+
 
 class Output(Protocol):
     """Place for the files of a batch: a local folder, or a URL.
@@ -41,6 +49,25 @@ class Output(Protocol):
             BatchError: no file can be written there.
 
         """
+
+    async def create_marker(self, marker: str) -> None:
+        """Create the marker of a run on a cluster, and remove those of runs that were killed.
+
+        Raises:
+            BatchError: it cannot be created.
+
+        """
+
+    async def check_marker(self, marker: str) -> None:
+        """Check on a worker that this is the place where the marker was created.
+
+        Raises:
+            BatchError: it is not.
+
+        """
+
+    async def remove_marker(self, marker: str) -> None:
+        """Remove a marker, if that is possible. The next run on a cluster removes it otherwise."""
 
     async def earlier_results(self) -> list[Result]:
         """Return the results that are there, and may be missing in the local folder.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio.to_thread
 
 from luma_async.batch.earlier_videos import EarlierVideo, earlier_videos, names_of_row
-from luma_async.batch.output import VIDEOS, download_files, saved_files
+from luma_async.batch.output import MARKER, VIDEOS, download_files, saved_files
 from luma_async.batch.results import Result, RowFiles
 from luma_async.batch.results_file import has_file
 from luma_async.client import LumaClient
@@ -49,6 +50,46 @@ class OutputFolder:
                 f"The folder {str(videos)!r} cannot be created: {error.strerror or error}. "
                 "Nothing was submitted."
             ) from None
+
+    async def create_marker(self, marker: str) -> None:
+        """Create the marker of a run on a cluster, and remove those of runs that were killed.
+
+        Raises:
+            BatchError: it cannot be created.
+
+        """
+        await anyio.to_thread.run_sync(self._create_marker, marker)
+
+    def _create_marker(self, marker: str) -> None:
+        path = self.folder / marker
+        try:
+            for other in self.folder.glob(f"{MARKER}*"):
+                other.unlink(missing_ok=True)
+            path.touch()
+        except OSError as error:
+            raise BatchError(
+                f"The file {str(path)!r} cannot be created: {error.strerror or error}. "
+                "Nothing was submitted."
+            ) from None
+
+    async def check_marker(self, marker: str) -> None:
+        """Check on a worker that this is the folder where the marker was created.
+
+        Raises:
+            BatchError: it is not.
+
+        """
+        if not await anyio.to_thread.run_sync((self.folder / marker).is_file):
+            raise BatchError(
+                f"The output folder {self.place} of the batch is not there, or it is another "
+                "folder of that name. Choose a folder that all machines share, or a URL."
+            )
+
+    async def remove_marker(self, marker: str) -> None:
+        """Remove a marker, if that is possible."""
+        path = self.folder / marker
+        with suppress(OSError):
+            await anyio.to_thread.run_sync(lambda: path.unlink(missing_ok=True))
 
     async def earlier_results(self) -> list[Result]:
         """Return no results: those of the batch are in its own folder."""

@@ -226,6 +226,15 @@ class RemoteFiles:
                 return None
             raise
 
+    async def create(self, name: str) -> None:
+        """Create an empty file, or empty one.
+
+        Raises:
+            RemoteError: it cannot be created.
+
+        """
+        await self._repeat(lambda: self._call("pipe_file", self._path(name), b""))
+
     async def upload(self, path: Path, name: str) -> int:
         """Upload a file, and return its size. It appears whole, or not at all.
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import anyio
 import anyio.to_thread
 
 from luma_async.batch.earlier_videos import EarlierVideo, names_of_row, row_files
-from luma_async.batch.output import VIDEOS, Output, download_files, saved_files
+from luma_async.batch.output import MARKER, VIDEOS, Output, download_files, saved_files
 from luma_async.batch.output_folder import OutputFolder
 from luma_async.batch.remote_files import RemoteError, RemoteFiles, is_remote
 from luma_async.batch.results import Result, ResultState, RowFiles
@@ -34,6 +35,10 @@ STAGING = ".upload"
 
 _PUBLISHED = "published.json"
 """Name of the note in the staging folder with a digest of the results that were copied last."""
+
+
+REMOVE_TIMEOUT = 10.0
+"""Maximum seconds for the removal of a marker: the end of a batch waits for it."""
 
 
 class RemoteFolder:
@@ -80,6 +85,49 @@ class RemoteFolder:
             await self._files.prepare(VIDEOS)
         except RemoteError as error:
             raise self._unusable(error) from None
+
+    async def create_marker(self, marker: str) -> None:
+        """Create the marker of a run on a cluster, and remove those of runs that were killed.
+
+        Each run has another name for its marker, because a cache may have the content of an object
+        that was replaced. It is in the folder of the videos: the place that workers write to, where
+        a listing has no objects of others.
+
+        Raises:
+            BatchError: it cannot be created.
+
+        """
+        try:
+            with suppress(RemoteError):  # keys that may write need not have the right to remove
+                for name in await self._files.sizes(VIDEOS):
+                    if name.startswith(MARKER):
+                        await self._files.remove(f"{VIDEOS}/{name}")
+            await self._files.create(f"{VIDEOS}/{marker}")
+        except RemoteError as error:
+            raise self._unusable(error) from None
+
+    async def check_marker(self, marker: str) -> None:
+        """Check on a worker that this is the place where the marker was created.
+
+        Raises:
+            BatchError: it is not.
+            ConfigurationError: the filesystem package is not installed.
+
+        """
+        try:
+            is_there = await self._files.read(f"{VIDEOS}/{marker}") is not None
+        except RemoteError as error:
+            raise self._unusable(error) from None
+        if not is_there:
+            raise BatchError(
+                f"The output {self.place} of the batch is not there, or it is another place of "
+                "that name. Choose one that all machines share, such as a bucket."
+            )
+
+    async def remove_marker(self, marker: str) -> None:
+        """Remove a marker, if that is possible."""
+        with anyio.move_on_after(REMOVE_TIMEOUT), suppress(RemoteError):
+            await self._files.remove(f"{VIDEOS}/{marker}")
 
     async def earlier_results(self) -> list[Result]:
         """Return the results at the URL, unless this local folder has written them last.

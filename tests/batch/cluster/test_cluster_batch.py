@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from luma_async import ConfigurationError, InsufficientCreditsError, JournalError, SQLJournal
 from luma_async.batch import Result, ResultState, cluster, cluster_worker
 from luma_async.batch.cluster_connection import ClusterConnection
+from luma_async.batch.cluster_run import ClusterRun
+from luma_async.batch.remote_folder import RemoteFolder
 from luma_async.errors import BatchError
 from luma_async.journal import Entry
 from luma_async.journal.shared_journal import Limit
@@ -282,6 +285,43 @@ async def test_a_worker_that_sees_another_folder_is_told_before_anything_is_subm
             await run_on_cluster(sim, a_manifest(tmp_path, *cats(1)), tmp_path)
 
         assert not sim.ledger.requests
+
+
+async def test_a_url_that_is_another_place_on_a_worker_is_told_before_anything_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk or a memory of the worker's own would get the videos, although it has such a URL."""
+    real, shared, own = cluster_worker._joined, tmp_path / "shared", tmp_path / "own"
+    (own / "videos").mkdir(parents=True)
+
+    def joined(run: ClusterRun, worker: distributed.Worker) -> cluster_worker.WorkerRun:
+        elsewhere = RemoteFolder(own.as_uri(), tmp_path / "cache")
+        return real(replace(run, output=elsewhere), worker)
+
+    monkeypatch.setattr(cluster_worker, "_joined", joined)
+    async with small() as sim:
+        with pytest.raises(BatchError, match=r"The worker at .*another place.*Nothing was submitt"):
+            await run_on_cluster(
+                sim, a_manifest(tmp_path, *cats(1)), tmp_path / "work", output=shared.as_uri()
+            )
+
+        assert not sim.ledger.requests
+    assert list((shared / "videos").iterdir()) == list((own / "videos").iterdir()) == []
+
+
+async def test_the_marker_of_a_run_that_was_killed_is_removed_from_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is left there that nobody knows."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    videos = tmp_path / "there" / "videos"
+    videos.mkdir(parents=True)
+    (videos / ".cluster-0123456789ab").touch()
+    url = (tmp_path / "there").as_uri()
+    async with small() as sim:
+        await run_on_cluster(sim, a_manifest(tmp_path, *cats(1)), tmp_path / "work", output=url)
+
+    assert [path.name for path in videos.iterdir()] == ["cat-0.mp4"]
 
 
 async def test_workers_leave_a_run_whose_coordinator_is_dead(
