@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -109,20 +110,30 @@ class RemoteFolder:
     async def check_marker(self, marker: str) -> None:
         """Check on a worker that this is the place where the marker was created.
 
+        An empty file is written there and removed, because keys may allow no more than to read.
+
         Raises:
-            BatchError: it is not.
+            BatchError: it is not, or the worker has no right to read or to write there.
             ConfigurationError: the filesystem package is not installed.
 
         """
         try:
             is_there = await self._files.read(f"{VIDEOS}/{marker}") is not None
         except RemoteError as error:
-            raise self._unusable(error) from None
+            raise self._unusable_here("read", error) from None
         if not is_there:
             raise BatchError(
                 f"The output {self.place} of the batch is not there, or it is another place of "
                 "that name. Choose one that all machines share, such as a bucket."
             )
+        # Each worker has a name of its own: stores limit how often an object may be replaced.
+        own = f"{VIDEOS}/{marker}-{uuid4().hex[:8]}"
+        try:
+            await self._files.create(own)
+        except RemoteError as error:
+            raise self._unusable_here("written to", error) from None
+        with suppress(RemoteError):  # the next run on a cluster removes it otherwise
+            await self._files.remove(own)
 
     async def remove_marker(self, marker: str) -> None:
         """Remove a marker, if that is possible."""
@@ -259,6 +270,12 @@ class RemoteFolder:
 
     def _unusable(self, error: RemoteError) -> BatchError:
         return BatchError(f"{self.place} cannot be used: {error}. Nothing was submitted.")
+
+    def _unusable_here(self, how: str, error: RemoteError) -> BatchError:
+        return BatchError(
+            f"{self.place} cannot be {how}: {error}. Each worker needs its own credentials, with "
+            "the right to read and to write."
+        )
 
     def _snapshot(self, path: Path) -> tuple[Path, str]:
         """Copy a file that may grow meanwhile, and return the copy and a digest of it."""
