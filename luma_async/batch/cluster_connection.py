@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 20.0
 """Seconds to wait for the scheduler, and then for a first worker."""
 
+ANSWER_TIMEOUT = 5.0
+"""Further seconds for the first answer of the scheduler. Dask itself has no limit for it."""
+
 LEAVE_TIMEOUT = 60.0
 """Seconds that workers may take to leave a run. They wait for the answers to submissions."""
 
@@ -113,7 +116,18 @@ class ClusterConnection:
             with warnings.catch_warnings():
                 # It compares packages that this library does not use, such as NumPy.
                 warnings.simplefilter("ignore", self._dask.versions.VersionMismatchWarning)
-                self._client = await client
+                async with asyncio.timeout(CONNECT_TIMEOUT + ANSWER_TIMEOUT):
+                    self._client = await client
+        except TimeoutError:
+            raise _unreachable(address, "no answer.") from None
+        except (MemoryError, OverflowError):
+            # Dask reads the first bytes of any answer as the size of a message.
+            raise _unreachable(address, "its answer is not that of Dask.") from None
+        except OSError as error:
+            raise _unreachable(address, error) from None
+        except (TypeError, ValueError, ImportError) as error:
+            raise _address_error(str(address), error) from None
+        try:
             await client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
         except TimeoutError:
             raise BatchError(
@@ -121,12 +135,7 @@ class ClusterConnection:
                 f"{address}`. Nothing was submitted."
             ) from None
         except OSError as error:
-            raise BatchError(
-                f"The Dask scheduler at {address} cannot be reached: {error}. Nothing was "
-                "submitted."
-            ) from None
-        except (TypeError, ValueError, ImportError) as error:
-            raise _address_error(str(address), error) from None
+            raise _unreachable(address, error) from None
         threads: Mapping[str, int] = await client.nthreads()
         return sum(threads.values())
 
@@ -309,6 +318,13 @@ def _sentence(problem: str | BaseException) -> str:
         return f"it {_GONE}"
     text = problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"
     return text if text.endswith(".") else f"{text}."
+
+
+def _unreachable(address: Any, why: str | OSError) -> BatchError:
+    text = f"{why}." if isinstance(why, OSError) else f"{why} Is it a Dask scheduler?"
+    return BatchError(
+        f"The Dask scheduler at {address} cannot be reached: {text} Nothing was submitted."
+    )
 
 
 def _address_error(address: str, error: Exception) -> ConfigurationError:

@@ -30,6 +30,7 @@ from tests.clients import KEY, until
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_connection, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(cluster_connection, "ANSWER_TIMEOUT", 0.2)
 
 
 def a_run(folder: Path) -> ClusterRun:
@@ -51,6 +52,32 @@ async def test_a_scheduler_that_is_not_there_is_told() -> None:
 
     with pytest.raises(BatchError, match=r"tcp://127.0.0.1:9 cannot be reached.*Nothing was"):
         await connection.open()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "no answer"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "its answer is not that of Dask"),
+    ],
+    ids=["silent", "http"],
+)
+async def test_a_server_that_is_not_a_scheduler_is_told(answer: bytes, said: str) -> None:
+    """Dask waits without a limit for the first answer of a server that takes its connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        with suppress(ConnectionError):
+            await reader.read()  # until the client has closed the connection
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = ClusterConnection(f"tcp://127.0.0.1:{port}")
+
+        async with asyncio.timeout(5):
+            with pytest.raises(BatchError, match=rf":{port} cannot be reached.*{said}\. Is it"):
+                await connection.open()
 
 
 async def test_a_scheduler_without_workers_is_told() -> None:
