@@ -155,6 +155,11 @@ class ClusterBatch(Batch):
         """Rows that have begun and not ended, as their workers told last."""
         return [row for news in self._latest.values() for row in news.running]
 
+    @property
+    def has_interrupted_redo(self) -> bool:
+        """`True` if a run without a cluster must finish a redo first. `run()` raises for it."""
+        return bool(self._redos.left)
+
     def stop(self) -> None:
         """Submit no more rows on any worker. Running jobs are watched to their end."""
         super().stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luma_async.batch.next_steps import MAX_NAMED, redo_option, settle_all
@@ -87,10 +87,14 @@ class BatchOptions:
             return command
         return f"{command} < {shell_word(str(self.kept_rows(self.kept_format)))}"
 
+    def command_without_cluster(self, connection: Connection) -> str:
+        """Return the command that continues the batch here, because a cluster redoes no rows."""
+        return replace(self, cluster=None).continue_command(connection)
+
     def redo_command(self, connection: Connection, keys: Sequence[str]) -> str:
         """Return the command that submits rows anew."""
         named = [redo_option(key) for key in keys[:MAX_NAMED]]
-        return " ".join([self.continue_command(connection), *named])
+        return " ".join([self.command_without_cluster(connection), *named])
 
     def repeat_command(self, connection: Connection) -> str:
         """Return the command that continues an interrupted run, with its rows to redo."""

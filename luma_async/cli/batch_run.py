@@ -96,6 +96,10 @@ async def run_batch(
                     async with aclosing(batch.run(prepare=keep)) as results:
                         async for result in results:
                             _print_result(terminal, result)
+        except BatchError:
+            if isinstance(batch, ClusterBatch) and batch.has_interrupted_redo:
+                terminal.continue_command = options.command_without_cluster(connection)
+            raise
         finally:
             terminal.on_first_interrupt = None
     _print_summary(terminal, connection, options, manifest, batch)
@@ -176,7 +180,7 @@ def _gallery(connection: Connection, options: BatchOptions, batch: Batch) -> Liv
         retry=f"{again} --retry-failed",
         settle=connection.journal_command("settle"),
         settle_all=partial(options.settle_all_command, connection),
-        redo=again,
+        redo=options.command_without_cluster(connection),
         listing=connection.command("list"),
     )
 
@@ -231,7 +235,7 @@ def _print_notes(
         row_was = "1 row was edited after its job was submitted"
         terminal.say(f"{row_was}, and keeps that job. Redo: {command}")
     elif edited:
-        command = f"{options.continue_command(connection)} --redo-edited"
+        command = f"{options.command_without_cluster(connection)} --redo-edited"
         rows_were = f"{len(edited):,} rows were edited after their jobs were submitted"
         terminal.say(f"{rows_were}, and keep those jobs. Redo: {command}")
     for key in others[:MAX_NAMED]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -83,6 +86,49 @@ def test_ctrl_c_reaches_the_coordinator_only(folder: Path) -> None:
     assert "still to do" in said
     assert said.endswith("To continue: luma-async batch rows.csv --cluster=local:1 --max-tasks=2\n")
     assert "Traceback" not in said
+
+
+def test_commands_that_redo_rows_are_without_the_cluster(tmp_path: Path) -> None:
+    """A cluster redoes no rows, so the summary and the gallery have commands that work."""
+    table, cluster = tmp_path / "rows.csv", ["batch", "rows.csv", "--cluster", "local:1"]
+    table.write_text("key,prompt\na,one\nb,two")
+    with running_simulator(durations=Fixed(0.0), short_side=90, same_films=True) as sim:
+        shell = Shell.at(sim, tmp_path)
+        shell.run("batch", "rows.csv")
+        table.write_text("key,prompt\na,one at night\nb,two")
+        one = shell.run(*cluster)
+        page = (tmp_path / "rows" / "gallery.html").read_text("utf-8")
+        table.write_text("key,prompt\na,one at night\nb,two at night")
+        both = shell.run(*cluster)
+
+    assert "Redo: luma-async batch rows.csv --redo a\n" in one.stderr
+    assert "luma-async batch rows.csv --redo a" in re.sub("<[^>]*>", "", page)
+    assert "Redo: luma-async batch rows.csv --redo-edited\n" in both.stderr
+
+
+def test_an_interrupted_redo_is_continued_without_the_cluster(tmp_path: Path) -> None:
+    """The command that follows the error finishes the redo, and pays for nothing."""
+    (tmp_path / "rows.csv").write_text("key,prompt\na,one")
+    with running_simulator(durations=Fixed(0.0), short_side=90, same_films=True) as sim:
+        shell = Shell.at(sim, tmp_path)
+        shell.run("batch", "rows.csv")
+        before = (tmp_path / "rows" / "results.jsonl").read_bytes()
+        shell.run("batch", "rows.csv", "--redo", "a")
+        # As a redo leaves them that was killed before its job had ended.
+        (tmp_path / "rows" / "results.jsonl").write_bytes(before)
+        replaced = {"a": json.loads(before)["id"]}
+        (tmp_path / "rows" / ".redo.json").write_text(json.dumps(replaced))
+
+        refused = shell.run("batch", "rows.csv", "--cluster", "local:1")
+        command = refused.stderr.splitlines()[-1].partition("To continue: luma-async ")[2]
+        done = shell.run(*shlex.split(command))
+        again = shell.run("batch", "rows.csv", "--cluster", "local:1")
+
+        assert len(sim.ledger.jobs) == 2
+    assert refused.returncode == 1
+    assert "Finish that without a cluster first" in refused.stderr
+    assert command == "batch rows.csv"
+    assert (done.returncode, again.returncode) == (0, 0)
 
 
 def test_what_does_not_go_together_is_told(folder: Path) -> None:
