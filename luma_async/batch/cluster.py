@@ -308,7 +308,11 @@ class ClusterBatch(Batch):
             await self._connection.tell_phase(self._order, phase, beat)
             if phase is not told:
                 told = phase
-                await self._connection.stop(self._order)
+                # A worker that hangs must not delay the beat for the others, which would take
+                # this process for dead. All of them ask for the phase as well.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT_EVERY):
+                        await self._connection.stop(self._order)
             if self.is_stopped:
                 await asyncio.sleep(BEAT_EVERY)
 

@@ -14,7 +14,7 @@ import pytest
 from luma_async import ConfigurationError, InsufficientCreditsError, JournalError, SQLJournal
 from luma_async.batch import Result, ResultState, cluster, cluster_worker
 from luma_async.batch.cluster_connection import ClusterConnection
-from luma_async.batch.cluster_run import ClusterRun
+from luma_async.batch.cluster_run import ClusterRun, Phase
 from luma_async.batch.remote_folder import RemoteFolder
 from luma_async.errors import BatchError
 from luma_async.journal import Entry
@@ -102,6 +102,42 @@ async def test_a_stopped_batch_submits_no_more_on_any_worker(tmp_path: Path) -> 
     assert taken == len(ended) < 12
     assert len(rest) == 12 - taken
     assert len(sim.ledger.jobs) == len(lines(tmp_path)) == 12
+
+
+async def test_a_worker_that_hangs_keeps_no_other_from_its_jobs_when_a_batch_is_stopped(
+    tmp_path: Path, workers: list[distributed.Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signs of life go on, so that the other workers watch their jobs to the ends."""
+    monkeypatch.setattr(cluster, "BEAT_EVERY", 0.05)
+    resumed = asyncio.Event()
+    beats: list[int] = []
+    tell_phase = ClusterConnection.tell_phase
+
+    async def count(self: Any, run: ClusterRun, phase: Phase, beat: int) -> None:
+        if phase is Phase.STOPPING:
+            beats.append(beat)
+        await tell_phase(self, run, phase, beat)
+
+    async def hang(*message: Any, **options: Any) -> Any:
+        await resumed.wait()
+        return await answer(*message, **options)
+
+    monkeypatch.setattr(ClusterConnection, "tell_phase", count)
+    async with small(durations=InTurn(HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, a_manifest(tmp_path, *cats(4)), tmp_path)
+            running = asyncio.create_task(_all(batch.run()))
+            try:
+                await until(lambda: len(sim.ledger.jobs) == 4)
+                answer = workers[0].handlers["run"]
+                workers[0].handlers["run"] = hang
+                batch.stop()
+                await until(lambda: len(beats) > 3)
+            finally:
+                resumed.set()
+            ended = await end_all(sim, running)
+
+    assert [result.state for result in ended] == [ResultState.DONE] * 4
 
 
 async def test_a_batch_that_is_left_at_once_is_continued(tmp_path: Path) -> None:
