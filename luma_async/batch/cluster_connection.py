@@ -29,6 +29,9 @@ CONNECT_TIMEOUT = 20.0
 ANSWER_TIMEOUT = 5.0
 """Further seconds for the first answer of the scheduler. Dask itself has no limit for it."""
 
+CHECK_TIMEOUT = 60.0
+"""Seconds that all workers together may take to open their clients of a run."""
+
 LEAVE_TIMEOUT = 60.0
 """Seconds that workers may take to leave a run. They wait for the answers to submissions."""
 
@@ -82,6 +85,7 @@ class ClusterConnection:
         self._client: Any = None
         self._address: Any = cluster
         self._is_waiting = False
+        self._has_silent_worker = False
 
     async def open(self) -> int:
         """Connect, and return the number of shards that can run at once.
@@ -162,7 +166,15 @@ class ClusterConnection:
 
         """
         try:
-            await self._check(run)
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                await self._check(run)
+        except TimeoutError:
+            self._has_silent_worker = True
+            raise BatchError(
+                f"Not all workers of the Dask scheduler at {self._connected.scheduler.address} "
+                f"answer within {CHECK_TIMEOUT:.0f} s. Nothing was submitted. Restart those that "
+                "hang, or end them."
+            ) from None
         except OSError:
             raise BatchError(
                 f"The Dask scheduler at {self._address} {_GONE} Nothing was submitted."
@@ -279,11 +291,12 @@ class ClusterConnection:
     async def leave(self, run: ClusterRun) -> None:
         """Let the workers close the clients of a run, once their submissions are answered.
 
-        Workers whose scheduler has ended leave the run by themselves.
+        Workers whose scheduler has ended leave the run by themselves, and so do those of a run that
+        a worker did not answer in its check.
         """
         from luma_async.batch.cluster_worker import leave  # noqa: PLC0415  it imports Dask
 
-        if self._is_lost:
+        if self._is_lost or self._has_silent_worker:
             return
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):
@@ -291,7 +304,8 @@ class ClusterConnection:
         except (OSError, TimeoutError) as error:
             if self._connected.status != "running":
                 return
-            logger.warning("Workers of the cluster may still be in the batch: %r", error)
+            why = "no answer" if isinstance(error, TimeoutError) else repr(error)
+            logger.warning("Workers of the cluster may still be in the batch: %s", why)
 
     async def _on_workers(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """Run a function on all workers; an exception of one stands for its result."""

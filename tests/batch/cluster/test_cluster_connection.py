@@ -7,7 +7,8 @@ import logging
 import re
 import socket
 import warnings
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -192,6 +193,31 @@ def a_client(address: str) -> Any:
     return client(address, asynchronous=True)
 
 
+@asynccontextmanager
+async def a_hanging_worker() -> AsyncIterator[ClusterConnection]:
+    """Connect to two workers, one of which takes connections and does not answer."""
+    resumed = asyncio.Event()
+
+    async def hang(*message: Any, **options: Any) -> Any:
+        await resumed.wait()
+        return await answer(*message, **options)
+
+    async with (
+        distributed.Scheduler(dashboard_address=":0", port=0) as scheduler,
+        distributed.Worker(scheduler.address, nthreads=1),
+        distributed.Worker(scheduler.address, nthreads=1) as worker,
+    ):
+        answer = worker.handlers["run"]
+        worker.handlers["run"] = hang
+        connection = ClusterConnection(scheduler.address)
+        try:
+            assert await connection.open() == 2
+            yield connection
+        finally:
+            resumed.set()
+            await connection.aclose()
+
+
 async def test_all_workers_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client of Dask may be given in place of an address; it stays open."""
     monkeypatch.setenv("LUMA_API_KEY", KEY)
@@ -215,6 +241,34 @@ async def test_all_workers_are_checked(tmp_path: Path, monkeypatch: pytest.Monke
             await connection.aclose()
 
         assert client.status == "running"
+
+
+async def test_a_worker_that_hangs_is_told_before_anything_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker may be suspended, or cut off. The batch does not wait for it a second time."""
+    monkeypatch.setenv("LUMA_API_KEY", KEY)
+    monkeypatch.setattr(cluster_connection, "CHECK_TIMEOUT", 0.3)
+    async with a_hanging_worker() as connection:
+        async with asyncio.timeout(5):
+            with pytest.raises(BatchError, match=r"Not all workers of .*tcp://.* answer.*Nothing"):
+                await connection.check(a_run(tmp_path))
+            await connection.leave(a_run(tmp_path))
+
+    assert not [record for record in caplog.records if record.name == "luma_async"]
+
+
+async def test_a_worker_that_hangs_at_the_end_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may still be in the batch, and the log says why that is not known."""
+    monkeypatch.setattr(cluster_connection, "LEAVE_TIMEOUT", 0.1)
+    async with a_hanging_worker() as connection:
+        await connection.leave(a_run(tmp_path))
+
+    assert [record.message for record in caplog.records if record.name == "luma_async"] == [
+        "Workers of the cluster may still be in the batch: no answer"
+    ]
 
 
 def test_a_version_is_told_whose_it_is() -> None:
