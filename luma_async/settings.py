@@ -39,6 +39,7 @@ ENV_FILE = ".env"
 """File with settings, in the current folder. The fixtures of `luma_async.testing` replace it."""
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>.*)")
+_NO_ASSIGNMENT = re.compile(rf"(?:export\s+)?(?P<name>{'|'.join(NAMES)})(?!\w)\s*[^\s#].*")
 _VALUE = re.compile(
     r"""
       '(?P<literal>[^']*)'\s*(?:\#.*)?
@@ -120,17 +121,23 @@ def _parse_yes_or_no(text: str) -> bool:
 def parse(text: str) -> tuple[dict[str, str], str | None]:
     """Return the settings in the text of a `.env` file, and its last error.
 
-    Lines that set other names than `NAMES` are ignored.
+    Lines that set other names than `NAMES` are ignored. The error has no text of the line, which
+    may be an API key.
     """
     found: dict[str, str] = {}
     problem = None
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         assignment = _ASSIGNMENT.fullmatch(line.strip())
-        if assignment is None or assignment["name"] not in NAMES:
+        if assignment is None:
+            # `NAME: value` is a typing error. A name alone sets nothing, in a shell as well.
+            known = _NO_ASSIGNMENT.fullmatch(line.strip())
+            if known is not None:
+                problem = f"line {number} of .env must have the form {known['name']}=value"
+            continue
+        if assignment["name"] not in NAMES:
             continue
         value = _VALUE.fullmatch(assignment["value"])
         if value is None:
-            # Without the line's text, which may be an API key.
             problem = f"line {number} of .env has an unclosed quote, or text after a closing one"
             continue
         found[assignment["name"]] = _unquoted(value)

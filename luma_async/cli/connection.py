@@ -12,7 +12,7 @@ from luma_async.cli.download_limits import DownloadLimits
 from luma_async.cli.environment import default_journal, looks_like_api_key
 from luma_async.client import LumaClient
 from luma_async.dialects import Dialect, ServerChoice, choose_server
-from luma_async.errors import InvalidRequestError, JournalError
+from luma_async.errors import ConfigurationError, InvalidRequestError, JournalError
 from luma_async.journal.sql.database_url import is_url, masked
 from luma_async.settings import API_KEYS, JOURNAL, Settings
 from luma_async.shell import command_line
@@ -37,13 +37,18 @@ class Connection:
         """Return a client without a journal, and with the proxies of the environment.
 
         Raises:
-            ConfigurationError: there is no API key, or a setting is not valid.
+            ConfigurationError: there is no API key, a setting is not valid, or a line of `.env`
+                cannot be read.
 
         """
         chosen: Any = self._choice.chosen_dialect
+        problem = self.settings.problem
+        api_key = self._choice.api_key(problem)
+        if problem is not None:  # the lost line may be that of the base URL or the journal
+            raise ConfigurationError(f"{problem}. Correct it.")
         arguments = {**self.downloads.arguments(self.settings), **arguments}
         return LumaClient(
-            self._choice.api_key(self.settings.problem),
+            api_key,
             base_url=self.server,
             dialect=chosen,
             trust_env=True,

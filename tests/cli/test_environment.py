@@ -59,6 +59,50 @@ def test_a_line_that_cannot_be_read_is_told_without_its_content(value: str) -> N
     assert "sk-" not in problem
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "LUMA_API_KEY: sk-1",
+        "LUMA_API_KEY sk-1",
+        "  export LUMA_API_KEY\tsk-1",
+        "LUMA_API_KEY:=sk-1",
+        'LUMA_API_KEY"=sk-1"',
+    ],
+)
+def test_a_setting_without_an_equals_sign_is_told_with_the_form(line: str) -> None:
+    """Otherwise a lost base URL would send the API key to another server."""
+    found, problem = parse(f"LUMA_JOURNAL=jobs.db\n{line}\n")
+
+    assert found == {"LUMA_JOURNAL": "jobs.db"}
+    assert problem == "line 2 of .env must have the form LUMA_API_KEY=value"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# LUMA_API_KEY: sk-1",
+        "LUMA_API_KEY_OF_OTHERS: sk-1",
+        "MY_LUMA_API_KEY: sk-1",
+        "export LUMA_API_KEY",
+        "LUMA_API_KEY  # in the environment",
+        "the LUMA_API_KEY is in the vault",
+    ],
+)
+def test_other_lines_are_ignored(line: str) -> None:
+    """They belong to other programs, or set nothing in a shell either."""
+    assert parse(line) == ({}, None)
+
+
+def test_a_lost_base_url_sends_the_api_key_nowhere(tmp_path: Path) -> None:
+    """A command stops at a line of `.env` that cannot be read, before it chooses a server."""
+    (tmp_path / ".env").write_text("LUMA_API_KEY=sk-1\nLUMA_BASE_URL: http://127.0.0.1:9\n")
+
+    done = Shell(tmp_path).run("get", "some-id")
+
+    assert done.returncode == 2
+    assert "line 2 of .env must have the form LUMA_BASE_URL=value" in done.stderr
+
+
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty value in the environment does not count."""
     (tmp_path / ".env").write_text(
