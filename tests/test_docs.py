@@ -111,6 +111,7 @@ def test_options_errors_and_settings_exist(page: Path) -> None:
         ("luma-async settle --al", "no such option: --al"),
         ("make tests", "no such target"),
         ('pip install "luma-async[client]"', "no such extra"),
+        ('pip install "luma-async[simulator]" pytest-async', "not tried here"),
         ("export LUMA_KEY=sk-1", "no such setting"),
         ("python -m benchmarks costs", "no such benchmark"),
         ("python examples/no_video.py", "no such file"),
@@ -132,8 +133,9 @@ def _problems_of(line: str) -> Iterator[str]:
             makefile = (ROOT / "Makefile").read_text("utf-8")
             if not re.search(rf"^{target}:", makefile, re.MULTILINE):
                 yield f"no such target: {target}"
-        case ["pip", "install", package]:
+        case ["pip", "install", package, *others]:
             yield from _problems_of_package(package)
+            yield from (f"not tried here: {other}" for other in set(others) - _tried_packages())
         case ["export", *assignments]:
             names = {assignment.partition("=")[0] for assignment in assignments}
             yield from (f"no such setting: {name}" for name in names - set(SETTINGS))
@@ -167,6 +169,13 @@ def _problems_of_package(package: str) -> Iterator[str]:
     for extra in filter(None, extras.split(",")):
         if extra not in project["optional-dependencies"]:
             yield f"no such extra: {extra}"
+
+
+def _tried_packages() -> set[str]:
+    """Return the names of the packages that this project's own tests are run with."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    texts = [each for each in groups["test"] if isinstance(each, str)]
+    return {re.split(r"[^\w.-]", text)[0] for text in texts}
 
 
 def _options(command: Any) -> set[str]:

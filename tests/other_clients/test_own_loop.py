@@ -48,10 +48,10 @@ def test_the_loop_sends_the_api_key_to_the_media_host(sim: Simulator, tmp_path: 
 
 
 def test_the_program_instead_keeps_the_api_key(sim: Simulator, tmp_path: Path) -> None:
-    """It saves the same file."""
+    """It saves a file of that video as well."""
     assert run(INSTEAD, sim, tmp_path)
 
-    assert (tmp_path / "cat.mp4").stat().st_size > 1000
+    assert (tmp_path / "cat-2.mp4").stat().st_size > 1000
     assert sim.ledger.keys_seen_by_media == []
 
 
@@ -72,7 +72,7 @@ def test_a_failed_poll_does_not_end_the_program_instead(sim: Simulator, tmp_path
     assert run(INSTEAD, sim, tmp_path)
 
     assert len(sim.ledger.jobs) == 1
-    assert (tmp_path / "cat.mp4").exists()
+    assert (tmp_path / "cat-2.mp4").exists()
 
 
 @pytest.mark.parametrize(("program", "jobs"), [(LOOP, 2), (INSTEAD, 1)], ids=["loop", "instead"])
