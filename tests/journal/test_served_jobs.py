@@ -44,6 +44,7 @@ async def test_a_job_that_was_followed_is_served_once(place: str, sim: Simulator
             for key in keys:
                 await other.generate("a cat", key=key)
             tasks = await luma.resume()
+            await journal.was_read.wait()
         jobs = luma.serve()
         got = [(await next_of(jobs)).key for _ in range(2)]  # and it has leased a third one
         journal.may_hear.set()
