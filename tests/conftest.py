@@ -50,6 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
         plugin.cov_controller.pause()
 
 
+LONG_TIMEOUT = 1800
+"""Seconds after which the long form of a test counts as hung. The others have less: pyproject.toml."""
+
 MEASURED_CASES = 3
 """Number of cases of a table that are measured for the coverage. The others run the same lines, but
 for a few."""
@@ -142,6 +145,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             or item.path.relative_to(here).as_posix() in UNMEASURED
         ):
             item.add_marker(pytest.mark.no_cover)
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT))
 
 
 def _frame_of(f: FrameType | None = None, limit: int | None = None) -> StackSummary:
