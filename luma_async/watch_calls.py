@@ -97,6 +97,7 @@ class WatchCalls:
         watched again, and are no longer forgotten.
 
         Raises:
+            ClientClosedError: the client is closed.
             ConfigurationError: the client has no journal.
             JournalError: the journal cannot be read.
 
@@ -127,8 +128,8 @@ class WatchCalls:
                 all jobs of this client's `base_url`, also those of other programs.
 
         Raises:
+            ClientClosedError: the client is closed.
             ConfigurationError: the client has no journal, or one that cannot be shared.
-            ClientClosedError: raised by the iterator: the client is closed.
             JournalError: raised by the iterator: the journal cannot be opened.
 
         """

@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 LONG_TIMEOUT = 1800
-"""Seconds after which the long form of a test counts as hung. The others have less: pyproject.toml."""
+"""Seconds after which the long form of a test counts as hung. Other tests have fewer."""
 
 MEASURED_CASES = 3
 """Number of cases of a table that are measured for the coverage. The others run the same lines, but

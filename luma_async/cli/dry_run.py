@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio.to_thread
 
 from luma_async.batch import Result, ResultState, Row
+from luma_async.batch.cluster_connection import local_workers
 from luma_async.batch.notes import is_edited
 from luma_async.batch.plan import is_finished
 from luma_async.batch.redo import checked_redo
@@ -27,6 +28,8 @@ async def preview_batch(
         ConfigurationError: a setting is not valid.
 
     """
+    if options.cluster is not None:
+        local_workers(options.cluster)  # raises if it is no name of a cluster
     manifest, _ = await read_rows(terminal, options, connection.server_dialect)
     redo = checked_redo(options.redo, {row.key for row in manifest.rows})
     output = open_output(options.output or str(options.folder), options.folder)

@@ -178,7 +178,12 @@ class Bookkeeper:
         """Watch the unfinished jobs of this server, and return their handles.
 
         Forgotten jobs are among them only with `forgotten=True`, and are no longer forgotten then.
+
+        Raises:
+            ClientClosedError: the client is closed.
+
         """
+        self._check_not_closed("resume()")
         await self.open()
         await self._ends.write_marks()
         tasks = []
@@ -195,15 +200,21 @@ class Bookkeeper:
         """Return an iterator over the jobs that no live process watches, now and later.
 
         Raises:
+            ClientClosedError: the client is closed.
             ConfigurationError: the journal cannot be shared.
 
         """
+        self._check_not_closed("serve()")
         if self._running is None:
             raise ConfigurationError(
                 "serve() needs a journal that processes can share, such as SQLJournal. This one "
                 "lacks methods of luma_async.journal.shared_journal.SharedJournal."
             )
         return self._running.serve(only)
+
+    def _check_not_closed(self, call: str) -> None:
+        if self._waits.have_ended:
+            raise ClientClosedError(f"{call}: the client is closed.")
 
     async def uncertain_claims(self, key: str | None = None) -> AbstractSet[str]:
         """Return the claims of all submissions that are uncertain now, or of the one with a key.

@@ -98,10 +98,7 @@ class RunningJobs:
         """Return an iterator over the jobs that no live process watches, now and later."""
         served = ServedJobs(self, only)
         self._is_serving = True
-        if self._is_closing:
-            served.close()
-        else:
-            self._served.add(served)
+        self._served.add(served)
         return served
 
     def ended(self, task: VideoTask) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from luma_async import BatchError, ConfigurationError
 from luma_async.batch import Batch, LiveGallery, read_manifest, remote_files
 from luma_async.batch.remote_files import RemoteFiles, without_secrets
 from luma_async.simulator import Fault, Fixed, Simulator
-from tests.batch.buckets import SECRET, S3Server, Way, credentials, s3_server
+from tests.batch.buckets import SECRET, S3Server, Way, credentials
 from tests.batch.runs import a_manifest, cats, end_all, lines, run, small
 from tests.clients import HOUR, InTurn, connect, until
 from tests.forked_programs import PYTHON, ForkedProgram
@@ -28,12 +28,6 @@ from tests.media.hosts import media
 
 BUCKET = "films"
 URL = f"s3://{BUCKET}/cats"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -134,9 +134,12 @@ def test_an_interrupted_redo_is_continued_without_the_cluster(tmp_path: Path) ->
 def test_what_does_not_go_together_is_told(folder: Path) -> None:
     """Nothing is started for a journal that cannot be shared, or to redo rows."""
     shell = Shell(folder, "http://127.0.0.1:9")
+    unknown = shell.run("batch", "rows.csv", "--cluster", "4", "--dry-run")
     shared = shell.run("batch", "rows.csv", "--cluster", "tcp://scheduler:8786")
     redo = shell.run("batch", "rows.csv", "--cluster", "local:2", "--redo", "cat-0-0")
 
+    assert unknown.returncode == 2
+    assert "must be local:N" in unknown.stderr
     assert shared.returncode == 2
     assert "--journal postgresql://user@host/name" in shared.stderr
     assert redo.returncode == 2

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from luma_async import LumaClient, ServedJobs, SQLJournal
+from luma_async import ClientClosedError, LumaClient, ServedJobs, SQLJournal
 from luma_async.journal.served_jobs import LOOK_EVERY
 from luma_async.simulator import Fixed, Simulator
 from tests.clients import HOUR, connect, until
@@ -119,3 +119,16 @@ async def test_a_job_that_the_program_has_is_not_served_to_it(place: str, sim: S
             await asyncio.sleep(0.1)
             assert not served.done()
             served.cancel()
+
+
+async def test_a_closed_client_resumes_and_serves_nothing(place: str, sim: Simulator) -> None:
+    """Both calls say so, while an iterator that was there before ends."""
+    luma = connect(sim, journal=place)
+    async with luma:
+        jobs = luma.serve()
+
+    assert [task async for task in jobs] == []
+    with pytest.raises(ClientClosedError, match=r"^serve\(\): the client is closed\.$"):
+        luma.serve()
+    with pytest.raises(ClientClosedError, match=r"^resume\(\): the client is closed\.$"):
+        await luma.resume()

@@ -15,18 +15,12 @@ from s3fs import S3FileSystem
 from luma_async import BatchError
 from luma_async.batch import cluster_worker
 from luma_async.batch.cluster_run import ClusterRun
-from tests.batch.buckets import SECRET, S3Server, credentials, s3_server
+from tests.batch.buckets import SECRET, S3Server, credentials
 from tests.batch.cluster.workers_here import run_on_cluster, start_workers_here
 from tests.batch.runs import a_manifest, cats, small
 
 BUCKET = "films"
 URL = f"s3://{BUCKET}/cats"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
