@@ -89,7 +89,8 @@ class ResultsFile:
     def merge(self, results: Iterable[Result]) -> list[Result]:
         """Write results of the same rows from elsewhere, and return those that were new here.
 
-        A row that is done is not replaced. Any other is, if it is done elsewhere.
+        A row that is done is replaced only if it was redone elsewhere since then. Any other row is
+        replaced if it is done elsewhere.
 
         Raises:
             BatchError: the file cannot be written.
@@ -98,8 +99,7 @@ class ResultsFile:
         taken = []
         for result in {result.key: result for result in results}.values():
             own = self.all.get(result.key)
-            is_done = result.state is ResultState.DONE
-            if own is None or (is_done and own.state is not ResultState.DONE):
+            if own is None or (result.state is ResultState.DONE and _is_older(own, result)):
                 self.add(result, has_ended=False)
                 taken.append(result)
         return taken
@@ -135,6 +135,11 @@ class ResultsFile:
             ) from None
         except OSError:  # the file system has no locks
             pass
+
+
+def _is_older(own: Result, done: Result) -> bool:
+    """Return `True` if a result is not done, or its job was replaced by that of another result."""
+    return own.state is not ResultState.DONE or own.id in {video.id for video in done.earlier}
 
 
 def read_results(path: Path) -> Iterable[Result]:

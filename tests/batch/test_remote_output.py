@@ -272,6 +272,23 @@ async def test_a_redo_keeps_the_earlier_object(way: Way, server: S3Server, tmp_p
     }
 
 
+async def test_a_machine_takes_over_what_another_has_redone(tmp_path: Path) -> None:
+    """Its own result is older, and would replace that of the new video."""
+    url = (tmp_path / "out").as_uri()
+    manifest = read_manifest(a_manifest(tmp_path, *cats(2)))
+    async with small() as sim:
+        for machine, redo in [("one", ()), ("two", ["cat-1"]), ("one", ()), ("two", ())]:
+            async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+                batch = Batch(luma, manifest, tmp_path / machine, output=url, redo=redo)
+                _ = [result async for result in batch.run()]
+
+        first, *_, redone = [job.id for job in sim.ledger.jobs if job.prompt == "a cat, take 1"]
+    [there] = [line for line in lines(tmp_path / "out") if line["key"] == "cat-1"]
+    assert there["id"] == redone
+    assert [video["id"] for video in there["earlier"]] == [first]
+    assert lines(tmp_path / "one") == lines(tmp_path / "out") == lines(tmp_path / "two")
+
+
 async def test_a_filesystem_without_whole_uploads_gets_whole_files(tmp_path: Path) -> None:
     """They are written under other names first, and earlier ones are renamed."""
     folder = tmp_path / "out [1]"
