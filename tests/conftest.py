@@ -25,6 +25,7 @@ import luma_async.testing
 from luma_async import SQLJournal
 from luma_async.journal.sql.connections import Connections
 from luma_async.transport import retry_policy
+from tests import hung_tests
 from tests.loops import SkippingLoop
 
 hypothesis.settings.register_profile(  # what is timed has a test that says so
@@ -39,12 +40,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the plugin, and end the coverage that pytest-cov starts in each worker first.
+    """Register the plugins, and end the coverage that pytest-cov starts in each worker first.
 
-    pytest would load the plugin before the coverage begins, so its options block that. If the first
-    coverage of a worker went on whenever `no_cover` pauses the second, nothing would be saved.
+    pytest would load that of luma_async before the coverage begins, so its options block that. If
+    the first coverage of a worker went on whenever `no_cover` pauses the second, nothing would be
+    saved.
     """
     config.pluginmanager.register(luma_async.testing, "luma_async.testing, measured")
+    config.pluginmanager.register(hung_tests)
     plugin = config.pluginmanager.getplugin("_cov")
     if hasattr(config, "workerinput") and plugin is not None and plugin.cov_controller is not None:
         plugin.cov_controller.pause()
