@@ -236,8 +236,7 @@ class Run:
         """Submit one request after another until there are no more."""
         while not self._all_read:
             try:
-                item = await self._next_request()
-                source = item.source if isinstance(item, Job) else _source_in(item)
+                item, source = await self._next_request()
                 if source is None or isinstance(source, Generation):
                     await self._start(item)
                 else:
@@ -264,6 +263,9 @@ class Run:
             await self._start(item)
         except Exception as error:  # noqa: BLE001  the reader of outcomes gets it
             self._stop(error)
+        except BaseException as error:
+            self._stop(error)
+            raise
 
     async def _next_outcome(self) -> Outcome | None:
         """Return the outcome of the next job that ends, `None` after the last."""
@@ -277,7 +279,8 @@ class Run:
         self._room.set()
         return self._ended.popleft()
 
-    async def _next_request(self) -> RunItem:
+    async def _next_request(self) -> tuple[RunItem, Any]:
+        """Return the next request, which counts as running from then on, and its source."""
         async with self._one_reader:
             while self._running >= self._max_tasks or len(self._ended) >= self._max_tasks:
                 self._room.clear()
@@ -285,8 +288,9 @@ class Run:
             if self._all_read:
                 raise StopAsyncIteration
             item = await anext(self._requests)
+            source = item.source if isinstance(item, Job) else _source_in(item)
             self._running += 1
-            return item
+            return item, source
 
     async def _start(self, item: RunItem) -> None:
         request: Any = item

@@ -190,6 +190,23 @@ async def test_an_error_of_the_iterable_comes_after_its_jobs() -> None:
     assert [outcome.ok for outcome in outcomes] == [True, True]
 
 
+async def test_a_request_that_cannot_be_read_ends_the_run() -> None:
+    """Such as a row of a database whose connection is lost; the error comes after the outcomes."""
+
+    class LostRow(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            raise OSError("the connection is lost")
+
+    outcomes: list[Outcome] = []
+    async with Simulator(durations=Fixed(0.1)) as sim, connect(sim) as luma:
+        with pytest.raises(OSError, match="the connection is lost"):
+            async with asyncio.timeout(60):
+                async for outcome in luma.run_many(["a cat", LostRow(prompt="a dog")]):
+                    outcomes.append(outcome)  # noqa: PERF401  what came before the error counts
+
+    assert [outcome.ok for outcome in outcomes] == [True]
+
+
 async def test_leaving_early_stops_submitting() -> None:
     """After `break` nothing more is submitted, no asyncio task is left, jobs stay watched."""
     async with Simulator(durations=LogNormal(median=0.2)) as sim, connect(sim) as luma:
