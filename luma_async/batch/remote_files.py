@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
+from luma_async.batch.daemon_thread import in_daemon_thread
 from luma_async.errors import ConfigurationError, LumaError
 from luma_async.extras import is_installed
 from luma_async.transport.retry_policy import retry_delays
@@ -47,6 +48,8 @@ _UPLOAD_OPTIONS: dict[str, dict[str, Any]] = {
     "abfss": {},
 }
 """Protocols whose files appear when they are whole, with the options of uploads."""
+
+_THREAD = "luma-async remote files"
 
 _PERMANENT = (
     PermissionError,
@@ -153,9 +156,7 @@ class RemoteFiles:
         async with self._connecting:
             if self._fs is None or (self._has_failed and not self._fs.async_impl):
                 # In a thread: importing s3fs takes a second.
-                self._fs, self._root = await anyio.to_thread.run_sync(
-                    self._filesystem, abandon_on_cancel=True
-                )
+                self._fs, self._root = await in_daemon_thread(self._filesystem, name=_THREAD)
                 self._has_failed = False
 
     def _filesystem(self) -> tuple[Any, str]:
@@ -321,7 +322,7 @@ class RemoteFiles:
             return await asyncio.wrap_future(running)
         function = partial(getattr(fs, method), *arguments, **options)
         try:
-            return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+            return await in_daemon_thread(function, name=_THREAD)
         except asyncio.CancelledError:
             self._has_failed = True  # the thread still uses the connection
             raise
