@@ -262,16 +262,17 @@ class ClusterBatch(Batch):
 
     async def _dispatch(self, rows: Sequence[Row]) -> None:
         """Run all shards, and add the results that workers send meanwhile."""
-        shards = split(
-            [with_full_paths(row) for row in rows], slots=self._slots, max_tasks=self.max_tasks
-        )
-        work = [self._run_shard(number, shard) for number, shard in enumerate(shards, 1)]
-        tasks = [
-            asyncio.create_task(each, name="luma-async cluster batch")
-            for each in (*work, self._read_messages(), self._tell_phases())
-        ]
-        left = set(tasks[: len(work)])
+        tasks: list[asyncio.Task[None]] = []
         try:
+            shards = split(
+                [with_full_paths(row) for row in rows], slots=self._slots, max_tasks=self.max_tasks
+            )
+            work = [self._run_shard(number, shard) for number, shard in enumerate(shards, 1)]
+            tasks += [
+                asyncio.create_task(each, name="luma-async cluster batch")
+                for each in (*work, self._read_messages(), self._tell_phases())
+            ]
+            left = set(tasks[: len(work)])
             while left:
                 ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended:

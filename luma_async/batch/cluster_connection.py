@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from luma_async.batch.cluster_run import ClusterRun, Phase, ShardReport
+from luma_async.batch.cluster_run import SCHEDULER_TIMEOUT, ClusterRun, Phase, ShardReport
 from luma_async.batch.local_cluster import local_cluster, silenced_dask
 from luma_async.batch.shards import Shard
 from luma_async.concurrency import to_completion
@@ -85,7 +85,7 @@ class ClusterConnection:
         self._client: Any = None
         self._address: Any = cluster
         self._is_waiting = False
-        self._has_silent_worker = False
+        self._has_silent_worker = self._has_silent_scheduler = False
 
     async def open(self) -> int:
         """Connect, and return the number of shards that can run at once.
@@ -140,7 +140,11 @@ class ClusterConnection:
             ) from None
         except OSError as error:
             raise _unreachable(address, error) from None
-        threads: Mapping[str, int] = await client.nthreads()
+        try:
+            async with asyncio.timeout(SCHEDULER_TIMEOUT):
+                threads: Mapping[str, int] = await client.nthreads()
+        except OSError:
+            raise _unreachable(address, "no answer.") from None
         return sum(threads.values())
 
     async def _start_local(self) -> Any:
@@ -270,8 +274,11 @@ class ClusterConnection:
         if self._is_lost:
             return
         try:
-            await self._connected.set_metadata(run.phase_keys, [phase.value, beat])
+            async with asyncio.timeout(SCHEDULER_TIMEOUT):
+                await self._connected.set_metadata(run.phase_keys, [phase.value, beat])
+            self._has_silent_scheduler = False
         except (OSError, RuntimeError) as error:
+            self._has_silent_scheduler = isinstance(error, TimeoutError)
             logger.debug("The scheduler is not reached: %r", error)
 
     async def stop(self, run: ClusterRun) -> None:
@@ -291,12 +298,12 @@ class ClusterConnection:
     async def leave(self, run: ClusterRun) -> None:
         """Let the workers close the clients of a run, once their submissions are answered.
 
-        Workers whose scheduler has ended leave the run by themselves, and so do those of a run that
-        a worker did not answer in its check.
+        Workers whose scheduler has ended or hangs leave the run by themselves, and so do those of a
+        run that a worker did not answer in its check.
         """
         from luma_async.batch.cluster_worker import leave  # noqa: PLC0415  it imports Dask
 
-        if self._is_lost or self._has_silent_worker:
+        if self._is_lost or self._has_silent_worker or self._has_silent_scheduler:
             return
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT):

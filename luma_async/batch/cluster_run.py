@@ -27,6 +27,10 @@ ROOT = "luma-async"
 """First key of the metadata at Dask's scheduler, and beginning of the topics of its events."""
 
 
+SCHEDULER_TIMEOUT = 10.0
+"""Seconds that Dask's scheduler may take for a short answer. Dask itself has no limit for it."""
+
+
 class Phase(StrEnum):
     """Phase of a run, as its coordinator has it."""
 

@@ -11,7 +11,13 @@ import time
 from typing import Any
 
 from luma_async.batch.circuit_breaker import CircuitBreaker
-from luma_async.batch.cluster_run import ClusterRun, Phase, ShardReport, process_name
+from luma_async.batch.cluster_run import (
+    SCHEDULER_TIMEOUT,
+    ClusterRun,
+    Phase,
+    ShardReport,
+    process_name,
+)
 from luma_async.batch.log_forwarder import LogForwarder
 from luma_async.batch.running_shard import RunningShard
 from luma_async.batch.shards import Shard
@@ -225,8 +231,9 @@ class WorkerRun:
         """Follow the phase of the run, and return `True` if the coordinator is alive."""
         scheduler: Any = self._worker.scheduler
         try:
-            found = await scheduler.get_metadata(keys=self._run.phase_keys, default=None)
-        except OSError:  # the scheduler is not reached
+            async with asyncio.timeout(SCHEDULER_TIMEOUT):
+                found = await scheduler.get_metadata(keys=self._run.phase_keys, default=None)
+        except OSError:  # the scheduler is not reached, or hangs
             return False
         if found is None:
             return False

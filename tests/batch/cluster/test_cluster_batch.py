@@ -379,6 +379,47 @@ async def test_workers_leave_a_run_whose_coordinator_is_dead(
             await asyncio.wait([running])
 
 
+async def test_workers_leave_a_run_whose_scheduler_hangs(
+    tmp_path: Path, workers: list[distributed.Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell them then whether their coordinator lives."""
+    monkeypatch.setattr(cluster_worker, "SILENCE", 0.5)
+    monkeypatch.setattr(cluster_worker, "SCHEDULER_TIMEOUT", 0.2)
+    resumed = asyncio.Event()
+
+    async def hang(**_: Any) -> None:
+        await resumed.wait()
+
+    async with small(durations=InTurn(HOUR)) as sim:
+        async with connect(sim, journal=tmp_path / "jobs.db") as luma:
+            batch = batch_on(luma, a_manifest(tmp_path, *cats(4)), tmp_path)
+            running = asyncio.create_task(_all(batch.run()))
+            await until(lambda: len(sim.ledger.jobs) == 4)
+            scheduler = batch._connection._address.scheduler
+            scheduler.handlers["get_metadata"] = hang
+            await until(lambda: not cluster_worker._runs)
+            resumed.set()
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_an_error_before_the_first_shard_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a current folder that was removed, so that paths of images cannot be completed."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise FileNotFoundError("the current folder")
+
+    monkeypatch.setattr(cluster, "split", fail)
+    async with small() as sim:
+        with pytest.raises(FileNotFoundError, match="the current folder"):
+            async with asyncio.timeout(60):
+                await run_on_cluster(sim, a_manifest(tmp_path, *cats(1)), tmp_path)
+
+        assert sim.ledger.jobs == []
+
+
 async def _say_nothing(*_: object) -> None:
     pass
 

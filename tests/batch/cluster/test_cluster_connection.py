@@ -188,6 +188,34 @@ async def test_a_scheduler_that_ends_is_told_once(
     ]
 
 
+async def test_a_scheduler_that_hangs_does_not_hold_up_the_end_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A suspended one takes connections and never answers; the workers notice it themselves."""
+    resumed = asyncio.Event()
+
+    async def hang(**_: Any) -> None:
+        await resumed.wait()
+
+    async with (
+        distributed.Scheduler(dashboard_address=":0", port=0) as scheduler,
+        distributed.Worker(scheduler.address, nthreads=1),
+    ):
+        connection = ClusterConnection(scheduler.address)
+        await connection.open()
+        monkeypatch.setattr(cluster_connection, "SCHEDULER_TIMEOUT", 0.1)
+        scheduler.handlers |= {"set_metadata": hang, "broadcast": hang}
+        try:
+            async with asyncio.timeout(30):
+                await connection.tell_phase(a_run(tmp_path), Phase.ENDED, -1)
+                await connection.leave(a_run(tmp_path))
+        finally:
+            resumed.set()
+            await connection.aclose()
+
+    assert not [record for record in caplog.records if record.name == "luma_async"]
+
+
 def a_client(address: str) -> Any:
     client: Any = distributed.Client  # it has no types
     return client(address, asynchronous=True)
