@@ -154,7 +154,8 @@ class ServedJobs(AsyncIterator[VideoTask]):
         now = self._clock()
         entries = await self._takeover.journal.unwatched(self._takeover.server)
         self._is_failing = False
-        self._found_at = now
+        if not self._news.is_set():  # or jobs may have been released since they were read
+            self._found_at = now
         self._found.extend(
             entry
             for entry in entries

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from luma_async import ClientClosedError, LumaClient, ServedJobs, SQLJournal
+from luma_async.journal import Entry, served_jobs
 from luma_async.journal.served_jobs import LOOK_EVERY
 from luma_async.simulator import Fixed, Simulator
 from tests.clients import HOUR, connect, until
@@ -132,3 +133,51 @@ async def test_a_closed_client_resumes_and_serves_nothing(place: str, sim: Simul
         luma.serve()
     with pytest.raises(ClientClosedError, match=r"^resume\(\): the client is closed\.$"):
         await luma.resume()
+
+
+class Held(SQLJournal):
+    """A journal whose reading of unwatched jobs returns when the test says so."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.was_read = asyncio.Event()
+        self.may_return = asyncio.Event()
+
+    async def unwatched(self, server: str) -> list[Entry]:
+        found = await super().unwatched(server)
+        self.was_read.set()
+        await self.may_return.wait()
+        return found
+
+
+async def test_a_job_that_is_released_while_the_journal_is_read_is_served_at_once(
+    place: str, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the reading takes, it was heard that there is something to read again."""
+    monkeypatch.setattr(served_jobs, "LOOK_EVERY", HOUR)
+    journal = Held(place)
+    async with journal, connect(sim, journal=journal) as luma, luma.serve() as jobs:
+        async with connect(sim, journal=place) as other:
+            await other.generate("a cat", key="cat")
+            served = asyncio.create_task(next_of(jobs))
+            await journal.was_read.wait()
+        await until(jobs._news.is_set)
+        await asyncio.sleep(0.2)
+        journal.may_return.set()
+        assert (await served).key == "cat"
+
+
+async def test_a_lease_that_another_client_of_the_journal_released_is_got_again(
+    place: str, sim: Simulator
+) -> None:
+    """The entry was read while the journal had the lease of the other client."""
+    async with SQLJournal(place) as journal, connect(sim, journal=journal) as luma:
+        task = await luma.generate("a cat", key="cat")
+        entry = await journal.find("cat")
+        assert entry is not None
+        await journal.release(luma.api_url, [task.id])
+        assert len(await journal.unwatched(luma.api_url)) == 1
+
+        assert await journal.lease([entry]) == {entry.claim}
+
+        assert await journal.unwatched(luma.api_url) == []

@@ -85,7 +85,7 @@ class GroupCommit:
         self._last_commit = -math.inf
         self._warn_at = -math.inf
         self._news = asyncio.Event()
-        self._closing = False
+        self._closing = self._is_closed = False
         self._failure: JournalError | None = None
 
     @property
@@ -97,6 +97,9 @@ class GroupCommit:
         """Queue an operation, and return its future that is done once the operation is durable."""
         operation.done = asyncio.get_running_loop().create_future()
         self._queue[operation] = None
+        if self._is_closed:
+            self._give_up()
+            return operation.done
         if not (operation.is_retried and self._pause):
             self._news.set()
         self._worker.wake()
@@ -114,6 +117,7 @@ class GroupCommit:
             self._worker.wake()
             await self._worker.wait(left)
         await self._worker.stop()
+        self._is_closed = True
         self._give_up()
 
     def _has_work(self) -> bool:

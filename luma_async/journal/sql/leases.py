@@ -26,11 +26,11 @@ async def lease(
         {
             "the_key": entry.key,
             "the_claim": entry.claim,
-            "old_owner": entry.owner,
+            # If it was this owner's, another client of its journal may have released it since then.
+            "old_owner": statements.NO_OWNER if entry.owner == owner else entry.owner,
             "new_owner": owner,
         }
         for entry in entries.values()
-        if entry.owner != owner
     ]
     await execute_many(connection, statements.LEASE, rows)
     won: set[str] = set()

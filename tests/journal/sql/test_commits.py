@@ -171,6 +171,18 @@ async def test_closing_does_what_is_left() -> None:
     assert len(disk.groups) == 4
 
 
+async def test_what_comes_after_closing_fails_at_once() -> None:
+    """Nobody would write it."""
+    disk = Disk()
+    commits = disk.commits()
+    await commits.aclose(within=60)
+
+    with pytest.raises(JournalError, match="was closed before"):
+        await asyncio.wait_for(commits.put(Find(key="late")), 60)
+
+    assert disk.groups == []
+
+
 @pytest.mark.parametrize("error", [PassingError, LastingError])
 async def test_closing_tells_of_what_could_not_be_written(
     error: type[Exception], caplog: pytest.LogCaptureFixture
