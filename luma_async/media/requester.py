@@ -105,7 +105,8 @@ class Requester:
     async def put(self, url: URL, headers: Mapping[str, str], content: aiohttp.Payload) -> int:
         """Send a file to a URL, and return the status of the answer. Redirects are not followed.
 
-        The time to send the file is the matter of `content`. Then the answer has to come in time.
+        The time to send the file is the matter of `content`. Then the answer has to come in time,
+        however often the server says before that it is at work.
 
         Raises:
             PrivateAddressError: the link leads into a private network.
@@ -116,6 +117,7 @@ class Requester:
         async with asyncio.timeout(self._timeout):
             session, proxy = await self._checked_session(url)
         wait = time_to_send(content.size or 0, aiohttp.ClientTimeout(total=self._timeout))
+        longest = self._timeout + (wait.total or 0.0) + (wait.sock_read or 0.0)
         with self._observed("PUT", url, "upload") as statuses:
             async with session.put(
                 url,
@@ -123,7 +125,7 @@ class Requester:
                 headers=headers,
                 proxy=proxy,
                 timeout=aiohttp.ClientTimeout(
-                    total=None, connect=self._timeout, sock_read=wait.sock_read
+                    total=longest, connect=self._timeout, sock_read=wait.sock_read
                 ),
                 **_PLAIN,
             ) as response:

@@ -10,6 +10,7 @@ import math
 import os
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from luma_async import (
     AgentsDialect,
@@ -33,6 +35,8 @@ from luma_async import (
     image_from,
 )
 from luma_async.image_sources import ImageLike
+from luma_async.media.addresses import AddressPolicy
+from luma_async.media.requester import Requester
 from luma_async.simulator import Fault, Fixed, Simulator
 from luma_async.simulator.uploaded_files import UploadedFile
 from tests.clients import KEY, connect, until
@@ -264,6 +268,33 @@ async def test_an_upload_that_stands_still_ends(size: int, reason: str) -> None:
         with pytest.raises(UploadError, match=reason):
             await caller
         sim.faults.clear()
+
+
+async def test_an_upload_ends_although_the_server_goes_on_processing() -> None:
+    """It may say so as often as it wants; the place of the upload is needed for others."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"a cat")
+        with suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        has_left.set()
+
+    has_left = asyncio.Event()
+    policy = AddressPolicy("api.example", allow_private=True)
+    requester = Requester(
+        policy, timeout=0.2, trust_env=False, media_session=None, api_session=None
+    )
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/cat.png")
+        async with asyncio.timeout(30):
+            with pytest.raises(TimeoutError):
+                await requester.put(url, {}, aiohttp.BytesPayload(b"a cat"))
+            await requester.aclose()
+            await has_left.wait()
 
 
 async def test_a_file_that_the_server_rejects_is_an_invalid_image() -> None:
