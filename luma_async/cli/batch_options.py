@@ -147,4 +147,5 @@ def default_folder(manifest: Path) -> Path:
 
     The batch finds the same folder, and so the same journal, wherever it is run from.
     """
-    return manifest.with_suffix("")
+    # A path such as `.` or `/` has no name, so no suffix. Reading it as a manifest is the error.
+    return manifest.with_suffix("") if manifest.name else manifest

@@ -462,6 +462,22 @@ def test_a_bad_file_is_one_clear_report(kind: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--output", "out"]], ids=" ".join)
+@pytest.mark.parametrize("path", ["", ".", "./", "/", "..", "../folder", "folder"])
+def test_a_folder_is_not_a_manifest(path: str, options: list[str], tmp_path: Path) -> None:
+    """An empty path and one that ends without a name, too, for which there is no default folder."""
+    (tmp_path / "folder").mkdir()
+
+    done = shell(None, tmp_path / "folder").run("batch", path, "--json", *options)
+
+    assert done.returncode == 2
+    [problem] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert problem["error_type"] == "ManifestError"
+    assert problem["error"].startswith("the name must end with one of: .csv")
+    assert f"{problem['file']}: {problem['error']}" in done.stderr
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
 def test_every_problem_of_a_file_is_a_line_and_an_object(tmp_path: Path) -> None:
     """A problem has a line number, a field and advice; a script gets it as data."""
     (tmp_path / "rows.csv").write_text("prompt,loop,aspect_ratio\na cat,maybe,7:7\n,WAHR,16:09\n")
