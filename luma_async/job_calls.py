@@ -75,7 +75,7 @@ class JobCalls:
                 this key is submitted only once. If it is known, its handle is returned, and if it
                 has failed, its error is raised again.
             retry_failed: `True` to submit a failed job with this key again, even if the request has
-                changed.
+                changed. It needs `key`.
             retry_uncertain: `True` to send a submission again even if the job may have been
                 accepted, at the risk of paying for both. `"once"` sends again, one time, a
                 submission with this key that is uncertain when the call begins. If several callers

@@ -31,7 +31,7 @@ from luma_async.tasks.arguments import OneText, PassAList, checked_requests
 from luma_async.tasks.job_log import log_cancelled_run
 from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.run_many import Job, Keyed, Outcome, Requests, Run
-from luma_async.tasks.submitter import RetryUncertain, Submission
+from luma_async.tasks.submitter import RetryUncertain, Submission, check_retries
 from luma_async.tasks.task import UpdateCallback, check_timeout
 
 OneRequest = OneText | Mapping[str, Any] | JobRequest | Keyed | Job
@@ -157,6 +157,7 @@ class RunCalls(JobCalls):
         self._home.enter()
         if timeout is not None:
             check_timeout(timeout)
+        check_retries(retry_failed, retry_uncertain)
         if download is not None:
             has_job = partial(self._has_job, key, retry_failed, retry_uncertain)
             await self._downloads.check_is_free(download, overwrite=overwrite, unless=has_job)
@@ -248,31 +249,32 @@ class RunCalls(JobCalls):
                 source and metadata.
             max_tasks: maximum number of jobs that run at a time. The default is that of the client,
                 or else 100.
-            retry_failed: `True` to submit failed jobs again.
+            retry_failed: as in `generate()`, for the requests that have a job key.
             retry_uncertain: as in `generate()`; `"once"` applies to submissions that are uncertain
                 when the run begins.
             on_update: as in `generate()`, for each job; the handle tells its job key.
 
         Raises:
-            InvalidRequestError: `requests` is a single request, or `on_update` is not a function;
-                raised by the call itself.
+            InvalidRequestError: `requests` is a single request, `on_update` is not a function, or
+                an option of retries is not valid; raised by the call itself.
             ClientClosedError: the client was closed before all requests were read.
             JournalError: with `retry_uncertain="once"`, the journal cannot be read.
 
         """
         many = checked_requests(requests)
         check_positive(max_tasks=max_tasks)
+        check_retries(retry_failed, retry_uncertain)
         if on_update is not None:
             check_callback("on_update", on_update)
         context = None if on_update is None else copy_context()
         submissions = self._submissions
-        repeats: bool | AbstractSet[str] = retry_uncertain is True
+        claims: AbstractSet[str] | None = None
 
         async def begin() -> None:
-            nonlocal repeats
+            nonlocal claims
             self._home.enter()
             if retry_uncertain == "once":
-                repeats = await submissions.uncertain_claims()
+                claims = await submissions.uncertain_claims()
 
         async def submit(job: Job) -> VideoTask:
             return await self._submit(
@@ -280,13 +282,14 @@ class RunCalls(JobCalls):
                     job.request,
                     job.source,
                     job.key,
-                    retry_failed and job.retries,
-                    repeats if job.retries else False,
+                    retry_failed and job.retries and job.key is not None,
+                    retry_uncertain if job.retries else False,
                     job.metadata,
                     on_update,
                     redo=job.redo,
                     any_request=job.any_request,
                     context=context,
+                    claims=claims,
                 )
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -371,3 +372,65 @@ async def test_the_options_are_those_of_generate(tmp_path: Path) -> None:
                 with pytest.raises(GenerationFailedError):
                     await (await task)
         assert len(sim.ledger.jobs) == 4
+
+
+CALLS_THAT_SUBMIT: dict[str, Callable[..., Awaitable[Any]]] = {
+    "generate": lambda luma, **options: luma.generate("a cat", **options),
+    "extend": lambda luma, **options: luma.extend("job-1", "it bows", **options),
+    "edit": lambda luma, **options: luma.edit(MP4, "winter", **options),
+    "reframe": lambda luma, **options: luma.reframe(MP4, "9:16", "a beach", **options),
+    "generate_image": lambda luma, **options: luma.generate_image("a cat", **options),
+    "edit_image": lambda luma, **options: luma.edit_image(PNG, "a hat", **options),
+    "extract_layers": lambda luma, **options: luma.extract_layers(PNG, "cat", **options),
+    "submit": lambda luma, **options: luma.submit(GenerateRequest("a cat"), **options),
+    "run": lambda luma, **options: luma.run("a cat", **options),
+    "run with a download": lambda luma, **options: luma.run("a cat", download="a/", **options),
+}
+
+
+@pytest.mark.parametrize("call", CALLS_THAT_SUBMIT, ids=str)
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"retry_failed": "yes", "key": "row-1"}, "retry_failed: must be True or False, got 'yes'"),
+        ({"retry_failed": 1, "key": "row-1"}, "retry_failed: must be True or False, got 1"),
+        ({"retry_failed": None}, "retry_failed: must be True or False, got None"),
+        ({"retry_failed": True}, "retry_failed: needs key=.* each call submits a new job"),
+        ({"retry_uncertain": "onec"}, "retry_uncertain: must be True, False or 'once', got 'onec'"),
+        ({"retry_uncertain": 1}, "retry_uncertain: must be True, False or 'once', got 1"),
+        ({"retry_uncertain": {"a"}}, "retry_uncertain: must be True, False or 'once', got {'a'}"),
+        ({"retry_uncertain": None}, "retry_uncertain: must be True, False or 'once', got None"),
+    ],
+    ids=str,
+)
+async def test_an_option_of_retries_that_is_not_valid_costs_nothing(
+    call: str,
+    options: dict[str, Any],
+    problem: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error names the option and its values; to retry a failed job takes its job key."""
+    monkeypatch.chdir(tmp_path)
+    submit = CALLS_THAT_SUBMIT[call]
+    async with small() as sim, agents(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(InvalidRequestError, match=problem):
+            await submit(luma, **options)
+
+    assert sim.ledger.requests.total() == 0
+
+
+@pytest.mark.parametrize("option", ["retry_failed", "retry_uncertain"])
+async def test_options_of_retries_are_checked_before_the_requests_of_a_run_are_read(
+    option: str,
+) -> None:
+    """By the call itself. Requests without a job key may be among those that have one."""
+    wrong: Any = {option: "yes"}
+    async with small() as sim, agents(sim) as luma:
+        with pytest.raises(InvalidRequestError, match=f"{option}: must be True"):
+            luma.run_many(["a cat"], **wrong)
+        right: Any = {option: True}
+        [outcome] = [outcome async for outcome in luma.run_many(["a dog"], **right)]
+
+    assert outcome.error is None
+    assert [job.prompt for job in sim.ledger.jobs] == ["a dog"]

@@ -93,6 +93,7 @@ class ClusterBatch(Batch):
     Raises:
         ConfigurationError: the client has no journal, or one that the workers do not reach;
             `cluster` is not valid.
+        InvalidRequestError: `retry_failed` or `retry_uncertain` is not `True` or `False`.
         ModuleNotFoundError: `pip install "luma-async[cluster]"`.
 
     """

@@ -36,6 +36,7 @@ from luma_async.concurrency import to_completion
 from luma_async.errors import BatchError, ConfigurationError, LumaError
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
+from luma_async.tasks.submitter import check_flag
 
 
 class Batch:
@@ -71,7 +72,8 @@ class Batch:
 
     Raises:
         ConfigurationError: the client has no journal, or the output is not a URL.
-        InvalidRequestError: a job key in `redo` is not that of a row.
+        InvalidRequestError: a job key in `redo` is not that of a row; `retry_failed` or
+            `retry_uncertain` is not `True` or `False`.
 
     """
 
@@ -89,6 +91,8 @@ class Batch:
         redo_edited: bool = False,
         output: str | None = None,
     ) -> None:
+        check_flag("retry_failed", retry_failed)
+        check_flag("retry_uncertain", retry_uncertain)
         self.folder: Path = Path(folder)
         self.output: Output = (
             OutputFolder(self.folder) if output is None else RemoteFolder(output, self.folder)

@@ -253,9 +253,9 @@ class Bookkeeper:
         key, source = submission.key, submission.source
         if key is not None:
             checked_key(key)
-        if submission.retry_uncertain == "once":
+        if submission.retry_uncertain == "once" and submission.claims is None:
             claims = frozenset() if key is None else await self.uncertain_claims(key)
-            submission = replace(submission, retry_uncertain=claims)
+            submission = replace(submission, claims=claims)
         is_known = source is not None and key is not None and await self.knows(key)
         if source is not None and not is_known:
             await self._submitter.finish(source)

@@ -18,6 +18,7 @@ from luma_async.dialects.server_advice import search_for_lost_job
 from luma_async.errors import (
     BadRequestError,
     ConfigurationError,
+    InvalidRequestError,
     NotFoundError,
     SubmissionUncertainError,
 )
@@ -30,6 +31,7 @@ from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.places import NoFreePlace, Places
 from luma_async.tasks.submission_report import SubmissionReport
 from luma_async.tasks.task import UpdateCallback, VideoTask
+from luma_async.text_values import shown_value
 from luma_async.transport import (
     Call,
     Failed,
@@ -51,6 +53,32 @@ time if it is uncertain when the call or the run begins.
 """
 
 
+def check_flag(name: str, value: object, *others: str) -> None:
+    """Check that an argument is `True`, `False` or one of some other values.
+
+    Raises:
+        InvalidRequestError: it is another value. Such a value may be a mistyped permission to pay.
+
+    """
+    if not (isinstance(value, bool) or (isinstance(value, str) and value in others)):
+        allowed = ("True", "False", *map(repr, others))
+        raise InvalidRequestError.of(
+            name,
+            f"must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {shown_value(value)}",
+        )
+
+
+def check_retries(retry_failed: object, retry_uncertain: object) -> None:
+    """Check the options of a call that decide if a job is submitted again.
+
+    Raises:
+        InvalidRequestError: one of them is not valid.
+
+    """
+    check_flag("retry_failed", retry_failed)
+    check_flag("retry_uncertain", retry_uncertain, "once")
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A job to submit, with all options of the call.
@@ -61,10 +89,7 @@ class Submission:
             a request without one.
         key: the job key; `None` if the caller gave none.
         retry_failed: submit the job again if the one with this key failed or was lost.
-        retry_uncertain: the policy for submissions that may have been accepted. A set has the
-            claims of earlier submissions that may be sent again. Those of `"once"` are fixed when
-            the call begins, because one that becomes uncertain later may be the repeat of another
-            caller.
+        retry_uncertain: the policy for submissions that may have been accepted.
         metadata: the caller's data about the job; it is not part of the request. A frozen copy is
             kept.
         on_update: called with the handle at once, at every change of state or progress, and when
@@ -73,10 +98,13 @@ class Submission:
             another job, so that a repeated call does not replace that.
         any_request: return the job with this key even if it was submitted for another request.
         context: the context in which `on_update` is called; by default that of the submission.
+        claims: the claims of the earlier submissions that `"once"` may send again; `None` if they
+            are not looked up yet. They are fixed when the call begins, because a submission that
+            becomes uncertain later may be the repeat of another caller.
 
     Raises:
-        InvalidRequestError: the metadata is not a JSON object, or too large, or `on_update` is not
-            a function.
+        InvalidRequestError: the metadata is not a JSON object, or too large; `on_update` is not a
+            function; an option of retries is not valid, or `retry_failed` lacks a job key.
 
     """
 
@@ -84,14 +112,21 @@ class Submission:
     source: JobSource | None = None
     key: str | None = None
     retry_failed: bool = False
-    retry_uncertain: RetryUncertain | AbstractSet[str] = False
+    retry_uncertain: RetryUncertain = False
     metadata: Mapping[str, Any] | None = None
     on_update: UpdateCallback | None = None
     redo: str | None = None
     any_request: bool = False
     context: Context | None = None
+    claims: AbstractSet[str] | None = None
 
     def __post_init__(self) -> None:
+        check_retries(self.retry_failed, self.retry_uncertain)
+        if self.retry_failed and self.key is None:
+            raise InvalidRequestError.of(
+                "retry_failed",
+                "needs key=, the job key of the failed job; without it each call submits a new job",
+            )
         if self.on_update is not None:
             check_callback("on_update", self.on_update)
         if self.metadata is not None:
@@ -111,8 +146,9 @@ class Submission:
 
     def may_repeat(self, claim: str) -> bool:
         """Return `True` if the uncertain submission with this claim may be sent again."""
-        retries = self.retry_uncertain
-        return claim in retries if isinstance(retries, AbstractSet) else retries is True
+        if self.retry_uncertain == "once":
+            return self.claims is not None and claim in self.claims
+        return self.retry_uncertain
 
 
 def kind_of(verb: str, fields: Mapping[str, Any]) -> str:

@@ -7,14 +7,16 @@ import json
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from luma_async import (
     ConfigurationError,
     GenerationFailedError,
+    InvalidRequestError,
 )
-from luma_async.batch import Batch, ResultState, read_manifest
+from luma_async.batch import Batch, ClusterBatch, ResultState, read_manifest
 from luma_async.batch.progress import Stage
 from luma_async.simulator import Fault, Fixed
 from tests.batch.runs import a_manifest, cats, lines, run, small
@@ -333,6 +335,20 @@ async def test_a_batch_needs_a_journal(tmp_path: Path) -> None:
     async with small() as sim, connect(sim) as luma:
         with pytest.raises(ConfigurationError, match="needs a journal"):
             Batch(luma, read_manifest(a_manifest(tmp_path, *cats(1))), tmp_path)
+
+
+@pytest.mark.parametrize("option", ["retry_failed", "retry_uncertain"])
+@pytest.mark.parametrize("value", ["yes", "once", 1, None], ids=repr)
+async def test_an_option_of_retries_is_true_or_false(
+    option: str, value: Any, tmp_path: Path
+) -> None:
+    """Other values are errors before any row is read; `True` submits an uncertain row once."""
+    manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(InvalidRequestError, match=f"{option}: must be True or False, got"):
+            Batch(luma, manifest, tmp_path, **{option: value})
+        with pytest.raises(InvalidRequestError, match=f"{option}: must be True or False, got"):
+            ClusterBatch(luma, manifest, tmp_path, cluster="local:2", **{option: value})
 
 
 async def test_progress_is_counted(tmp_path: Path) -> None:
