@@ -204,13 +204,16 @@ def submit_job(
     `source` is the job, file or URL that it works on, as typed.
 
     Raises:
-        typer.Exit: always.
+        BadParameter: options contradict each other, or one needs another.
+        typer.Exit: in all other cases.
 
     """
     from luma_async.cli.program import run
     from luma_async.cli.single_job import SubmitOptions, submit
     from luma_async.cli.target import target_of_submission
 
+    if job.retry_failed and job.key is None:
+        raise typer.BadParameter("--retry-failed needs --key, the job key of the failed job.")
     given = {name: value for name, value in (fields or {}).items() if value is not None}
     for each in field_options:
         given |= each.values()

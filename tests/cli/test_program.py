@@ -100,6 +100,8 @@ BAD_USAGE = [
         "base_url must look like https://host[/prefix], got 'gateway'",
     ),
     (["generate", "a cat", "--no-wait", "--output", "x"], "contradict each other"),
+    (["generate", "a cat", "--retry-failed"], "--retry-failed needs --key"),
+    (["image", "a cat", "--retry-failed", "--no-wait", "--json"], "--retry-failed needs --key"),
     (["extend", "some-id", "more", "--loop"], "No such option"),
     (["jobs", "--state", "lazy"], "state: must be one of submitting"),
 ]
