@@ -139,7 +139,8 @@ class RunCalls(JobCalls):
             download: the file to save the video in, or a folder: one that exists, or ends with a
                 slash.
             overwrite: `True` to replace a file of that name.
-            timeout: seconds to wait for the job once it is submitted; no limit by default.
+            timeout: seconds to wait for the job once it is submitted, more than 0; no limit by
+                default.
             key: as in `generate()`.
             retry_failed: as in `generate()`.
             retry_uncertain: as in `generate()`.
@@ -156,7 +157,7 @@ class RunCalls(JobCalls):
         """
         self._home.enter()
         if timeout is not None:
-            check_timeout(timeout)
+            check_timeout(timeout, submits=True)
         check_retries(retry_failed, retry_uncertain)
         if download is not None:
             has_job = partial(self._has_job, key, retry_failed, retry_uncertain)

@@ -224,6 +224,23 @@ async def test_a_timeout_that_is_not_a_number_costs_nothing(timeout: Any) -> Non
             await task.wait(timeout)
 
 
+@pytest.mark.parametrize("timeout", [0, 0.0, -1, -math.inf], ids=repr)
+async def test_a_timeout_that_leaves_no_time_costs_nothing(timeout: float) -> None:
+    """The job would be paid for, and its result given up at once. `wait(0)` asks for its end."""
+    async with Simulator(speed=0.001) as sim, connect(sim) as luma:
+        problem = "timeout: must be more than 0 seconds, got .*; nothing was submitted"
+        with pytest.raises(InvalidRequestError, match=problem):
+            await luma.run("a cat", timeout=timeout)
+        assert sim.ledger.jobs == []
+
+        task = await luma.generate("a cat")
+        with pytest.raises(TaskTimeoutError):
+            await task.wait(timeout)
+        sim.advance(HOUR)
+        await task
+        assert await task.wait(timeout) is task.generation
+
+
 async def test_a_cancelled_call_leaves_its_job_running(caplog: pytest.LogCaptureFixture) -> None:
     """The handle is out of reach, so the log tells how to get it."""
     async with Simulator(speed=0.001) as sim, connect(sim) as luma:

@@ -421,8 +421,11 @@ class VideoTask:
             loop.call_soon(calls.call, self, context=context)
 
 
-def check_timeout(timeout: object) -> None:
+def check_timeout(timeout: object, *, submits: bool = False) -> None:
     """Check that a timeout is a number of seconds.
+
+    With `submits`, it is that of a call that submits a job first, and must be more than 0:
+    otherwise the caller would pay for a job and never get its result.
 
     Raises:
         InvalidRequestError: it is not.
@@ -430,6 +433,10 @@ def check_timeout(timeout: object) -> None:
     """
     if not isinstance(timeout, Real) or math.isnan(timeout):
         raise InvalidRequestError.of("timeout", f"must be a number of seconds, got {timeout!r}")
+    if submits and timeout <= 0:
+        raise InvalidRequestError.of(
+            "timeout", f"must be more than 0 seconds, got {timeout!r}; nothing was submitted"
+        )
 
 
 def _is_behind(generation: Generation, known: Generation) -> bool:
