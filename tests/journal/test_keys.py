@@ -29,6 +29,7 @@ from luma_async.journal.fingerprint import KEY_LIMIT, checked_key, fingerprint, 
 from luma_async.simulator import Fault, Fixed, Simulator
 from tests.clients import HOUR, connect, until
 from tests.journal.test_entries import ended
+from tests.media.hosts import small
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 100).decode()
 
@@ -46,6 +47,25 @@ async def test_a_known_and_running_job_is_watched(place: str) -> None:
             sim.advance(HOUR)
             assert (await again).id == task.id
         assert len(sim.ledger.jobs) == 1
+
+
+async def test_the_links_of_a_known_and_completed_job_are_those_of_its_end(
+    place: str, tmp_path: Path
+) -> None:
+    """They expire. `get()` and `watch()` return fresh ones, and `download()` asks for one."""
+    async with small() as sim:
+        async with connect(sim, journal=place) as luma:
+            video = await luma.run("a cat", key="cat")
+        sim.advance(2 * HOUR)
+        async with connect(sim, journal=place) as luma:
+            stored = await luma.run("a cat", key="cat")
+            fresh = await luma.get(stored.id)
+            watched = await (await luma.watch(stored.id))
+            file = await luma.download(stored, tmp_path / "cat.mp4")
+
+    assert stored.url == video.url
+    assert stored.url not in (fresh.url, watched.url)
+    assert file.stat().st_size > 1000
 
 
 async def test_a_known_and_completed_job_is_returned_finished(place: str) -> None:
