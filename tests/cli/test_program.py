@@ -104,6 +104,7 @@ BAD_USAGE = [
     (["image", "a cat", "--retry-failed", "--no-wait", "--json"], "--retry-failed needs --key"),
     (["extend", "some-id", "more", "--loop"], "No such option"),
     (["jobs", "--state", "lazy"], "state: must be one of submitting"),
+    (["simulate", "--host", "", "--port", "0"], "--host must not be empty"),
 ]
 
 

@@ -67,6 +67,9 @@ def simulate(
     from luma_async.cli.program import run
     from luma_async.cli.verbosity import log_level
 
+    # The server would listen on all addresses, and print URLs without a host.
+    if not host:
+        raise typer.BadParameter("--host must not be empty; 0.0.0.0 listens on all IPv4 addresses.")
     run(
         lambda terminal: serve(
             terminal,
