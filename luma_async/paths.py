@@ -40,6 +40,41 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return mode is not None and stat.S_ISDIR(mode)
 
 
+def is_other_than_file(path: str | os.PathLike[str]) -> bool:
+    """Return `True` if there is something at a path that is not a regular file, such as a link.
+
+    Raises:
+        OSError: it cannot be looked up: the name is too long, or a folder may not be read.
+
+    """
+    try:
+        return not stat.S_ISREG(Path(path).lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def obstacle_in(folder: Path) -> str | None:
+    """Return the reason that no file can be created in a folder, `None` if there is none.
+
+    A folder that does not exist can be created if the nearest one above it is writable.
+
+    Raises:
+        OSError: it cannot be looked up: the name is too long, or a folder may not be read.
+
+    """
+    while not exists(folder) and not folder.is_symlink() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    return None if allows(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
+
+
+def allows(path: Path, mode: int) -> bool:
+    """Return `True` if this process may use a path in the modes of `os.access`."""
+    as_effective = os.access in os.supports_effective_ids  # the user that a file is opened as
+    return os.access(path, mode, effective_ids=as_effective)
+
+
 def _mode(path: str | os.PathLike[str]) -> int | None:
     try:
         return Path(path).stat().st_mode

@@ -124,10 +124,10 @@ class RunCalls(JobCalls):
         This is `generate()`, `extend()` or `submit()`, then `await task` and `download()`, in one
         call.
 
-        If a file with the name of the download exists, the call is an error, and nothing is
-        submitted. With a `key` that the journal knows, the file counts as that of its job: it is
-        neither downloaded again nor an error, so that a worker may repeat the call. A job that is
-        to be submitted again has no file yet.
+        If a file with the name of the download exists, or none can be written in its folder, the
+        call is an error, and nothing is submitted. With a `key` that the journal knows, the file
+        counts as that of its job: it is neither downloaded again nor an error, so that a worker may
+        repeat the call. A job that is to be submitted again has no file yet.
 
         If the caller is cancelled, the job continues, and the log tells its id.
 
@@ -151,7 +151,8 @@ class RunCalls(JobCalls):
         Raises:
             GenerationFailedError: the job failed.
             TaskTimeoutError: the job did not end in time; it is still watched.
-            DownloadError: the file exists, and nothing was submitted; or it did not arrive whole.
+            DownloadError: the file exists or cannot be written, and nothing was submitted; or it
+                did not arrive whole.
             LumaError: as in `generate()`, `VideoTask.wait()` and `download()`.
 
         """

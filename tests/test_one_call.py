@@ -8,6 +8,7 @@ import math
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ from luma_async import (
 )
 from luma_async.simulator import Fault, Simulator
 from tests.clients import HOUR, connect, until
+from tests.disks import run, small_disk
 from tests.media.hosts import sent, small
+from tests.platforms import needs_posix
 
 
 async def test_one_call_returns_the_video(tmp_path: Path) -> None:
@@ -149,6 +152,110 @@ async def test_a_path_that_cannot_be_a_file_costs_nothing(path: Any, overwrite: 
             await luma.run("a cat", download=path, overwrite=overwrite)
 
     assert sim.ledger.jobs == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "place", ["file/cat.mp4", "file/videos/", "file/new/cat.mp4", "link/cat.mp4"]
+)
+async def test_a_folder_that_is_a_file_costs_nothing(
+    place: str, overwrite: bool, tmp_path: Path
+) -> None:
+    """The folder of a download is looked at before the job is submitted; the error names it."""
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(
+            DownloadError, match=r"(file|link) is not a folder, so nothing was submitted"
+        ):
+            await luma.run("a cat", download=f"{tmp_path}/{place}", overwrite=overwrite)
+
+    assert sim.ledger.jobs == []
+
+
+@needs_posix
+@pytest.mark.parametrize("place", ["", "/", "/new/cat.mp4", "/cat.mp4"])
+async def test_a_folder_that_this_user_may_not_write_in_costs_nothing(place: str) -> None:
+    """Missing folders would be created in it."""
+    is_root = os.geteuid() == 0
+    async with small() as sim, connect(sim) as luma:
+        with TemporaryDirectory() as folder:
+            Path(folder).chmod(0o555)
+            if is_root:  # who may write anywhere
+                os.seteuid(65534)
+            try:
+                with pytest.raises(
+                    DownloadError, match="is not writable, so nothing was submitted"
+                ):
+                    await luma.run("a cat", download=f"{folder}{place}")
+            finally:
+                if is_root:
+                    os.seteuid(0)
+                Path(folder).chmod(0o700)
+
+    assert sim.ledger.jobs == []
+
+
+async def test_a_read_only_disk_costs_nothing(tmp_path: Path) -> None:
+    """Nobody may write there, not even root. A job that the journal knows keeps its file."""
+    with small_disk(tmp_path / "disk", kilobytes=600) as disk:
+        async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+            video = await luma.run("a cat", key="row-1", download=disk / "cat.mp4")
+            run("mount", "-o", "remount,ro", str(disk))
+
+            again = await luma.run("a cat", key="row-1", download=disk / "cat.mp4")
+            with pytest.raises(DownloadError, match="is not writable, so nothing was submitted"):
+                await luma.run("a dog", download=disk / "dog.mp4")
+
+    assert again.id == video.id
+    assert len(sim.ledger.jobs) == 1
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["cat.mp4.part", "cat.mp4.part.json"])
+async def test_a_part_file_that_cannot_be_written_costs_nothing(
+    name: str, overwrite: bool, tmp_path: Path
+) -> None:
+    """A folder has the name that the file or its note has while it is incomplete."""
+    (tmp_path / name).mkdir()
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(DownloadError, match=f"{name} is not a regular file, so nothing was"):
+            await luma.run("a cat", download=tmp_path / "cat.mp4", overwrite=overwrite)
+
+    assert sim.ledger.jobs == []
+
+
+@needs_posix
+async def test_a_part_file_of_another_user_costs_nothing() -> None:
+    """Its folder is writable, but the part file is not, so that no download can continue it."""
+    is_root = os.geteuid() == 0
+    async with small() as sim, connect(sim) as luma:
+        with TemporaryDirectory() as folder:
+            Path(folder).chmod(0o777)
+            part = Path(folder, "cat.mp4.part")
+            part.touch()
+            part.chmod(0o444)
+            if is_root:  # who may write anywhere
+                os.seteuid(65534)
+            try:
+                with pytest.raises(DownloadError, match=r"mp4\.part is not writable, so nothing"):
+                    await luma.run("a cat", download=f"{folder}/cat.mp4")
+            finally:
+                if is_root:
+                    os.seteuid(0)
+
+    assert sim.ledger.jobs == []
+
+
+async def test_an_interrupted_download_is_no_obstacle(tmp_path: Path) -> None:
+    """Its part file is a regular file, and folders that are missing are created."""
+    (tmp_path / "cat.mp4.part").write_bytes(b"")
+    async with small() as sim, connect(sim) as luma:
+        await luma.run("a cat", download=tmp_path / "cat.mp4")
+        await luma.run("a dog", download=tmp_path / "new" / "folder" / "dog.mp4")
+
+    assert (tmp_path / "cat.mp4").is_file()
+    assert (tmp_path / "new" / "folder" / "dog.mp4").is_file()
 
 
 async def test_a_link_to_nowhere_costs_nothing(tmp_path: Path) -> None:

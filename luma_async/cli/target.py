@@ -64,8 +64,8 @@ class DownloadTarget:
         """Check that a file can be written, before a job is submitted and paid for.
 
         Raises:
-            ConfigurationError: the file exists, the path cannot be one, or the folder is not a
-                folder or not writable.
+            ConfigurationError: the file exists, the path cannot be one, the folder is not a folder
+                or not writable, or something other than a file has the name of the part file.
 
         """
         try:
@@ -82,18 +82,14 @@ class DownloadTarget:
             raise ConfigurationError(
                 f"{path} already exists; nothing was submitted. --overwrite replaces it."
             )
-        folder = path if self.is_folder else path.parent
-        # Missing folders are created later.
-        while not paths.exists(folder) and folder != folder.parent:
-            folder = folder.parent
-        if not folder.is_dir():
-            raise ConfigurationError(
-                f"{folder} is not a folder; nothing was submitted. Choose another --output."
-            )
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigurationError(
-                f"{folder} is not writable; nothing was submitted. Choose another --output."
-            )
+        if self.is_folder:
+            obstacle = paths.obstacle_in(path)
+        elif paths.exists(path) and not paths.is_file_path(path):
+            obstacle = f"{path} is not a file"  # a device, which --overwrite must not replace
+        else:
+            obstacle = Destination(path, is_complete=True).obstacle()
+        if obstacle is not None:
+            raise ConfigurationError(f"{obstacle}; nothing was submitted. Choose another --output.")
 
     def check_holds_many(self, things: str = "jobs") -> None:
         """Check that several files can be written.

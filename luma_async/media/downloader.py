@@ -103,6 +103,15 @@ class Downloader:
         """Return the path of a destination's file if it already exists, `None` otherwise."""
         return await self._in_thread(destination.existing)
 
+    async def obstacle(self, destination: Destination) -> str | None:
+        """Return the reason that no file can be written at a destination, `None` if none is known.
+
+        Raises:
+            OSError: its path cannot be looked up.
+
+        """
+        return await self._in_thread(destination.obstacle)
+
     async def check_is_replaceable(self, destination: Destination) -> None:
         """Check that the path of a destination is free or that of a file."""
         await self._in_thread(destination.check_is_replaceable)

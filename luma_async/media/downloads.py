@@ -184,24 +184,33 @@ class Downloads:
     ) -> None:
         """Check that a path can have a file, before a job is submitted whose file will be there.
 
-        A file that exists is allowed with `overwrite`, or if `unless()` returns `True`. In a
-        folder, the name of the file depends on the id of the job, so there is none.
+        A file that exists is allowed with `overwrite`, or if `unless()` returns `True`: the job
+        exists, and the file is its own. In a folder, the name of the file depends on the id of the
+        job, so there is none.
 
         Raises:
-            DownloadError: there is a file, or the path is not a valid file name.
+            DownloadError: there is a file, the path is not a valid file name, or nothing can be
+                written there.
 
         """
         destination = await self._downloader.destination(path, early_file("", "output"))
         if overwrite:
             await self._downloader.check_is_replaceable(destination)
-            return
-        if not destination.is_complete:
-            return
-        existing = await self._downloader.existing(destination)
-        if existing is not None and not await unless():
-            raise DownloadError(
-                f"{existing} already exists, so nothing was submitted; overwrite=True replaces it."
-            )
+        elif destination.is_complete:
+            existing = await self._downloader.existing(destination)
+            if existing is not None:
+                if await unless():
+                    return
+                raise DownloadError(
+                    f"{existing} already exists, so nothing was submitted; "
+                    "overwrite=True replaces it."
+                )
+        try:
+            obstacle = await self._downloader.obstacle(destination)
+        except OSError as error:
+            obstacle = f"{os.fspath(path)} cannot be used: {error.strerror}"
+        if obstacle is not None and not await unless():
+            raise DownloadError(f"{obstacle}, so nothing was submitted. Choose another path.")
 
     async def to_folder(
         self, folder: str | os.PathLike[str], source: Source, options: DownloadOptions

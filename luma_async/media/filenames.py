@@ -46,6 +46,11 @@ def _can_be_encoded(name: str) -> bool:
     return True
 
 
+def note_of(part: Path) -> Path:
+    """Return the path of the note beside a part file. It tells of which file the part is."""
+    return part.with_name(f"{part.name}.json")
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Path of a file to be downloaded.
@@ -96,6 +101,24 @@ class Destination:
     def named(self, suffix: str) -> Path:
         """Return the final path of a file whose type has this suffix."""
         return self.path if self.is_complete else self.path.with_name(self.path.name + suffix)
+
+    def obstacle(self) -> str | None:
+        """Return the reason that no file can be written here, `None` if none is known.
+
+        A file that has the name already is not looked at.
+
+        Raises:
+            OSError: the path cannot be looked up: a name is too long, or a folder may not be read.
+
+        """
+        obstacle = paths.obstacle_in(self.path.parent)
+        if obstacle is None and self.is_complete:
+            for path in (self.part, note_of(self.part)):
+                if paths.is_other_than_file(path):
+                    return f"{path} is not a regular file"
+            if paths.exists(self.part) and not paths.allows(self.part, os.R_OK | os.W_OK):
+                return f"{self.part} is not writable"
+        return obstacle
 
     def check_is_replaceable(self) -> None:
         """Check that the path is free or that of a file, before a file takes its place.

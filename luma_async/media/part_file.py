@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -16,8 +17,10 @@ from typing import IO
 import anyio
 import anyio.to_thread
 
+from luma_async import paths
 from luma_async.errors import DownloadError
 from luma_async.file_lock import lock, unlock
+from luma_async.media.filenames import note_of
 from luma_async.media.ranges import FileVersion
 
 _SAFE_FLAGS = (
@@ -77,7 +80,7 @@ class PartFile:
         self.size = 0
         self._of = of
         self.version: FileVersion | None = None
-        self._note = path.with_name(f"{path.name}.json")
+        self._note = note_of(path)
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
         self._is_own = False
@@ -100,7 +103,11 @@ class PartFile:
         with self._lock:
             if self._is_closed:
                 return
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                folder = self.path.parent
+                raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder") from None
             if not _open_parts.add(self.path):
                 raise _in_use(self.path)
             try:
@@ -250,9 +257,8 @@ def _check_is_regular(path: Path) -> None:
         DownloadError: the path is a symbolic link, a folder, a pipe or a device.
 
     """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise _not_regular(path)
+    if paths.is_other_than_file(path):
+        raise _not_regular(path)
 
 
 def _not_regular(path: Path) -> DownloadError:
