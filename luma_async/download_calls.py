@@ -14,6 +14,7 @@ from luma_async.media.downloads import (
     Downloads,
     Source,
     Sources,
+    check_folder,
     download_all,
 )
 from luma_async.media.job_files import What
@@ -164,9 +165,11 @@ class DownloadCalls:
 
         Raises:
             InvalidRequestError: `sources` is a single job; raised by the call itself.
+            DownloadError: `folder` is an empty text; raised by the call itself.
 
         """
         many = checked_sources(sources)
+        check_folder(folder)
         options = DownloadOptions(what, watermark_free, overwrite)
         return download_all(
             many,

@@ -258,6 +258,21 @@ async def test_an_interrupted_download_is_no_obstacle(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "folder" / "dog.mp4").is_file()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_an_empty_path_costs_nothing(
+    overwrite: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is mostly a variable that is not set. The current folder has a name: a dot."""
+    monkeypatch.chdir(tmp_path)
+    async with small() as sim, connect(sim) as luma:
+        with pytest.raises(DownloadError, match="must not be empty"):
+            await luma.run("a cat", download="", overwrite=overwrite)
+        assert sim.ledger.jobs == []
+
+        video = await luma.run("a cat", download=Path())
+        assert (tmp_path / f"{video.id}.mp4").is_file()
+
+
 async def test_a_link_to_nowhere_costs_nothing(tmp_path: Path) -> None:
     """It is not a file, and only `overwrite=True` replaces it."""
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")

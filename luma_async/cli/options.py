@@ -54,6 +54,18 @@ limit_option = partial(typer.Option, rich_help_panel="Limits of downloads")
 server_option = partial(typer.Option, rich_help_panel="Server and journal")
 
 
+def check_not_empty(text: str | None) -> str | None:
+    """Return the value of an option. An empty one is mostly a variable that is not set.
+
+    Raises:
+        BadParameter: it is empty.
+
+    """
+    if text == "":
+        raise typer.BadParameter("must not be empty.")
+    return text
+
+
 def complete_ratio(incomplete: str) -> list[str]:
     """Return the aspect ratios that begin with a text."""
     return [ratio for ratio in RATIOS if ratio.startswith(incomplete)]
@@ -262,6 +274,7 @@ OutputPath = Annotated[
         metavar="PATH",
         help="File or folder to write to; a name without a suffix is a folder.",
         show_default="videos/",
+        callback=check_not_empty,
     ),
 ]
 _what_option = partial(

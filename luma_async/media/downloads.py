@@ -223,7 +223,7 @@ class Downloads:
         try:
             check_source(source, outcomes=True)
             id = _id(source)
-            saved = await self._save(f"{os.fspath(folder)}{os.sep}", source, options, None)
+            saved = await self._save(_in_folder(folder), source, options, None)
         except LumaError as error:
             return FailedDownload(source, id, error)
         return CompletedDownload(source, id, saved.path, saved.watermark_free)
@@ -242,13 +242,14 @@ class Downloads:
         the others are downloaded all the same.
 
         Raises:
-            DownloadError: a file did not arrive whole.
+            DownloadError: a file did not arrive whole, or the folder is an empty text.
             LumaError: the job failed, or could not be awaited.
 
         """
+        check_folder(folder)
+        place = _in_folder(folder)
         with self._downloader.cancelled_on_close():
             generation = await self._manager.finished(_job(source))
-            place = f"{os.fspath(folder)}{os.sep}"
             saved = await asyncio.gather(
                 *(
                     self._save_file(place, generation, file, options, key=_key(source))
@@ -338,6 +339,22 @@ class Downloads:
             return None
         path = await self._downloader.existing(destination)
         return _SavedFile(path, watermark_free=None, already_existed=True) if path else None
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Check that the name of a folder is not empty. With a slash, it would be the root.
+
+    Raises:
+        DownloadError: it is empty.
+
+    """
+    if not os.fspath(folder):
+        raise DownloadError("The folder of a download must not be empty.")
+
+
+def _in_folder(folder: str | os.PathLike[str]) -> str:
+    """Return a folder as `Downloader.destination` takes it: with a slash."""
+    return f"{os.fspath(folder)}{os.sep}"
 
 
 def _id(source: Source) -> str | None:

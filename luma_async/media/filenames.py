@@ -81,6 +81,8 @@ class Destination:
             raise DownloadError(f"The path of a download must be a text or a Path, got {path!r}.")
         if "\0" in text or not _can_be_encoded(text):
             raise DownloadError(f"{text!r} is not a valid file name.")
+        if not text:  # it would be the current folder: mostly it is a variable that is not set
+            raise DownloadError("The path of a download must not be empty.")
         target = Path(text)
         try:
             is_folder = paths.is_folder(target) or text.endswith(("/", os.sep))

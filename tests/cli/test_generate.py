@@ -162,6 +162,33 @@ def test_nothing_is_paid_for_that_could_not_be_saved(sim: Simulator, tmp_path: P
     assert sim.ledger.jobs == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("generate", "a cat"),
+        ("generate", "a cat", "--no-wait"),
+        ("extend", "job-1", "it bows"),
+        ("batch", "rows.csv"),
+        ("download", "job-1"),
+        ("resume",),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_output_is_an_error(
+    command: tuple[str, ...], sim: Simulator, tmp_path: Path
+) -> None:
+    """It is mostly a variable that is not set. Nothing is submitted."""
+    (tmp_path / "rows.csv").write_text("prompt\na cat\n")
+
+    done = Shell.at(sim, tmp_path).run(*command, "--output", "")
+
+    assert done.returncode == 2
+    assert "--output" in done.stderr
+    assert "must not be empty" in done.stderr
+    assert sim.ledger.jobs == []
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
 def test_a_killed_run_is_resumed(sim: Simulator, tmp_path: Path) -> None:
     """The job is in the journal: `resume` finds and downloads it, and it is paid for once."""
     shell = Shell.at(sim, tmp_path)

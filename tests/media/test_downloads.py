@@ -406,6 +406,22 @@ async def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
             await luma.download(await a_video(luma), tmp_path / "file" / "cat.mp4")
 
 
+async def test_an_empty_path_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is mostly a variable that is not set. It is neither the current folder nor the root."""
+    monkeypatch.chdir(tmp_path)
+    async with small() as sim, connect(sim) as luma:
+        task = await a_video(luma)
+        with pytest.raises(DownloadError, match="must not be empty"):
+            await luma.download(task, "")
+        with pytest.raises(DownloadError, match="must not be empty"):
+            await luma.download_outputs(task, "")
+        with pytest.raises(DownloadError, match="must not be empty"):
+            luma.download_all([task], "")
+
+    assert list(tmp_path.iterdir()) == []
+    assert not Path(f"/{task.id}.mp4").exists()
+
+
 @pytest.mark.parametrize("length", [240, 246, 255])
 async def test_a_name_may_be_as_long_as_the_disk_allows(length: int, tmp_path: Path) -> None:
     """The names of the part file and its note are shortened if necessary."""

@@ -16,6 +16,7 @@ from luma_async.cli.options import (
     RejectionCodes,
     RowFormat,
     Scope,
+    check_not_empty,
 )
 
 
@@ -34,6 +35,7 @@ def batch(
             metavar="FOLDER|URL",
             help="Folder for the videos, or a URL such as s3://bucket/folder.",
             show_default="FILE without its suffix",
+            callback=check_not_empty,
         ),
     ] = None,
     folder: Annotated[
