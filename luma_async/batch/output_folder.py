@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from luma_async import paths
 from luma_async.batch.earlier_videos import EarlierVideo, earlier_videos, names_of_row
 from luma_async.batch.output import MARKER, VIDEOS, download_files, saved_files
 from luma_async.batch.results import Result, RowFiles
@@ -36,7 +37,7 @@ class OutputFolder:
         """Create the folder of the videos.
 
         Raises:
-            BatchError: it cannot be created.
+            BatchError: it cannot be created, or is not writable.
 
         """
         await anyio.to_thread.run_sync(self._create)
@@ -45,11 +46,14 @@ class OutputFolder:
         videos = self.folder / VIDEOS
         try:
             videos.mkdir(parents=True, exist_ok=True)
+            obstacle = paths.obstacle_in(videos)
         except OSError as error:
             raise BatchError(
                 f"The folder {str(videos)!r} cannot be created: {error.strerror or error}. "
                 "Nothing was submitted."
             ) from None
+        if obstacle is not None:
+            raise BatchError(f"{obstacle}. Nothing was submitted.")
 
     async def create_marker(self, marker: str) -> None:
         """Create the marker of a run on a cluster, and remove those of runs that were killed.

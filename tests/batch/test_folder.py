@@ -15,6 +15,8 @@ from luma_async.batch import Batch, read_manifest
 from luma_async.simulator import Fault, Fixed
 from tests.batch.runs import a_manifest, cats, end_all, lines, run, small
 from tests.clients import HOUR, connect, until
+from tests.disks import run as command
+from tests.disks import small_disk
 
 
 async def test_a_file_without_a_result_is_downloaded_again(tmp_path: Path) -> None:
@@ -52,6 +54,17 @@ async def test_a_folder_without_room_for_videos_is_an_error_before_any_payment(
             await run(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
 
         assert len(sim.ledger.jobs) == 0
+
+
+async def test_videos_on_a_read_only_disk_are_an_error_before_any_payment(tmp_path: Path) -> None:
+    """The folder of the results is writable, but that of the videos is not, not even for root."""
+    with small_disk(tmp_path / "videos", kilobytes=600) as disk:
+        command("mount", "-o", "remount,ro", str(disk))
+        async with small() as sim:
+            with pytest.raises(BatchError, match=r"videos is not writable\. Nothing was submitted"):
+                await run(sim, a_manifest(tmp_path, *cats(3)), tmp_path)
+
+            assert len(sim.ledger.jobs) == 0
 
 
 async def test_results_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
