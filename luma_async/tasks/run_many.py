@@ -280,7 +280,7 @@ class Run:
         return self._ended.popleft()
 
     async def _next_request(self) -> tuple[RunItem, Any]:
-        """Return the next request, which counts as running from then on, and its source."""
+        """Return the next request and its source. From then on, the request counts as running."""
         async with self._one_reader:
             while self._running >= self._max_tasks or len(self._ended) >= self._max_tasks:
                 self._room.clear()
