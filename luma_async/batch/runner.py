@@ -71,9 +71,10 @@ class Batch:
             from the environment. `folder` then has the results and the files on their way.
 
     Raises:
-        ConfigurationError: the client has no journal, or the output is not a URL.
-        InvalidRequestError: a job key in `redo` is not that of a row; `retry_failed` or
-            `retry_uncertain` is not `True` or `False`.
+        ConfigurationError: the client has no journal, the output is not a URL, or the folder is an
+            empty text.
+        InvalidRequestError: a job key in `redo` is not that of a row; `retry_failed`,
+            `retry_uncertain` or `redo_edited` is not `True` or `False`.
 
     """
 
@@ -93,6 +94,9 @@ class Batch:
     ) -> None:
         check_flag("retry_failed", retry_failed)
         check_flag("retry_uncertain", retry_uncertain)
+        check_flag("redo_edited", redo_edited)
+        if not os.fspath(folder):  # it would be the current one: mostly a variable is not set
+            raise ConfigurationError("The folder of a batch must not be empty.")
         self.folder: Path = Path(folder)
         self.output: Output = (
             OutputFolder(self.folder) if output is None else RemoteFolder(output, self.folder)

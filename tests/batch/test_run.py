@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -349,6 +349,22 @@ async def test_an_option_of_retries_is_true_or_false(
             Batch(luma, manifest, tmp_path, **{option: value})
         with pytest.raises(InvalidRequestError, match=f"{option}: must be True or False, got"):
             ClusterBatch(luma, manifest, tmp_path, cluster="local:2", **{option: value})
+
+
+async def test_rows_are_redone_only_by_true(tmp_path: Path) -> None:
+    """They are paid for again, so that another value is an error."""
+    manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(InvalidRequestError, match="redo_edited: must be True or False, got"):
+            Batch(luma, manifest, tmp_path, redo_edited=cast("Any", "no"))
+
+
+async def test_an_empty_folder_name_is_not_the_current_folder(tmp_path: Path) -> None:
+    """It is mostly a variable that is not set; the current folder is `Path(".")`."""
+    manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(ConfigurationError, match="folder of a batch must not be empty"):
+            Batch(luma, manifest, "")
 
 
 async def test_progress_is_counted(tmp_path: Path) -> None:
