@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from luma_async.client_settings import check_positive
 from luma_async.concurrency import HomeLoop
 from luma_async.dialects import Dialect
 from luma_async.dialects.account import Credits
 from luma_async.generation import Generation
 from luma_async.job_pages import JobPages
+from luma_async.positive_numbers import check_positive
 from luma_async.tasks import TaskManager, VideoTask
 from luma_async.tasks.arguments import checked_id
 from luma_async.transport import Transport

@@ -73,7 +73,8 @@ class LumaClient(RunCalls, WatchCalls, DownloadCalls, AccountCalls):
             is `"client"`.
         timeout: seconds for one HTTP request.
         max_tries: maximum number of tries of a request that is safe to repeat.
-        task_timeout: seconds after which an unfinished job is no longer watched.
+        task_timeout: seconds after which an unfinished job is no longer watched; `math.inf` for no
+            limit.
         schedule: the poll schedule; `AdaptiveSchedule()` by default.
         link_timeout: seconds that a completed job without a link to an output stays watched. Then
             it ends without one, and the log has a warning.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any, Literal, TypedDict, cast, get_args
 
 import aiohttp
@@ -22,6 +21,7 @@ from luma_async.journal import Journal, SQLJournal
 from luma_async.journal.shared_journal import SharedJournal, as_shared
 from luma_async.journal.sql.database_url import is_url
 from luma_async.media.file_references import FileMemory
+from luma_async.positive_numbers import check_positive, is_number
 from luma_async.schedules import PollSchedule
 from luma_async.settings import JOURNAL, Settings
 from luma_async.text_values import SecretLike, URLLike
@@ -165,52 +165,77 @@ def file_memory_of(journal: Any) -> FileMemory | None:
     return cast("FileMemory", journal) if remembers else None
 
 
-_WHOLE_NUMBERS = {"max_requests", "max_tasks", "max_tries", "batch_size", "max_downloads"}
-"""Settings that count things. Other numbers would fail later, or retry for ever (`max_tries`)."""
-
-
-def check_positive(**settings: Any) -> None:
-    """Check that settings are positive numbers, and whole ones where they count things.
-
-    Raises:
-        ConfigurationError: a setting is another value. The error names it.
-
-    """
-    for name, value in settings.items():
-        if value is None:
-            continue
-        if not isinstance(value, Real):
-            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
-        if not float(value) > 0:
-            raise ConfigurationError(f"{name} must be above 0, got {value!r}.")
-        if value == math.inf and name != "task_timeout":
-            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
-        if name in _WHOLE_NUMBERS and not isinstance(value, Integral):
-            raise ConfigurationError(f"{name} must be a whole number, got {value!r}.")
-
-
 _POSITIVE = (
     *("max_requests", "max_tasks", "timeout", "max_tries", "task_timeout", "link_timeout"),
     *("batch_size", "max_image_bytes", "max_downloads", "max_download_bytes"),
 )
 """Settings that must be above 0."""
 
+_OPTIONAL = frozenset({"max_tasks", "max_image_bytes", "max_download_bytes"})
+"""Settings among these that may be `None`."""
+
+_SWITCHES = ("allow_local_files", "trust_env", "allow_private_media", "telemetry")
+"""Settings that are `True` or `False`. The text "false" would count as true."""
+
+_OBJECTS: tuple[tuple[str, type], ...] = (
+    ("webhook", WebhookReceiver),
+    ("session", aiohttp.ClientSession),
+    ("media_session", aiohttp.ClientSession),
+)
+"""Settings that are `None` or an object of a type."""
+
 
 def check_settings(settings: ClientSettings) -> None:
-    """Check the numbers among the settings of a client.
+    """Check the settings of a client, apart from its server and its journal.
+
+    A value that is not valid would often raise an error only when a job has been paid for.
 
     Raises:
-        ConfigurationError: a number is not valid. The error names it.
+        ConfigurationError: a setting is not valid. The error names it.
 
     """
     given = cast("dict[str, Any]", settings)
-    check_positive(**{name: given[name] for name in _POSITIVE})
+    check_positive(
+        **{
+            name: given[name]
+            for name in _POSITIVE
+            if given[name] is not None or name not in _OPTIONAL
+        }
+    )
     _check_scope(given)
     speed = given["min_download_speed"]
-    if not isinstance(speed, Real) or not 0 <= float(speed) < math.inf:
+    if not is_number(speed) or not 0 <= float(speed) < math.inf:
         raise ConfigurationError(
             f"min_download_speed must be 0 or more bytes per second, got {speed!r}."
         )
+    for name in _SWITCHES:
+        if not isinstance(given[name], bool):
+            raise ConfigurationError(f"{name} must be True or False, got {given[name]!r}.")
+    _check_objects(given)
+
+
+def _check_objects(given: Mapping[str, Any]) -> None:
+    """Check the settings that are objects.
+
+    Raises:
+        ConfigurationError: one has another type. The error names it, without its text.
+
+    """
+    for name, kind in _OBJECTS:
+        if given[name] is not None and not isinstance(given[name], kind):
+            raise ConfigurationError(
+                f"{name} must be a {kind.__name__}, got {_shown(given[name])}."
+            )
+    schedule = given["schedule"]
+    is_object = not isinstance(schedule, type) and callable(getattr(schedule, "next_delay", None))
+    if schedule is not None and not is_object:
+        raise ConfigurationError(
+            f"schedule must be a PollSchedule, such as FixedSchedule(3.0), got {_shown(schedule)}."
+        )
+
+
+def _shown(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _check_scope(given: Mapping[str, Any]) -> None:

@@ -12,13 +12,13 @@ from typing import Any, Unpack, overload
 from weakref import WeakSet
 
 from luma_async.callback_runner import check_callback
-from luma_async.client_settings import check_positive
 from luma_async.errors import InvalidRequestError, TaskTimeoutError
 from luma_async.field_docs import with_fields_of
 from luma_async.generation import Generation
 from luma_async.job_calls import JobCalls
 from luma_async.journal.bookkeeper import Bookkeeper
 from luma_async.media.downloads import DownloadOptions, Downloads
+from luma_async.positive_numbers import check_positive
 from luma_async.requests import (
     ExtendFields,
     ExtendRequest,
@@ -264,7 +264,8 @@ class RunCalls(JobCalls):
 
         """
         many = checked_requests(requests)
-        check_positive(max_tasks=max_tasks)
+        if max_tasks is not None:
+            check_positive(max_tasks=max_tasks)
         check_retries(retry_failed, retry_uncertain)
         if on_update is not None:
             check_callback("on_update", on_update)

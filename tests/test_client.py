@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import math
 import pickle
 import time
@@ -373,6 +374,52 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], probl
 
     assert "secret" not in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+SIGNATURE = inspect.signature(LumaClient).parameters
+OPTIONAL = [name for name, each in SIGNATURE.items() if "None" in str(each.annotation)]
+
+
+@pytest.mark.parametrize("name", [name for name in SIGNATURE if name not in OPTIONAL])
+def test_a_setting_that_may_not_be_none_is_named(name: str) -> None:
+    """Otherwise `task_timeout=None` would raise an error when the first job has been paid for."""
+    with pytest.raises(ConfigurationError, match=f"^{name} must be .*, got None"):
+        LumaClient(**cast("dict[str, Any]", {"api_key": KEY, name: None}))
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_setting_that_may_be_none_is_as_if_left_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is for each argument whose type allows `None`."""
+    monkeypatch.setenv("LUMA_API_KEY", KEY)
+    settings: dict[str, Any] = {name: None}
+    luma = LumaClient(**settings)
+
+    assert repr(luma).startswith("<LumaClient https://")
+
+
+@pytest.mark.parametrize("value", [object(), object], ids=["an object", "a class"])
+@pytest.mark.parametrize("name", SIGNATURE)
+def test_a_setting_of_another_type_is_named(name: str, value: Any) -> None:
+    """Such as the text "false", which counts as true, or a class in place of an object."""
+    with pytest.raises(ConfigurationError, match=f"^{name} must be "):
+        LumaClient(**{"api_key": KEY, name: value})
+
+
+def test_the_value_for_no_limit_is_told() -> None:
+    """`None` is the first guess for a job that is watched for ever, and `math.inf` is right."""
+    with pytest.raises(ConfigurationError, match=r"got None\. .*pass math\.inf for no limit\.$"):
+        LumaClient(KEY, task_timeout=cast("Any", None))
+
+    LumaClient(KEY, task_timeout=math.inf)
+
+
+@pytest.mark.parametrize("name", ["max_requests", "timeout", "min_download_speed"])
+def test_true_is_not_a_number(name: str) -> None:
+    """Python counts it as 1, which nobody means."""
+    with pytest.raises(ConfigurationError, match=f"^{name} must be .*, got True"):
+        LumaClient(**{"api_key": KEY, name: cast("Any", True)})
 
 
 def test_a_journal_that_lacks_a_method_is_refused(tmp_path: Path) -> None:

@@ -36,7 +36,6 @@ from luma_async.batch.shards import (
     within_limit,
 )
 from luma_async.client import LumaClient
-from luma_async.client_settings import check_positive
 from luma_async.concurrency import to_completion
 from luma_async.errors import BatchError, LumaError
 
@@ -121,7 +120,6 @@ class ClusterBatch(Batch):
             retry_uncertain=retry_uncertain,
             output=output,
         )
-        check_positive(max_tasks=max_tasks)
         self._connection = ClusterConnection(cluster)
         self._place = place_of_journal(luma, is_local=self._connection.is_local)
         self._slots = 1

@@ -34,6 +34,7 @@ from luma_async.batch.rows import Row
 from luma_async.client import LumaClient
 from luma_async.concurrency import to_completion
 from luma_async.errors import BatchError, ConfigurationError, LumaError
+from luma_async.positive_numbers import check_positive, is_number
 from luma_async.schedules.adaptive import EVERY_KIND
 from luma_async.schedules.lifetime import Lifetime
 from luma_async.tasks.submitter import check_flag
@@ -71,8 +72,8 @@ class Batch:
             from the environment. `folder` then has the results and the files on their way.
 
     Raises:
-        ConfigurationError: the client has no journal, the output is not a URL, or the folder is an
-            empty text.
+        ConfigurationError: the client has no journal, the output is not a URL, the folder is an
+            empty text, or `max_tasks` or `limit_jobs` is not a valid number.
         InvalidRequestError: a job key in `redo` is not that of a row; `retry_failed`,
             `retry_uncertain` or `redo_edited` is not `True` or `False`.
 
@@ -95,6 +96,9 @@ class Batch:
         check_flag("retry_failed", retry_failed)
         check_flag("retry_uncertain", retry_uncertain)
         check_flag("redo_edited", redo_edited)
+        check_positive(max_tasks=max_tasks)
+        if limit_jobs is not None and not (is_number(limit_jobs) and limit_jobs >= 0):
+            raise ConfigurationError(f"limit_jobs must be 0 or more, got {limit_jobs!r}.")
         if not os.fspath(folder):  # it would be the current one: mostly a variable is not set
             raise ConfigurationError("The folder of a batch must not be empty.")
         self.folder: Path = Path(folder)

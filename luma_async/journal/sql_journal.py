@@ -35,6 +35,7 @@ from luma_async.journal.sql.operations import (
     Uncertain,
 )
 from luma_async.journal.sql.sqlite_file import SQLiteFile
+from luma_async.positive_numbers import check_positive
 from luma_async.text_values import URLLike, unwrapped
 from luma_async.transport.credentials import Secret
 
@@ -87,9 +88,7 @@ class SQLJournal(SettleCalls, SharedCalls, SignalCalls):
         lock_timeout: float = 5.0,
         owner_timeout: float = 30.0,
     ) -> None:
-        for name, seconds in (("lock_timeout", lock_timeout), ("owner_timeout", owner_timeout)):
-            if not seconds > 0:
-                raise ConfigurationError(f"{name} must be above 0, got {seconds!r}.")
+        check_positive(lock_timeout=lock_timeout, owner_timeout=owner_timeout)
         self._url = Secret(os.fsdecode(unwrapped(place)))  # it may have a password
         self._place = parse_database_url(self._url)
         self._lock_timeout = lock_timeout

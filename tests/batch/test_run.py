@@ -415,3 +415,17 @@ async def test_a_running_batch_tells_the_stages_of_its_rows(tmp_path: Path) -> N
     assert {row.stage for row in seen} <= {Stage.PENDING, Stage.PROCESSING}
     assert batch.new_results[0] == result
     assert result.key not in [row.key for row in batch.running_rows]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_tasks": None}, {"max_tasks": 0}, {"limit_jobs": "4"}, {"limit_jobs": -1}],
+    ids=str,
+)
+async def test_a_limit_of_a_batch_is_a_number(tmp_path: Path, limits: dict[str, Any]) -> None:
+    """It is checked before there are jobs. Otherwise an error would stop the batch among them."""
+    manifest = read_manifest(a_manifest(tmp_path, *cats(1)))
+    [name] = limits
+    async with small() as sim, connect(sim, journal=tmp_path / "jobs.db") as luma:
+        with pytest.raises(ConfigurationError, match=f"^{name} must be .*, got "):
+            Batch(luma, manifest, tmp_path, **limits)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -502,6 +503,10 @@ def test_settings_that_make_no_sense() -> None:
         SQLJournal("jobs.db", lock_timeout=0)
     with pytest.raises(ConfigurationError, match="owner_timeout"):
         SQLJournal("jobs.db", owner_timeout=float("nan"))
+    for setting in ("lock_timeout", "owner_timeout"):
+        none: dict[str, Any] = {setting: None}
+        with pytest.raises(ConfigurationError, match=f"^{setting} must be a number, got None"):
+            SQLJournal("jobs.db", **none)
 
 
 def test_a_journal_belongs_to_one_event_loop(tmp_path: Path) -> None:
