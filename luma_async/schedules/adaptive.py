@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luma_async.errors import ConfigurationError
+from luma_async.positive_numbers import is_number
 from luma_async.schedules.lifetime import PRIOR_SPREAD, Lifetime
 from luma_async.schedules.timetable import Timetable
 
@@ -60,12 +61,13 @@ class AdaptiveSchedule:
         expected: float = 60.0,
         learned: Mapping[str, Any] | None = None,
     ) -> None:
-        if not (0 < look_cost < math.inf and 0 < shortest <= longest < math.inf):
+        are_numbers = all(map(is_number, (look_cost, shortest, longest)))
+        if not (are_numbers and 0 < look_cost < math.inf and 0 < shortest <= longest < math.inf):
             raise ConfigurationError(
                 "AdaptiveSchedule: look_cost, shortest and longest must be more than 0 seconds, "
                 f"and shortest at most longest, got {look_cost!r}, {shortest!r} and {longest!r}."
             )
-        if not 1e-3 <= expected <= 1e6:
+        if not (is_number(expected) and 1e-3 <= expected <= 1e6):
             raise ConfigurationError(
                 f"AdaptiveSchedule: expected must be 0.001 to 1,000,000 seconds, got {expected!r}."
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from luma_async.errors import ConfigurationError
+from luma_async.positive_numbers import is_number
 
 
 class PollSchedule(Protocol):
@@ -44,7 +45,7 @@ class FixedSchedule:
     interval: float = 3.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.interval < float("inf"):
+        if not (is_number(self.interval) and 0 < self.interval < float("inf")):
             raise ConfigurationError("FixedSchedule: interval must be more than 0 seconds.")
 
     def next_delay(self, age: float, looks: int) -> float:  # noqa: ARG002
@@ -70,7 +71,8 @@ class ExponentialSchedule:
     longest: float = 10.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.first <= self.longest < float("inf") and self.factor >= 1):
+        are_numbers = all(map(is_number, (self.first, self.factor, self.longest)))
+        if not (are_numbers and 0 < self.first <= self.longest < float("inf") and self.factor >= 1):
             raise ConfigurationError(
                 "ExponentialSchedule: first and longest must be more than 0 seconds, first at most "
                 "longest, and factor at least 1."

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luma_async import ConfigurationError, ExponentialSchedule, FixedSchedule, PollSchedule
+from luma_async import (
+    AdaptiveSchedule,
+    ConfigurationError,
+    ExponentialSchedule,
+    FixedSchedule,
+    PollSchedule,
+)
 
 AGES = st.floats(0, 1e9)
 LOOKS = st.integers(0, 10**6)
@@ -55,3 +63,14 @@ def test_invalid_exponential_settings_are_rejected(settings: dict[str, float]) -
     """The error names all related settings."""
     with pytest.raises(ConfigurationError, match="first at most longest"):
         ExponentialSchedule(**settings)
+
+
+@pytest.mark.parametrize("kind", [FixedSchedule, ExponentialSchedule, AdaptiveSchedule])
+@pytest.mark.parametrize("value", [None, "3", True], ids=repr)
+def test_settings_of_a_schedule_are_numbers(kind: type, value: object) -> None:
+    """The error names the setting."""
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if name != "learned":
+            assert isinstance(parameter.default, float)
+            with pytest.raises(ConfigurationError, match=f"^{kind.__name__}: .*{name}"):
+                kind(**{name: value})
