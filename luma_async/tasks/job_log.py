@@ -69,6 +69,12 @@ def log_submitted(task: VideoTask, kind: str) -> None:
         _write(logging.INFO, "Job %s%s was submitted (%s).", task.id, _key(task), kind, task=task)
 
 
+def log_without_handle(id: str, key: str | None, error: Exception) -> None:
+    """Log the id of an accepted job whose handle an internal error keeps from the caller."""
+    text = "Job %s was accepted, but an internal error left its caller without a handle."
+    _write(logging.ERROR, text, id, id=id, key=key, error=error)
+
+
 def log_cancelled_submission(prompt: str, key: str | None, task: VideoTask | None) -> None:
     """Log that a submission was cancelled after it had left, with its job if it was accepted."""
     shown = prompt[:MAX_PROMPT]
@@ -115,6 +121,12 @@ def log_watched(task: VideoTask) -> None:
             *(task.id, _key(task), task.state),
             task=task,
         )
+
+
+def log_not_watched(task: VideoTask, error: Exception) -> None:
+    """Log an internal error that keeps a job from being watched."""
+    text = "Job %s%s cannot be watched; watch(%r) tries again."
+    _write(logging.ERROR, text, task.id, _key(task), task.id, task=task, error=error)
 
 
 def log_look(jobs: int, news: Iterable[object] | None, seconds: float) -> None:
@@ -216,14 +228,18 @@ def _write(
     text: str,
     *arguments: Any,
     task: VideoTask | None = None,
+    id: str | None = None,
     key: str | None = None,
+    error: Exception | None = None,
 ) -> None:
     if task is not None:
-        extra: Mapping[str, Any] | None = log_attributes(task.id, task.key)
-    else:
-        extra = None if key is None else log_attributes(None, key)
+        id, key = task.id, task.key
+    extra: Mapping[str, Any] | None = None
+    if id is not None or key is not None:
+        extra = log_attributes(id, key)
     with suppress(Exception):
-        logger.log(level, text, *map(_one_line, arguments), extra=extra, stacklevel=3)
+        shown = map(_one_line, arguments)
+        logger.log(level, text, *shown, exc_info=error, extra=extra, stacklevel=3)
 
 
 def _one_line(argument: Any) -> Any:

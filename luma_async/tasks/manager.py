@@ -12,13 +12,19 @@ from typing import Any
 
 from luma_async.callback_runner import CallbackRunner
 from luma_async.concurrency import HomeLoop
-from luma_async.errors import ClientClosedError, TaskTimeoutError
+from luma_async.errors import ClientClosedError, LumaError, TaskTimeoutError
 from luma_async.generation import Generation, State, failure_of, lacks_output
 from luma_async.metadata import NO_METADATA
 from luma_async.schedules.schedule import PollSchedule
 from luma_async.tasks.hinted_looks import HintedLooks
 from luma_async.tasks.hints import Hints, Hook, log_missing_callbacks
-from luma_async.tasks.job_log import log_closed, log_end, log_submitted, log_watched
+from luma_async.tasks.job_log import (
+    log_closed,
+    log_end,
+    log_not_watched,
+    log_submitted,
+    log_watched,
+)
 from luma_async.tasks.job_telemetry import JobTelemetry
 from luma_async.tasks.look_plan import LookPlan
 from luma_async.tasks.look_results import LookResults, as_running
@@ -216,17 +222,36 @@ class TaskManager:
         else:
             self._watched[id] = job
             is_planned = True
-        self._expect_callbacks(job, request_id, is_expected=False)
-        if is_planned:
-            self._plan.put([job], now, look_now=look_now)
-        self._poller.start()
+        self._plan_looks(job, request_id, now, look_now=look_now, is_planned=is_planned)
+
+    def _plan_looks(
+        self,
+        job: WatchedJob,
+        request_id: str | None,
+        now: float,
+        *,
+        is_expected: bool = False,
+        look_now: bool,
+        is_planned: bool = True,
+    ) -> None:
+        """Expect callbacks about a watched job, and put it on the agenda if `is_planned` is true.
+
+        An error must not come between a job that is paid for and its handle.
+        """
+        try:
+            self._expect_callbacks(job, request_id, is_expected=is_expected)
+            if is_planned:
+                self._plan.put([job], now, look_now=look_now)
+            self._poller.start()
+        except Exception as error:  # noqa: BLE001  it is logged, and the waits for the job end
+            self._give_up(job.task, error)
 
     def _polled(self, id: str, *, look_now: bool) -> WatchedJob | None:
         """Poll a watched job from now on, and return it; `None` if the job is not watched."""
         job = self._watched.get(id)
         if id in self._followed or (job is not None and job.for_readers):
             self.poll(id, look_now=look_now)
-            return self._watched[id]
+            return self._watched.get(id)
         return job
 
     def unpoll(self, id: str) -> None:
@@ -321,9 +346,7 @@ class TaskManager:
             self._telemetry.begin(job, trace)
             if not submitted_here:
                 log_watched(task)
-            self._expect_callbacks(job, request_id, is_expected=submitted_here)
-            self._plan.put([job], now, look_now=look_now)
-            self._poller.start()
+            self._plan_looks(job, request_id, now, is_expected=submitted_here, look_now=look_now)
         return task
 
     def hint(
@@ -488,9 +511,24 @@ class TaskManager:
         self._poller.wake_if_due()
 
     def _plan_all(self, now: float) -> None:
-        """Make the agenda anew."""
+        """Make the agenda anew. A job that cannot be on it must not keep the others from it."""
         self._agenda.clear()
-        self._plan.put(list(self._watched.values()), now)
+        for job in list(self._watched.values()):
+            try:
+                self._plan.put([job], now)
+            except Exception as error:  # noqa: BLE001  it is logged, and the waits for the job end
+                self._give_up(job.task, error)
+
+    def _give_up(self, task: VideoTask, error: Exception) -> None:
+        """Stop watching a job whose looks cannot be planned. Otherwise its waits would not end."""
+        log_not_watched(task, error)
+        task.abandon(
+            LumaError(
+                f"Job {task.id} is {task.state}, and no longer watched, because its looks cannot "
+                f"be planned ({type(error).__name__}: {error}). It continues at the server: "
+                f"LumaClient.watch({task.id!r}) watches it again."
+            )
+        )
 
     def _time_out(self, job: WatchedJob) -> None:
         """Stop watching a job whose time is up."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 
 import anyio
@@ -100,10 +101,13 @@ class Poller:
             self._on_cancel()  # by aclose(), or by a program that cancels all tasks at its end
             return
         if (error := task.exception()) is not None:
-            logger.error("The poller failed; it starts again.", exc_info=error)
+            with suppress(Exception):  # a filter of the caller's may raise an error
+                logger.error("The poller failed; it starts again.", exc_info=error)
             loop = task.get_loop()
-            self._on_failure(loop.time())
-            loop.call_later(RESTART_DELAY, self.start)
+            try:
+                self._on_failure(loop.time())
+            finally:
+                loop.call_later(RESTART_DELAY, self.start)
             return
         self.start()
 

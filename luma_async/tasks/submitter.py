@@ -19,13 +19,14 @@ from luma_async.errors import (
     BadRequestError,
     ConfigurationError,
     InvalidRequestError,
+    LumaError,
     NotFoundError,
     SubmissionUncertainError,
 )
 from luma_async.generation import Generation
 from luma_async.metadata import frozen_metadata
 from luma_async.requests import JobRequest
-from luma_async.tasks.job_log import log_cancelled_submission, log_submitting
+from luma_async.tasks.job_log import log_cancelled_submission, log_submitting, log_without_handle
 from luma_async.tasks.job_sources import JobSource
 from luma_async.tasks.manager import TaskManager
 from luma_async.tasks.places import NoFreePlace, Places
@@ -275,7 +276,8 @@ class Submitter:
             SubmissionStoppedError: nothing is submitted any more.
             ClientClosedError: the client is closed.
             UploadError: a file could not be uploaded.
-            LumaError: the job was rejected, or the submission could not be sent.
+            LumaError: the job was rejected, or the submission could not be sent; or the job was
+                accepted and an internal error came before its handle, and the text has its id.
 
         """
         report = SubmissionReport(self._transport.recorder, request, key)
@@ -444,17 +446,25 @@ class Submitter:
         key: str | None,
         report: SubmissionReport,
     ) -> VideoTask:
-        report.accepted(generation.id)
-        kind = kind_of(submission.request.kind, submission.request.__dict__)
-        task = self.manager.add(
-            generation,
-            submitted_here=True,
-            kind=kind,
-            key=key,
-            metadata=submission.metadata,
-            request_id=report.hooked,
-            trace=report.trace,
-        )
-        if self._places is not None:
-            self._places.accepted(task)
-        return submission.handle(task)
+        try:
+            report.accepted(generation.id)
+            kind = kind_of(submission.request.kind, submission.request.__dict__)
+            task = self.manager.add(
+                generation,
+                submitted_here=True,
+                kind=kind,
+                key=key,
+                metadata=submission.metadata,
+                request_id=report.hooked,
+                trace=report.trace,
+            )
+            if self._places is not None:
+                self._places.accepted(task)
+            return submission.handle(task)
+        except Exception as error:
+            id = generation.id
+            log_without_handle(id, key, error)
+            raise LumaError(
+                f"Job {id} was accepted and is paid for, but its handle could not be made "
+                f"({type(error).__name__}: {error}). LumaClient.watch({id!r}) returns a handle."
+            ) from error

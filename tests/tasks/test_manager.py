@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +19,14 @@ from luma_async import (
     GatewayDialect,
     GenerateRequest,
     Generation,
+    LumaError,
     NotFoundError,
     PollSchedule,
     State,
     TaskForgottenError,
     TaskTimeoutError,
 )
+from luma_async.dialects import JSONObject
 from luma_async.simulator import Fault, Fixed, Simulator, Variant
 from luma_async.tasks import Looks, TaskManager
 from luma_async.tasks.agenda import Agenda
@@ -150,6 +155,129 @@ async def test_a_poller_that_fails_starts_again(
         videos = await asyncio.gather(*tasks)
 
         assert [video.state for video in videos] == [State.COMPLETED] * 3
+        caplog.clear()
+
+
+async def test_a_poller_that_fails_starts_again_despite_its_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A filter of the caller's that raises an error does not leave the jobs without a poller."""
+    refused = []
+
+    def refuse(record: logging.LogRecord) -> bool:
+        if "poller failed" in record.getMessage():
+            refused.append(record)
+            raise OSError("No space left on device")
+        return True
+
+    logger = logging.getLogger("luma_async")
+    monkeypatch.setattr(logger, "filters", [refuse])
+    async with Simulator(durations=Fixed(0.3)) as sim, connect(sim) as luma:
+        with monkeypatch.context() as patched:
+            patched.setattr(Agenda, "take", None)
+            tasks = [await luma.generate(f"cat {n}") for n in range(3)]
+            await until(lambda: refused and not poller())
+
+        videos = [await task.wait(60) for task in tasks]
+
+        assert [video.state for video in videos] == [State.COMPLETED] * 3
+
+
+class Vague(GatewayDialect):
+    """A dialect of a user's own, in which some estimates are texts, so that no look can be planned.
+
+    They are those of the statuses for which `is_vague` is true.
+    """
+
+    def __init__(self, is_vague: Callable[[Generation], bool]) -> None:
+        super().__init__()
+        self._is_vague = is_vague
+
+    def generation(self, row: JSONObject) -> Generation:
+        seen = super().generation(row)
+        if not self._is_vague(seen):
+            return seen
+        return seen.model_copy(update={"estimate_wait_seconds": "soon"})
+
+
+SOON = AdaptiveSchedule(shortest=0.02, longest=0.05, expected=0.1)
+"""Unlike a fixed schedule, it uses the estimates."""
+
+
+@pytest.mark.parametrize("has_journal", [False, True], ids=["no journal", "journal"])
+async def test_a_paid_job_that_cannot_be_watched_is_told(
+    has_journal: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller gets its handle, whose error has the id, and so does the log.
+
+    The job can be asked for again with its job key, at once.
+    """
+    journal, key = (tmp_path / "jobs.db", "cat") if has_journal else (None, None)
+    vague = Vague(lambda seen: seen.state is not State.COMPLETED)
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        async with connect(sim, dialect=vague, schedule=SOON, journal=journal) as luma:
+            task = await luma.generate("a cat", key=key)
+
+            with pytest.raises(LumaError, match=rf"Job {task.id} .*\.watch\('{task.id}'\)"):
+                await task
+            assert luma.tasks == ()
+            assert f"Job {task.id}" in caplog.text
+            sim.advance(HOUR)
+            again = await (luma.generate("a cat", key=key) if key else luma.watch(task.id))
+            assert (await again.wait(60)).id == task.id
+        caplog.clear()
+
+        assert len(sim.ledger.jobs) == 1
+
+
+@pytest.mark.parametrize("has_journal", [False, True], ids=["no journal", "journal"])
+async def test_the_id_of_a_paid_job_whose_handle_cannot_be_made_is_told(
+    has_journal: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the error and in the log; a dialect of a user's own may return any status.
+
+    The job can be asked for again by its id or job key.
+    """
+
+    class Slip(GatewayDialect):
+        def generation(self, row: JSONObject) -> Generation:
+            seen = super().generation(row)
+            if seen.state is State.COMPLETED:
+                return seen
+            return seen.model_copy(update={"state": State.COMPLETED, "outputs": 1})
+
+    journal, key = (tmp_path / "jobs.db", "cat") if has_journal else (None, None)
+    async with Simulator(durations=Fixed(HOUR)) as sim:
+        async with connect(sim, dialect=Slip(), journal=journal) as luma:
+            with pytest.raises(LumaError, match="was accepted and is paid for") as caught:
+                await luma.generate("a cat", key=key)
+
+            [id] = [job.id for job in sim.ledger.jobs]
+            assert id in str(caught.value)
+            assert f"Job {id} was accepted" in caplog.text
+            sim.advance(HOUR)
+            again = await (luma.generate("a cat", key=key) if key else luma.watch(id))
+            assert (await again.wait(60)).id == id
+        caplog.clear()
+
+
+async def test_a_job_whose_looks_cannot_be_planned_ends_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It ends with an error that has its id, and the poller looks at the other jobs."""
+    vague = Vague(lambda seen: seen.prompt == "a cat" and seen.state is State.PROCESSING)
+    async with (
+        Simulator(durations=Fixed(HOUR)) as sim,
+        connect(sim, dialect=vague, schedule=SOON) as luma,
+    ):
+        cat, dog = await luma.generate("a cat"), await luma.generate("a dog")
+        sim.advance(HOUR / 2)
+
+        with pytest.raises(LumaError, match=cat.id):
+            await cat.wait(60)
+        sim.advance(HOUR)
+        assert (await dog.wait(60)).state is State.COMPLETED
+        assert "poller failed" in caplog.text
         caplog.clear()
 
 
