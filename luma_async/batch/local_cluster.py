@@ -13,8 +13,10 @@ from typing import Any
 _CONFIG = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "500ms",
 }
-"""Configuration of Dask for local clusters, without statistics that only a dashboard shows."""
+"""Configuration of Dask for local clusters: few statistics, because only a dashboard shows them.
+By default, each process measures the delay of its event loop 50 times a second."""
 
 
 @contextmanager
